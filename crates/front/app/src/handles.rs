@@ -1,12 +1,15 @@
 //! The open parts of an installation: each is opened once, on first use, and closed when the command ends.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use keyroll_config::StoreRef;
 use keyroll_journal::{FileStamp, SqliteJournal};
+use keyroll_port::Truth;
 use keyroll_secret::SealingKey;
 use keyroll_store::SealedStore;
 use tokio::runtime::Runtime;
@@ -23,6 +26,8 @@ pub(crate) struct Handles {
     /// When the journal was opened here, and how long that took.
     pub(crate) journal_opened: OnceLock<(Instant, Duration)>,
     pub(crate) store: OnceLock<Arc<Remembering<SealedStore>>>,
+    /// The stores outside of keyroll, each with the login that was found for it.
+    truths: Mutex<BTreeMap<StoreRef, Arc<dyn Truth>>>,
     /// The files that were opened, each with its identity at that time.
     files: Mutex<Vec<(PathBuf, FileId)>>,
 }
@@ -44,6 +49,16 @@ impl Handles {
             self.files().push((path, id));
         }
         Ok(opened)
+    }
+
+    /// The source of truth that this command uses for a store.
+    pub(crate) fn truth(&self, store: &StoreRef) -> Option<Arc<dyn Truth>> {
+        self.truths.lock().unwrap_or_else(PoisonError::into_inner).get(store).cloned()
+    }
+
+    /// Uses this source of truth for a store until the command ends.
+    pub(crate) fn keep_truth(&self, store: &StoreRef, truth: Arc<dyn Truth>) {
+        self.truths.lock().unwrap_or_else(PoisonError::into_inner).insert(store.clone(), truth);
     }
 
     fn files(&self) -> MutexGuard<'_, Vec<(PathBuf, FileId)>> {

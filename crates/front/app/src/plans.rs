@@ -10,6 +10,7 @@ mod outline;
 pub mod pending_changes;
 mod plaintext;
 mod shared;
+mod source_of_truth;
 pub mod split;
 mod subject;
 mod unsearched;

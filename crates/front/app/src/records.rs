@@ -4,6 +4,7 @@ pub mod acts;
 pub mod blockers;
 pub mod cause;
 pub mod downtimes;
+pub(crate) mod given_out;
 pub mod index;
 pub mod old_key;
 pub mod open_rotation_guard;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use keyroll_leak::{FORM_BYTES_MIN, Rules, is_example, occurs_in_words};
 use keyroll_needle::{NeedleId, Needles, NeedlesBuilder, VALUE_BYTES_MIN};
-use keyroll_port::{Failure, MadeBy, RotationId, Staging, Store, VersionInfo};
+use keyroll_port::{Failure, GivenOut, MadeBy, RotationId, Staging, Store, Truth, TruthVersion, VersionInfo};
 use keyroll_rotation::Seq;
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
@@ -100,7 +100,7 @@ fn without_formed(text: &str) -> Option<String> {
     (from > 0).then(|| clean + text.get(from..).unwrap_or_default())
 }
 
-/// A store that remembers every value that passes through it, so that none is ever printed.
+/// A store, or a source of truth, that remembers every value that passes through it, so that none is ever printed.
 pub struct Remembering<S>(pub S);
 
 impl<S> Remembering<S> {
@@ -186,6 +186,35 @@ impl<S: Staging> Staging for Remembering<S> {
         stays: Option<Seq>,
     ) -> Result<(), Failure> {
         self.0.discard(secret, rotation, credential, stays).await
+    }
+}
+
+#[async_trait]
+impl<S: Truth> Truth for Remembering<S> {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    async fn current(&self) -> Result<GivenOut, Failure> {
+        self.0.current().await.inspect(|given| remember_fields(&given.fields))
+    }
+
+    async fn versions(&self) -> Result<Vec<TruthVersion>, Failure> {
+        self.0.versions().await
+    }
+
+    async fn stage(&self, by: &MadeBy, old: &Credential, new: &Credential) -> Result<(), Failure> {
+        remember_fields(&new.fields);
+        self.0.stage(by, old, new).await
+    }
+
+    async fn give_out(&self, by: &MadeBy, before: &Credential, after: &Credential) -> Result<(), Failure> {
+        remember_fields(&after.fields);
+        self.0.give_out(by, before, after).await
+    }
+
+    async fn withdraw(&self, by: &MadeBy) -> Result<(), Failure> {
+        self.0.withdraw(by).await
     }
 }
 

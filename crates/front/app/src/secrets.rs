@@ -5,4 +5,5 @@ pub mod add;
 mod edit_config;
 pub mod fields;
 pub mod import;
+mod import_from_store;
 pub mod rewrap;

@@ -18,6 +18,7 @@ pub mod sealing;
 pub mod sealing_source;
 pub mod served;
 pub mod trusted;
+pub(crate) mod truth;
 pub mod validate_value;
 
 pub use issuer::issuer;

@@ -12,6 +12,7 @@ use super::inspection::Inspection;
 use super::move_consumer::moved;
 use super::outline::{announced, downtimes, least_s, show_findings, steps};
 use super::pending_changes;
+use super::source_of_truth::agreeing_truth;
 use super::subject::{ConfiguredSecret, Subject};
 use crate::config_file;
 use crate::exit::Exit;
@@ -203,7 +204,15 @@ pub(crate) fn look_at(subject: &Subject<'_>) -> Result<Inspection, Problem> {
     let issuer = subject.described.issuer(subject.secret, None)?;
     let attributes = issuer.capabilities().attributes;
     subject.secret.consumers.iter().try_for_each(|consumer| provable(consumer, attributes))?;
-    runtime(subject.places)?.block_on(look(subject, &key, issuer))
+    runtime(subject.places)?.block_on(async {
+        let truth = agreeing_truth(subject).await?;
+        let mut found = look(subject, &key, issuer).await?;
+        if let Some(truth) = truth {
+            found.notes.insert(0, truth.note);
+            found.saved.truth = Some(truth.name);
+        }
+        Ok::<_, Problem>(found)
+    })
 }
 
 /// Refuses a plan that an undeclared process blocks.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use keyroll_config::{Consumer, Secret};
+use keyroll_config::{Consumer, Secret, StoreRef};
 use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Refusals, ReloadMode};
 
 use super::Inspection;
@@ -102,9 +102,7 @@ pub(crate) fn steps(found: &Inspection, secret: &Secret) -> Vec<String> {
             ]
         }
     };
-    steps.extend(
-        secret.consumers.iter().zip(&plan.consumers).map(|(consumer, unit)| moved(consumer, unit, secret)),
-    );
+    steps.extend(all_moved(found, secret));
     match plan.capabilities.overlap {
         Overlap::Independent { .. } | Overlap::TwoSlots => {
             steps.push("wait until every instance has proved the new key on every path".to_owned());
@@ -136,6 +134,22 @@ pub(crate) fn steps(found: &Inspection, secret: &Secret) -> Vec<String> {
         }
     }
     steps
+}
+
+/// How each consumer is moved. Consumers that fetch the value follow the source of truth, where that is not keyroll's own
+/// store.
+fn all_moved(found: &Inspection, secret: &Secret) -> Vec<String> {
+    let all = secret.consumers.iter().zip(&found.plan.consumers);
+    let step = |(consumer, unit): (&Consumer, &Unit)| moved(consumer, unit, secret);
+    if secret.store == StoreRef::Keyroll {
+        return all.map(step).collect();
+    }
+    let (fetch, push): (Vec<_>, Vec<_>) = all.partition(|(consumer, _)| consumer.is_pull());
+    let staged = format!("write it into {} beside the present version: nobody is given it yet", secret.store);
+    let given_out =
+        format!("let {} give it out; until the old key is revoked, a rollback takes that back", secret.store);
+    let push = std::iter::once(staged).chain(push.into_iter().map(step));
+    push.chain([given_out]).chain(fetch.into_iter().map(step)).collect()
 }
 
 /// How one consumer is moved, and which files are written.

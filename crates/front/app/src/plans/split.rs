@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use keyroll_codes::Code;
-use keyroll_config::{Config, Consumer, Name, Secret, join_consumers};
+use keyroll_config::{Config, Consumer, Name, Secret, StoreRef, join_consumers};
 use keyroll_port::Label;
 use keyroll_rotation::{MintedBy, Overlap};
 
@@ -71,6 +71,14 @@ fn refuse_members(apart: &[Apart], secret: &Secret) -> Result<(), Problem> {
 /// The new secret of each consumer: as requested, or named after secret and consumer.
 fn shares(secret: &Secret, into: &BTreeMap<String, String>) -> Result<Vec<Share>, Problem> {
     let attempted = || splitting(secret.name.as_str());
+    if secret.store != StoreRef::Keyroll {
+        return Err(attempted()
+            .because(format!(
+                "its source of truth is {}, which holds one value for all of them",
+                secret.store
+            ))
+            .help("add a secret with a store of its own for each consumer: keyroll secret add"));
+    }
     if secret.consumers.is_empty() {
         return Err(attempted().because("it has no declared consumer").help(format!(
             "declare its consumers as [[secrets.{}.consumers]] in keyroll.toml",

@@ -106,6 +106,7 @@ impl<'a> Subject<'a> {
             shares: Vec::new(),
             family: self.family.cloned(),
             brought: self.brought,
+            truth: None,
         }
     }
 }

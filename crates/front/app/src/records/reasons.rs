@@ -17,6 +17,9 @@ const LAST_USE_NOT_SHOWN: &str = "everything has left the old key, but the issue
 const NEVER_LISTED: &str = "the issuer gives no complete list of its keys: look at its console, and delete a key of this rotation \
                             if there is one";
 
+const CHANGED_ELSEWHERE: &str = "the source of truth gives out a value that keyroll did not write, and keyroll does not overwrite it: \
+                                 keyroll secret drift shows it";
+
 const NEW_KEY_REFUSED: &str =
     "the issuer refuses the new key, which it accepted before (K0718); the old key is kept";
 
@@ -79,6 +82,10 @@ pub fn command(state: &State, hold: Hold, id: &str, secret: &str) -> String {
             None => format!("keyroll resume {id}"),
         },
         Hold::Paused(_) => format!("keyroll resume {id}"),
+        Hold::Stuck(Reason::ChangedElsewhere) => format!(
+            "keyroll retry {id} once the store gives out the old or the new version again; before the point of no return \
+             keyroll abort {id}"
+        ),
         Hold::Stuck(_) => format!("keyroll retry {id}"),
     }
 }
@@ -122,6 +129,7 @@ pub fn way_out(called: &Called, state: &State, reason: Reason) -> Option<String>
         | Reason::Unreadable(_)
         | Reason::RefusedUse
         | Reason::NewKeyRefused
+        | Reason::ChangedElsewhere
         | Reason::Consent
         | Reason::Unit(_)
         | Reason::Unaccepted(_)
@@ -192,6 +200,7 @@ pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
             "the old key was used while it was disabled: keyroll enabled it again".to_owned()
         }
         Reason::NewKeyRefused => NEW_KEY_REFUSED.to_owned(),
+        Reason::ChangedElsewhere => CHANGED_ELSEWHERE.to_owned(),
         Reason::Consent => CONSENT.to_owned(),
         Reason::Unit(consumer) if !state.plan().aim.makes_new() => {
             format!("{} does not use its own key, or did not prove it", called.consumer(consumer))

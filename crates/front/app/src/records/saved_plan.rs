@@ -61,6 +61,9 @@ pub struct Saved {
     /// Somebody brings the new key, also where the issuer's API could make one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub brought: bool,
+    /// The source of truth, as it names itself, if it is not keyroll's own store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truth: Option<String>,
 }
 
 /// A consumer of a split and its new secret.

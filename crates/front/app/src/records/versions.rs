@@ -62,6 +62,20 @@ pub fn correct(places: &Places, secret: &Secret, credential: &Credential) -> Res
     Ok(())
 }
 
+/// Makes a value that the source of truth gives out, and that keyroll did not write, the current version.
+pub fn accept(places: &Places, secret: &Secret, credential: &Credential) -> Result<(), Problem> {
+    let lock = lock(places)?;
+    no_rotation_is_open(places, secret)?;
+    runtime(places)?.block_on(store(places)?.0.accept(secret.name.as_str(), credential))?;
+    drop(lock);
+    Ok(())
+}
+
+/// The values of a version; none if it was retired.
+pub fn read(places: &Places, secret: &Secret, number: u32) -> Result<Option<Credential>, Problem> {
+    Ok(runtime(places)?.block_on(store(places)?.read(secret.name.as_str(), number))?)
+}
+
 fn no_rotation_is_open(places: &Places, secret: &Secret) -> Result<(), Problem> {
     if !places.journal().exists() {
         return Ok(());

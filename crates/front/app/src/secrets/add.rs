@@ -103,7 +103,8 @@ impl<'a> Addition<'a> {
         let credential = Credential { id: request.id.map(CredentialId::new), fields };
         let wanted = to_add(&config, request.name)?;
         let config_file = absolute(&installation.config_path());
-        let looked = validate_value::look(wanted, &credential, &places, open::folder_of(&config_file))?;
+        let mut looked = validate_value::look(wanted, &credential, &places, open::folder_of(&config_file))?;
+        validate_value::beside_truth(wanted, &credential, &places, &mut looked)?;
         report_validation(&looked, wanted, request.anyway, operator)?;
         if let Some(edit) = edit {
             // The store refuses a value that another secret has: nothing has changed by then.

@@ -1,4 +1,5 @@
-//! Imports the value that the configured copies of a secret hold, if all of them hold the same.
+//! Imports the value that the configured copies of a secret hold, if all of them hold the same, or the one that its source
+//! of truth gives out.
 
 use std::path::Path;
 
@@ -7,6 +8,7 @@ use keyroll_config::{Name, Secret};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
 use super::fields::{plain_fields, report_validation};
+use super::import_from_store::{StoreImport, import_from_store, is_from_store};
 use crate::configured::secret;
 use crate::installation::Installation;
 use crate::operator::{CheckShown, Event, Finding, Operator};
@@ -20,7 +22,7 @@ use crate::wiring::{open, validate_value};
 pub struct ImportRequest<'a> {
     /// The secret; none = every secret that has no value.
     pub name: Option<&'a str>,
-    /// The copy to read if the copies differ.
+    /// The copy to read if the copies differ, or the store of the secret.
     pub from: Option<&'a Path>,
     /// The issuer's id of the credential; none = as the issuer reports it.
     pub id: Option<&'a str>,
@@ -33,7 +35,8 @@ pub struct ImportRequest<'a> {
 /// Imports the value of one secret, or of all that have none. Returns whether an import failed that was not named.
 ///
 /// # Errors
-/// The named secret already has a value, its copies differ or cannot be read, or the validation fails.
+/// The named secret already has a value that is not to be taken from its store, its copies differ or cannot be read, or the
+/// validation fails.
 pub fn import(
     request: &ImportRequest<'_>,
     installation: &Installation,
@@ -43,7 +46,8 @@ pub fn import(
     let places = installation.places()?;
     if let Some(name) = request.name {
         let wanted = secret(&config, name)?;
-        if !versions::versions(&places, wanted)?.is_empty() {
+        let from_store = is_from_store(wanted, request.from)?;
+        if !from_store && !versions::versions(&places, wanted)?.is_empty() {
             return Err(importing(wanted, Code::VersionRefused)
                 .because("it already has a value")
                 .help(format!("to change its value, rotate it: keyroll plan {name}")));
@@ -76,6 +80,10 @@ fn import_one(
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<(), Problem> {
+    if is_from_store(wanted, request.from)? {
+        let ImportRequest { id, fields, anyway, .. } = *request;
+        return import_from_store(&StoreImport { wanted, id, fields, anyway }, installation, operator);
+    }
     let places = &installation.places()?;
     let path = installation.config_path();
     let config_file = std::path::absolute(&path).unwrap_or(path);
@@ -98,7 +106,8 @@ fn import_one(
     if credential.id.is_none() {
         credential.id = validate_value::whose(wanted, &credential, places)?;
     }
-    let looked = validate_value::look(wanted, &credential, places, open::folder_of(&config_file))?;
+    let mut looked = validate_value::look(wanted, &credential, places, open::folder_of(&config_file))?;
+    validate_value::beside_truth(wanted, &credential, places, &mut looked)?;
     report_validation(&looked, wanted, request.anyway, operator)?;
     versions::keep(places, wanted, &credential)?;
     operator.note(format!("added {}; its value is sealed in {}", wanted.name, places.state.display()));

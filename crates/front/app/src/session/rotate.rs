@@ -47,6 +47,7 @@ use crate::wiring::family::store_of;
 use crate::wiring::issuer::{Described, described};
 use crate::wiring::open::{fingerprint_key, folder_of, journal, lock, not_locked, ports, runtime};
 use crate::wiring::trusted::trusted_of;
+use crate::wiring::truth;
 
 /// Applies a plan; refuses a stale one.
 pub fn apply(
@@ -87,7 +88,8 @@ pub fn apply(
     let issuer = described.issuer(secret, found.saved.settings.as_deref())?;
     runtime.block_on(family::found(&places, saved))?;
     let store = runtime.block_on(store_of(&places, saved, secret.keep_retired))?;
-    let opened = ports(&places, store, issuer, found.host, &secret.other_keys)?;
+    let truth = runtime.block_on(truth::of(&places, secret))?;
+    let opened = Ports { truth, ..ports(&places, store, issuer, found.host, &secret.other_keys)? };
     let opening = opening(saved, asked, found.plan)?;
     interrupt::refuse_more("apply the plan", &format!("keyroll apply {id}"))?;
     runtime.block_on(ready_to_drive(&opened, &places, &saved.secret))?;
@@ -382,7 +384,8 @@ fn drive_on(
     let host = host_of(&opened, (&config, &search), &described, &places)?;
     let issuer = described.issuer(secret, opened.saved.settings.as_deref())?;
     let store = runtime.block_on(store_of(&places, &opened.saved, secret.keep_retired))?;
-    let ports = ports(&places, store, issuer, host, &others)?;
+    let truth = runtime.block_on(truth::of(&places, secret))?;
+    let ports = Ports { truth, ..ports(&places, store, issuer, host, &others)? };
     runtime.block_on(ready_to_drive(&ports, &places, &opened.saved.secret))?;
     operator.event(Event::Rotation { id: opened.id.to_string(), secret: opened.saved.secret.clone() });
     let accepted = pending_changes::accepted_later(&opened, &asked.accept)?;

@@ -173,7 +173,7 @@ pub fn who(pid: Option<u32>, work: Option<&Work>) -> String {
     }
 }
 
-/// Everything that a rotation is driven with.
+/// Everything that a rotation is driven with, but a source of truth outside of keyroll.
 pub fn ports(
     places: &Places,
     store: Arc<dyn Store>,
@@ -184,6 +184,7 @@ pub fn ports(
     Ok(Ports {
         journal: journal(places)?,
         store,
+        truth: None,
         staging: self::store(places)?,
         issuer,
         host: Arc::new(host),

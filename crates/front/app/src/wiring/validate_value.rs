@@ -6,13 +6,14 @@ use keyroll_config::Secret;
 use keyroll_host::Local;
 use keyroll_port::{CopySeen, Issuer, Probe, Surveyor as _, Values};
 use keyroll_rotation::Holds;
-use keyroll_secret::{Credential, CredentialId, Fields};
+use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
 use super::compose::{Composition, compose};
 use super::fields::refuse_unfit_fields;
 use super::issuer::{Described, described, issuer};
 use super::open::{fingerprint_key, runtime};
 use super::served::served_folder;
+use super::truth;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::weak_values::{Strength, WeakField};
@@ -66,6 +67,34 @@ pub fn look(
     }
     copies(secret, credential, issuer.as_ref(), places, folder, &mut looked)?;
     Ok(looked)
+}
+
+/// Whether a source of truth outside of keyroll gives the value out.
+pub fn beside_truth(
+    secret: &Secret,
+    credential: &Credential,
+    places: &Places,
+    looked: &mut Looked,
+) -> Result<(), Problem> {
+    let given = runtime(places)?.block_on(async {
+        let Some(truth) = truth::of(places, secret).await? else { return Ok(None) };
+        let given = truth.current().await.map_err(Problem::from);
+        Ok::<_, Problem>(Some((truth.name(), given)))
+    })?;
+    let Some((name, given)) = given else { return Ok(()) };
+    let Ok(given) = given.map_err(|problem| {
+        looked.not_visible.push(format!("whether {name} gives it out: {}", problem.causes.join(": ")));
+    }) else {
+        return Ok(());
+    };
+    let is_same = |(field, value): (&str, &SecretBytes)| {
+        credential.fields.get(field).is_some_and(|here| here.value == *value)
+    };
+    match given.fields.secrets().all(is_same) {
+        true => looked.good.push(format!("{name} gives it out")),
+        false => looked.against.push(format!("{name} gives out another value")),
+    }
+    Ok(())
 }
 
 /// Refuses a secret whose issuer has no valid description, or that lacks the issuer's fields: its value could be
@@ -200,8 +229,6 @@ fn copies(
 
 #[cfg(test)]
 mod tests {
-    use keyroll_secret::SecretBytes;
-
     use super::*;
 
     #[test]

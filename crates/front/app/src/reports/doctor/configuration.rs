@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keyroll_config::{Config, Consumer, IssuerRef, LogSource, Place, Reference, Secret};
+use keyroll_config::{Config, Consumer, IssuerRef, LogSource, Place, Reference, Secret, StoreRef};
 use keyroll_port::Issuer;
 
 use super::report::{Report, check_private_file};
@@ -12,15 +12,17 @@ use crate::operator::Finding;
 use crate::places::Places;
 use crate::plans::inspect::refuse_unseen_reads;
 use crate::problem::Problem;
+use crate::records::given_out::given_out_now;
 use crate::wiring::compose::{Composition, compose, gate};
 use crate::wiring::fields::refuse_unfit_fields;
 use crate::wiring::gather_values::gather;
 use crate::wiring::issuer::{Described, described};
-use crate::wiring::open::folder_of;
+use crate::wiring::open::{folder_of, runtime};
 use crate::wiring::programs::{missing, pid_files_missing};
 use crate::wiring::provable::provable;
 use crate::wiring::served::served_faults;
 use crate::wiring::trusted::{trusted, unseen_words};
+use crate::wiring::truth;
 
 pub(super) fn check_configuration(report: &mut Report, config: &Config, config_file: &Path, places: &Places) {
     let file = std::path::absolute(config_file).unwrap_or_else(|_| config_file.to_owned());
@@ -63,6 +65,7 @@ fn check_secret(report: &mut Report, config: &Config, secret: &Secret, file: &Pa
         report.problem(secret.name.as_str(), &problem);
     }
     check_gate(report, secret);
+    check_truth(report, secret, places);
     if secret.consumers.is_empty() {
         let help = format!("declare its consumers as [[secrets.{}.consumers]]", secret.name);
         report.bad(&format!("{}: consumers", secret.name), "none".to_owned(), &help);
@@ -96,6 +99,28 @@ fn check_gate(report: &mut Report, secret: &Secret) {
             format!("the error rate is unknown, and a rotation does not go on without it: {why}"),
             "keyroll explain K0368",
         ),
+    }
+}
+
+/// Asks a source of truth outside of keyroll what it gives out.
+fn check_truth(report: &mut Report, secret: &Secret, places: &Places) {
+    if secret.store == StoreRef::Keyroll {
+        return;
+    }
+    let name = format!("{}: source of truth", secret.name);
+    let asked = runtime(places).and_then(|runtime| {
+        runtime.block_on(async {
+            let Some(truth) = truth::of(places, secret).await? else { return Ok(None) };
+            Ok::<_, Problem>(Some(given_out_now(places, secret, truth.as_ref()).await?))
+        })
+    });
+    match asked {
+        Ok(None) => {}
+        Ok(Some(now)) => match now.refusal(secret, "use it") {
+            None => report.good(&name, format!("{} gives out {}", now.name, now.what())),
+            Some(problem) => report.problem(&name, &problem),
+        },
+        Err(problem) => report.problem(&name, &problem),
     }
 }
 

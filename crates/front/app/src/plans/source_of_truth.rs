@@ -1,0 +1,35 @@
+//! Compares what the source of truth gives out with the sealed store, before anything is made.
+
+use super::subject::Subject;
+use crate::problem::Problem;
+use crate::records::given_out::given_out_now;
+use crate::wiring::trusted::trusted;
+use crate::wiring::truth;
+
+/// A source of truth that gives out the current version.
+pub(super) struct AgreeingTruth {
+    /// Where it is, with its account: a plan is for exactly this one.
+    pub(super) name: String,
+    /// A sentence for the operator.
+    pub(super) note: String,
+}
+
+/// Refuses a source of truth that does not answer, gives out another version than the current one, or has a pending version
+/// of somebody else. `None` if keyroll's own store is the source of truth.
+pub(super) async fn agreeing_truth(subject: &Subject<'_>) -> Result<Option<AgreeingTruth>, Problem> {
+    let secret = subject.secret;
+    // Before the login of the store is used.
+    trusted(subject.config_file, secret)?;
+    let Some(truth) = truth::of(subject.places, secret).await? else { return Ok(None) };
+    let now = given_out_now(subject.places, secret, truth.as_ref()).await?;
+    let attempted = format!("plan a rotation of {}", secret.name);
+    if let Some(problem) = now.refusal(secret, &attempted) {
+        return Err(problem);
+    }
+    let all = truth.versions().await?;
+    if let Some(problem) = now.pending_elsewhere(secret, &all, &attempted) {
+        return Err(problem);
+    }
+    let note = format!("its source of truth is {}, which gives out {}", now.name, now.what());
+    Ok(Some(AgreeingTruth { name: now.name, note }))
+}

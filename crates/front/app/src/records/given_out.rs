@@ -1,0 +1,145 @@
+//! What the source of truth of a secret gives out, beside the versions in keyroll's own store.
+
+use keyroll_codes::Code;
+use keyroll_config::{Secret, StoreRef};
+use keyroll_port::{GivenOut, Label, Truth, TruthVersion, VersionInfo};
+use keyroll_secret::Fingerprint;
+
+use super::old_key::clock;
+use super::reasons::quoted;
+use super::versions::{kept, label};
+use crate::exit::Exit;
+use crate::places::Places;
+use crate::problem::Problem;
+use crate::wiring::open::{fingerprint_key, store};
+
+/// The label of a version that somebody is about to give out:
+/// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html#term_version>.
+const PENDING: &str = "AWSPENDING";
+
+/// Which stored version the source of truth gives out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// The current one.
+    Current(u32),
+    /// Another one, and its label.
+    Other(u32, Label),
+    /// None: keyroll did not write the value, or has no value yet.
+    Foreign,
+}
+
+/// What the source of truth gives out now.
+pub(crate) struct GivenOutNow {
+    /// Where it is, for people.
+    pub(crate) name: String,
+    pub(crate) given: GivenOut,
+    /// Of its secret field; none without a store.
+    pub(crate) fingerprint: Option<Fingerprint>,
+    pub(crate) known: Known,
+    /// The current version in the store.
+    pub(crate) current: Option<u32>,
+}
+
+/// Asks the source of truth what it gives out, and compares that with the stored versions. Makes nothing.
+///
+/// # Errors
+/// The source of truth does not say, or the store cannot be read.
+pub(crate) async fn given_out_now(
+    places: &Places,
+    secret: &Secret,
+    truth: &dyn Truth,
+) -> Result<GivenOutNow, Problem> {
+    let given = truth.current().await?;
+    let name = truth.name();
+    if !places.sealed().exists() {
+        return Ok(GivenOutNow { name, given, fingerprint: None, known: Known::Foreign, current: None });
+    }
+    let key = fingerprint_key(places)?;
+    let prints: Vec<(String, Fingerprint)> =
+        given.fields.secrets().map(|(name, value)| (name.to_owned(), key.fingerprint(value))).collect();
+    let versions = kept(store(places)?.as_ref(), secret.name.as_str()).await?;
+    let (known, current) = (known(&versions, &prints), current(&versions));
+    let fingerprint = prints.into_iter().next().map(|(_, print)| print);
+    Ok(GivenOutNow { name, given, fingerprint, known, current })
+}
+
+fn known(versions: &[VersionInfo], prints: &[(String, Fingerprint)]) -> Known {
+    match versions.iter().find(|version| version.fingerprints == prints) {
+        Some(same) if same.label == Label::Current => Known::Current(same.number),
+        Some(same) => Known::Other(same.number, same.label),
+        None => Known::Foreign,
+    }
+}
+
+fn current(versions: &[VersionInfo]) -> Option<u32> {
+    versions.iter().find(|version| version.label == Label::Current).map(|version| version.number)
+}
+
+impl GivenOutNow {
+    /// `v3 (version 0c3f…, made 2026-11-20 16:02:11Z)`, or the same of a value that keyroll did not write.
+    pub(crate) fn what(&self) -> String {
+        let there = there(&self.given.id, self.given.unix_ms);
+        match self.known {
+            Known::Current(number) => format!("v{number} ({there})"),
+            Known::Other(number, its) => format!("v{number}, which is {} ({there})", label(its)),
+            Known::Foreign => format!("a value that keyroll did not write ({there})"),
+        }
+    }
+
+    /// Why a rotation cannot begin from what is given out; none if it is the current version.
+    pub(crate) fn refusal(&self, secret: &Secret, attempted: &str) -> Option<Problem> {
+        let (name, what) = (&secret.name, format!("{} gives out {}", self.name, self.what()));
+        let problem = |code| Problem::new(code, attempted).exits(Exit::NeedsPerson);
+        Some(match (self.known, self.current) {
+            (Known::Current(_), _) => return None,
+            (_, None) => problem(Code::NoCurrentValue)
+                .because("keyroll has no value of it yet")
+                .help(format!("keyroll secret import {name} --id ID_AT_THE_ISSUER")),
+            (Known::Foreign, Some(current)) => {
+                let back =
+                    format!("give out v{current} there again, which keyroll secret drift {name} shows");
+                problem(Code::CopyDiffers).because(what).help(format!(
+                    "to take the value over: keyroll secret import {name}; to undo the change: {back}"
+                ))
+            }
+            (Known::Other(..), Some(current)) => problem(Code::CopyDiffers)
+                .because(what)
+                .because(format!("the current version is v{current}"))
+                .help(format!("give out v{current} there again, then: keyroll plan {name}")),
+        })
+    }
+
+    /// The refusal of a version that somebody else is about to give out: keyroll would have to overwrite it.
+    pub(crate) fn pending_elsewhere(
+        &self,
+        secret: &Secret,
+        all: &[TruthVersion],
+        attempted: &str,
+    ) -> Option<Problem> {
+        let pending =
+            |one: &&TruthVersion| one.labels.iter().any(|it| it == PENDING) && one.id != self.given.id;
+        let other = all.iter().find(pending)?;
+        let StoreRef::Aws { id, .. } = &secret.store else { return None };
+        let (name, version) = (&secret.name, quoted(&other.id));
+        Some(
+            Problem::new(Code::CopyDiffers, attempted)
+                .because(format!(
+                    "{} has a pending version that is not of a rotation of {name}: {}",
+                    self.name,
+                    there(&other.id, other.unix_ms)
+                ))
+                .help(format!(
+                    "finish what made it (a rotation function of AWS, or keyroll with another key of the same secret: \
+                     keyroll status), or take its label off: aws secretsmanager update-secret-version-stage --secret-id \
+                     {id} --version-stage {PENDING} --remove-from-version-id {version}; then: keyroll plan {name}"
+                ))
+                .exits(Exit::NeedsPerson),
+        )
+    }
+}
+
+/// A version at the source of truth: `version 0c3f…, made 2026-11-20 16:02:11Z`.
+pub(crate) fn there(id: &str, unix_ms: Option<u64>) -> String {
+    let made = unix_ms.map(|ms| format!(", made {}", clock(ms))).unwrap_or_default();
+    format!("version {id}{made}")
+}
