@@ -17,4 +17,4 @@ pub use resolve_target::{Meant, refuse_missing, resolve_target, secret};
 pub use survey::{Inventory, LookLimits, look};
 pub use why::{WhyReport, why};
 
-pub(crate) use survey::{SOUGHT, folders, look_for, run_key};
+pub(crate) use survey::{SOUGHT, Sought, folders, look_for, look_with, run_key};

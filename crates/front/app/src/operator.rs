@@ -7,6 +7,8 @@ mod check;
 mod code;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod downtime;
+#[allow(missing_docs, reason = "a field is named as its key in the JSON")]
+mod drift;
 mod due;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod event;
@@ -33,6 +35,7 @@ pub use act::ActShown;
 pub use check::{CheckShown, Finding};
 pub use code::CodeShown;
 pub use downtime::{DowntimeShown, MeasuredBy};
+pub use drift::{BOTH, CURRENT, DriftProcess, DriftShown, GivenOutShown, OTHER, ThereShown};
 pub use due::{DueFailed, DueShown};
 pub use event::{
     EmergencyShown, Event, EventLine, Grade, Holder, HostStep, OldKeyShown, Outcome, PastShown, Phase,

@@ -32,7 +32,9 @@ pub(crate) use issuers::IssuersCommand;
 pub(crate) use leaks::{LeaksArgs, LeaksFormat};
 pub(crate) use look::{Drawn, GraphArgs, LookArgs, ScanArgs, TraceArgs, WhyArgs};
 pub(crate) use revoke::{RevocableVersion, RevokeArgs};
-pub(crate) use secret::{SecretAcceptKeyArgs, SecretAddArgs, SecretCommand, SecretImportArgs};
+pub(crate) use secret::{
+    SecretAcceptKeyArgs, SecretAddArgs, SecretCommand, SecretDriftArgs, SecretImportArgs,
+};
 pub(crate) use server::{NoticeCommand, ServeArgs, TokenCommand, TokenRole};
 pub(crate) use shielded::{BelowArgs, RedactArgs, RunArgs};
 pub(crate) use split::SplitArgs;

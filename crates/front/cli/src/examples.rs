@@ -71,6 +71,10 @@ pub(crate) const SECRET_IMPORT: &str = "\
 Example: keyroll secret import openrouter
 Exit codes: 0 done, 1 refused, nothing changed, 2 usage, 3 some secrets were not
 imported";
+pub(crate) const SECRET_DRIFT: &str = "\
+Example: keyroll secret drift vonage
+Exit codes: 0 nothing differs, 1 failed, 2 usage, 3 something differs or is not
+visible";
 pub(crate) const SECRET_ACCEPT_KEY: &str = "\
 Example: keyroll secret accept-key openrouter --id 9f31 --label keyroll/01J8/4
 Exit codes: 0 done, 1 refused, nothing changed, 2 usage";

@@ -158,7 +158,8 @@ fn of_secrets(command: &SecretCommand) -> Option<Asked> {
         SecretCommand::Import(args) => Some(of("secret import", args.name.as_ref())),
         SecretCommand::Rewrap(_) => Some(Asked { how: How::IfPossible, ..of("secret rewrap", None) }),
         // Records itself once it is known that the label is one.
-        SecretCommand::AcceptKey(_) | SecretCommand::List | SecretCommand::Show(_) => None,
+        SecretCommand::AcceptKey(_) => None,
+        SecretCommand::Drift(_) | SecretCommand::List | SecretCommand::Show(_) => None,
     }
 }
 

@@ -62,6 +62,15 @@ pub(crate) fn folders(named: &[PathBuf]) -> Result<Vec<PathBuf>, Problem> {
 /// The name under which a value is shown that is looked for besides those of the store.
 pub(crate) const SOUGHT: &str = "the leaked key";
 
+/// A value that is looked for besides those of the store.
+pub(crate) struct Sought<'a> {
+    /// The name of the secret that it is shown under.
+    pub(crate) name: &'a str,
+    pub(crate) number: u32,
+    pub(crate) state: &'static str,
+    pub(crate) value: &'a SecretBytes,
+}
+
 /// The first stage: listings, environments, files.
 pub fn look(
     roots: &[PathBuf],
@@ -69,12 +78,25 @@ pub fn look(
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<Inventory, Problem> {
-    look_for(None, roots, limits, installation, operator)
+    look_with(&[], roots, limits, installation, operator)
 }
 
 /// The same, and a value that keyroll does not manage is shown as a secret named [`SOUGHT`].
 pub(crate) fn look_for(
     sought: Option<&SecretBytes>,
+    roots: &[PathBuf],
+    limits: &LookLimits,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<Inventory, Problem> {
+    let leaked = |value| Sought { name: SOUGHT, number: 1, state: "leaked", value };
+    let sought: Vec<Sought<'_>> = sought.map(leaked).into_iter().collect();
+    look_with(&sought, roots, limits, installation, operator)
+}
+
+/// The same, and these values are shown as versions of secrets.
+pub(crate) fn look_with(
+    sought: &[Sought<'_>],
     roots: &[PathBuf],
     limits: &LookLimits,
     installation: &Installation,
@@ -96,10 +118,13 @@ pub(crate) fn look_for(
         Some(known) => known,
         None => Known { key: label_key()?, managed: Vec::new(), values: Vec::new() },
     };
-    if let Some(sought) = sought {
-        let version = Version { number: 1, state: "leaked", fingerprints: vec![key.fingerprint(sought)] };
-        managed.push(Managed { name: SOUGHT.to_owned(), versions: vec![version] });
-        values.push(sought.duplicate());
+    for Sought { name, number, state, value } in sought {
+        let version = Version { number: *number, state: *state, fingerprints: vec![key.fingerprint(value)] };
+        match managed.iter_mut().find(|one| one.name == *name) {
+            Some(known) => known.versions.push(version),
+            None => managed.push(Managed { name: (*name).to_owned(), versions: vec![version] }),
+        }
+        values.push(value.duplicate());
     }
     operator.progress("reading processes, environments and files …");
     let looked = survey_with(&options, &Managers::default(), key, values);

@@ -112,6 +112,8 @@ pub enum Event {
     Check(super::CheckShown),
     /// One secret, for `secret list` and `show`.
     Secret(super::SecretShown),
+    /// What the source of truth of one secret gives out, for `secret drift`.
+    Drift(super::DriftShown),
     /// One secret, for `due`.
     Due(super::DueShown),
     /// One rotation, for `history`.

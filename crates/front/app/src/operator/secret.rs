@@ -8,6 +8,9 @@ pub struct SecretShown {
     pub issuer: String,
     pub versions: Vec<Version>,
     pub consumers: Vec<String>,
+    /// The source of truth, as in keyroll.toml.
+    #[serde(skip)]
+    pub store: String,
     #[serde(skip)]
     pub owner: Option<String>,
     #[serde(skip)]

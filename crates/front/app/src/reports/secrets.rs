@@ -31,6 +31,7 @@ pub fn secret_shown(secret: &Secret, places: &Places) -> Result<SecretShown, Pro
         issuer: secret.issuer.to_string(),
         versions: versions(places, secret)?,
         consumers: secret.consumers.iter().map(|consumer| consumer.name.to_string()).collect(),
+        store: secret.store.to_string(),
         owner: secret.owner.clone(),
         fields: fields.collect(),
         copies: copies.collect(),

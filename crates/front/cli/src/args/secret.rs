@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::SecretArgs;
+use super::{LookArgs, SecretArgs};
 use crate::examples;
 
 /// `secret`.
@@ -13,11 +13,18 @@ pub(crate) enum SecretCommand {
     /// The value is validated first: its form, whether the issuer accepts it, and whether the configured copies hold it.
     #[command(after_help = examples::SECRET_ADD)]
     Add(SecretAddArgs),
-    /// Add a secret's value from its configured copies
+    /// Add a secret's value from its configured copies or its store
     ///
-    /// All copies must hold the same value, or --from names the copy to use.
+    /// All copies must hold the same value, or --from names the copy to use. A secret with a store outside of keyroll gets the
+    /// value that the store gives out, also if somebody changed it there since.
     #[command(after_help = examples::SECRET_IMPORT)]
     Import(SecretImportArgs),
+    /// Show what a store gives out, beside the stored versions and beside what runs
+    ///
+    /// For secrets whose `store` is not keyroll's own. Asks the store, and searches the processes of this machine; changes
+    /// nothing.
+    #[command(after_help = examples::SECRET_DRIFT)]
+    Drift(SecretDriftArgs),
     /// Leave a key alone that another keyroll made at the same account
     ///
     /// keyroll stops at a key whose label is of no rotation in its journal. This command writes the key's id and label into
@@ -73,8 +80,8 @@ pub(crate) struct SecretImportArgs {
     /// Import every configured secret that has no value yet
     #[arg(long, conflicts_with_all = ["id", "fields", "from"])]
     pub(crate) all: bool,
-    /// Use this copy if the copies differ
-    #[arg(long, value_name = "PATH")]
+    /// Use this copy if the copies differ, or the secret's store: aws-sm:NAME#KEY
+    #[arg(long, value_name = "PATH|STORE")]
     pub(crate) from: Option<PathBuf>,
     /// The issuer's id of this credential [default: as the issuer reports it]
     #[arg(long)]
@@ -87,6 +94,15 @@ pub(crate) struct SecretImportArgs {
     /// Validation fails if the form is wrong, the issuer refuses the value, or a copy holds another value.
     #[arg(long)]
     pub(crate) anyway: bool,
+}
+
+/// `secret drift`.
+#[derive(Debug, Args)]
+pub(crate) struct SecretDriftArgs {
+    /// The secret's name [default: every secret with a store outside of keyroll]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) look: LookArgs,
 }
 
 /// `secret accept-key`.

@@ -1,3 +1,5 @@
+mod drift;
+
 use keyroll_app::configured::secret;
 use keyroll_app::exit::Exit;
 use keyroll_app::operator::{Event, SecretShown};
@@ -20,6 +22,7 @@ pub(super) fn run(command: &SecretCommand, context: &mut Context) -> Result<Exit
     match command {
         SecretCommand::Add(args) => add(args, context),
         SecretCommand::Import(args) => import_values(args, context),
+        SecretCommand::Drift(args) => drift::run(args, context),
         SecretCommand::AcceptKey(args) => {
             let SecretAcceptKeyArgs { name, id, label, withdraw } = args;
             let request = AcceptKeyRequest { name, id, label, withdraw: *withdraw };
@@ -111,6 +114,7 @@ fn show(args: &SecretArgs, context: &mut Context) -> Result<Exit, Problem> {
 fn card(secret: &SecretShown) -> Table {
     let mut table = Table::new(["secret", secret.name.as_str()]);
     table.row(["issuer".to_owned(), secret.issuer.clone()]);
+    table.row(["store".to_owned(), secret.store.clone()]);
     table.row(["owner".to_owned(), secret.owner.clone().unwrap_or_else(|| "-".to_owned())]);
     let fields = secret.fields.iter().map(|field| match field.secret {
         true => format!("{} (secret)", field.name),

@@ -69,6 +69,8 @@ pub(super) fn place(command: &Command) -> Place<'_> {
         Command::Graph(args) => read_if(args.roots.is_empty(), Role::Operator),
         Command::Secret(command) => match command {
             SecretCommand::List | SecretCommand::Show(_) => Place::Read(Role::Viewer),
+            // It searches the machine, and asks the store.
+            SecretCommand::Drift(_) => Place::Read(Role::Operator),
             SecretCommand::Add(_)
             | SecretCommand::Import(_)
             | SecretCommand::AcceptKey(_)
