@@ -98,11 +98,11 @@ impl GivenOutNow {
             (Known::Foreign, Some(current)) => {
                 let back =
                     format!("give out v{current} there again, which keyroll secret drift {name} shows");
-                problem(Code::CopyDiffers).because(what).help(format!(
+                problem(Code::ChangedElsewhere).because(what).help(format!(
                     "to take the value over: keyroll secret import {name}; to undo the change: {back}"
                 ))
             }
-            (Known::Other(..), Some(current)) => problem(Code::CopyDiffers)
+            (Known::Other(..), Some(current)) => problem(Code::ChangedElsewhere)
                 .because(what)
                 .because(format!("the current version is v{current}"))
                 .help(format!("give out v{current} there again, then: keyroll plan {name}")),
@@ -122,7 +122,7 @@ impl GivenOutNow {
         let StoreRef::Aws { id, .. } = &secret.store else { return None };
         let (name, version) = (&secret.name, quoted(&other.id));
         Some(
-            Problem::new(Code::CopyDiffers, attempted)
+            Problem::new(Code::ChangedElsewhere, attempted)
                 .because(format!(
                     "{} has a pending version that is not of a rotation of {name}: {}",
                     self.name,

@@ -184,6 +184,7 @@ impl<'a> Watch<'a> {
             Ended::Failed { .. } | Ended::ChangedElsewhere => StepState::Failed,
             Ended::Unknown => StepState::Waiting,
             Ended::Refused(_) => StepState::Skipped,
+            Ended::ChangedElsewhere => StepState::Failed,
         };
         match op {
             Op::Deliver(..) => {
