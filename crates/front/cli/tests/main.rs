@@ -50,6 +50,7 @@ mod seen;
 mod servers;
 mod shielded;
 mod split;
+mod stores;
 mod systemd;
 mod terminal;
 mod transcripts;

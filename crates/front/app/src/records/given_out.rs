@@ -122,7 +122,7 @@ impl GivenOutNow {
         let StoreRef::Aws { id, .. } = &secret.store else { return None };
         let (name, version) = (&secret.name, quoted(&other.id));
         Some(
-            Problem::new(Code::ChangedElsewhere, attempted)
+            Problem::new(Code::PendingElsewhere, attempted)
                 .because(format!(
                     "{} has a pending version that is not of a rotation of {name}: {}",
                     self.name,

@@ -75,7 +75,9 @@ pub(super) fn import_from_store(
         (Known::Foreign, Some(number)) => (false, number),
         (Known::Other(..), _) => {
             let problem = now.refusal(wanted, &format!("import the value of {}", wanted.name));
-            return Err(problem.unwrap_or_else(|| importing(wanted, Code::ChangedElsewhere).because(now.what())));
+            return Err(
+                problem.unwrap_or_else(|| importing(wanted, Code::ChangedElsewhere).because(now.what()))
+            );
         }
     };
     let credential = credential(request, &now, &places)?;

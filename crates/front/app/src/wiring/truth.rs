@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use keyroll_config::{Secret, StoreRef};
 use keyroll_port::Truth;
+use keyroll_truth::{AwsSecret, AwsSettings, AwsTruth};
 
 use crate::places::Places;
 use crate::problem::Problem;
@@ -22,7 +23,8 @@ pub(crate) async fn of(places: &Places, secret: &Secret) -> Result<Option<Arc<dy
     // The configuration refuses a store outside of keyroll for any other number of secret fields.
     let field =
         secret.fields.iter().find(|(_, field)| field.secret).map_or("value", |(name, _)| name.as_str());
-    let aws = keyroll_truth::aws(id, key.as_deref(), field).await?;
+    let at = AwsSecret { id: id.clone(), key: key.clone(), field: field.to_owned() };
+    let aws = AwsTruth::open(at, &AwsSettings::default()).await?;
     let truth: Arc<dyn Truth> = Arc::new(Remembering(aws));
     places.handles.keep_truth(&secret.store, truth.clone());
     Ok(Some(truth))

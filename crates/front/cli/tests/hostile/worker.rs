@@ -71,6 +71,7 @@ fn work(words: &BTreeMap<&str, &str>, path: &Path) {
     std::hint::black_box(&large);
     let mut stream = None;
     let pid_file = words.get("pid_file").map(PathBuf::from);
+    let pause = words.get("pause_ms").map_or(CALL_PAUSE, |ms| Duration::from_millis(ms.parse().unwrap()));
     let mut known = false;
     while Path::new(&lifeline).exists() {
         let status = if words.contains_key("idle") { Some(200) } else { call(&mut stream, &key, words) };
@@ -82,6 +83,11 @@ fn work(words: &BTreeMap<&str, &str>, path: &Path) {
         if words.get("says").is_some_and(|file| fs::remove_file(file).is_ok()) {
             println!("{} was refused", words["name"]);
         }
+        // Its log of logins, if it has one.
+        if let Some(log) = words.get("logins").filter(|_| !known && status == Some(200)) {
+            let mut log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+            writeln!(log, "{} logged in", words["name"]).unwrap();
+        }
         // Written only when the worker is ready: the restart command waits for this file.
         if let Some(pid_file) = pid_file.as_ref().filter(|_| !known) {
             let beside = pid_file.with_extension(format!("new-{}", std::process::id()));
@@ -89,7 +95,7 @@ fn work(words: &BTreeMap<&str, &str>, path: &Path) {
             fs::rename(&beside, pid_file).unwrap();
             known = true;
         }
-        sleep(CALL_PAUSE);
+        sleep(pause);
     }
 }
 

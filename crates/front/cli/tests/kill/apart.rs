@@ -14,7 +14,8 @@ const LANE: &str = "KEYROLL_TEST_LANE";
 /// The first process of a namespace: it reaps orphaned processes.
 const FIRST: &str = "\"$@\"; exit $?";
 
-fn namespaces() -> bool {
+/// Whether a namespace of processes can be made.
+pub fn namespaces() -> bool {
     let tried = Command::new("unshare").args(["-pf", "--mount-proc", "true"]).stderr(Stdio::null()).status();
     tried.is_ok_and(|status| status.success())
 }

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Makes the env file of the service from the store, with the login of its host: `init.sh [LABEL FILE]`.
+# `run/aim-fetch-…` kills the driver at that place, once.
+set -eu
+cd @DIR@
+aim() {
+    if [ -e "run/aim-fetch-$1" ]; then
+        rm "run/aim-fetch-$1"
+        kill -KILL "$PPID"
+        [ "$1" != before ] || exit 1
+    fi
+}
+aim before
+umask 077
+KEYROLL_TEST_STORE_PART="fetch store=@STORE@ login=@DIR@/app/login stage=${1:-AWSCURRENT} out=@DIR@/${2:-app/service.env}" \
+    @PROGRAM@ stores::part --exact >/dev/null 2>&1
+aim after

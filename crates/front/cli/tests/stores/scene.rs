@@ -1,0 +1,344 @@
+//! A folder with three instances of a service, an issuer, a store, and a keyroll.toml that names them.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+
+use keyroll_needle::{NeedleId, Needles};
+use keyroll_secret::SecretBytes;
+use keyroll_testkit::command::{Ran, Running, dress, end_own, wait};
+use keyroll_testkit::issuer::{Ask, Issuer, Key, Moment};
+use keyroll_testkit::{MOTO_REGION, TempDir, alphanumeric};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::hostile::scene::{files, put};
+use crate::hostile::worker::read_key;
+use crate::stores::part::{KEY, PART};
+use crate::stores::relay::{Act, Relay, Wanted, When};
+
+/// The instances of the service.
+pub const INSTANCES: [&str; 3] = ["app-1", "app-2", "app-3"];
+
+/// How long an instance waits between two calls, ms: three of them call more than a hundred times a second.
+const PAUSE_MS: u32 = 20;
+
+/// The files of the scene in which a value or a login stands by design.
+const HOLD_VALUES: [&str; 6] =
+    ["app/service.env", "app/login", "others.login", "admin.key", "run/there.env", "run/by-hand.env"];
+
+/// Where the driver is killed.
+pub enum At {
+    /// At a request to the store.
+    Store(Wanted, When),
+    /// At a request to the issuer about such a key, or about none.
+    Issuer(Ask, Moment, fn(&Key) -> bool),
+    /// In the script that fetches, or the one that restarts: `before` or `after` its work.
+    Script(&'static str, &'static str),
+}
+
+/// Dropping it ends its instances by their ids.
+pub struct Scene {
+    pub issuer: Issuer,
+    pub relay: Relay,
+    home: TempDir,
+    /// keyroll's login: key id, secret key.
+    login: (String, Zeroizing<String>),
+    store: String,
+    /// Everything that commands wrote.
+    said: RefCell<Vec<String>>,
+    /// The id of the key that everything starts with.
+    pub old: String,
+}
+
+impl Scene {
+    /// With the store at this address, and its users in this file.
+    pub fn new(store: &str, users: &Path) -> Self {
+        let users = Zeroizing::new(fs::read_to_string(users).unwrap());
+        let user = |name: &str| {
+            let line = users.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            let (id, secret) = line.trim().split_once(' ').unwrap();
+            (id.to_owned(), Zeroizing::new(secret.to_owned()))
+        };
+        let (issuer, admin) = Issuer::start();
+        issuer.keep_values();
+        let (old, value) = issuer.mint("by hand");
+        let relay = Relay::before(store);
+        let scene = Self {
+            relay,
+            home: TempDir::new().unwrap(),
+            login: user("keyroll "),
+            store: store.to_owned(),
+            said: RefCell::default(),
+            old,
+            issuer,
+        };
+        let dir = scene.dir();
+        for folder in ["app", "run", "log"] {
+            fs::create_dir_all(dir.join(folder)).unwrap();
+        }
+        put(&dir.join("log/refused"), &[], 0o644);
+        put(&dir.join("keyroll.toml"), &[include_str!("keyroll.toml")], 0o644);
+        put(&dir.join("acme.toml"), &[&scene.issuer.spec("2s")], 0o644);
+        put(&dir.join("admin.key"), &[&admin, "\n"], 0o600);
+        for (file, name) in [("app/login", "reader "), ("others.login", "keyroll ")] {
+            let (id, secret) = user(name);
+            put(&dir.join(file), &[&id, " ", &secret, "\n"], 0o600);
+        }
+        put(&dir.join("init.sh"), &[&scene.filled(include_str!("init.sh"))], 0o755);
+        put(&dir.join("restart.sh"), &[&scene.filled(include_str!("restart.sh"))], 0o755);
+        put(&dir.join("run/by-hand.env"), &[KEY, "=", &value, "\n"], 0o600);
+        drop(value);
+        scene.others("create", "copy=run/by-hand.env");
+        fs::remove_file(dir.join("run/by-hand.env")).unwrap();
+        scene.sh("./init.sh");
+        INSTANCES.iter().for_each(|instance| scene.sh(&format!("./restart.sh {instance}")));
+        scene.run(&["secret", "import", "ring", "--id", &scene.old]).exits(0);
+        scene
+    }
+
+    pub fn dir(&self) -> PathBuf {
+        self.home.path().join("scene")
+    }
+
+    fn filled(&self, text: &str) -> String {
+        let refused = self.dir().join("log/refused");
+        let (port, lifeline) = (self.issuer.port(), std::process::id());
+        let words = format!(
+            "port={port} lifeline={lifeline} refused={} variable={KEY} pause_ms={PAUSE_MS}",
+            refused.display()
+        );
+        text.replace("@PROGRAM@", std::env::current_exe().unwrap().to_str().unwrap())
+            .replace("@DIR@", self.dir().to_str().unwrap())
+            .replace("@STORE@", &self.store)
+            .replace("@WORDS@", &words)
+    }
+
+    /// A shell command in the scene's folder.
+    pub fn sh(&self, text: &str) {
+        let status = Command::new("sh").args(["-euc", text]).current_dir(self.dir()).status().unwrap();
+        assert!(status.success(), "{text}");
+    }
+
+    /// What other people do at the store. They may write to it too.
+    pub fn others(&self, part: &str, words: &str) {
+        self.other_process(part, words)();
+    }
+
+    /// The same, later.
+    pub fn other_process(&self, part: &str, words: &str) -> impl FnOnce() + Send + use<> {
+        let text = format!("{part} store={} login=others.login {words}", self.store);
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["stores::part", "--exact"]).env(PART, text).current_dir(self.dir());
+        let part = part.to_owned();
+        move || {
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{part}: {}", String::from_utf8_lossy(&output.stdout));
+        }
+    }
+
+    /// The version id of each label at the store.
+    pub fn labels(&self) -> Value {
+        self.others("labels", "out=run/labels");
+        serde_json::from_str(&fs::read_to_string(self.dir().join("run/labels")).unwrap()).unwrap()
+    }
+
+    /// Whose key the store has at a label, as the host of the service sees it; its login may only read.
+    pub fn given(&self, label: &str) -> Option<String> {
+        self.sh(&format!("./init.sh {label} run/there.env"));
+        let whose = self.holds("run/there.env");
+        fs::remove_file(self.dir().join("run/there.env")).unwrap();
+        whose
+    }
+
+    /// Whose key a file has.
+    pub fn holds(&self, file: &str) -> Option<String> {
+        let words = [("variable", KEY)].into();
+        let value = Zeroizing::new(read_key(&self.dir().join(file), &words));
+        self.issuer.whose(value.as_bytes())
+    }
+
+    /// A key that somebody made by hand, in `run/by-hand.env`; its id.
+    pub fn made_by_hand(&self) -> String {
+        let (id, value) = self.issuer.mint("by hand");
+        let file = self.dir().join("run/by-hand.env");
+        let _ = fs::remove_file(&file);
+        put(&file, &[KEY, "=", &value, "\n"], 0o600);
+        id
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keyroll"));
+        command.args(words);
+        dress(&mut command, &self.dir(), self.home.path());
+        let (id, secret) = &self.login;
+        command
+            .env("AWS_ENDPOINT_URL", self.relay.endpoint())
+            .env("AWS_REGION", MOTO_REGION)
+            .env("AWS_ACCESS_KEY_ID", id)
+            .env("AWS_SECRET_ACCESS_KEY", secret.as_str())
+            .env("AWS_EC2_METADATA_DISABLED", "true");
+        command
+    }
+
+    pub fn run(&self, words: &[&str]) -> Ran {
+        self.heard(Ran::run(&mut self.command(words)))
+    }
+
+    fn heard(&self, ran: Ran) -> Ran {
+        self.said.borrow_mut().push(ran.text.clone());
+        ran
+    }
+
+    /// A plan's id.
+    #[track_caller]
+    pub fn plan(&self) -> String {
+        let ran = self.run(&["plan", "ring"]);
+        ran.exits(0);
+        ran.of("plan")[0]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Applies a plan up to a step; returns the rotation's id.
+    #[track_caller]
+    pub fn until(&self, step: &str) -> String {
+        let id = self.plan();
+        self.run(&["apply", &id, "--confirm", "ring", "--until", step]).exits(4).paused();
+        id
+    }
+
+    /// Goes on with a rotation to its end.
+    #[track_caller]
+    pub fn resumed(&self, id: &str) {
+        self.run(&["resume", id, "--confirm", "ring"]).exits(0).ended("done");
+    }
+
+    /// Runs a command that is killed at this place.
+    #[track_caller]
+    pub fn killed(&self, words: &[&str], at: At) {
+        let driver: Arc<OnceLock<u32>> = Arc::default();
+        let known = driver.clone();
+        let act: Act = Box::new(move || end(&known));
+        match at {
+            At::Store(wanted, when) => self.relay.trap(wanted, when, act),
+            At::Issuer(ask, moment, of) => self.issuer.trap(ask, moment, of, act),
+            At::Script(script, when) => {
+                fs::write(self.dir().join(format!("run/aim-{script}-{when}")), "").unwrap();
+            }
+        }
+        let running = Running::start(self.command(words));
+        driver.set(u32::try_from(running.pid().as_raw_nonzero().get()).unwrap()).unwrap();
+        let ran = self.heard(running.end());
+        self.issuer.disarm();
+        assert_eq!(ran.code, None, "it was not killed: {}", ran.text);
+    }
+
+    /// Everything that must be true once a rotation has ended: one live key, given out by the store, in the file, and in use by
+    /// every instance; nothing is pending.
+    #[track_caller]
+    pub fn is_on(&self, id: &str) {
+        let keys = self.issuer.keys();
+        assert!(keys.len() == 1 && keys[0].id == id && !keys[0].disabled, "{keys:?}");
+        assert_eq!(self.given("AWSCURRENT").as_deref(), Some(id), "the store gives out another key");
+        assert_eq!(self.holds("app/service.env").as_deref(), Some(id), "the file has another key");
+        self.issuer.forget();
+        for instance in INSTANCES {
+            wait("every instance calls with the live key", || {
+                self.issuer.last_of(instance).as_deref() == Some(id)
+            });
+        }
+        let labels = self.labels();
+        let pending = &labels["AWSPENDING"];
+        assert!(pending.is_null() || *pending == labels["AWSCURRENT"], "left pending: {labels}");
+        let open = self.run(&["status"]);
+        open.exits(0);
+        assert!(open.of("paused").is_empty(), "a rotation is open: {}", open.text);
+    }
+
+    /// The only live key that keyroll made.
+    #[track_caller]
+    pub fn new_key(&self) -> String {
+        let keys = self.issuer.keys();
+        let mut made = keys.iter().filter(|key| by_keyroll(key));
+        let (Some(one), None) = (made.next(), made.next()) else { panic!("{keys:?}") };
+        one.id.clone()
+    }
+
+    /// The key that keyroll made beside this one of its own.
+    #[track_caller]
+    pub fn new_third(&self, known: &str) -> String {
+        let keys = self.issuer.keys();
+        let one = keys.iter().find(|key| by_keyroll(key) && key.id != known);
+        one.unwrap_or_else(|| panic!("{keys:?}")).id.clone()
+    }
+
+    pub fn was_never_refused(&self) {
+        assert_eq!(fs::read_to_string(self.dir().join("log/refused")).unwrap(), "", "a call was refused");
+        assert_eq!(self.issuer.refused_workers(), [] as [String; 0], "a call was refused");
+    }
+
+    /// Ends the instances, and searches everything that was said or written for a value; the values.
+    pub fn end(self) -> Vec<Vec<u8>> {
+        self.end_instances();
+        let mut values = self.issuer.values();
+        values.retain(|value| self.issuer.whose(value).is_some() || value.starts_with(b"admin_"));
+        values.push(self.login.1.as_bytes().to_vec());
+        for login in ["app/login", "others.login"] {
+            let text = fs::read_to_string(self.dir().join(login)).unwrap();
+            values.push(text.split_whitespace().next_back().unwrap().as_bytes().to_vec());
+        }
+        let all = (0u32..).zip(&values).fold(Needles::builder(), |all, (id, value)| {
+            all.add(NeedleId(id), &SecretBytes::new(value.clone()))
+        });
+        let needles = all.build().unwrap();
+        for text in self.said.borrow().iter() {
+            assert!(needles.is_clean(text.as_bytes()), "a value was said");
+        }
+        let holds = HOLD_VALUES.map(|name| self.dir().join(name));
+        for path in files(self.home.path()).into_iter().filter(|path| !holds.contains(path)) {
+            assert!(needles.is_clean(&fs::read(&path).unwrap()), "{} has a value", path.display());
+        }
+        values
+    }
+
+    fn end_instances(&self) {
+        for entry in fs::read_dir(self.dir().join("run")).into_iter().flatten().flatten() {
+            let pid = fs::read_to_string(entry.path()).ok().and_then(|text| text.trim().parse::<u32>().ok());
+            pid.into_iter().for_each(end_own);
+        }
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        self.end_instances();
+        if std::thread::panicking() && std::env::var_os("KEYROLL_KEEP").is_some() {
+            let kept = format!("/tmp/kept-scene-{}", alphanumeric(6));
+            let _ = Command::new("cp").arg("-a").arg(self.home.path()).arg(kept).status();
+        }
+    }
+}
+
+/// A key that keyroll made.
+pub fn by_keyroll(key: &Key) -> bool {
+    key.label.starts_with("keyroll/")
+}
+
+/// A key that somebody made.
+pub fn by_hand(key: &Key) -> bool {
+    !by_keyroll(key)
+}
+
+/// Kills the driver, and sees that it is gone.
+fn end(driver: &OnceLock<u32>) {
+    let pid = *driver.wait();
+    let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
+    let _ = kill_process(id, Signal::KILL);
+    wait("the end of the driver", || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The process name may contain anything; the fields begin after its last bracket.
+        stat.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.starts_with(" Z"))
+    });
+}
