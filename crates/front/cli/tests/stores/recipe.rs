@@ -18,7 +18,7 @@ pub fn forward_and_back(scene: &Scene) {
     let ran = scene.run(&["resume", &id, "--confirm", "ring", "--until", "quiesce"]);
     ran.exits(4).paused();
     assert_eq!(scene.given("AWSCURRENT"), Some(new.clone()));
-    assert_eq!(scene.given("AWSPREVIOUS").as_deref(), Some(scene.old.as_str()), "the way back");
+    assert_eq!(scene.given("AWSPREVIOUS").as_deref(), Some(scene.old.as_str()), "what a rollback gives out");
     assert!(scene.labels()["AWSPENDING"].is_null(), "a label is left pending");
     assert_eq!(scene.holds("app/service.env"), Some(new.clone()), "it was not fetched again");
     one_and_then_the_rest(&ran.events);
