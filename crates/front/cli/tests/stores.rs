@@ -1,5 +1,5 @@
 //! Rotations of a secret whose source of truth is AWS Secrets Manager (moto, which checks signatures and policies), with a
-//! service that fetches its value from there by a login of its own. The recipe as people do it by hand, its way back, and what
+//! service that fetches its value from there by a login of its own. The recipe as people do it by hand, its rollback, and what
 //! goes wrong: keyroll killed at each step, a second writer, a value that somebody changed by hand, a store that is away.
 //!
 //! moto has the values in its memory, where a search of all processes would find them. Each scene therefore runs in a

@@ -143,3 +143,64 @@ pub(crate) fn there(id: &str, unix_ms: Option<u64>) -> String {
     let made = unix_ms.map(|ms| format!(", made {}", clock(ms))).unwrap_or_default();
     format!("version {id}{made}")
 }
+
+#[cfg(test)]
+mod tests {
+    use keyroll_config::Config;
+    use keyroll_secret::Fields;
+
+    use super::*;
+
+    fn config() -> Config {
+        let text =
+            "version = 1\n[secrets.vonage]\nissuer = \"openrouter\"\nstore = \"aws-sm:prod/vonage#KEY\"\n";
+        Config::parse(text, "/srv/keyroll.toml").unwrap()
+    }
+
+    fn now(known: Known, current: Option<u32>) -> GivenOutNow {
+        let given = GivenOut { id: "6f1b".to_owned(), unix_ms: Some(0), fields: Fields::new() };
+        let name = "aws-sm:prod/vonage#KEY (eu-west-1)".to_owned();
+        GivenOutNow { name, given, fingerprint: None, known, current }
+    }
+
+    #[test]
+    fn a_rotation_begins_only_from_the_current_version() {
+        let config = config();
+        let refused = |known, current| {
+            let problem = now(known, current).refusal(config.secret("vonage").unwrap(), "plan it")?;
+            assert_eq!(problem.exit(), Exit::NeedsPerson);
+            Some((problem.code, problem.sentence(), problem.help.unwrap()))
+        };
+        assert!(refused(Known::Current(2), Some(2)).is_none());
+        let (code, _, help) = refused(Known::Foreign, None).unwrap();
+        assert!(code == "K0816" && help.contains("keyroll secret import vonage"), "{code} {help}");
+        let (code, why, help) = refused(Known::Foreign, Some(2)).unwrap();
+        assert!(code == "K0643" && help.contains("keyroll secret import vonage"), "{code} {help}");
+        assert!(why.contains("version 6f1b, made 1970-01-01 00:00:00Z"), "{why}");
+        // The key of a version that was replaced may be dead: it is not taken over.
+        let (code, why, help) = refused(Known::Other(1, Label::Retired), Some(2)).unwrap();
+        assert!(code == "K0643" && !help.contains("import") && help.contains("give out v2"), "{code} {help}");
+        assert!(why.contains("gives out v1, which is retired"), "{why}");
+    }
+
+    #[test]
+    fn a_pending_version_of_somebody_else_refuses_a_plan() {
+        let config = config();
+        let version = |id: &str, labels: &[&str]| TruthVersion {
+            id: id.to_owned(),
+            labels: labels.iter().map(|&label| label.to_owned()).collect(),
+            unix_ms: None,
+        };
+        let refused = |all: &[TruthVersion]| {
+            let secret = config.secret("vonage").unwrap();
+            now(Known::Current(2), Some(2)).pending_elsewhere(secret, all, "plan it")
+        };
+        let given = version("6f1b", &["AWSCURRENT", "AWSPENDING"]);
+        let before = version("0d44", &["AWSPREVIOUS"]);
+        assert!(refused(&[given.clone(), before.clone()]).is_none(), "a finished rotation left its label");
+        let problem = refused(&[given, before, version("77aa", &["AWSPENDING"])]).unwrap();
+        let help = problem.help.clone().unwrap();
+        assert!(problem.code == "K0644" && problem.sentence().contains("version 77aa"), "{problem:?}");
+        assert!(help.contains("--remove-from-version-id 77aa"), "{help}");
+    }
+}

@@ -162,3 +162,26 @@ fn sealed(wanted: &Secret, current: Option<u32>, places: &Places) -> Result<Opti
 fn importing(wanted: &Secret, code: Code) -> Problem {
     Problem::new(code, format!("import the value of {} from its store", wanted.name))
 }
+
+#[cfg(test)]
+mod tests {
+    use keyroll_config::Config;
+
+    use super::*;
+
+    #[test]
+    fn the_store_is_meant_unless_a_copy_is_named() {
+        let secret = |store: &str| {
+            let text = format!("version = 1\n[secrets.acme]\nissuer = \"openrouter\"\nstore = \"{store}\"\n");
+            Config::parse(&text, "/srv/keyroll.toml").unwrap().secret("acme").unwrap().clone()
+        };
+        let (aws, own) = (secret("aws-sm:prod/acme#KEY"), secret("keyroll"));
+        let meant = |wanted: &Secret, from: Option<&str>| is_from_store(wanted, from.map(Path::new));
+        assert!(meant(&aws, None).unwrap() && meant(&aws, Some("aws-sm:prod/acme#KEY")).unwrap());
+        assert!(!meant(&aws, Some("./acme.env")).unwrap() && !meant(&own, None).unwrap());
+        for (wanted, from) in [(&aws, "aws-sm:prod/acme#OTHER"), (&own, "aws-sm:prod/acme#KEY")] {
+            let problem = meant(wanted, Some(from)).unwrap_err();
+            assert!(problem.code == "K0802" && problem.exit() == Exit::Usage, "{problem:?}");
+        }
+    }
+}

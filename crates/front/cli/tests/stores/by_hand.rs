@@ -22,7 +22,7 @@ pub fn a_second_writer(scene: &Scene) {
     ran.says(&[pending.as_str().unwrap()]);
     assert_eq!(scene.labels()["AWSPENDING"], pending, "it was overwritten");
     assert_eq!(scene.given("AWSCURRENT").as_deref(), Some(scene.old.as_str()));
-    // The way back leaves it alone too, wherever the rotation stands by now.
+    // A rollback leaves it alone too, wherever the rotation stands by now.
     if ran.code != Some(5) {
         scene.run(&["abort", &id]).exits(5);
     }
@@ -63,9 +63,9 @@ pub fn a_value_that_somebody_changed(scene: &Scene) {
     let ran = scene.run(&["resume", &id, "--confirm", "ring"]);
     assert_ne!(ran.code, Some(0), "{}", ran.text);
     assert_eq!(scene.given("AWSCURRENT"), Some(by_hand.clone()), "it was overwritten");
-    // The way back does not overwrite it either.
+    // A rollback does not overwrite it either.
     scene.run(&["abort", &id]).exits(5);
-    assert_eq!(scene.given("AWSCURRENT"), Some(by_hand.clone()), "it was overwritten on the way back");
+    assert_eq!(scene.given("AWSCURRENT"), Some(by_hand.clone()), "it was overwritten by the rollback");
     scene.others("back", "");
     scene.issuer.end(&by_hand);
     scene.is_on(&new);
@@ -129,7 +129,7 @@ pub fn a_store_that_does_not_answer(scene: &Scene) {
     assert!(scene.issuer.keys().iter().all(|key| !key.disabled) && scene.issuer.keys().len() == 2);
     scene.relay.set_away(false);
     assert_eq!(scene.given("AWSCURRENT").as_deref(), Some(scene.old.as_str()), "nothing was given out");
-    // It paused, or is stuck, or goes back already: the way forward or the way back ends it.
+    // It paused, or is stuck, or rolls back already: either way it ends.
     let ran = scene.run(&["retry", &id]);
     let ended = match ran.code {
         Some(0 | 5) => ran,
