@@ -20,6 +20,9 @@ const FOLDER: &str = "moto-5.2.5";
 /// The server: moto, and what AWS documents where moto is not like that.
 const SERVER: &str = include_str!("moto/server.py");
 
+/// What the server writes: a line for each request.
+const LOG: &str = "log";
+
 const START_MS_MAX: u64 = 60_000;
 const LOOK_PAUSE_MS: u64 = 20;
 
@@ -38,7 +41,7 @@ pub enum MotoUser {
 /// A throw-away AWS Secrets Manager on a free loopback port: moto, which checks every signature and every right.
 pub struct Moto {
     _keeper: Keeper,
-    _home: TempDir,
+    home: TempDir,
     port: u16,
     keys: Value,
 }
@@ -66,8 +69,7 @@ impl Moto {
 
     fn start(programs: &Path) -> io::Result<Self> {
         let home = tempfile::Builder::new().prefix("keyroll-moto-").tempdir()?;
-        let (script, ready, log) =
-            (in_home(&home, "server.py"), in_home(&home, "keys"), in_home(&home, "log"));
+        let (script, ready, log) = (in_home(&home, "server.py"), in_home(&home, "keys"), in_home(&home, LOG));
         fs::write(&script, SERVER)?;
         let port = free_port()?;
         let words = [
@@ -86,12 +88,24 @@ impl Moto {
             sleep(Duration::from_millis(LOOK_PAUSE_MS));
         }
         let keys = serde_json::from_slice(&fs::read(&ready)?)?;
-        Ok(Self { _keeper: keeper, _home: home, port, keys })
+        Ok(Self { _keeper: keeper, home, port, keys })
     }
 
     /// The port that it listens on.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// What the server has written so far.
+    ///
+    /// # Panics
+    /// If that cannot be read.
+    #[allow(clippy::panic, reason = "a broken part is a broken test")]
+    pub fn log(&self) -> String {
+        match fs::read(in_home(&self.home, LOG)) {
+            Ok(log) => String::from_utf8_lossy(&log).into_owned(),
+            Err(error) => panic!("moto's log: {error}"),
+        }
     }
 
     /// Another party makes a secret with this text in [`MOTO_REGION`]; with `replica`, also a copy in that region.
