@@ -154,7 +154,7 @@ fn processes(seen: &Inventory, found: &SurveyedSecret, given: Option<ValueId>) -
     all
 }
 
-/// Which version a process holds: in its start, its memory, or a file that it has read.
+/// Which version a process holds, in its start or in its memory. A file that it opened need not have been read.
 fn holds(row: &Row<'_>, given: Option<ValueId>) -> &'static str {
     let mut held: BTreeSet<ValueId> = row.held.start.iter().flatten().copied().collect();
     match &row.held.memory {

@@ -184,7 +184,6 @@ impl<'a> Watch<'a> {
             Ended::Failed { .. } | Ended::ChangedElsewhere => StepState::Failed,
             Ended::Unknown => StepState::Waiting,
             Ended::Refused(_) => StepState::Skipped,
-            Ended::ChangedElsewhere => StepState::Failed,
         };
         match op {
             Op::Deliver(..) => {
