@@ -23,8 +23,8 @@ pub use self::settings::AwsSettings;
 const CANDIDATES_MAX: usize = 8;
 
 /// The next step where another party changed the value.
-const CHANGED: &str = "`keyroll secret drift` shows what it gives out; give out the expected value there again, or accept \
-                       the new one with `keyroll secret import`";
+const CHANGED: &str = "`keyroll secret drift` shows what it gives out; give out the expected value there again, then \
+                       `keyroll retry`; or `keyroll abort`, then accept the new one with `keyroll secret import`";
 
 /// One secret of AWS Secrets Manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,8 +130,8 @@ impl AwsTruth {
         let version = described(&pending.id, pending.unix_ms);
         let why = format!("{version}, is pending ({PENDING}), and this rotation did not make it");
         failure.kind(FailureKind::PendingElsewhere).because(why).help(
-            "let the other rotation end, or cancel it and take its label off; the events PutSecretValue in CloudTrail name \
-             who made it",
+            "let the other rotation end, or cancel it and take its label off, then `keyroll retry`; the events PutSecretValue \
+             in CloudTrail name who made it",
         )
     }
 
@@ -243,7 +243,8 @@ impl AwsTruth {
             let attempt = self.calls.attempt("read back the version that is given out by", Nature::Change);
             return Err(attempt.unclear("it still gives out the value of before".to_owned()));
         }
-        Err(self.changed_elsewhere(&there))
+        // It was given out for a moment: that is not an attempt without effect.
+        Err(Failure { class: Class::Unknown, ..self.changed_elsewhere(&there) })
     }
 }
 

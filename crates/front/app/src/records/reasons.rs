@@ -17,8 +17,8 @@ const LAST_USE_NOT_SHOWN: &str = "everything has left the old key, but the issue
 const NEVER_LISTED: &str = "the issuer gives no complete list of its keys: look at its console, and delete a key of this rotation \
                             if there is one";
 
-const CHANGED_ELSEWHERE: &str = "the source of truth gives out a value that keyroll did not write, and keyroll does not overwrite it: \
-                                 keyroll secret drift shows it";
+const CHANGED_ELSEWHERE: &str = "another party changed the source of truth: it gives out, or is about to give out, a value that keyroll did \
+                                 not write or had replaced, and keyroll does not overwrite it: keyroll secret drift shows it";
 
 const NEW_KEY_REFUSED: &str =
     "the issuer refuses the new key, which it accepted before (K0718); the old key is kept";
@@ -83,8 +83,8 @@ pub fn command(state: &State, hold: Hold, id: &str, secret: &str) -> String {
         },
         Hold::Paused(_) => format!("keyroll resume {id}"),
         Hold::Stuck(Reason::ChangedElsewhere) => format!(
-            "keyroll retry {id} once the store gives out the old or the new version again; before the point of no return \
-             keyroll abort {id}"
+            "keyroll retry {id} once the store gives out the old or the new version again, and nothing else is pending there; \
+             before the point of no return keyroll abort {id}"
         ),
         Hold::Stuck(_) => format!("keyroll retry {id}"),
     }
