@@ -384,7 +384,9 @@ fn drive_on(
     let host = host_of(&opened, (&config, &search), &described, &places)?;
     let issuer = described.issuer(secret, opened.saved.settings.as_deref())?;
     let store = runtime.block_on(store_of(&places, &opened.saved, secret.keep_retired))?;
-    let truth = runtime.block_on(truth::of(&places, secret))?;
+    // An emergency does not wait for its answer.
+    let planned = opened.saved.truth.as_deref().filter(|_| asked.emergency.is_none());
+    let truth = runtime.block_on(truth::of_plan(&places, secret, planned))?;
     let ports = Ports { truth, ..ports(&places, store, issuer, host, &others)? };
     runtime.block_on(ready_to_drive(&ports, &places, &opened.saved.secret))?;
     operator.event(Event::Rotation { id: opened.id.to_string(), secret: opened.saved.secret.clone() });

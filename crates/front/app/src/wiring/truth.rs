@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use keyroll_codes::Code;
 use keyroll_config::{Secret, StoreRef};
 use keyroll_port::Truth;
 use keyroll_truth::{AwsSecret, AwsSettings, AwsTruth};
@@ -28,4 +29,27 @@ pub(crate) async fn of(places: &Places, secret: &Secret) -> Result<Option<Arc<dy
     let truth: Arc<dyn Truth> = Arc::new(Remembering(aws));
     places.handles.keep_truth(&secret.store, truth.clone());
     Ok(Some(truth))
+}
+
+/// The source of truth of an open rotation. Refuses another region or account than that of its plan: consumers do not get
+/// what is given out there. One that does not answer is not refused: the rotation knows what waits for it.
+///
+/// # Errors
+/// Its configuration or login cannot be read, or leads elsewhere.
+pub(crate) async fn of_plan(
+    places: &Places,
+    secret: &Secret,
+    planned: Option<&str>,
+) -> Result<Option<Arc<dyn Truth>>, Problem> {
+    let Some(truth) = of(places, secret).await? else { return Ok(None) };
+    let Some(planned) = planned else { return Ok(Some(truth)) };
+    // Only an answer names the account. The region is known without one.
+    drop(truth.current().await);
+    let name = truth.name();
+    if planned.starts_with(name.trim_end_matches(')')) {
+        return Ok(Some(truth));
+    }
+    Err(Problem::new(Code::PlanStale, "go on with the rotation")
+        .because(format!("its source of truth was {planned}, and is {name}"))
+        .help("use the region and the login that the plan was made with, then run the same command again"))
 }

@@ -123,6 +123,10 @@ pub fn a_store_that_does_not_answer(scene: &Scene) {
     assert_eq!(scene.issuer.keys().len(), 1, "a key was made");
 
     let id = scene.until("roll");
+    // Another region than that of the plan: nothing is done there.
+    let resume = ["resume", &id, "--confirm", "ring"];
+    scene.run_in("us-east-2", &resume).refused(1, "K0838", &["us-east-2", "eu-west-1"]);
+    assert_eq!(scene.issuer.keys().len(), 2, "the new key was ended");
     scene.relay.set_away(true);
     let ran = scene.run(&["resume", &id, "--confirm", "ring", "--until", "quiesce"]);
     assert_ne!(ran.code, Some(0), "{}", ran.text);

@@ -188,6 +188,13 @@ impl Scene {
         self.heard(Ran::run(&mut self.command(words)))
     }
 
+    /// The same, with another region than that of the store.
+    pub fn run_in(&self, region: &str, words: &[&str]) -> Ran {
+        let mut command = self.command(words);
+        command.env("AWS_REGION", region);
+        self.heard(Ran::run(&mut command))
+    }
+
     fn heard(&self, ran: Ran) -> Ran {
         self.said.borrow_mut().push(ran.text.clone());
         ran
