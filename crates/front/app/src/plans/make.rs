@@ -40,6 +40,8 @@ pub enum Purpose {
     Emergency {
         /// Somebody brings the new key, also where the issuer's API could make one.
         brought: bool,
+        /// The old key is revoked first.
+        revokes_first: bool,
     },
 }
 
@@ -91,8 +93,9 @@ pub fn plan_for(
         &places,
         &described,
     );
-    let brought = purpose == Purpose::Emergency { brought: true };
-    let subject = Subject { family: family.as_ref(), brought, ..first };
+    let brought = matches!(purpose, Purpose::Emergency { brought: true, .. });
+    let revokes_first = matches!(purpose, Purpose::Emergency { revokes_first: true, .. });
+    let subject = Subject { family: family.as_ref(), brought, revokes_first, ..first };
     let found = look_at(&subject)?;
     note_apart(&found, operator);
     show_findings(&found, operator);
@@ -205,13 +208,25 @@ pub(crate) fn look_at(subject: &Subject<'_>) -> Result<Inspection, Problem> {
     let attributes = issuer.capabilities().attributes;
     subject.secret.consumers.iter().try_for_each(|consumer| provable(consumer, attributes))?;
     runtime(subject.places)?.block_on(async {
-        let truth = agreeing_truth(subject).await?;
-        let mut found = look(subject, &key, issuer).await?;
-        if let Some(truth) = truth {
-            found.notes.insert(0, truth.note);
-            found.saved.truth = Some(truth.name);
+        let agreeing = agreeing_truth(subject).await;
+        if let Err(problem) = &agreeing
+            && !subject.revokes_first
+        {
+            return Err(problem.clone());
         }
-        Ok::<_, Problem>(found)
+        let mut found = look(subject, &key, issuer).await?;
+        match agreeing {
+            Ok(None) => {}
+            Ok(Some(truth)) => {
+                found.notes.insert(0, truth.note);
+                found.saved.truth = Some(truth.name);
+            }
+            // A leaked key lives no longer because of what is given out. Nothing is overwritten there all the same.
+            Err(problem) => {
+                found.notes.insert(0, format!("the key is revoked all the same: {}", problem.sentence()))
+            }
+        }
+        Ok(found)
     })
 }
 

@@ -33,6 +33,8 @@ pub struct Subject<'a> {
     pub family: Option<&'a Family>,
     /// Somebody brings the new key, also where the issuer's API could make one.
     pub brought: bool,
+    /// An emergency that revokes the old key first: it does not wait for the source of truth.
+    pub revokes_first: bool,
 }
 
 /// A secret in its configuration.
@@ -63,6 +65,7 @@ impl<'a> Subject<'a> {
             rehearse: true,
             family: None,
             brought: false,
+            revokes_first: false,
         }
     }
 

@@ -115,7 +115,8 @@ pub fn replace(
     if let Some(brought) = &brought {
         accepted(brought, old, (secret, &described), &places, operator)?;
     }
-    let purpose = Purpose::Emergency { brought: brought.is_some() };
+    let revokes_first = wanted.mode == Emergency::RevokeNow;
+    let purpose = Purpose::Emergency { brought: brought.is_some(), revokes_first };
     let id = plan_for(purpose, (secret, &config), installation, operator)?;
     let mut asked = ApplyOptions { sealed: brought.is_some(), brought, ..asked };
     let exit = match apply(&Saved::meant(&places, &id)?, &asked, installation, operator) {

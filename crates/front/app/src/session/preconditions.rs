@@ -142,11 +142,11 @@ pub(crate) fn refuse_stale(saved: &Saved, found: &Inspection) -> Result<(), Prob
         lines
             .push("the settings of the present key have changed, and the new key would copy them".to_owned());
     }
-    // Another region or account, by another login.
-    if before.truth != now.truth {
-        let named =
-            |truth: &Option<String>| truth.clone().unwrap_or_else(|| "keyroll's own store".to_owned());
-        lines.push(format!("the source of truth was {}, and is {}", named(&before.truth), named(&now.truth)));
+    // Another region or account, by another login. An emergency may have had no answer.
+    if let (Some(before), Some(now)) = (&before.truth, &now.truth)
+        && before != now
+    {
+        lines.push(format!("the source of truth was {before}, and is {now}"));
     }
     if lines.is_empty() {
         return Ok(());

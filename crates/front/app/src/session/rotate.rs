@@ -9,7 +9,7 @@ use keyroll_engine::Ports;
 use keyroll_host::{Local, SystemClock};
 use keyroll_journal::{LockError, StateLock, Work, try_lock};
 use keyroll_port::{Clock as _, Journal as _, Opening, RotationId};
-use keyroll_rotation::{Fact, Phase, Plan, State, is_unmoved};
+use keyroll_rotation::{Emergency, Fact, Phase, Plan, State, is_unmoved};
 use keyroll_secret::Credential;
 
 use super::acquire_lock::acquire_lock;
@@ -79,7 +79,9 @@ pub fn apply(
     let runtime = runtime(&places)?;
     works_on(&lock, id, &saved.secret);
     refuse_open(&places, saved, asked)?;
-    let found = look_at(&Subject::again(saved, &config, secret, &places, &described))?;
+    let again = Subject::again(saved, &config, secret, &places, &described);
+    let revokes_first = asked.emergency == Some(Emergency::RevokeNow);
+    let found = look_at(&Subject { revokes_first, ..again })?;
     refuse_stale(saved, &found)?;
     let mut accepted =
         pending_changes::accepted(saved, &found.live, &asked.accept, asked.emergency.is_some())?;
