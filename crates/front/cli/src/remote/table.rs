@@ -166,9 +166,16 @@ mod tests {
         ] {
             assert_eq!(readable(&words(line)), Ok(Role::Viewer), "{line}");
         }
-        for line in
-            ["verify openai", "doctor", "scan", "why openai", "trace openai", "graph", "incident assess 12"]
-        {
+        for line in [
+            "verify openai",
+            "secret drift",
+            "doctor",
+            "scan",
+            "why openai",
+            "trace openai",
+            "graph",
+            "incident assess 12",
+        ] {
             assert_eq!(readable(&words(line)), Ok(Role::Operator), "{line}");
         }
         for line in [
