@@ -116,3 +116,19 @@ async fn what_changes_beside_the_value_between_look_and_move_is_kept_by_the_next
     assert_eq!(scene.moto.text(&scene.id), document(&new, "theirs"));
     assert!(scene.pending().is_empty());
 }
+
+#[tokio::test]
+async fn a_value_that_changes_right_after_the_move_leaves_the_outcome_open() {
+    let Some(scene) = start() else { return };
+    let (new, theirs) = (credential(), credential());
+    scene.direct().await.truth.stage(&by(4), &scene.old, &new).await.unwrap();
+    let (text, other) = (document(&theirs, &scene.beside), Arc::clone(&scene));
+    let act = move || drop(other.moto.put(&other.id, &text, &["AWSCURRENT"]));
+    // The first label of this name that is moved now is taken off, once the new version is given out.
+    let words = &["secretsmanager.UpdateSecretVersionStage", "AWSPENDING"];
+    let opened = scene.through(meddling(scene.moto.port(), words, act).await).await;
+    let outcome = opened.truth.give_out(&by(4), &scene.old, &new).await;
+    let failure = failed(outcome, &[&scene.old, &new, &theirs]);
+    assert_eq!((failure.class, failure.kind), (Class::Unknown, FailureKind::ChangedElsewhere));
+    assert!(scene.gives(&theirs), "the other party's value is given out");
+}
