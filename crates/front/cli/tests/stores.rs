@@ -22,8 +22,11 @@ use scene::Scene;
 
 use crate::kill::apart;
 
-/// The cases by name; each begins with a scene of its own.
-const CASES: [(&str, fn(&Scene)); 9] = [
+/// One case, in a scene of its own.
+type Case = fn(&Scene);
+
+/// The cases by name.
+const CASES: [(&str, Case); 9] = [
     ("recipe", recipe::forward_and_back),
     ("drift", recipe::drift_is_shown),
     ("killed-forward", killed::forward),

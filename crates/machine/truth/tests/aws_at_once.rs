@@ -56,9 +56,10 @@ async fn of_two_rotations_at_once_one_stages_and_the_other_leaves_it() {
     let (one, two) = (scene.direct().await, scene.direct().await);
     for round in 0..8 {
         let (ours, theirs) = (credential(), credential());
+        let (by_one, by_two) = (by(2 * round), by(2 * round + 1));
         let (first, second) = tokio::join!(
-            one.truth.stage(&by(2 * round), &scene.old, &ours),
-            two.truth.stage(&by(2 * round + 1), &scene.old, &theirs),
+            one.truth.stage(&by_one, &scene.old, &ours),
+            two.truth.stage(&by_two, &scene.old, &theirs),
         );
         assert!(first.is_ok() != second.is_ok(), "round {round}: one of the two stages");
         let (loser, winner) = if first.is_ok() { (second, 2 * round) } else { (first, 2 * round + 1) };

@@ -119,7 +119,7 @@ pub(crate) fn look_with(
         None => Known { key: label_key()?, managed: Vec::new(), values: Vec::new() },
     };
     for Sought { name, number, state, value } in sought {
-        let version = Version { number: *number, state: *state, fingerprints: vec![key.fingerprint(value)] };
+        let version = Version { number: *number, state, fingerprints: vec![key.fingerprint(value)] };
         match managed.iter_mut().find(|one| one.name == *name) {
             Some(known) => known.versions.push(version),
             None => managed.push(Managed { name: (*name).to_owned(), versions: vec![version] }),
