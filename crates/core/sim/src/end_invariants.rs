@@ -70,7 +70,9 @@ impl Run {
                 .is_none_or(|look| proc.began >= look.at || (proc.since >= look.at && !proc.by_us));
             // The last search sees only what memory shows.
             let masked = self.world.look.is_some_and(|look| proc.masked_until >= look.at);
-            let known = proc.consumer.is_some() && !late && !masked && !self.excused(proc);
+            // It was given another party's value after the look had seen it.
+            let followed = !proc.by_us && self.changed_unseen();
+            let known = proc.consumer.is_some() && !late && !masked && !followed && !self.excused(proc);
             known && proc.loaded != stays && proc.loaded != FOREIGN
         });
         if let Some(proc) = behind.filter(|_| !back) {

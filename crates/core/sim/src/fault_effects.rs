@@ -248,8 +248,11 @@ impl Run {
                 self.crash(at);
             }
         }
-        self.world.put_back_older_store();
-        self.audit.older_from = self.ledger.last();
+        // A second backup takes no right store's place: the rotation has gone on with the first one.
+        if !self.world.store_is_older() {
+            self.world.put_back_older_store();
+            self.audit.older_from = self.ledger.last();
+        }
         let ms = self.rng.between(2_000, 40_000);
         self.later(ms, Due::StoreBack);
     }

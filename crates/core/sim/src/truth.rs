@@ -213,17 +213,22 @@ impl Run {
         }
     }
 
+    /// Whether another party changed what is given out when the last look was taken already, or while it was.
+    pub(crate) fn changed_unseen(&self) -> bool {
+        let look = self.world.look.map_or(0, |look| look.at);
+        let changed_at = self.world.truth.as_ref().map_or(0, |truth| truth.changed_at);
+        changed_at > 0 && changed_at + 2 * REQUEST_MS_MAX >= look
+    }
+
     /// What is wrong at the source of truth at the end. What another party changed since the last look was not seen.
     pub(crate) fn truth_left(&self, stays: Value) -> Option<String> {
         let truth = self.world.truth.as_ref()?;
         if let Some((Some(mint), value)) = truth.pending {
             return Some(format!("value {value} of mint {mint} is left pending at the source of truth"));
         }
-        let look = self.world.look.map_or(0, |look| look.at);
-        let unseen = truth.changed_at > 0 && truth.changed_at + 2 * REQUEST_MS_MAX >= look;
         // A rollback leaves another party's value alone.
         let theirs = stays == OLD && truth.gives == FOREIGN;
-        let wrong = truth.gives != stays && !unseen && !theirs;
+        let wrong = truth.gives != stays && !self.changed_unseen() && !theirs;
         wrong.then(|| format!("the source of truth gives out value {}, not {stays}", truth.gives))
     }
 }
