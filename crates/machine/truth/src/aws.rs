@@ -74,7 +74,9 @@ impl AwsTruth {
         // `arn:` and the partition come before the service, the region and the account.
         let account = secret.arn_part(3).map(str::to_owned);
         let loaded = settings.load(secret.arn_part(2)).await;
-        let Some(region) = loaded.region().map(ToString::to_string) else {
+        // An empty AWS_REGION is none.
+        let region = loaded.region().map(ToString::to_string).filter(|region| !region.is_empty());
+        let Some(region) = region else {
             let failure = Failure::new(Class::Permanent, Code::TruthAccess, format!("open {reference}"));
             let failure = failure.because("no region of AWS is configured");
             return Err(failure.help("set `region` in the profile of ~/.aws/config, or AWS_REGION"));

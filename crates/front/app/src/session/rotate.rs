@@ -90,7 +90,11 @@ pub fn apply(
     let issuer = described.issuer(secret, found.saved.settings.as_deref())?;
     runtime.block_on(family::found(&places, saved))?;
     let store = runtime.block_on(store_of(&places, saved, secret.keep_retired))?;
-    let truth = runtime.block_on(truth::of(&places, secret))?;
+    let truth = if revokes_first {
+        runtime.block_on(truth::to_revoke_first(&places, secret, saved.truth.as_deref()))
+    } else {
+        runtime.block_on(truth::of(&places, secret))?
+    };
     let opened = Ports { truth, ..ports(&places, store, issuer, found.host, &secret.other_keys)? };
     let opening = opening(saved, asked, found.plan)?;
     interrupt::refuse_more("apply the plan", &format!("keyroll apply {id}"))?;
@@ -386,9 +390,8 @@ fn drive_on(
     let host = host_of(&opened, (&config, &search), &described, &places)?;
     let issuer = described.issuer(secret, opened.saved.settings.as_deref())?;
     let store = runtime.block_on(store_of(&places, &opened.saved, secret.keep_retired))?;
-    // An emergency does not wait for its answer.
-    let planned = opened.saved.truth.as_deref().filter(|_| asked.emergency.is_none());
-    let truth = runtime.block_on(truth::of_plan(&places, secret, planned))?;
+    let planned = opened.saved.truth.as_deref();
+    let truth = runtime.block_on(truth::of_plan(&places, secret, planned, asked.emergency))?;
     let ports = Ports { truth, ..ports(&places, store, issuer, host, &others)? };
     runtime.block_on(ready_to_drive(&ports, &places, &opened.saved.secret))?;
     operator.event(Event::Rotation { id: opened.id.to_string(), secret: opened.saved.secret.clone() });

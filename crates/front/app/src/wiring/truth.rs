@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_config::{Secret, StoreRef};
-use keyroll_port::Truth;
+use keyroll_port::{Class, Failure, GivenOut, MadeBy, Truth, TruthVersion};
+use keyroll_rotation::Emergency;
+use keyroll_secret::Credential;
 use keyroll_truth::{AwsSecret, AwsSettings, AwsTruth};
 
 use crate::places::Places;
@@ -32,7 +35,8 @@ pub(crate) async fn of(places: &Places, secret: &Secret) -> Result<Option<Arc<dy
 }
 
 /// The source of truth of an open rotation. Refuses another region or account than that of its plan: consumers do not get
-/// what is given out there. One that does not answer is not refused: the rotation knows what waits for it.
+/// what is given out there. One that does not answer is not refused: the rotation knows what waits for it. An emergency waits
+/// for no answer, so of it only the region is compared; one that revokes first is never refused, see [`to_revoke_first`].
 ///
 /// # Errors
 /// Its configuration or login cannot be read, or leads elsewhere.
@@ -40,16 +44,84 @@ pub(crate) async fn of_plan(
     places: &Places,
     secret: &Secret,
     planned: Option<&str>,
+    emergency: Option<Emergency>,
 ) -> Result<Option<Arc<dyn Truth>>, Problem> {
-    let Some(truth) = of(places, secret).await? else { return Ok(None) };
-    let Some(planned) = planned else { return Ok(Some(truth)) };
-    // Only an answer names the account. The region is known without one.
-    drop(truth.current().await);
-    let name = truth.name();
+    match emergency {
+        Some(Emergency::RevokeNow) => Ok(to_revoke_first(places, secret, planned).await),
+        Some(Emergency::RollFirst) => as_planned(of(places, secret).await?, planned),
+        None => {
+            let truth = of(places, secret).await?;
+            if let Some(truth) = truth.as_ref().filter(|_| planned.is_some()) {
+                // Only an answer names the account. The region is known without one.
+                drop(truth.current().await);
+            }
+            as_planned(truth, planned)
+        }
+    }
+}
+
+/// The source of truth where a leaked key is revoked first. One that cannot be used fails at every call: the key is revoked
+/// all the same, and then the rotation waits for it.
+pub(crate) async fn to_revoke_first(
+    places: &Places,
+    secret: &Secret,
+    planned: Option<&str>,
+) -> Option<Arc<dyn Truth>> {
+    let truth = of(places, secret).await.and_then(|truth| as_planned(truth, planned));
+    truth.unwrap_or_else(|problem| Some(Arc::new(Unusable(problem))))
+}
+
+fn as_planned(
+    truth: Option<Arc<dyn Truth>>,
+    planned: Option<&str>,
+) -> Result<Option<Arc<dyn Truth>>, Problem> {
+    let (Some(there), Some(planned)) = (&truth, planned) else { return Ok(truth) };
+    let name = there.name();
     if planned.starts_with(name.trim_end_matches(')')) {
-        return Ok(Some(truth));
+        return Ok(truth);
     }
     Err(Problem::new(Code::PlanStale, "go on with the rotation")
         .because(format!("its source of truth was {planned}, and is {name}"))
         .help("use the region and the login that the plan was made with, then run the same command again"))
+}
+
+/// A source of truth that cannot be used, and why.
+struct Unusable(Problem);
+
+impl Unusable {
+    fn refuse<T>(&self) -> Result<T, Failure> {
+        let failure = Failure::new(Class::Permanent, self.0.code, self.0.attempted.clone());
+        let failure = failure.because(self.0.causes.join(": "));
+        Err(match &self.0.help {
+            Some(help) => failure.help(help.clone()),
+            None => failure,
+        })
+    }
+}
+
+#[async_trait]
+impl Truth for Unusable {
+    fn name(&self) -> String {
+        "a source of truth that cannot be used".to_owned()
+    }
+
+    async fn current(&self) -> Result<GivenOut, Failure> {
+        self.refuse()
+    }
+
+    async fn versions(&self) -> Result<Vec<TruthVersion>, Failure> {
+        self.refuse()
+    }
+
+    async fn stage(&self, _: &MadeBy, _: &Credential, _: &Credential) -> Result<(), Failure> {
+        self.refuse()
+    }
+
+    async fn give_out(&self, _: &MadeBy, _: &Credential, _: &Credential) -> Result<(), Failure> {
+        self.refuse()
+    }
+
+    async fn withdraw(&self, _: &MadeBy) -> Result<(), Failure> {
+        self.refuse()
+    }
 }

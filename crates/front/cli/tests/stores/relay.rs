@@ -3,7 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -44,6 +44,8 @@ pub struct Relay {
     traps: Arc<Mutex<Vec<Trap>>>,
     /// Nothing is passed on, and nobody is told.
     away: Arc<AtomicBool>,
+    /// How many connections were closed at once.
+    refused: Arc<AtomicUsize>,
 }
 
 /// One connection: both its ends, and what happens at the next answer.
@@ -58,11 +60,12 @@ impl Relay {
     pub fn before(server: &str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let relay = Self { port, traps: Arc::default(), away: Arc::default() };
+        let relay = Self { port, traps: Arc::default(), away: Arc::default(), refused: Arc::default() };
         let (own, server) = (relay.clone(), server.to_owned());
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 if own.away.load(Ordering::SeqCst) {
+                    own.refused.fetch_add(1, Ordering::SeqCst);
                     continue;
                 }
                 let Ok(server) = TcpStream::connect(&server) else { continue };
@@ -87,6 +90,11 @@ impl Relay {
     /// Every connection is closed at once, or none any more.
     pub fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// How many connections were closed at once so far.
+    pub fn refused(&self) -> usize {
+        self.refused.load(Ordering::SeqCst)
     }
 
     /// The trap that this whole request springs.

@@ -195,7 +195,13 @@ impl Scene {
         self.heard(Ran::run(&mut command))
     }
 
-    fn heard(&self, ran: Ran) -> Ran {
+    /// Starts a command, whose end is for [`Self::heard`].
+    pub fn start(&self, words: &[&str]) -> Running {
+        Running::start(self.command(words))
+    }
+
+    /// What a command said is searched at the end.
+    pub fn heard(&self, ran: Ran) -> Ran {
         self.said.borrow_mut().push(ran.text.clone());
         ran
     }
@@ -235,7 +241,7 @@ impl Scene {
                 fs::write(self.dir().join(format!("run/aim-{script}-{when}")), "").unwrap();
             }
         }
-        let running = Running::start(self.command(words));
+        let running = self.start(words);
         driver.set(u32::try_from(running.pid().as_raw_nonzero().get()).unwrap()).unwrap();
         let ran = self.heard(running.end());
         self.issuer.disarm();
