@@ -89,7 +89,9 @@ pub(crate) fn ended(next: &mut State, seq: Seq, outcome: &Outcome) -> Result<(),
             unknown(next, &intent);
             // `driver_started` does not count an attempt whose outcome is unknown only because its driver ended.
             unit::attempt_unclear(next, &intent.op);
-            mint_unclear(next, &intent);
+            if in_its_phase(next, &intent) {
+                next.attempts.fail();
+            }
         }
         Outcome::Refused(differences) => {
             let Op::Apply(consumer, slot, which) = intent.op else {
@@ -339,7 +341,7 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Reconciled) -> Resu
                 next.minting.make_by_hand();
             } else {
                 next.intents.orphan(seq, credential);
-                mint_in_vain(next, &intent);
+                given_up_in_vain(next, &intent);
             }
         }
         Reconciled::Absent => absent_once(next, &intent, since, absent),
@@ -416,22 +418,42 @@ fn absent_once(next: &mut State, intent: &Intent, since: crate::Stamp, absent: u
         } else if next.exchanges() {
             next.minting.make_by_hand();
         } else {
-            mint_in_vain(next, intent);
+            given_up_in_vain(next, intent);
         }
+    } else {
+        given_up_in_vain(next, intent);
     }
 }
 
-/// Counts a mint whose outcome is unknown although its driver waited for it.
-fn mint_unclear(next: &mut State, intent: &Intent) {
-    if intent.op == Op::Mint && next.phase() == Phase::Mint && intent.seq > next.position.entered() {
-        next.attempts.fail();
-    }
+/// Whether an operation that belongs to no unit was begun in the phase that it belongs to: its attempts without a known
+/// outcome, for which a driver waited, are counted there.
+fn in_its_phase(next: &State, intent: &Intent) -> bool {
+    let phase = match intent.op {
+        Op::Mint => Phase::Mint,
+        Op::Stage => Phase::Stage,
+        Op::Promote => Phase::Roll,
+        Op::Demote => Phase::RollingBack,
+        Op::Choose
+        | Op::Deliver(..)
+        | Op::Fetch(_)
+        | Op::Apply(..)
+        | Op::Disable
+        | Op::Enable
+        | Op::Revoke
+        | Op::EndSessions
+        | Op::DeleteNew
+        | Op::DeleteOrphan(_)
+        | Op::DeleteAbandoned(_)
+        | Op::Retire(_) => return false,
+    };
+    let given_up = next.abandoned.covers(intent.seq) && of_the_new(&intent.op);
+    next.phase() == phase && intent.seq > next.position.entered() && !given_up
 }
 
-/// A mint left no usable credential. An issuer that does so every time is not asked for ever.
-fn mint_in_vain(next: &mut State, intent: &Intent) {
-    if next.phase() == Phase::Mint && intent.seq > next.position.entered() && next.attempts.exhausted() {
-        give_up(next, &Op::Mint);
+/// An attempt left nothing. An issuer or a source of truth that does so every time is not asked for ever.
+fn given_up_in_vain(next: &mut State, intent: &Intent) {
+    if in_its_phase(next, intent) && next.attempts.exhausted() {
+        give_up(next, &intent.op);
     }
 }
 

@@ -47,6 +47,25 @@ fn a_change_before_promote_holds_the_rotation_until_the_operator_has_looked() {
 }
 
 #[test]
+fn what_ends_unclear_every_time_at_the_source_of_truth_is_given_up() {
+    for (op, phase) in [(Op::Stage, Phase::Stage), (Op::Promote, Phase::Roll)] {
+        let mut walk = Walk::of(walk::plan());
+        for attempt in 1..=5 {
+            until_wanted(&mut walk, &op);
+            assert_eq!(walk.state.phase(), phase, "given up before attempt {attempt}");
+            let intent = walk.begin(&op);
+            walk.end(intent, Outcome::Unknown);
+            walk.at.ms += 600_000;
+            walk.say(Fact::Reconciled { intent, found: Reconciled::Absent });
+        }
+        assert_eq!((walk.state.hold(), walk.first_op()), (Some(Hold::Paused(Reason::Failed(phase))), None));
+        walk.say(Fact::Resumed);
+        assert!(is_wanted(&walk, &op), "{op:?} is tried again on the operator's word");
+        walk.until(|state| state.phase() == Phase::Done);
+    }
+}
+
+#[test]
 fn a_rollback_before_promote_leaves_another_partys_value_alone() {
     let mut walk = Walk::of(walk::plan());
     meets_a_change(&mut walk, &Op::Promote);

@@ -47,6 +47,7 @@ mod simulate;
 mod steps;
 mod store;
 mod truth;
+mod truth_checks;
 mod unsearched;
 mod waits;
 mod world;

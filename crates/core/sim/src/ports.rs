@@ -43,11 +43,11 @@ pub(crate) fn locked(run: &Mutex<Run>) -> MutexGuard<'_, Run> {
 /// The ports of the driver in this slot.
 pub(crate) fn ports(run: &Arc<Mutex<Run>>, slot: usize) -> Ports {
     let port = Arc::new(Port::new(run, slot));
-    let truth = locked(run).world.truth.is_some().then(|| port.clone() as Arc<dyn Truth>);
+    let source = locked(run).world.truth.is_some().then(|| port.clone() as Arc<dyn Truth>);
     Ports {
         journal: port.clone(),
         store: port.clone(),
-        truth,
+        truth: source,
         staging: port.clone(),
         issuer: port.clone(),
         host: port.clone(),

@@ -24,7 +24,8 @@ const CANDIDATES_MAX: usize = 8;
 
 /// The next step where another party changed the value.
 const CHANGED: &str = "`keyroll secret drift` shows what it gives out; give out the expected value there again, then \
-                       `keyroll retry`; or `keyroll abort`, then accept the new one with `keyroll secret import`";
+                       `keyroll retry`; or, if the new value was not given out yet, `keyroll abort`, then accept the other one \
+                       with `keyroll secret import`";
 
 /// One secret of AWS Secrets Manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -285,8 +286,8 @@ impl Truth for AwsTruth {
             self.calls.put(&target, &next).await?;
         }
         let pending = labelled(&versions, PENDING);
-        self.claim(by, &now.id, &target, pending).await.map_err(begun)?;
-        let (there, _) = self.calls.get(Which::Id(&target)).await.map_err(begun)?;
+        self.claim(by, &now.id, &target, pending).await.map_err(perhaps_staged)?;
+        let (there, _) = self.calls.get(Which::Id(&target)).await.map_err(perhaps_staged)?;
         if there.labels.iter().any(|label| label == PENDING) && there.document.says_the_same(&next) {
             return Ok(());
         }
@@ -344,6 +345,11 @@ fn own_pending<'a>(by: &MadeBy, versions: &'a [TruthVersion]) -> Option<&'a str>
 fn others<'a>(by: &MadeBy, current: &str, versions: &'a [TruthVersion]) -> Option<&'a TruthVersion> {
     let pending = labelled(versions, PENDING)?;
     (pending.id != current && !own_ids(by, versions).contains(&pending.id)).then_some(pending)
+}
+
+/// A failure after a version was written that nobody is given. A refusal stays one: the version is withdrawn in a rollback.
+fn perhaps_staged(failure: Failure) -> Failure {
+    if failure.class == Class::Permanent { failure } else { begun(failure) }
 }
 
 /// A failure after something was written: only a look can tell how far it came.

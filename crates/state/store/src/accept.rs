@@ -4,13 +4,13 @@ use keyroll_codes::Code;
 use keyroll_port::{Failure, Label, VersionInfo};
 use keyroll_secret::{Credential, CredentialId};
 
-use crate::book::{Version, label_word};
+use crate::book::{Book, Version, label_word};
 use crate::ledger::Ledger;
 use crate::payload::Place;
 use crate::steps::{check_differs, check_new, now_ms, relabel};
 
 /// Makes the credential the current version, and the one that was current the previous one. Repeated, it changes nothing.
-/// The value of another version is refused: that one was replaced, and its key may be ended.
+/// The value of the previous version makes that one current again. Of any other version it is refused: its key may be ended.
 pub(crate) fn accept(
     ledger: &mut Ledger<'_>,
     name: &str,
@@ -22,6 +22,10 @@ pub(crate) fn accept(
     let refuse = |why: String| ledger.attempt.refuse(Code::VersionRefused, why);
     match book.versions.iter().find(|version| version.fingerprints == fingerprints) {
         Some(same) if same.label == Label::Current => return Ok(same.info()),
+        Some(same) if same.label == Label::Previous => {
+            let number = same.number;
+            return exchange(ledger, book, number);
+        }
         Some(same) => {
             let (number, label) = (same.number, label_word(same.label));
             return Err(refuse(format!("its value is that of v{number}, which is {label}")));
@@ -54,4 +58,17 @@ pub(crate) fn accept(
     let changed: Vec<u32> = before.into_iter().chain([number]).collect();
     ledger.save(&book, &changed, &[])?;
     Ok(info)
+}
+
+/// Makes the previous version current again, and the current one previous.
+fn exchange(ledger: &mut Ledger<'_>, mut book: Book, number: u32) -> Result<VersionInfo, Failure> {
+    let before = book.current().map(|version| version.number);
+    if let Some(before) = before {
+        relabel(&mut book, before, Label::Previous);
+    }
+    relabel(&mut book, number, Label::Current);
+    let changed: Vec<u32> = before.into_iter().chain([number]).collect();
+    ledger.save(&book, &changed, &[])?;
+    let info = book.current().map(Version::info);
+    info.ok_or_else(|| ledger.attempt.refuse(Code::VersionRefused, format!("it has no v{number}")))
 }

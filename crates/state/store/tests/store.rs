@@ -280,8 +280,16 @@ async fn a_value_that_keyroll_did_not_write_becomes_the_current_version_once() {
         assert_eq!(labels(&store, "db").await, [(1, Label::Previous), (2, Label::Current)]);
     }
     assert_eq!(text(&store, "db", 1).await, Some(old.clone()), "the one before it stays sealed");
-    // The key of a version that was replaced may be ended.
-    assert_eq!(code(store.accept("db", &credential(&old)).await), ("K0613", Class::Permanent));
+    // It was a mistake: the one before it is current again, and then not.
+    for (value, number) in [(&old, 1), (&by_hand, 2)] {
+        let info = store.accept("db", &credential(value)).await.unwrap();
+        assert_eq!((info.number, info.label), (number, Label::Current));
+        let current = (number, Label::Current);
+        let previous = (3 - number, Label::Previous);
+        let mut both = [current, previous];
+        both.sort_by_key(|(number, _)| *number);
+        assert_eq!(labels(&store, "db").await, both);
+    }
     // The value of another secret is not taken over.
     store.add("other", &credential(&value())).await.unwrap();
     assert_eq!(code(store.accept("other", &credential(&by_hand)).await), ("K0613", Class::Permanent));
@@ -290,6 +298,10 @@ async fn a_value_that_keyroll_did_not_write_becomes_the_current_version_once() {
     store.keep("db", &r, 4, &with_id("key-3", &value())).await.unwrap();
     assert_eq!(stage(&store, "db", &r, 4).await.unwrap(), 3);
     assert_eq!(code(store.accept("db", &credential(&value())).await), ("K0613", Class::Permanent));
+    store.promote("db", 2, 3).await.unwrap();
+    store.retire("db", 2).await.unwrap();
+    // The key of a version that was retired may be ended.
+    assert_eq!(code(store.accept("db", &credential(&by_hand)).await), ("K0613", Class::Permanent));
     drop(store);
-    assert_eq!(text(&place.open(), "db", 2).await, Some(by_hand), "all of it is vouched for");
+    assert_eq!(text(&place.open(), "db", 1).await, Some(old), "all of it is vouched for");
 }

@@ -59,12 +59,25 @@ pub struct DriftProcess {
 }
 
 impl DriftShown {
-    /// Whether something runs on, or is given out, that is not the current version; also if that is unknown.
+    /// Whether something differs: another version than the current one is given out, is about to be, or is in a process. Also
+    /// if one of these is not visible.
     pub fn is_finding(&self) -> bool {
-        self.gives_out != CURRENT || self.processes.iter().any(|one| matches!(one.holds, OTHER | BOTH))
+        let given = self.given_out.as_ref().map(|given| given.id.as_str());
+        let pending = |one: &ThereShown| {
+            given != Some(one.id.as_str()) && one.labels.iter().any(|label| label == PENDING)
+        };
+        self.gives_out != CURRENT
+            || self.why.is_some()
+            || self.there.iter().any(pending)
+            || self.processes.iter().any(|one| one.holds != GIVEN)
     }
 }
 
+/// The label of a version that is about to be given out:
+/// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html#term_version>.
+pub const PENDING: &str = "AWSPENDING";
+/// A process holds the version that is given out, and no other one.
+pub const GIVEN: &str = "given out";
 /// The source of truth gives out the current version.
 pub const CURRENT: &str = "current";
 /// A process holds, or the source of truth gives out, another version.

@@ -9,13 +9,10 @@ use super::old_key::clock;
 use super::reasons::quoted;
 use super::versions::{kept, label};
 use crate::exit::Exit;
+use crate::operator::PENDING;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::wiring::open::{fingerprint_key, store};
-
-/// The label of a version that somebody is about to give out:
-/// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html#term_version>.
-const PENDING: &str = "AWSPENDING";
 
 /// Which stored version the source of truth gives out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +99,13 @@ impl GivenOutNow {
                     "to take the value over: keyroll secret import {name}; to undo the change: {back}"
                 ))
             }
+            (Known::Other(_, Label::Previous), Some(current)) => problem(Code::ChangedElsewhere)
+                .because(what)
+                .because(format!("the current version is v{current}"))
+                .help(format!(
+                    "if its key still works: keyroll secret import {name} makes it current again; else give out v{current} \
+                     there again, then: keyroll plan {name}"
+                )),
             (Known::Other(..), Some(current)) => problem(Code::ChangedElsewhere)
                 .because(what)
                 .because(format!("the current version is v{current}"))

@@ -5,7 +5,7 @@ use keyroll_config::Secret;
 use keyroll_port::{Failure, FailureKind, Label, Store, VersionInfo};
 use keyroll_secret::Credential;
 
-use super::open_rotation_guard::open_of;
+use super::open_rotation_guard::{open_of, owing_rotation};
 use super::recorded::rotations_unread;
 use crate::exit::Exit;
 use crate::operator::Version;
@@ -66,6 +66,7 @@ pub fn correct(places: &Places, secret: &Secret, credential: &Credential) -> Res
 pub fn accept(places: &Places, secret: &Secret, credential: &Credential) -> Result<(), Problem> {
     let lock = lock(places)?;
     no_rotation_is_open(places, secret)?;
+    nothing_is_owed(places, secret)?;
     runtime(places)?.block_on(store(places)?.0.accept(secret.name.as_str(), credential))?;
     drop(lock);
     Ok(())
@@ -90,6 +91,16 @@ fn no_rotation_is_open(places: &Places, secret: &Secret) -> Result<(), Problem> 
             .exits(Exit::Held)),
         None => Ok(()),
     }
+}
+
+/// Refuses while a rotation still has to revoke a key: that may be the key of the value, under the same id.
+fn nothing_is_owed(places: &Places, secret: &Secret) -> Result<(), Problem> {
+    let name = secret.name.as_str();
+    let Some(id) = owing_rotation(name, places)? else { return Ok(()) };
+    Err(Problem::new(Code::ValueRefused, format!("take over the value of {name}"))
+        .because(format!("rotation {id} still has to revoke a key of it"))
+        .help(format!("keyroll resume {id}, then take it over"))
+        .exits(Exit::NeedsPerson))
 }
 
 /// The versions of a secret, the newest first; none if there is no store yet.

@@ -11,7 +11,9 @@ use keyroll_trace::{Memory, Row, SurveyedSecret, ValueId, rows};
 use crate::configured::secret;
 use crate::installation::Installation;
 use crate::inventory::{Inventory, LookLimits, Sought, look_with};
-use crate::operator::{BOTH, CURRENT, DriftProcess, DriftShown, GivenOutShown, OTHER, Operator, ThereShown};
+use crate::operator::{
+    BOTH, CURRENT, DriftProcess, DriftShown, GIVEN, GivenOutShown, OTHER, Operator, ThereShown,
+};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::given_out::{GivenOutNow, Known, given_out_now};
@@ -165,7 +167,7 @@ fn holds(row: &Row<'_>, given: Option<ValueId>) -> &'static str {
     let other = held.iter().any(|value| Some(*value) != given);
     match (new, other) {
         (true, true) => BOTH,
-        (true, false) => "given out",
+        (true, false) => GIVEN,
         (false, true) => OTHER,
         (false, false) => "not visible",
     }
@@ -174,6 +176,7 @@ fn holds(row: &Row<'_>, given: Option<ValueId>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::PENDING;
 
     fn shown(gives_out: &'static str, holds: &[&'static str]) -> DriftShown {
         let process =
@@ -193,12 +196,24 @@ mod tests {
 
     #[test]
     fn what_is_not_the_current_version_is_a_finding() {
-        assert!(!shown(CURRENT, &["given out", "not visible"]).is_finding());
+        let right = shown(CURRENT, &[GIVEN]);
+        assert!(!right.is_finding());
+        let unlisted = DriftShown { why: Some("its versions are not visible".to_owned()), ..right };
+        assert!(unlisted.is_finding());
+        let version = |labels: &[&str]| ThereShown {
+            id: "0c3f".to_owned(),
+            labels: labels.iter().map(ToString::to_string).collect(),
+            made: None,
+        };
+        for (labels, finding) in [(["AWSPREVIOUS"], false), ([PENDING], true)] {
+            let there = DriftShown { there: vec![version(&labels)], ..shown(CURRENT, &[GIVEN]) };
+            assert_eq!(there.is_finding(), finding, "{labels:?}");
+        }
         for wrong in ["another version", "changed elsewhere", "unknown"] {
             assert!(shown(wrong, &[]).is_finding(), "{wrong}");
         }
-        for behind in [OTHER, BOTH] {
-            assert!(shown(CURRENT, &["given out", behind]).is_finding(), "{behind}");
+        for behind in [OTHER, BOTH, "not visible"] {
+            assert!(shown(CURRENT, &[GIVEN, behind]).is_finding(), "{behind}");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use keyroll_codes::Code;
 use keyroll_config::{Secret, StoreRef};
+use keyroll_port::Label;
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
 use super::fields::{plain_fields, report_validation};
@@ -72,7 +73,8 @@ pub(super) fn import_from_store(
             return Ok(());
         }
         (Known::Foreign, None) => (true, 0),
-        (Known::Foreign, Some(number)) => (false, number),
+        // An import was a mistake, and the value of before it is given out again.
+        (Known::Foreign | Known::Other(_, Label::Previous), Some(number)) => (false, number),
         (Known::Other(..), _) => {
             let problem = now.refusal(wanted, &format!("import the value of {}", wanted.name));
             return Err(
@@ -84,9 +86,14 @@ pub(super) fn import_from_store(
     let path = installation.config_path();
     let config_file = std::path::absolute(&path).unwrap_or(path);
     let looked = validate_value::look(wanted, &credential, &places, open::folder_of(&config_file))?;
-    report_validation(&looked, wanted, request.anyway, operator).map_err(|problem| match first {
-        true => problem,
-        false => problem.help(format!(
+    report_validation(&looked, wanted, request.anyway, operator).map_err(|problem| match (first, looked.dead) {
+        (true, _) => problem,
+        (false, true) => problem.help(format!(
+            "give out a value there that the issuer accepts, such as that of v{number}: keyroll secret drift {} shows what \
+             is given out",
+            wanted.name
+        )),
+        (false, false) => problem.help(format!(
             "let its consumers fetch and load the value first; or take it over as it is: keyroll secret import {} --anyway",
             wanted.name
         )),
@@ -101,7 +108,10 @@ pub(super) fn import_from_store(
         now.name,
         places.state.display()
     ));
-    if !first {
+    if !first && same_key(&places, wanted, number, &credential)? {
+        operator
+            .note(format!("v{number} stays sealed as the previous version, under the same id at the issuer"));
+    } else if !first {
         operator.note(format!(
             "v{number} stays sealed as the previous version, and keyroll revokes it no more: see that nothing uses it \
              (keyroll secret drift {0}), revoke its key at the issuer, then: keyroll verify {0}",
@@ -115,6 +125,12 @@ pub(super) fn import_from_store(
         ));
     }
     Ok(())
+}
+
+/// Whether the issuer has both under one id: to revoke the previous one would end the value that was taken over.
+fn same_key(places: &Places, wanted: &Secret, number: u32, now: &Credential) -> Result<bool, Problem> {
+    let before = versions::read(places, wanted, number)?.and_then(|before| before.id);
+    Ok(before.is_some() && before == now.id)
 }
 
 fn read(wanted: &Secret, places: &Places) -> Result<GivenOutNow, Problem> {

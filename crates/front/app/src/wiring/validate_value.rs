@@ -30,6 +30,8 @@ pub struct Looked {
     pub not_visible: Vec<String>,
     /// Evidence against the value, in words.
     pub against: Vec<String>,
+    /// The issuer refuses it.
+    pub dead: bool,
     /// The fields that are easy to guess.
     pub weak: Vec<WeakField>,
 }
@@ -156,7 +158,10 @@ async fn ask(issuer: &dyn Issuer, credential: &Credential, looked: &mut Looked) 
         match issuer.probe(&endpoint, credential).await {
             Probe::Alive => looked.good.push(format!("accepted at {endpoint}")),
             Probe::Denied => looked.good.push(format!("accepted at {endpoint}, but not permitted there")),
-            Probe::Dead => looked.against.push(format!("the issuer refuses it at {endpoint}: it is dead")),
+            Probe::Dead => {
+                looked.dead = true;
+                looked.against.push(format!("the issuer refuses it at {endpoint}: it is dead"));
+            }
             Probe::Unknown(why) => {
                 looked.not_visible.push(format!("whether {endpoint} accepts it: {why}"));
             }

@@ -93,7 +93,20 @@ pub fn a_changed_value_is_taken_over(scene: &Scene) {
     let named = ["secret", "import", "ring", "--from", "aws-sm:prod/ring#RING_KEY", "--id", &by_hand];
     scene.run(&named).exits(0).says(&["keyroll verify ring"]);
     scene.run(&named).exits(0).says(&["nothing was changed"]);
-    scene.run(&["secret", "drift", "ring"]).exits(0);
+    scene.run(&["secret", "drift", "ring", "--wait", "30"]).exits(0);
+    // It was a mistake, and is undone in the same way; and then not.
+    for words in [&["secret", "import", "ring"][..], &named] {
+        scene.others("back", "");
+        scene.run(&["plan", "ring"]).refused(
+            6,
+            "K0643",
+            &["which is previous", "keyroll secret import ring"],
+        );
+        scene.sh("./init.sh");
+        INSTANCES.iter().for_each(|instance| scene.sh(&format!("./restart.sh {instance}")));
+        scene.run(words).exits(0);
+        scene.run(&["secret", "drift", "ring", "--wait", "30"]).exits(0);
+    }
     let old = scene.old.clone();
     scene.issuer.end(&old);
     let id = scene.plan();

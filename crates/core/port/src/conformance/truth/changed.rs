@@ -19,7 +19,7 @@ pub async fn changed(harness: &mut dyn TruthHarness) -> Result<(), Breach> {
     gives(harness, "after a refused stage", &theirs).await.map(drop)
 }
 
-/// Another party's pending version is neither replaced nor taken back.
+/// Another party's pending version is neither replaced nor withdrawn.
 ///
 /// # Errors
 /// The first rule that the source of truth broke.
@@ -36,7 +36,7 @@ pub async fn pending_elsewhere(harness: &mut dyn TruthHarness) -> Result<(), Bre
     gives(harness, "beside another pending version", &old).await.map(drop)
 }
 
-/// What another party changes beside the value stays, on the way there and on the way back.
+/// What another party changes beside the value stays, when the new value is given out and when the old one is again.
 ///
 /// # Errors
 /// The first rule that the source of truth broke.
@@ -63,6 +63,9 @@ pub async fn beside(harness: &mut dyn TruthHarness) -> Result<(), Breach> {
     let second = harness.without(&new).await;
     require(second != first, "the harness changes what stands beside the value")?;
     succeeds("give_out of the old value", harness.truth().give_out(&by(), &new, &old).await)?;
-    gives(harness, "on the way back", &old).await?;
-    require(harness.without(&old).await == second, "the way back keeps what another party changed beside it")
+    gives(harness, "once the old value is given out again", &old).await?;
+    require(
+        harness.without(&old).await == second,
+        "giving out the old value again keeps what another party changed beside it",
+    )
 }

@@ -32,7 +32,7 @@ pub async fn moved(harness: &mut dyn TruthHarness) -> Result<(), Breach> {
         let grown = made.replace(count).is_some_and(|before: usize| before != count);
         require(!grown, "versions that are there already are used, not made again")?;
     }
-    succeeds("withdraw after the way back", harness.truth().withdraw(&by()).await)?;
+    succeeds("withdraw after the old value is given out again", harness.truth().withdraw(&by()).await)?;
     gives(harness, "in the end", &old).await.map(drop)
 }
 
@@ -47,15 +47,16 @@ pub async fn neither(harness: &mut dyn TruthHarness) -> Result<(), Breach> {
     let theirs = harness.credential();
     harness.change(&theirs).await;
     let there = gives(harness, "after a change by another party", &theirs).await?;
-    for (what, before, after) in
-        [("give_out over another value", &old, &new), ("the way back over another value", &new, &old)]
-    {
+    for (what, before, after) in [
+        ("give_out over another value", &old, &new),
+        ("give_out of the old value over another value", &new, &old),
+    ] {
         let outcome = harness.truth().give_out(&by(), before, after).await;
         refused(what, outcome, FailureKind::ChangedElsewhere, &[&old, &new, &theirs])?;
         let given = gives(harness, what, &theirs).await?;
         require(given == there, format!("{what} leaves the version that is given out"))?;
     }
     succeeds("withdraw", harness.truth().withdraw(&by()).await)?;
-    require(harness.pending().await.is_empty(), "what was staged is taken back all the same")?;
+    require(harness.pending().await.is_empty(), "what was staged is withdrawn all the same")?;
     gives(harness, "after the withdraw", &theirs).await.map(drop)
 }
