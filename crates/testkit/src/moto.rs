@@ -36,6 +36,8 @@ pub enum MotoUser {
     Keyroll,
     /// With the right to read alone.
     Reader,
+    /// With the rights to read and to put a version, and without that to move a label.
+    Putter,
 }
 
 /// A throw-away AWS Secrets Manager on a free loopback port: moto, which checks every signature and every right.
@@ -176,6 +178,7 @@ impl Moto {
         let user = match user {
             MotoUser::Keyroll => "keyroll",
             MotoUser::Reader => "reader",
+            MotoUser::Putter => "putter",
         };
         let part =
             |what: &str| self.keys.get(user).and_then(|user| user.get(what)?.as_str()).unwrap_or_default();

@@ -83,6 +83,27 @@ async fn a_missing_right_and_a_wrong_key_change_nothing() {
 }
 
 #[tokio::test]
+async fn a_version_that_may_be_put_and_not_made_pending_is_refused_for_good() {
+    let Some(scene) = Scene::start("AWS Secrets Manager without the right to move labels") else { return };
+    let new = credential();
+    let putter = scene.moto.profile(PROFILE, MotoUser::Putter, scene.moto.port());
+    let opened = open(&putter, &scene.id, Some(KEY)).await;
+    for _ in 0..2 {
+        let failure = failed(opened.truth.stage(&by(4), &scene.old, &new).await, &[&scene.old, &new]);
+        // Nobody is given the version: the rotation ends or waits, and does not try for ever to find out.
+        is(&failure, Class::Permanent, "K0641", &["AccessDeniedException", "UpdateSecretVersionStage"]);
+        assert!(scene.pending().is_empty());
+        assert_eq!(scene.moto.count(&scene.id), 2, "one version, whatever the number of attempts");
+    }
+    // Once the right is there, the same version is made pending.
+    let opened = scene.direct().await;
+    opened.truth.stage(&by(4), &scene.old, &new).await.unwrap();
+    assert_eq!((scene.pending().len(), scene.moto.count(&scene.id)), (1, 2));
+    opened.truth.withdraw(&by(4)).await.unwrap();
+    assert!(scene.pending().is_empty());
+}
+
+#[tokio::test]
 async fn the_account_and_the_region_are_named() {
     let Some(scene) = Scene::start("AWS Secrets Manager's names") else { return };
     let opened = scene.direct().await;

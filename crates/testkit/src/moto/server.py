@@ -209,6 +209,7 @@ USERS = {
         "UpdateSecretVersionStage",
     ],
     "reader": ["DescribeSecret", "GetSecretValue", "ListSecretVersionIds"],
+    "putter": ["DescribeSecret", "GetSecretValue", "ListSecretVersionIds", "PutSecretValue"],
 }
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 
