@@ -29,7 +29,7 @@ const EMERGENCY: &str = "emergency";
 type Case = fn(&Scene);
 
 /// The cases by name.
-const CASES: [(&str, Case); 10] = [
+const CASES: [(&str, Case); 11] = [
     ("recipe", recipe::forward_and_back),
     ("drift", recipe::drift_is_shown),
     ("killed-forward", killed::forward),
@@ -37,6 +37,7 @@ const CASES: [(&str, Case); 10] = [
     ("second-writer", by_hand::a_second_writer),
     ("changed", by_hand::a_value_that_somebody_changed),
     ("taken-over", by_hand::a_changed_value_is_taken_over),
+    ("owed", by_hand::a_value_whose_key_is_still_to_be_revoked),
     ("other-key", by_hand::another_key_of_the_same_secret_is_kept),
     ("away", by_hand::a_store_that_does_not_answer),
     (EMERGENCY, by_hand::a_leaked_key_while_the_store_cannot_be_used),
@@ -133,6 +134,11 @@ fn a_value_that_somebody_changed_meanwhile_is_never_overwritten() {
 #[test]
 fn a_value_that_somebody_changed_is_taken_over_by_import() {
     run("taken-over");
+}
+
+#[test]
+fn a_value_whose_key_is_still_to_be_revoked_is_not_taken_over() {
+    run("owed");
 }
 
 #[test]

@@ -93,13 +93,17 @@ fn no_rotation_is_open(places: &Places, secret: &Secret) -> Result<(), Problem> 
     }
 }
 
-/// Refuses while a rotation still has to revoke a key: that may be the key of the value, under the same id.
+/// Refuses while a rotation still has to revoke a key: that may be the key of the value, and the rotation would not find its
+/// own value in use any more.
 fn nothing_is_owed(places: &Places, secret: &Secret) -> Result<(), Problem> {
     let name = secret.name.as_str();
     let Some(id) = owing_rotation(name, places)? else { return Ok(()) };
     Err(Problem::new(Code::ValueRefused, format!("take over the value of {name}"))
         .because(format!("rotation {id} still has to revoke a key of it"))
-        .help(format!("keyroll resume {id}, then take it over"))
+        .help(format!(
+            "give out the current version there again, which keyroll secret drift {name} names; then keyroll resume {id}; then \
+             give out the other value and take it over"
+        ))
         .exits(Exit::NeedsPerson))
 }
 

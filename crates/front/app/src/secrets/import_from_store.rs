@@ -162,6 +162,9 @@ fn credential(request: &StoreImport<'_>, now: &GivenOutNow, places: &Places) -> 
         fields.insert(name.as_str(), value, spec.secret);
     }
     let mut credential = Credential { id: request.id.map(CredentialId::new), fields };
+    if let (None, Known::Other(number, _)) = (&credential.id, now.known) {
+        credential.id = versions::read(places, wanted, number)?.and_then(|version| version.id);
+    }
     if credential.id.is_none() {
         credential.id = validate_value::whose(wanted, &credential, places)?;
     }

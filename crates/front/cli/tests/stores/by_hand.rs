@@ -1,6 +1,7 @@
 //! What others do at the store: it is named, and never overwritten.
 
 use keyroll_testkit::command::wait;
+use keyroll_testkit::issuer::{Ask, ResponseFault};
 
 use crate::stores::relay::When;
 use crate::stores::scene::{INSTANCES, Scene};
@@ -117,6 +118,31 @@ pub fn a_changed_value_is_taken_over(scene: &Scene) {
     scene.run(&["secret", "import", "ring"]).exits(6).says(&["gives out v2, which is retired"]);
     scene.others("back", "");
     scene.is_on(&scene.new_key());
+}
+
+/// The old key could not be revoked, and somebody gives it out again: to take it over would end a value in use.
+pub fn a_value_whose_key_is_still_to_be_revoked(scene: &Scene) {
+    let id = scene.plan();
+    scene.issuer.mood(Ask::Delete, ResponseFault::Forbidden, 999);
+    let ran = scene.run(&["apply", &id, "--confirm", "ring"]);
+    assert_ne!(ran.code, Some(0), "{}", ran.text);
+    let new = scene.new_key();
+    scene.others("back", "");
+    let refused = scene.run(&["secret", "import", "ring", "--anyway"]);
+    refused.exits(6).says(&["still has to revoke", &format!("keyroll resume {id}")]);
+    // As it says: the current version again, the revocation, and then the value of somebody else.
+    scene.others("back", "");
+    scene.issuer.calm();
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(0).ended("done");
+    assert!(scene.issuer.deletions().contains(&scene.old), "the old key lives");
+    scene.is_on(&new);
+    let by_hand = scene.made_by_hand();
+    scene.others("change", "copy=run/by-hand.env");
+    scene.sh("./init.sh");
+    INSTANCES.iter().for_each(|instance| scene.sh(&format!("./restart.sh {instance}")));
+    scene.run(&["secret", "import", "ring", "--id", &by_hand]).exits(0);
+    scene.issuer.end(&new);
+    scene.is_on(&by_hand);
 }
 
 /// Somebody changes another key of the document between the stage and the moment when the new version is given out.
