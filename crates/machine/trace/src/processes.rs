@@ -314,7 +314,7 @@ mod tests {
     use std::process::{Command, Stdio};
     use std::time::Instant;
 
-    use keyroll_observe::{process, processes};
+    use keyroll_observe::{Process, process, processes};
     use keyroll_secret::FingerprintKey;
 
     use super::*;
@@ -328,8 +328,9 @@ mod tests {
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         let asked = Instant::now();
         let pid = child.id();
-        let is = |name: &str| process(pid).is_ok_and(|one| one.name == name && !one.forked);
-        while !is("sh") && asked.elapsed() < PATIENCE {
+        // Right after the name is changed, the addresses of the new program are not set yet.
+        let runs = |one: &Process| one.name == "sh" && !one.forked && one.program.number() != 0;
+        while !process(pid).is_ok_and(|one| runs(&one)) && asked.elapsed() < PATIENCE {
             std::thread::yield_now();
         }
         let listing = processes(PATIENCE).unwrap();
