@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -256,6 +256,18 @@ pub fn end_one_of(pid: u32, program: &Path) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw).filter(|_| its) {
         let _ = kill_process(pid, Signal::KILL);
     }
+}
+
+/// Kills a command that was started, as soon as its id is known, and sees that it is gone.
+pub fn kill(id: &OnceLock<u32>) {
+    let pid = *id.wait();
+    let Some(known) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
+    let _ = kill_process(known, Signal::KILL);
+    wait("the end of the command", || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The process name may contain anything; the fields begin after its last bracket.
+        stat.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.starts_with(" Z"))
+    });
 }
 
 /// Waits for something that must come.

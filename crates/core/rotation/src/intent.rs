@@ -133,8 +133,7 @@ fn changed_elsewhere(next: &mut State, intent: &Intent) {
         | Op::DeleteAbandoned(_)
         | Op::Retire(_) => false,
     };
-    let stale = next.abandoned.covers(intent.seq) && of_the_new(&intent.op);
-    if needed && !stale {
+    if needed && !of_an_abandoned(next, intent) {
         next.stand(Hold::Stuck(Reason::ChangedElsewhere));
     }
 }
@@ -164,7 +163,7 @@ fn unknown(next: &mut State, intent: &Intent) {
 
 /// An operation was seen to have its effect.
 fn done(next: &mut State, intent: &Intent) {
-    if next.abandoned.covers(intent.seq) && of_the_new(&intent.op) {
+    if of_an_abandoned(next, intent) {
         return;
     }
     match &intent.op {
@@ -198,7 +197,12 @@ fn done(next: &mut State, intent: &Intent) {
     }
 }
 
-/// Whether an operation concerns the new version. Its outcome says nothing once that version is abandoned.
+/// Whether an operation concerns a version that is abandoned by now: its outcome says nothing.
+fn of_an_abandoned(state: &State, intent: &Intent) -> bool {
+    state.abandoned.covers(intent.seq) && of_the_new(&intent.op)
+}
+
+/// Whether an operation concerns the new version.
 fn of_the_new(op: &Op) -> bool {
     match op {
         Op::Choose
@@ -235,8 +239,7 @@ fn failed(next: &mut State, intent: &Intent, retry: bool) {
     }
     // The failure of an operation that was begun in an earlier phase, or for an abandoned version, counts for nothing:
     // the operation is wanted again if it is still needed.
-    let stale = next.abandoned.covers(intent.seq) && of_the_new(&intent.op);
-    if stale || (intent.seq < next.position.entered() && !intent.op.moves()) {
+    if of_an_abandoned(next, intent) || (intent.seq < next.position.entered() && !intent.op.moves()) {
         return;
     }
     if unit::attempt_failed(next, &intent.op, retry) {
@@ -446,8 +449,7 @@ fn in_its_phase(next: &State, intent: &Intent) -> bool {
         | Op::DeleteAbandoned(_)
         | Op::Retire(_) => return false,
     };
-    let given_up = next.abandoned.covers(intent.seq) && of_the_new(&intent.op);
-    next.phase() == phase && intent.seq > next.position.entered() && !given_up
+    next.phase() == phase && intent.seq > next.position.entered() && !of_an_abandoned(next, intent)
 }
 
 /// An attempt left nothing. An issuer or a source of truth that does so every time is not asked for ever.

@@ -35,7 +35,7 @@ pub use act::ActShown;
 pub use check::{CheckShown, Finding};
 pub use code::CodeShown;
 pub use downtime::{DowntimeShown, MeasuredBy};
-pub use drift::{BOTH, CURRENT, DriftProcess, DriftShown, GIVEN, GivenOutShown, OTHER, PENDING, ThereShown};
+pub use drift::{BOTH, CURRENT, DriftProcess, DriftShown, GIVEN, GivenOutShown, OTHER, ThereShown};
 pub use due::{DueFailed, DueShown};
 pub use event::{
     EmergencyShown, Event, EventLine, Grade, Holder, HostStep, OldKeyShown, Outcome, PastShown, Phase,

@@ -58,4 +58,5 @@ mod two_keyrolls;
 mod units;
 mod unsearched;
 mod values;
+mod way;
 mod weak;

@@ -12,11 +12,12 @@ use keyroll_codes::Code;
 use keyroll_port::{Class, Failure, FailureKind, GivenOut, MadeBy, Truth, TruthVersion};
 use keyroll_secret::{Credential, Fields, SecretBytes};
 
-use self::calls::{CURRENT, Calls, PENDING, PREVIOUS, Version, Which, described};
+use self::calls::{CURRENT, Calls, PREVIOUS, Version, Which, described};
 use self::failure::Nature;
 use self::version_id::version_id;
 use crate::document::Document;
 
+pub use self::calls::PENDING;
 pub use self::settings::AwsSettings;
 
 /// How many earlier versions are read to find one that can be given out again.
@@ -36,15 +37,11 @@ pub struct AwsSecret {
     pub key: Option<String>,
     /// The name of keyroll's field for this value.
     pub field: String,
+    /// As the configuration names it, for people: `aws-sm:prod/vonage#KEY`.
+    pub reference: String,
 }
 
 impl AwsSecret {
-    /// The form in the configuration: `aws-sm:prod/vonage#KEY`.
-    fn reference(&self) -> String {
-        let key = self.key.as_ref().map_or_else(String::new, |key| format!("#{key}"));
-        format!("aws-sm:{}{key}", self.id)
-    }
-
     /// One part of an ARN: `arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME`; `None` for a name.
     fn arn_part(&self, number: usize) -> Option<&str> {
         let parts = self.id.strip_prefix("arn:").map(|rest| rest.split(':'));
@@ -71,22 +68,22 @@ impl AwsTruth {
     /// # Errors
     /// No region is configured.
     pub async fn open(secret: AwsSecret, settings: &AwsSettings) -> Result<Self, Failure> {
-        let reference = secret.reference();
         // `arn:` and the partition come before the service, the region and the account.
         let account = secret.arn_part(3).map(str::to_owned);
         let loaded = settings.load(secret.arn_part(2)).await;
         // An empty AWS_REGION is none.
         let region = loaded.region().map(ToString::to_string).filter(|region| !region.is_empty());
         let Some(region) = region else {
-            let failure = Failure::new(Class::Permanent, Code::TruthAccess, format!("open {reference}"));
+            let failure =
+                Failure::new(Class::Permanent, Code::TruthAccess, format!("open {}", secret.reference));
             let failure = failure.because("no region of AWS is configured");
             return Err(failure.help("set `region` in the profile of ~/.aws/config, or AWS_REGION"));
         };
-        let place = format!("{reference} ({region})");
+        let place = format!("{} ({region})", secret.reference);
         let client = settings::client(&loaded);
         let calls = Calls { client, id: secret.id, key: secret.key, region, place };
         let account = account.map_or_else(OnceLock::new, OnceLock::from);
-        Ok(Self { calls, field: secret.field, reference, account })
+        Ok(Self { calls, field: secret.field, reference: secret.reference, account })
     }
 
     async fn given_out(&self) -> Result<Version, Failure> {

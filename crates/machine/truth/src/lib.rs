@@ -8,5 +8,5 @@
 mod aws;
 mod document;
 
-pub use aws::{AwsSecret, AwsSettings, AwsTruth};
+pub use aws::{AwsSecret, AwsSettings, AwsTruth, PENDING};
 pub use document::DocumentError;

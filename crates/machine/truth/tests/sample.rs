@@ -26,7 +26,9 @@ pub(crate) async fn try_open(config: &str, id: &str, key: Option<&str>) -> Resul
     let file = home.path().join("config");
     fs::write(&file, config).unwrap();
     let settings = AwsSettings { profile: Some(PROFILE.to_owned()), config_file: Some(file) };
-    let secret = AwsSecret { id: id.to_owned(), key: key.map(str::to_owned), field: "value".to_owned() };
+    let reference = key.map_or_else(|| format!("aws-sm:{id}"), |key| format!("aws-sm:{id}#{key}"));
+    let key = key.map(str::to_owned);
+    let secret = AwsSecret { id: id.to_owned(), key, field: "value".to_owned(), reference };
     Ok(Opened { truth: AwsTruth::open(secret, &settings).await?, _home: home })
 }
 

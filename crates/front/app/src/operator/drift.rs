@@ -1,5 +1,6 @@
 //! What the source of truth of a secret gives out, as it is shown.
 
+use keyroll_truth::PENDING;
 use serde::Serialize;
 
 use super::Version;
@@ -73,9 +74,6 @@ impl DriftShown {
     }
 }
 
-/// The label of a version that is about to be given out:
-/// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html#term_version>.
-pub const PENDING: &str = "AWSPENDING";
 /// A process holds the version that is given out, and no other one.
 pub const GIVEN: &str = "given out";
 /// The source of truth gives out the current version.

@@ -4,12 +4,12 @@ use keyroll_codes::Code;
 use keyroll_config::{Secret, StoreRef};
 use keyroll_port::{GivenOut, Label, Truth, TruthVersion, VersionInfo};
 use keyroll_secret::Fingerprint;
+use keyroll_truth::PENDING;
 
 use super::old_key::clock;
 use super::reasons::quoted;
 use super::versions::{kept, label};
 use crate::exit::Exit;
-use crate::operator::PENDING;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::wiring::open::{fingerprint_key, store};

@@ -175,8 +175,9 @@ fn holds(row: &Row<'_>, given: Option<ValueId>) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use keyroll_truth::PENDING;
+
     use super::*;
-    use crate::operator::PENDING;
 
     fn shown(gives_out: &'static str, holds: &[&'static str]) -> DriftShown {
         let process =

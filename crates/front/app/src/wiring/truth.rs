@@ -27,7 +27,8 @@ pub(crate) async fn of(places: &Places, secret: &Secret) -> Result<Option<Arc<dy
     // The configuration refuses a store outside of keyroll for any other number of secret fields.
     let field =
         secret.fields.iter().find(|(_, field)| field.secret).map_or("value", |(name, _)| name.as_str());
-    let at = AwsSecret { id: id.clone(), key: key.clone(), field: field.to_owned() };
+    let (id, key, field, reference) = (id.clone(), key.clone(), field.to_owned(), secret.store.to_string());
+    let at = AwsSecret { id, key, field, reference };
     let aws = AwsTruth::open(at, &AwsSettings::default()).await?;
     let truth: Arc<dyn Truth> = Arc::new(Remembering(aws));
     places.handles.keep_truth(&secret.store, truth.clone());

@@ -2,12 +2,11 @@
 //! on the commit, or before it passes on the server's answer.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use crate::aimed::kind::When;
+use crate::way::{Act, Way, lead, listen};
 
 /// What a transaction does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +33,6 @@ const SESSIONS: &[u8] = b"backend_type IN ('client backend', 'walsender')";
 /// The simple query that ends a transaction, as it goes over the wire.
 const COMMIT: &[u8] = b"COMMIT\0";
 
-type Act = Box<dyn FnOnce() + Send>;
 type Traps = Arc<Mutex<Vec<(Said, When, Act)>>>;
 
 #[derive(Clone)]
@@ -45,31 +43,12 @@ pub struct Gate {
     ended: Arc<AtomicBool>,
 }
 
-/// One connection: both its ends, and the trap that the next answer springs.
-struct Way {
-    client: TcpStream,
-    server: TcpStream,
-    next: Mutex<Option<Act>>,
-}
-
 impl Gate {
     pub fn before(server: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let gate = Self {
-            port: listener.local_addr().unwrap().port(),
-            traps: Traps::default(),
-            ended: Arc::default(),
-        };
+        let (listener, port) = listen();
+        let gate = Self { port, traps: Traps::default(), ended: Arc::default() };
         let own = gate.clone();
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server)) else { continue };
-                let way = Arc::new(Way { client, server, next: Mutex::new(None) });
-                let (there, gate) = (way.clone(), own.clone());
-                thread::spawn(move || there.forth(&gate));
-                thread::spawn(move || way.back());
-            }
-        });
+        lead(listener, format!("127.0.0.1:{server}"), || false, move |way| own.forth(way));
         gate
     }
 
@@ -85,30 +64,19 @@ impl Gate {
     pub fn disarm(&self) {
         self.traps.lock().unwrap().clear();
     }
-}
 
-fn holds(part: &[u8], words: &[u8]) -> bool {
-    part.windows(words.len()).any(|window| window == words)
-}
-
-impl Way {
-    fn close(&self) {
-        let _ = self.client.shutdown(Shutdown::Both);
-        let _ = self.server.shutdown(Shutdown::Both);
-    }
-
-    fn forth(&self, gate: &Gate) {
+    fn forth(&self, way: &Way) {
         let mut said = None;
         let mut buffer = vec![0; 65_536];
-        while let Ok(count @ 1..) = (&self.client).read(&mut buffer) {
+        while let Ok(count @ 1..) = (&way.client).read(&mut buffer) {
             let part = &buffer[..count];
             said = WORDS.iter().find(|(words, _)| holds(part, words)).map(|(_, said)| *said).or(said);
-            if holds(part, SESSIONS) && gate.ended.load(Ordering::SeqCst) {
+            if holds(part, SESSIONS) && self.ended.load(Ordering::SeqCst) {
                 said = Some(Said::Sessions);
             }
             if said == Some(Said::Sessions) || holds(part, COMMIT) {
                 let sprung = {
-                    let mut traps = gate.traps.lock().unwrap();
+                    let mut traps = self.traps.lock().unwrap();
                     traps.iter().position(|(of, ..)| Some(*of) == said).map(|at| traps.remove(at))
                 };
                 match sprung {
@@ -116,32 +84,18 @@ impl Way {
                         act();
                         break;
                     }
-                    Some((_, When::After | When::Sealed, act)) => *self.next.lock().unwrap() = Some(act),
-                    None => drop(gate.ended.fetch_or(said == Some(Said::End), Ordering::SeqCst)),
+                    Some((_, When::After | When::Sealed, act)) => *way.next.lock().unwrap() = Some(act),
+                    None => drop(self.ended.fetch_or(said == Some(Said::End), Ordering::SeqCst)),
                 }
                 said = None;
             }
-            if (&self.server).write_all(part).is_err() {
+            if (&way.server).write_all(part).is_err() {
                 break;
             }
         }
-        // Still wait for an answer that springs a trap.
-        if self.next.lock().unwrap().is_none() {
-            self.close();
-        }
     }
+}
 
-    fn back(&self) {
-        let mut buffer = vec![0; 65_536];
-        while let Ok(count @ 1..) = (&self.server).read(&mut buffer) {
-            if let Some(act) = self.next.lock().unwrap().take() {
-                act();
-                break;
-            }
-            if (&self.client).write_all(&buffer[..count]).is_err() {
-                break;
-            }
-        }
-        self.close();
-    }
+fn holds(part: &[u8], words: &[u8]) -> bool {
+    part.windows(words.len()).any(|window| window == words)
 }

@@ -8,13 +8,14 @@ use std::process::{Child, Command};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use keyroll_testkit::command::kill;
 use keyroll_testkit::issuer::{Ask, Issuer, Key, Moment};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::aimed::book::{self, Shown};
 use crate::aimed::gate::Gate;
 use crate::aimed::kind::{By, Kind, When};
-use crate::kill::scene::{Accepts, Ran, Scene, wait};
+use crate::kill::scene::{Accepts, Ran, Scene};
 use crate::kill::trace;
 
 /// For each issuer, kind and moment: the number of kills, by the end of the rotation.
@@ -344,7 +345,7 @@ impl Run<'_> {
     fn attempt(&self, go: Go, kind: Kind, when: When, nth: u64) -> Ran {
         let driver: Arc<OnceLock<u32>> = Arc::default();
         let known = driver.clone();
-        let act = move || end(&known);
+        let act = move || kill(&known);
         let record = self.scene.home().join("state").join(trace::name());
         let mut begun = None;
         match kind.by(when, self.lane.http) {
@@ -430,18 +431,6 @@ impl Run<'_> {
             End::RolledBack | End::DoneAfterOutage => self.scene.check_end(label),
         }
     }
-}
-
-/// Kills the driver, and sees that it is gone.
-fn end(driver: &OnceLock<u32>) {
-    let pid = *driver.wait();
-    let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
-    let _ = kill_process(id, Signal::KILL);
-    wait("the end of the driver", || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The process name may contain anything; the fields begin after its last bracket.
-        stat.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.starts_with(" Z"))
-    });
 }
 
 /// Its end, within a limit.

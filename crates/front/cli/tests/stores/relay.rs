@@ -2,21 +2,18 @@
 //! request, or before it passes on the answer. What passes by does not stay in its memory, which is searched for values.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use zeroize::Zeroize as _;
+
+use crate::way::{Act, Way, lead, listen};
 
 /// What stands before the action in a request's head.
 const TARGET: &[u8] = b"secretsmanager.";
 
 /// What ends a request's head.
 const HEAD_END: &[u8] = b"\r\n\r\n";
-
-/// What a trap does.
-pub type Act = Box<dyn FnOnce() + Send>;
 
 /// When a trap acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,33 +45,18 @@ pub struct Relay {
     refused: Arc<AtomicUsize>,
 }
 
-/// One connection: both its ends, and what happens at the next answer.
-struct Way {
-    client: TcpStream,
-    server: TcpStream,
-    next: Mutex<Option<Act>>,
-}
-
 impl Relay {
     /// Listens before the store at this address of the loopback.
     pub fn before(server: &str) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let (listener, port) = listen();
         let relay = Self { port, traps: Arc::default(), away: Arc::default(), refused: Arc::default() };
-        let (own, server) = (relay.clone(), server.to_owned());
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                if own.away.load(Ordering::SeqCst) {
-                    own.refused.fetch_add(1, Ordering::SeqCst);
-                    continue;
-                }
-                let Ok(server) = TcpStream::connect(&server) else { continue };
-                let way = Arc::new(Way { client, server, next: Mutex::new(None) });
-                let (there, relay) = (way.clone(), own.clone());
-                thread::spawn(move || there.forth(&relay));
-                thread::spawn(move || way.back());
-            }
-        });
+        let (own, passing) = (relay.clone(), relay.clone());
+        let refuses = move || {
+            let away = own.away.load(Ordering::SeqCst);
+            own.refused.fetch_add(usize::from(away), Ordering::SeqCst);
+            away
+        };
+        lead(listener, server.to_owned(), refuses, move |way| passing.forth(way));
         relay
     }
 
@@ -108,73 +90,45 @@ impl Relay {
         let at = traps.iter().position(|trap| is(trap.wanted))?;
         Some(traps.remove(at))
     }
-}
 
-impl Way {
-    fn close(&self) {
-        let _ = self.client.shutdown(Shutdown::Both);
-        let _ = self.server.shutdown(Shutdown::Both);
-    }
-
-    fn forth(&self, relay: &Relay) {
+    fn forth(&self, way: &Way) {
         let mut buffer = vec![0; 262_144];
-        while let Some(count) = self.request(&mut buffer) {
-            if relay.away.load(Ordering::SeqCst) {
+        while let Some(count) = request(way, &mut buffer) {
+            if self.away.load(Ordering::SeqCst) {
                 break;
             }
-            match relay.sprung(&buffer[..count]) {
+            match self.sprung(&buffer[..count]) {
                 Some(Trap { when: When::Before, act, .. }) => {
                     act();
                     break;
                 }
-                Some(Trap { when: When::After, act, .. }) => *self.next.lock().unwrap() = Some(act),
+                Some(Trap { when: When::After, act, .. }) => *way.next.lock().unwrap() = Some(act),
                 Some(Trap { when: When::Meanwhile, act, .. }) => act(),
                 None => {}
             }
-            let passed = (&self.server).write_all(&buffer[..count]);
+            let passed = (&way.server).write_all(&buffer[..count]);
             buffer[..count].zeroize();
             if passed.is_err() {
                 break;
             }
         }
         buffer.zeroize();
-        // Still wait for an answer that springs a trap.
-        if self.next.lock().unwrap().is_none() {
-            self.close();
-        }
     }
+}
 
-    /// Reads a whole request to the beginning of the buffer; its length.
-    fn request(&self, buffer: &mut [u8]) -> Option<usize> {
-        let mut count = 0;
-        loop {
-            let more = (&self.client).read(&mut buffer[count..]).ok().filter(|more| *more > 0)?;
-            count += more;
-            let Some(head) = found(&buffer[..count], HEAD_END) else { continue };
-            let lines = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
-            let length = lines.lines().find_map(|line| line.strip_prefix("content-length:"));
-            let length: usize = length.map_or(0, |length| length.trim().parse().unwrap());
-            if count >= head + HEAD_END.len() + length {
-                return Some(count);
-            }
+/// Reads a whole request to the beginning of the buffer; its length.
+fn request(way: &Way, buffer: &mut [u8]) -> Option<usize> {
+    let mut count = 0;
+    loop {
+        let more = (&way.client).read(&mut buffer[count..]).ok().filter(|more| *more > 0)?;
+        count += more;
+        let Some(head) = found(&buffer[..count], HEAD_END) else { continue };
+        let lines = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
+        let length = lines.lines().find_map(|line| line.strip_prefix("content-length:"));
+        let length: usize = length.map_or(0, |length| length.trim().parse().unwrap());
+        if count >= head + HEAD_END.len() + length {
+            return Some(count);
         }
-    }
-
-    fn back(&self) {
-        let mut buffer = vec![0; 65_536];
-        while let Ok(count @ 1..) = (&self.server).read(&mut buffer) {
-            if let Some(act) = self.next.lock().unwrap().take() {
-                act();
-                break;
-            }
-            let passed = (&self.client).write_all(&buffer[..count]);
-            buffer[..count].zeroize();
-            if passed.is_err() {
-                break;
-            }
-        }
-        buffer.zeroize();
-        self.close();
     }
 }
 

@@ -8,17 +8,17 @@ use std::sync::{Arc, OnceLock};
 
 use keyroll_needle::{NeedleId, Needles};
 use keyroll_secret::SecretBytes;
-use keyroll_testkit::command::{Ran, Running, dress, end_own, wait};
+use keyroll_testkit::command::{Ran, Running, dress, end_own, kill, wait};
 use keyroll_testkit::issuer::{Ask, Issuer, Key, Moment};
 use keyroll_testkit::{MOTO_REGION, TempDir, alphanumeric};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::hostile::scene::{files, put};
 use crate::hostile::worker::read_key;
 use crate::stores::part::{KEY, PART};
-use crate::stores::relay::{Act, Relay, Wanted, When};
+use crate::stores::relay::{Relay, Wanted, When};
+use crate::way::Act;
 
 /// The instances of the service.
 pub const INSTANCES: [&str; 3] = ["app-1", "app-2", "app-3"];
@@ -233,7 +233,7 @@ impl Scene {
     pub fn killed(&self, words: &[&str], at: At) {
         let driver: Arc<OnceLock<u32>> = Arc::default();
         let known = driver.clone();
-        let act: Act = Box::new(move || end(&known));
+        let act: Act = Box::new(move || kill(&known));
         match at {
             At::Store(wanted, when) => self.relay.trap(wanted, when, act),
             At::Issuer(ask, moment, of) => self.issuer.trap(ask, moment, of, act),
@@ -342,16 +342,4 @@ pub fn by_keyroll(key: &Key) -> bool {
 /// A key that somebody made.
 pub fn by_hand(key: &Key) -> bool {
     !by_keyroll(key)
-}
-
-/// Kills the driver, and sees that it is gone.
-fn end(driver: &OnceLock<u32>) {
-    let pid = *driver.wait();
-    let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
-    let _ = kill_process(id, Signal::KILL);
-    wait("the end of the driver", || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The process name may contain anything; the fields begin after its last bracket.
-        stat.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.starts_with(" Z"))
-    });
 }

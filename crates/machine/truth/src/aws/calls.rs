@@ -18,8 +18,9 @@ const TEXT_BYTES_MAX: usize = 65_536;
 pub(super) const CURRENT: &str = "AWSCURRENT";
 /// The label of the version that was given out before.
 pub(super) const PREVIOUS: &str = "AWSPREVIOUS";
-/// The label of the version that a rotation has made and not given out yet.
-pub(super) const PENDING: &str = "AWSPENDING";
+/// The label of the version that a rotation has made and not given out yet:
+/// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html#term_version>.
+pub const PENDING: &str = "AWSPENDING";
 /// The label that keyroll makes its versions with. With `AWSPENDING` itself `PutSecretValue` would take it off another
 /// party's version; from here it is moved by `UpdateSecretVersionStage`, which refuses that. It is never looked at: it
 /// moves on with keyroll's next version, and until then keeps this one from being one without labels, which AWS deletes.
