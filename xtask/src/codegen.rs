@@ -2,7 +2,7 @@ use crate::run::run;
 use crate::tidy::storeys;
 
 /// The packages whose tests compare a generated document with what the types say.
-const GENERATED: [&str; 8] = [
+const GENERATED: [&str; 9] = [
     "keyroll-copy",
     "keyroll-codes",
     "keyroll-config",
@@ -10,6 +10,7 @@ const GENERATED: [&str; 8] = [
     "keyroll-leak",
     "keyroll-manager",
     "keyroll-agents",
+    "keyroll-truth",
     "keyroll",
 ];
 

@@ -1,5 +1,5 @@
 //! Real parts for tests: databases, hosts, managers, their start and stop; programs that a test writes; and what a
-//! command of the program said.
+//! command of the program said. A part that is a fake says so in its name.
 //!
 //! Invariants, by what is absent: nothing here listens anywhere but on loopback, no process outlives the test's,
 //! and no part is ended but by the process id that was started here.
@@ -28,6 +28,7 @@ mod rabbitmq;
 mod redis;
 mod relay;
 mod systemd_host;
+mod vault;
 mod verifier;
 
 pub use chance::{alphanumeric, github_token, tag};
@@ -49,4 +50,5 @@ pub use redis::Redis;
 pub use relay::Relay;
 pub use systemd_host::SystemdHost;
 pub use tempfile::TempDir;
+pub use vault::{FakeVault, VaultSnapshot, VaultUser};
 pub use verifier::scram_verifier;

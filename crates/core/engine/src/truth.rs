@@ -66,7 +66,11 @@ impl Executor {
     pub(crate) async fn truth_is_as_sealed(&self, old: &Old) -> Result<bool, Failure> {
         let Some(truth) = &self.ports.truth else { return Ok(true) };
         let failure = match self.given(truth.as_ref()).await {
-            Ok(given) if given.number == Some(old.number) => return Ok(true),
+            Ok(given) if given.number == Some(old.number) => match truth.writable().await {
+                Ok(()) => return Ok(true),
+                Err(failure) if failure.class == Class::Permanent => failure,
+                Err(failure) => return Err(failure),
+            },
             Ok(given) => self.changed_elsewhere(truth.as_ref(), &given).help(format!(
                 "nothing was made: keyroll secret import {0} takes the value over, or give out the value of version {1} \
                  there again; then keyroll plan {0}",

@@ -49,13 +49,19 @@ pub trait Truth: Send + Sync {
     /// deletion, and one without this key are failures with their own words and help.
     async fn current(&self) -> Result<GivenOut, Failure>;
 
+    /// Whether keyroll may write there, as far as the source tells that without a write. Asked before anything is made.
+    async fn writable(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// All versions with their labels.
     async fn versions(&self) -> Result<Vec<TruthVersion>, Failure>;
 
-    /// Writes `new` beside `old`, given out to nobody yet, and reads it back. Refused with
-    /// [`FailureKind::ChangedElsewhere`](crate::FailureKind::ChangedElsewhere) where it does not give out `old` now, and with
-    /// [`FailureKind::PendingElsewhere`](crate::FailureKind::PendingElsewhere) where somebody else has a pending version, which
-    /// is never overwritten.
+    /// Writes `new` beside `old`, given out to nobody yet, and reads it back. Where the source has no place for that, as
+    /// whatever is written last is given out, it only sees that `new` could be written: it waits in keyroll's own store.
+    /// Refused with [`FailureKind::ChangedElsewhere`](crate::FailureKind::ChangedElsewhere) where it does not give out `old`
+    /// now, and with [`FailureKind::PendingElsewhere`](crate::FailureKind::PendingElsewhere) where somebody else has a pending
+    /// version, which is never overwritten.
     async fn stage(&self, by: &MadeBy, old: &Credential, new: &Credential) -> Result<(), Failure>;
 
     /// Gives out `after` if it gives out `before` now, and reads it back. Where it gives out `after` already, nothing is

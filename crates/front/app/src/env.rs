@@ -38,9 +38,18 @@ registry! {
     PATH = "PATH": "the folders in which a command without a slash is found";
     DOCKER_HOST = "DOCKER_HOST": "the socket of the container engine, such as `unix:///run/user/1000/docker.sock`; an engine on another machine is refused";
     AWS_PROFILE = "AWS_PROFILE": "with the other variables of AWS's tools (`AWS_REGION`, `AWS_CONFIG_FILE`, …): where a secret with `store = \"aws-sm:…\"` takes region, login and endpoint from";
+    BAO_ADDR = "BAO_ADDR": "with `BAO_NAMESPACE`, `BAO_CACERT`, `BAO_TOKEN` and `BAO_AGENT_ADDR`: where a secret with `store = \"vault:…\"` is, and the login, unless `[vault]` of keyroll.toml says so";
+    VAULT_ADDR = "VAULT_ADDR": "the same with `VAULT_…`, where the variable of OpenBao is not set";
     GIT_INDEX_FILE = "GIT_INDEX_FILE": "the index that `leaks --staged` scans; git sets it for its hooks";
     NO_COLOR = "NO_COLOR": "not empty: no colours";
     TERM = "TERM": "`dumb`: no colours and no redrawn lines";
+}
+
+/// A variable of the command lines of OpenBao and Vault, if it is set and not empty; see [`BAO_ADDR`].
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub(crate) fn of_vault(name: &str) -> Option<OsString> {
+    let known = name.starts_with("BAO_") || name.starts_with("VAULT_");
+    std::env::var_os(name).filter(|text| known && !text.is_empty())
 }
 
 impl Variable {

@@ -199,6 +199,10 @@ impl<S: Truth> Truth for Remembering<S> {
         self.0.current().await.inspect(|given| remember_fields(&given.fields))
     }
 
+    async fn writable(&self) -> Result<(), Failure> {
+        self.0.writable().await
+    }
+
     async fn versions(&self) -> Result<Vec<TruthVersion>, Failure> {
         self.0.versions().await
     }

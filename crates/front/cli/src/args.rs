@@ -33,7 +33,8 @@ pub(crate) use leaks::{LeaksArgs, LeaksFormat};
 pub(crate) use look::{Drawn, GraphArgs, LookArgs, ScanArgs, TraceArgs, WhyArgs};
 pub(crate) use revoke::{RevocableVersion, RevokeArgs};
 pub(crate) use secret::{
-    SecretAcceptKeyArgs, SecretAddArgs, SecretCommand, SecretDriftArgs, SecretImportArgs,
+    SecretAcceptKeyArgs, SecretAddArgs, SecretCheckStoreArgs, SecretCommand, SecretDriftArgs,
+    SecretImportArgs,
 };
 pub(crate) use server::{NoticeCommand, ServeArgs, TokenCommand, TokenRole};
 pub(crate) use shielded::{BelowArgs, RedactArgs, RunArgs};

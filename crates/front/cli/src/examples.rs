@@ -75,6 +75,9 @@ pub(crate) const SECRET_DRIFT: &str = "\
 Example: keyroll secret drift vonage
 Exit codes: 0 nothing differs, 1 failed, 2 usage, 3 something differs or is not
 visible";
+pub(crate) const SECRET_CHECK_STORE: &str = "\
+Example: keyroll secret check-store --write ./stores/pass scratch
+Exit codes: 0 the program keeps every rule, 2 usage, 3 it breaks a rule";
 pub(crate) const SECRET_ACCEPT_KEY: &str = "\
 Example: keyroll secret accept-key openrouter --id 9f31 --label keyroll/01J8/4
 Exit codes: 0 done, 1 refused, nothing changed, 2 usage";

@@ -159,7 +159,10 @@ fn of_secrets(command: &SecretCommand) -> Option<Asked> {
         SecretCommand::Rewrap(_) => Some(Asked { how: How::IfPossible, ..of("secret rewrap", None) }),
         // Records itself once it is known that the label is one.
         SecretCommand::AcceptKey(_) => None,
-        SecretCommand::Drift(_) | SecretCommand::List | SecretCommand::Show(_) => None,
+        SecretCommand::Drift(_)
+        | SecretCommand::CheckStore(_)
+        | SecretCommand::List
+        | SecretCommand::Show(_) => None,
     }
 }
 

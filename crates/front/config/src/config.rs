@@ -15,7 +15,7 @@ use crate::secret::Secret;
 use crate::server::Server;
 use crate::shape::HostShape;
 use crate::suggest::nearest;
-use crate::{ConfigError, Defaults, Kind, Name, StoreRef};
+use crate::{ConfigError, Defaults, Kind, Name, StoreRef, Vault};
 
 /// The largest keyroll.toml that is read, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1_048_576;
@@ -81,12 +81,13 @@ impl Config {
         let schedule = Schedule::build(&shape.schedule)?;
         let hosts = hosts(&shape.hosts)?;
         let search = Search::build(&shape.search, folder)?;
+        let vault = Vault::build(shape.vault.as_ref(), folder)?;
         let mut secrets = BTreeMap::new();
         let mut spans = Vec::new();
         for (key, secret) in shape.secrets {
             let name = Name::read("a secret", &key)?;
             spans.push((name.clone(), key.span.clone()));
-            let secret = Secret::build(name.clone(), secret, folder, &defaults, &hosts)?;
+            let secret = Secret::build(name.clone(), secret, folder, &defaults, &hosts, &vault)?;
             secrets.insert(name, secret);
         }
         refuse_shared_places(&secrets, &spans)?;
@@ -165,12 +166,12 @@ fn refuse_shared_stores(
     secrets: &BTreeMap<Name, Secret>,
     spans: &[(Name, Range<usize>)],
 ) -> Result<(), Mistake> {
-    let mut owners: BTreeMap<&StoreRef, &Name> = BTreeMap::new();
+    let mut owners: Vec<(&StoreRef, &Name)> = Vec::new();
     for secret in secrets.values().filter(|secret| secret.store != StoreRef::Keyroll) {
-        let other = *owners.entry(&secret.store).or_insert(&secret.name);
-        if other == &secret.name {
+        let Some((_, other)) = owners.iter().find(|(store, _)| store.is_same_place(&secret.store)) else {
+            owners.push((&secret.store, &secret.name));
             continue;
-        }
+        };
         let span = spans.iter().find(|(name, _)| name == &secret.name).map(|(_, span)| span.clone());
         let why = format!("secrets `{other}` and `{}` have the same `store`", secret.name);
         return Err(Mistake::new(Kind::Duplicate, why)

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::at::At;
 use crate::secret_shape::SecretShape;
-use crate::shape::{DefaultsShape, HostShape, ScheduleShape, SearchShape, ServerShape};
+use crate::shape::{DefaultsShape, HostShape, ScheduleShape, SearchShape, ServerShape, VaultShape};
 
 /// The file keyroll.toml. It never contains the value of a credential, only references to files that do.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -29,6 +29,8 @@ pub(crate) struct FileShape {
     pub(crate) hosts: BTreeMap<At<String>, HostShape>,
     /// The server that `keyroll serve` runs. Default: none.
     pub(crate) server: Option<At<ServerShape>>,
+    /// How Vault or OpenBao is reached. Default: as the environment says.
+    pub(crate) vault: Option<At<VaultShape>>,
     /// The secrets, by name: `[secrets.openai]`. A name has 1 to 64 characters of `a-z 0-9 . _ -`, and begins with a letter
     /// or digit.
     #[serde(default)]

@@ -15,6 +15,8 @@ const TABLES: &[(&str, &str)] = &[
     ("ServerShape", "[server]"),
     ("EmergencyShape", "[server.emergency]"),
     ("RecipientShape", "[server.notices.NAME]"),
+    ("VaultShape", "[vault]"),
+    ("AppRoleShape", "[vault.approle]"),
     ("SecretShape", "[secrets.NAME]"),
     ("FieldShape", "[secrets.NAME.fields] FIELD = { … }"),
     ("RevokeShape", "[secrets.NAME.revoke]"),

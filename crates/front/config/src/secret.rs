@@ -14,7 +14,7 @@ use crate::secret_shape::SecretShape;
 use crate::shape::{ConsumerShape, OtherKeyShape, RevokeShape, SecretKeys};
 use crate::{
     Consumer, Deadlines, Defaults, FieldSpec, Gate, IssuerRef, Kind, Name, OnFailure, Reference, StoreRef,
-    Template,
+    Template, Vault,
 };
 
 /// The default time for which the old value must have been unused.
@@ -85,6 +85,8 @@ pub struct Secret {
     pub admin: Option<Reference>,
     /// The source of truth.
     pub store: StoreRef,
+    /// How Vault or OpenBao is reached, for a store there.
+    pub vault: Vault,
     /// Who is responsible; free text.
     pub owner: Option<String>,
     /// The highest age of the value.
@@ -128,6 +130,7 @@ impl Secret {
         folder: &Path,
         defaults: &Defaults,
         hosts: &BTreeSet<Name>,
+        vault: &Vault,
     ) -> Result<Self, Mistake> {
         let span = shape.span;
         let SecretShape { keys: shape, servers } = shape.value;
@@ -150,8 +153,11 @@ impl Secret {
             return Err(Mistake::new(Kind::WrongForm, why).at(&span));
         }
         let consumers = read_consumers(shape.consumers, &name, folder, hosts, &fields, &derived)?;
+        let store = read_store(folder, shape.store.as_ref(), &issuer, &fields)?;
+        refuse_store_as_copy(&store, shape.store.as_ref(), &consumers)?;
         Ok(Self {
-            store: read_store(shape.store.as_ref(), &issuer, &fields)?,
+            store,
+            vault: vault.clone(),
             max_parallel: read_parallel(shape.max_parallel.as_ref(), defaults.max_parallel)?,
             on_failure: OnFailure::read(shape.on_failure.as_ref(), defaults.on_failure)?,
             deadlines: Deadlines::read(
@@ -177,6 +183,12 @@ impl Secret {
             other_keys,
             consumers,
         })
+    }
+
+    /// The files in which the value stands: the copies of its consumers, and a file that is its store.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let reads = self.consumers.iter().flat_map(|consumer| &consumer.reads);
+        reads.map(|copy| copy.place.path()).chain(self.store.file())
     }
 
     /// One consumer by name.
@@ -333,11 +345,12 @@ fn read_derived(
 
 /// The source of truth. One outside of keyroll holds one value of the secret.
 fn read_store(
+    folder: &Path,
     text: Option<&At<String>>,
     issuer: &IssuerRef,
     fields: &BTreeMap<Name, FieldSpec>,
 ) -> Result<StoreRef, Mistake> {
-    let store = StoreRef::read(text)?;
+    let store = StoreRef::read(folder, text)?;
     let Some(text) = text.filter(|_| store != StoreRef::Keyroll) else { return Ok(store) };
     let refuse = |why: String, help: &str| {
         Err(Mistake::new(Kind::BadCombination, format!("`store`: {why}")).at(&text.span).help(help))
@@ -358,6 +371,22 @@ fn read_store(
             "make each secret field a secret of its own, or write `store = \"keyroll\"`",
         ),
     }
+}
+
+/// A copy that consumers start from is delivered to; what the store holds is given out. One place cannot be both.
+fn refuse_store_as_copy(
+    store: &StoreRef,
+    text: Option<&At<String>>,
+    consumers: &[Consumer],
+) -> Result<(), Mistake> {
+    let (StoreRef::File { path, .. }, Some(text)) = (store, text) else { return Ok(()) };
+    let reads = |consumer: &&Consumer| consumer.reads.iter().any(|copy| copy.place.path() == path);
+    let Some(consumer) = consumers.iter().find(reads) else { return Ok(()) };
+    let why = format!("`store` is a file that the consumer `{}` reads", consumer.name);
+    Err(Mistake::new(Kind::BadCombination, why).at(&text.span).help(
+        "leave out `store`: keyroll then seals the value itself, and delivers it to this file; or name another file, \
+         from which `fetch` makes this one",
+    ))
 }
 
 fn read_owner(text: Option<&At<String>>) -> Result<Option<String>, Mistake> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keyroll_config::{
     Check, Config, Deadlines, Decide, EvidenceKind, Instance, IssuerRef, OnFailure, Part, Place, Reference,
-    Source, StoreRef, WriteMode,
+    Source, StoreRef, Vault, VaultLogin, WriteMode,
 };
 use keyroll_manager::{
     AtRest, CommandLine, Compose, Container, ContainerVerb, Find, LiteLlm, Process, RateApi, Start, Unit,
@@ -375,4 +375,48 @@ fn a_store_of_aws_is_named_by_name_or_arn_and_key() {
     assert_eq!(read("aws-sm:prod/vonage#KEY"), ("prod/vonage".to_owned(), key("KEY")));
     assert_eq!(read("aws-sm:prod/vonage"), ("prod/vonage".to_owned(), None));
     assert_eq!(read(&format!("aws-sm:{ARN}#a#b c")), (ARN.to_owned(), key("a#b c")));
+}
+
+#[test]
+fn a_store_of_vault_a_file_and_a_program_are_read_and_shown_as_written() {
+    let read = |reference: &str| {
+        let text = format!("version = 1\n[secrets.acme]\nissuer = \"openrouter\"\nstore = \"{reference}\"\n");
+        let store = config(&text).secret("acme").unwrap().store.clone();
+        assert_eq!(store.to_string(), reference, "it is shown as it is written");
+        store
+    };
+    let StoreRef::Vault { path, key } = read("vault:team/kv/agents/open#ai#key") else { panic!("no vault") };
+    assert_eq!((path.as_str(), key.as_str()), ("team/kv/agents/open#ai", "key"));
+    let StoreRef::File { path, at, .. } = read("file:./keys.env#KEY") else { panic!("no file") };
+    assert_eq!((path.to_str(), at.as_deref()), (Some("/srv/app/keys.env"), Some("KEY")));
+    assert!(read("file:./keys.env#KEY").is_same_place(&read("file:/srv/app/keys.env#KEY")));
+    assert!(!read("file:./keys.env#KEY").is_same_place(&read("file:./keys.env#OTHER")));
+    let StoreRef::Exec { program, item, .. } = read("exec:./op#op://prod/a#b") else { panic!("no program") };
+    assert_eq!((program.to_str(), item.as_str()), (Some("/srv/app/op"), "op://prod/a#b"));
+}
+
+#[test]
+fn vault_has_an_address_and_a_login() {
+    let secret = "[secrets.acme]\nissuer = \"openrouter\"\nstore = \"vault:kv/acme#key\"\n";
+    let vault = |keys: &str| {
+        let text = format!("version = 1\n{keys}\n{secret}");
+        config(&text).secret("acme").unwrap().vault.clone()
+    };
+    assert_eq!(vault(""), Vault::default());
+    let all = vault(
+        "[vault]\naddress = \"https://vault.example:8200\"\nnamespace = \"team-a\"\nca = \"./ca.pem\"\n\
+         approle = { role_id = \"r-1\", secret_id = \"file:./secret-id\" }",
+    );
+    assert_eq!(
+        (all.address.as_deref(), all.namespace.as_deref()),
+        (Some("https://vault.example:8200"), Some("team-a"))
+    );
+    assert_eq!(all.ca, Some("/srv/app/ca.pem".into()));
+    let (mount, role_id) = ("approle".to_owned(), "r-1".to_owned());
+    let secret_id = "/srv/app/secret-id".into();
+    assert_eq!(all.login, Some(VaultLogin::AppRole { mount, role_id, secret_id }));
+    assert_eq!(
+        vault("[vault]\nagent = \"./a.sock\"").login,
+        Some(VaultLogin::Agent("/srv/app/a.sock".into()))
+    );
 }

@@ -82,14 +82,12 @@ fn text_that_is_not_toml_is_told_apart() {
 
 #[test]
 fn foreign_stores_and_references_are_refused_by_name() {
-    let cases =
-        [("vault:kv/x", "OpenBao or Vault"), ("op://x/y", "1Password"), ("env:X", "environment variables")];
-    for (reference, what) in cases {
+    for (reference, what) in [("op://x/y", "1Password"), ("env:X", "environment variables")] {
         expect(&with_secret(&format!("admin = \"{reference}\"\n")), "K0006", 4, what);
         expect(&with_secret(&format!("store = \"{reference}\"\n")), "K0006", 4, what);
     }
     expect(&with_secret("admin = \"aws-sm:x\"\n"), "K0006", 4, "AWS Secrets Manager");
-    expect(&with_secret("store = \"file:./x\"\n"), "K0006", 4, "(`file:`)");
+    expect(&with_secret("admin = \"vault:kv/x\"\n"), "K0006", 4, "OpenBao or Vault");
     expect(&with_secret(&format!("store = \"{VALUE}\"\n")), "K0006", 4, "does not know");
 }
 
@@ -115,6 +113,45 @@ fn a_store_outside_holds_one_value_of_one_secret() {
     expect(&(login + table), "K0004", 4, "two logins");
     let other = "[secrets.other]\nissuer = \"openrouter\"\nstore = \"aws-sm:prod/vonage#KEY\"\n";
     expect(&(with_store("prod/vonage#KEY") + other), "K0004", 5, "the same `store`");
+}
+
+#[test]
+fn a_store_of_vault_a_file_and_a_program_are_named_fully() {
+    let with_store = |store: &str| with_secret(&format!("store = \"{store}\"\n"));
+    for (wrong, why) in [
+        ("vault:kv/agents/openai", "names no key"),
+        ("vault:kv/agents/openai#", "1 to 512 bytes"),
+        ("vault:kv#KEY", "mount and the path in it"),
+        ("vault:/kv/openai#KEY", "without a slash at its ends"),
+        ("vault:kv/../sys/seal#KEY", "mount and the path in it"),
+        ("vault:kv/openai/#KEY", "without a slash at its ends"),
+        ("file:", "is empty"),
+        ("file:./a#", "1 to 512 bytes"),
+        ("file:./a/../b", "`..` after a name"),
+        ("exec:op#item", "must be a path"),
+    ] {
+        expect(&with_store(wrong), "K0004", 4, why);
+    }
+    let reads = "[[secrets.acme.consumers]]\nname = \"api\"\nruns = { restart = [\"true\"], pid_file = \"./p\" }\n\
+                 reads = { env_file = \"./api.env\", variable = \"KEY\" }\n";
+    expect(&(with_store("file:./api.env#KEY") + reads), "K0004", 4, "the consumer `api` reads");
+    let other = "[secrets.other]\nissuer = \"openrouter\"\nstore = \"file:./keys.env#KEY\"\n";
+    expect(&(with_store("file:./keys.env") + other), "K0004", 5, "the same `store`");
+}
+
+#[test]
+fn vault_is_reached_in_one_way() {
+    let with_vault = |keys: &str| format!("version = 1\n[vault]\n{keys}\n");
+    for (wrong, line, why) in [
+        ("address = \"http://vault.example:8200\"", 3, "must be https://"),
+        ("address = \"vault.example\"", 3, "must begin with"),
+        ("token = \"hvs.x\"", 3, "never a value"),
+        ("token = \"file:./t\"\nagent = \"./a.sock\"", 2, "several of"),
+        ("namespace = \"\"", 3, "1 to 512 bytes"),
+        ("approle = { role_id = \"r\", secret_id = \"s\" }", 3, "never a value"),
+    ] {
+        expect(&with_vault(wrong), "K0004", line, why);
+    }
 }
 
 #[test]

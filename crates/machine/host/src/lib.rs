@@ -24,7 +24,7 @@ pub use local::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LiteLlmSetup, Local,
     LogSetup, SearchLimits, ServedSetup, Setup, SlotSetup, incarnation, place_digest, process_of, tidy,
 };
-pub use meta::Inode;
+pub use meta::{Inode, Modified};
 pub use read::{Content, TARGET_BYTES_MAX, read};
 pub use replace::{Replaced, Replacement, Write, replace, settle};
 pub use resolve::resolve;

@@ -13,6 +13,15 @@ pub struct Inode {
     pub number: u64,
 }
 
+/// When the content of a file was last changed, since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Modified {
+    /// Whole seconds; negative before the epoch.
+    pub seconds: i64,
+    /// The rest, less than a second.
+    pub nanoseconds: u32,
+}
+
 /// The metadata of one file, in the same widths on every machine.
 #[derive(Clone, Copy)]
 pub(crate) struct Meta {
@@ -24,6 +33,7 @@ pub(crate) struct Meta {
     pub(crate) gid: u32,
     pub(crate) nlink: u32,
     pub(crate) size: u64,
+    pub(crate) modified: Modified,
     pub(crate) attributes: StatxAttributes,
 }
 
@@ -50,6 +60,7 @@ impl From<Statx> for Meta {
             gid: statx.stx_gid,
             nlink: statx.stx_nlink,
             size: statx.stx_size,
+            modified: Modified { seconds: statx.stx_mtime.tv_sec, nanoseconds: statx.stx_mtime.tv_nsec },
             attributes: statx.stx_attributes,
         }
     }

@@ -8,9 +8,9 @@ use rustix::fs::{FileType, Mode, OFlags, openat};
 use rustix::io::{Errno, pread, retry_on_intr};
 
 use crate::fault::{no_effect, refused};
-use crate::meta::{Meta, kind_name};
+use crate::meta::{Meta, Modified, kind_name};
 use crate::resolved::hold;
-use crate::{Digest, Resolved};
+use crate::{Digest, Inode, Resolved};
 
 /// The largest file that is read or written, in bytes.
 pub const TARGET_BYTES_MAX: u64 = 1 << 20;
@@ -23,6 +23,14 @@ pub struct Content {
     pub digest: Digest,
     /// How many names the file has now.
     pub nlink: u32,
+    /// The file that has this content.
+    pub inode: Inode,
+    /// Its owner's user id.
+    pub uid: u32,
+    /// Its permission bits with set-id and sticky.
+    pub mode: u32,
+    /// When its content was last changed.
+    pub modified: Modified,
 }
 
 /// Reads a resolved file. Never waits on a FIFO or a device, never follows a link, never reads more than
@@ -30,7 +38,16 @@ pub struct Content {
 pub fn read(resolved: &Resolved) -> Result<Content, Failure> {
     let held = hold(resolved)?;
     let present = read_target(&held.fd, held.name, held.real)?;
-    Ok(Content { digest: Digest::of(&present.bytes), nlink: present.meta.nlink, bytes: present.bytes })
+    let Meta { inode, uid, mode, nlink, modified, .. } = present.meta;
+    Ok(Content {
+        digest: Digest::of(&present.bytes),
+        bytes: present.bytes,
+        nlink,
+        inode,
+        uid,
+        mode,
+        modified,
+    })
 }
 
 /// A regular file, open, with its content.

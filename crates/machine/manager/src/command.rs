@@ -11,9 +11,11 @@ use keyroll_secret::SecretBytes;
 
 use crate::environment::{found, runs, with_plain_environment};
 use crate::instance::filled;
-use crate::output::{Drain, beginning_of, list_in, memory_file, small_memory_file, written_to};
+use crate::output::{
+    Drain, answer_in, answer_memory_file, beginning_of, list_in, memory_file, small_memory_file, written_to,
+};
 use crate::user::User;
-use crate::wait::{end_group, ended_by};
+use crate::wait::{end_group, end_rest, ended_by};
 
 /// A command with its arguments; no shell reads it unless it names one. `{instance}` stands for the instance's name.
 /// It must not hold a value: every user of the machine sees arguments.
@@ -97,6 +99,9 @@ pub(crate) enum Output {
     Complaint,
     /// The beginning of standard output, and standard error apart from it; the command leaves no process behind.
     Answer,
+    /// All of a standard output that may hold a long value, and no standard error. It goes with an input that is too long
+    /// for a gate.
+    Reply,
 }
 
 impl Output {
@@ -104,7 +109,7 @@ impl Output {
     fn is_gated(self) -> bool {
         match self {
             Self::Drain | Self::Both | Self::Whole => true,
-            Self::Keep | Self::List | Self::Complaint | Self::Answer => false,
+            Self::Keep | Self::List | Self::Complaint | Self::Answer | Self::Reply => false,
         }
     }
 }
@@ -202,6 +207,10 @@ pub(crate) fn run(
             Err(error) => failure.because(error),
         });
     }
+    // It is given a value: nothing that it started may go on with it. The number is still that of the ended leader.
+    if with.output == Output::Reply {
+        end_rest(&child);
+    }
     let status = child.wait().map_err(|error| {
         Failure::new(Class::Unknown, Code::RestartFailed, format!("await `{}`", line.name())).because(error)
     })?;
@@ -257,6 +266,7 @@ enum Capture {
     Memory(std::fs::File),
     Small(std::fs::File),
     Long(std::fs::File),
+    Reply(std::fs::File),
     Apart(std::fs::File, std::fs::File),
 }
 
@@ -293,6 +303,11 @@ impl Capture {
                 command.stdout(Stdio::null()).stderr(file.try_clone()?);
                 Ok(Self::Small(file))
             }
+            Output::Reply => {
+                let file = answer_memory_file()?;
+                command.stdout(file.try_clone()?).stderr(Stdio::null());
+                Ok(Self::Reply(file))
+            }
             Output::Answer => {
                 let (answer, complaint) = (memory_file()?, small_memory_file()?);
                 command.stdout(answer.try_clone()?).stderr(complaint.try_clone()?);
@@ -308,6 +323,7 @@ impl Capture {
             Self::Memory(mut file) => (Some(beginning_of(&mut file)), None),
             Self::Small(mut file) => (written_to(&mut file), None),
             Self::Long(mut file) => (list_in(&mut file), None),
+            Self::Reply(mut file) => (answer_in(&mut file), None),
             Self::Apart(mut answer, mut complaint) => {
                 (Some(beginning_of(&mut answer)), written_to(&mut complaint))
             }

@@ -16,6 +16,10 @@ const OUTPUT_BYTES_MAX: u64 = 64 * 1024;
 /// How long a list may be, bytes: hundreds of apps with their whole environments.
 const LIST_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// The longest answer of a program that gives out a value, bytes: 64 KiB of which each byte is six in JSON, and the words
+/// around them.
+const ANSWER_BYTES_MAX: u64 = 512 * 1024;
+
 /// How long the rest of the output is awaited after the command ended, milliseconds.
 const OUTPUT_END_MS_MAX: u64 = 300;
 
@@ -80,9 +84,18 @@ pub(crate) fn memory_file() -> std::io::Result<File> {
 
 /// A file in memory that cannot grow: a command that writes without end gets an error, and takes no more memory.
 pub(crate) fn small_memory_file() -> std::io::Result<File> {
+    sealed_memory_file(OUTPUT_BYTES_MAX)
+}
+
+/// The same for the answer of a program that gives out a value.
+pub(crate) fn answer_memory_file() -> std::io::Result<File> {
+    sealed_memory_file(ANSWER_BYTES_MAX * 2)
+}
+
+fn sealed_memory_file(bytes: u64) -> std::io::Result<File> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file = File::from(rustix::fs::memfd_create("complaint", flags)?);
-    file.set_len(OUTPUT_BYTES_MAX)?;
+    file.set_len(bytes)?;
     rustix::fs::fcntl_add_seals(&file, SealFlags::GROW)?;
     Ok(file)
 }
@@ -98,9 +111,19 @@ pub(crate) fn list_in(file: &mut File) -> Option<SecretBytes> {
 /// Everything that was written to such a file; nothing if that may be incomplete, because a value could be cut in two
 /// at its end.
 pub(crate) fn written_to(file: &mut File) -> Option<SecretBytes> {
+    all_within(file, OUTPUT_BYTES_MAX / 2)
+}
+
+/// The same for the answer of a program that gives out a value.
+pub(crate) fn answer_in(file: &mut File) -> Option<SecretBytes> {
+    all_within(file, ANSWER_BYTES_MAX)
+}
+
+fn all_within(file: &mut File, bytes_max: u64) -> Option<SecretBytes> {
     // The descriptor is shared with the writer: its position is after the last byte.
-    let end = file.stream_position().ok().filter(|end| *end <= OUTPUT_BYTES_MAX / 2)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(OUTPUT_BYTES_MAX).unwrap_or(0));
+    let end = file.stream_position().ok().filter(|end| *end <= bytes_max)?;
+    // One byte more than there is: a vector that grows leaves a copy of the value in freed memory.
+    let mut bytes = Vec::with_capacity(usize::try_from(end).ok()?.saturating_add(1));
     file.rewind().and_then(|()| file.take(end).read_to_end(&mut bytes)).ok()?;
     Some(SecretBytes::new(bytes))
 }

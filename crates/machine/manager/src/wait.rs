@@ -34,6 +34,13 @@ pub(crate) fn pidfd_ended(descriptor: &std::os::fd::OwnedFd, deadline: Instant) 
     }
 }
 
+/// Ends what is left of the process group of a child that has ended and was not waited for.
+pub(crate) fn end_rest(child: &Child) {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
 /// Ends a child and its process group: SIGTERM, then SIGKILL. The child was not waited for yet,
 /// so its number, which is also the group's, cannot belong to anyone else.
 pub(crate) fn end_group(child: &mut Child) {

@@ -13,20 +13,15 @@ use keyroll_port::{Class, Failure, FailureKind, GivenOut, MadeBy, Truth, TruthVe
 use keyroll_secret::{Credential, Fields, SecretBytes};
 
 use self::calls::{CURRENT, Calls, PREVIOUS, Version, Which, described};
-use self::failure::Nature;
 use self::version_id::version_id;
-use crate::document::Document;
+use crate::attempt::{CHANGED, Nature, own};
+use crate::document::{Document, DocumentError};
 
 pub use self::calls::PENDING;
 pub use self::settings::AwsSettings;
 
 /// How many earlier versions are read to find one that can be given out again.
 const CANDIDATES_MAX: usize = 8;
-
-/// The next step where another party changed the value.
-const CHANGED: &str = "`keyroll secret drift` shows what it gives out; give out the expected value there again, then \
-                       `keyroll retry`; or, if the new value was not given out yet, `keyroll abort`, then accept the other one \
-                       with `keyroll secret import`";
 
 /// One secret of AWS Secrets Manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,15 +101,7 @@ impl AwsTruth {
 
     /// The one value of a credential that is kept there.
     fn own<'a>(&self, credential: &'a Credential) -> Result<&'a SecretBytes, Failure> {
-        let mut secrets = credential.fields.secrets();
-        match (secrets.next(), secrets.next()) {
-            (Some((name, value)), None) if name == self.field => Ok(value),
-            _ => {
-                let attempt = self.calls.attempt("use", Nature::Read);
-                let why = format!("the secret must have one secret field, {}", self.field);
-                Err(attempt.fail(Class::Permanent, Code::TruthUnsuitable).because(why))
-            }
-        }
+        own(&self.calls.attempt("use", Nature::Read), &self.field, credential)
     }
 
     fn changed_elsewhere(&self, now: &Version) -> Failure {
@@ -261,6 +248,13 @@ impl Truth for AwsTruth {
         let mut fields = Fields::new();
         fields.insert(self.field.as_str(), self.value_of(&now.document)?, true);
         Ok(GivenOut { unix_ms: now.unix_ms(), id: now.id, fields })
+    }
+
+    /// AWS does not tell whether a write would be allowed.
+    async fn writable(&self) -> Result<(), Failure> {
+        let now = self.given_out().await?;
+        let attempt = self.calls.attempt("replace the value in", Nature::Read);
+        if now.document.holds_elsewhere() { Err(attempt.document(&DocumentError::Twice)) } else { Ok(()) }
     }
 
     async fn versions(&self) -> Result<Vec<TruthVersion>, Failure> {

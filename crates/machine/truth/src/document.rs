@@ -3,6 +3,9 @@ use keyroll_copy::{CopyError, Edit, Format, Pointer, Slot, strict_json};
 use keyroll_secret::SecretBytes;
 use thiserror::Error;
 
+/// The shortest value that is searched for beside its own place, bytes.
+const ELSEWHERE_BYTES_MIN: usize = 8;
+
 /// Why a value was not read from a document, or not written into it. It holds names and reasons, never a byte of the
 /// document.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -30,6 +33,12 @@ pub enum DocumentError {
         /// What prevents it.
         why: &'static str,
     },
+    /// A place of a file cannot be read or written.
+    #[error("{0}")]
+    Place(CopyError),
+    /// Another place of the document has the value, too.
+    #[error("the value stands at another place of it, too")]
+    Twice,
     /// The document is, or would become, longer than any that is written.
     #[error("it is too long")]
     TooLong,
@@ -40,9 +49,12 @@ impl DocumentError {
     pub fn code(&self) -> Code {
         match self {
             Self::NotCarried { .. } => Code::ValueNotWritable,
-            Self::NoObject | Self::NoKey { .. } | Self::Unclear { .. } | Self::TooLong => {
-                Code::TruthUnsuitable
-            }
+            Self::NoObject
+            | Self::NoKey { .. }
+            | Self::Unclear { .. }
+            | Self::Place(_)
+            | Self::Twice
+            | Self::TooLong => Code::TruthUnsuitable,
         }
     }
 
@@ -56,7 +68,14 @@ impl DocumentError {
             Self::Unclear { .. } => {
                 "store the value there once, as a text in quotes at the top of the JSON object"
             }
+            Self::Twice => {
+                "whoever reads it there would keep the old value: let it be read at the place that `store` names, and remove the \
+                 other one"
+            }
             Self::NotCarried { .. } => "choose a value of letters and digits",
+            Self::Place(_) => {
+                "correct the place behind # in `store`, or write the value there once, as plain text on one line"
+            }
             Self::TooLong => "keep this value in a secret of its own",
         }
     }
@@ -65,13 +84,28 @@ impl DocumentError {
 /// The text of one version, in which one value is keyroll's.
 pub(crate) struct Document {
     text: SecretBytes,
-    /// The key of a JSON object; `None` where the whole text is the value.
-    key: Option<String>,
+    form: Form,
+}
+
+/// Which part of a text is the value.
+#[derive(Clone)]
+enum Form {
+    /// The whole text.
+    Whole,
+    /// A key at the top of a JSON object, for readers that parse strictly.
+    Key(String),
+    /// A slot of a file, as the readers of such files see it.
+    Slot(Format, Slot),
 }
 
 impl Document {
     pub(crate) fn new(text: SecretBytes, key: Option<&str>) -> Self {
-        Self { text, key: key.map(str::to_owned) }
+        Self { text, form: key.map_or(Form::Whole, |key| Form::Key(key.to_owned())) }
+    }
+
+    /// The content of a file.
+    pub(crate) fn of_file(text: SecretBytes, format: Format, slot: Slot) -> Self {
+        Self { text, form: Form::Slot(format, slot) }
     }
 
     /// The whole text.
@@ -81,27 +115,50 @@ impl Document {
 
     /// The value.
     pub(crate) fn value(&self) -> Result<SecretBytes, DocumentError> {
-        let Some(key) = &self.key else { return Ok(self.text.duplicate()) };
-        self.object()?;
-        let read = slot(key).and_then(|slot| Format::Json.read(self.text.expose(), &slot));
-        let value = read.map_err(|error| refused(key, error))?;
-        value.ok_or_else(|| DocumentError::NoKey { key: key.clone() })
+        match &self.form {
+            Form::Whole => Ok(self.text.duplicate()),
+            Form::Key(key) => {
+                self.object()?;
+                let read = pointer(key).and_then(|slot| Format::Json.read(self.text.expose(), &slot));
+                let value = read.map_err(|error| refused(key, error))?;
+                value.ok_or_else(|| DocumentError::NoKey { key: key.clone() })
+            }
+            Form::Slot(format, slot) => {
+                let value = format.read(self.text.expose(), slot).map_err(refused_slot)?;
+                value.ok_or_else(|| DocumentError::Place(CopyError::Absent { slot: slot.to_string() }))
+            }
+        }
     }
 
     /// The same document with another value. Every other byte stays.
     pub(crate) fn with(&self, value: &SecretBytes) -> Result<Self, DocumentError> {
-        let text = match &self.key {
-            None => whole(value)?,
-            Some(key) => {
+        let text = match &self.form {
+            Form::Whole => whole(value)?,
+            Form::Key(key) => {
                 let present = self.value()?;
-                let replaced = slot(key).and_then(|slot| {
+                let replaced = pointer(key).and_then(|slot| {
                     let edit = Edit { slot, expect_old: &present, new: value };
                     Format::Json.replace(self.text.expose(), &[edit])
                 });
                 replaced.map_err(|error| refused(key, error))?
             }
+            Form::Slot(format, slot) => {
+                let present = self.value()?;
+                let edit = Edit { slot: slot.clone(), expect_old: &present, new: value };
+                format.replace(self.text.expose(), &[edit]).map_err(refused_slot)?
+            }
         };
-        Ok(Self { text, key: self.key.clone() })
+        Ok(Self { text, form: self.form.clone() })
+    }
+
+    /// Whether the value stands at another place of the document, too: its readers there would keep the old one. A value of a
+    /// few bytes may stand anywhere by chance.
+    pub(crate) fn holds_elsewhere(&self) -> bool {
+        let mark = SecretBytes::from("0".to_owned());
+        let (Ok(value), Ok(around)) = (self.value(), self.with(&mark)) else { return false };
+        let bytes = value.expose();
+        bytes.len() >= ELSEWHERE_BYTES_MIN
+            && around.text.expose().windows(bytes.len()).any(|window| window == bytes)
     }
 
     /// Whether the other document has the same value and the same bytes around it. The value may be spelled in another
@@ -124,7 +181,7 @@ impl Document {
     }
 }
 
-fn slot(key: &str) -> Result<Slot, CopyError> {
+fn pointer(key: &str) -> Result<Slot, CopyError> {
     Pointer::parse(&format!("/{}", key.replace('~', "~0").replace('/', "~1"))).map(Slot::At)
 }
 
@@ -153,6 +210,24 @@ fn refused(key: &str, error: CopyError) -> DocumentError {
         | CopyError::FieldNotCarried { .. } => {
             DocumentError::Unclear { key: key.to_owned(), why: "it is no place for a value" }
         }
+    }
+}
+
+fn refused_slot(error: CopyError) -> DocumentError {
+    match error {
+        CopyError::NotCarried { why, .. } => DocumentError::NotCarried { why },
+        CopyError::TooLarge { .. } => DocumentError::TooLong,
+        CopyError::Absent { .. }
+        | CopyError::Ambiguous { .. }
+        | CopyError::Malformed { .. }
+        | CopyError::Drifted { .. }
+        | CopyError::WrongSlot { .. }
+        | CopyError::Pointer { .. }
+        | CopyError::Template { .. }
+        | CopyError::Verifier { .. }
+        | CopyError::Taken { .. }
+        | CopyError::NoField { .. }
+        | CopyError::FieldNotCarried { .. } => DocumentError::Place(error),
     }
 }
 
@@ -236,6 +311,39 @@ mod tests {
         assert!(plain.with(&secret("w")).unwrap().text() == &secret("w"));
         assert!(plain.says_the_same(&Document::new(secret("v\n"), None)));
         assert!(plain.with(&secret("")).is_err());
+    }
+
+    #[test]
+    fn a_slot_of_a_file_is_replaced_and_nothing_else() {
+        let at = |text: &str| Format::Json.slot(text, None).unwrap();
+        let line = |text: &str| Slot::Variable(text.to_owned());
+        for (format, slot, before, after) in [
+            (Format::Dotenv, line("K"), "# a\r\nK='old' # b\nL=old", "# a\r\nK='new' # b\nL=old"),
+            (Format::Json, at("/a/K"), "{ \"a\": {\"K\" : \"old\"}, }", "{ \"a\": {\"K\" : \"new\"}, }"),
+            (Format::Yaml, at("/a/K"), "a:\n  K: old # b\n", "a:\n  K: new # b\n"),
+            (Format::Toml, at("/a/K"), "[a]\nK = 'old'\n", "[a]\nK = 'new'\n"),
+            (Format::Ini, at("/a/K"), "[a]\nK = old\n", "[a]\nK = new\n"),
+            (Format::Whole, Slot::Whole, "old\n", "new\n"),
+            (Format::Whole, Slot::Whole, "old", "new"),
+        ] {
+            let document = Document::of_file(secret(before), format, slot);
+            assert!(document.value().unwrap() == secret("old"), "{before}");
+            let next = document.with(&secret("new")).unwrap();
+            assert_eq!(String::from_utf8_lossy(next.text().expose()), after);
+            assert!(next.with(&secret("old")).unwrap().says_the_same(&document), "{before}");
+        }
+        let none = Document::of_file(secret("K=canary0017\n"), Format::Dotenv, line("L")).value().err();
+        assert_eq!(none.as_ref().map(DocumentError::code), Some(Code::TruthUnsuitable));
+        assert!(!format!("{none:?}").contains("canary0017"));
+    }
+
+    #[test]
+    fn a_value_at_another_place_of_the_document_is_seen() {
+        let twice = |text: &str| document(text).holds_elsewhere();
+        assert!(twice(r#"{"K":"sk-0123456789","L":"sk-0123456789"}"#));
+        assert!(twice(r#"{"K":"sk-0123456789","url":"https://a:sk-0123456789@b"}"#));
+        assert!(!twice(r#"{"K":"sk-0123456789","L":"sk-0123456780"}"#));
+        assert!(!twice(r#"{"K":"short","L":"short"}"#), "that may be chance");
     }
 
     #[test]

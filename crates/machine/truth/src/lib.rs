@@ -1,12 +1,21 @@
-//! Sources of truth that are not keyroll's own store: AWS Secrets Manager.
+//! Sources of truth that are not keyroll's own store: AWS Secrets Manager, Vault and OpenBao, a file, a program.
 //!
 //! Invariants, by what is absent: no attempt is repeated; no version is given out that was not compared with the one
 //! before it, and no label is taken from another party's version; only the bytes of one value differ between what was
 //! read and what is written; no error holds a byte of a value or of a document. What this room cannot overwrite are the
 //! copies that the AWS SDK makes of a document while it writes a request and reads an answer.
 
+mod attempt;
 mod aws;
+mod blocking;
+mod cell;
 mod document;
+mod exec;
+mod file;
+mod vault;
 
 pub use aws::{AwsSecret, AwsSettings, AwsTruth, PENDING};
 pub use document::DocumentError;
+pub use exec::{ExecSecret, StoreRule, check_store, exec, store_program_schema};
+pub use file::{FileSecret, file};
+pub use vault::{VaultLogin, VaultSecret, VaultSettings, VaultToken, vault};

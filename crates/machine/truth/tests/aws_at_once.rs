@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::sample::{Scene, by, credential, document, failed};
 
 /// A relay that lets another party act once, right before the first request with all of these words is passed on.
-async fn meddling(
+pub(crate) async fn meddling(
     server: u16,
     words: &'static [&'static str],
     act: impl Fn() + Send + Sync + 'static,

@@ -227,8 +227,7 @@ fn is_own(pid: u32) -> bool {
 
 /// The files that the configuration names.
 fn copies(secret: &Secret) -> Vec<PathBuf> {
-    let reads = secret.consumers.iter().flat_map(|consumer| &consumer.reads);
-    reads.map(|copy| copy.place.path().to_path_buf()).collect()
+    secret.files().map(Path::to_path_buf).collect()
 }
 
 /// What stops without the leaked value: the configured consumers, and what else was seen to use it.

@@ -14,8 +14,7 @@ use crate::leaks::{LeakShown, Leaks};
 pub fn of_leaks(leaks: &Leaks, config: &Config) -> Vec<Alert> {
     let mut copies: Vec<(&str, PathBuf)> = Vec::new();
     for secret in config.secrets.values() {
-        let reads = secret.consumers.iter().flat_map(|consumer| &consumer.reads);
-        let paths = reads.filter_map(|copy| copy.place.path().canonicalize().ok());
+        let paths = secret.files().filter_map(|path| path.canonicalize().ok());
         copies.extend(paths.map(|path| (secret.name.as_str(), path)));
     }
     let mut alerts = Vec::new();

@@ -42,9 +42,8 @@ pub fn report(id: Option<&str>, installation: &Installation) -> Result<Report, P
     residues.extend(incident.alerts.iter().filter_map(|seen| seen.place.clone()));
     residues.extend(found.iter().flat_map(|found| found.exposed.clone()));
     // A copy that a consumer reads holds the new value by now.
-    let reads =
-        configured.into_iter().flat_map(|secret| &secret.consumers).flat_map(|consumer| &consumer.reads);
-    let reads: Vec<String> = reads.map(|copy| format!("{}:", copy.place.path().display())).collect();
+    let reads = configured.into_iter().flat_map(keyroll_config::Secret::files);
+    let reads: Vec<String> = reads.map(|path| format!("{}:", path.display())).collect();
     let copies = found.iter().flat_map(|found| &found.copies);
     residues.extend(copies.filter(|copy| !reads.iter().any(|read| copy.starts_with(read))).cloned());
     residues.sort();

@@ -288,8 +288,7 @@ async fn able(
     (capabilities, Policy { soak_ms: policy.soak_ms.max(lag_ms), ..policy })
 }
 
-/// The issuer's capabilities that are visible from here, with the source of refused calls, and the delay of the
-/// issuer's record.
+/// The issuer's capabilities as far as they are visible from here, and the delay of the issuer's record.
 async fn capabilities(
     secret: &Secret,
     issuer: &dyn Issuer,
@@ -297,6 +296,7 @@ async fn capabilities(
     notes: &mut Vec<String>,
 ) -> (Capabilities, u64) {
     let mut capabilities = issuer.capabilities().clone();
+    capabilities.request_ms_max = capabilities.request_ms_max.max(secret.store.late_ms_max());
     if !capabilities.disable || capabilities.refusals == Refusals::NotVisible {
         return (capabilities, 0);
     }

@@ -145,7 +145,14 @@ fn all_moved(found: &Inspection, secret: &Secret) -> Vec<String> {
         return all.map(step).collect();
     }
     let (fetch, push): (Vec<_>, Vec<_>) = all.partition(|(consumer, _)| consumer.is_pull());
-    let staged = format!("write it into {} beside the present version: nobody is given it yet", secret.store);
+    let staged = if secret.store.holds_pending() {
+        format!("write it into {} beside the present version: nobody is given it yet", secret.store)
+    } else {
+        format!(
+            "see that {} can be written; until it is, the new value is sealed in keyroll alone",
+            secret.store
+        )
+    };
     let given_out =
         format!("let {} give it out; until the old key is revoked, a rollback takes that back", secret.store);
     let push = std::iter::once(staged).chain(push.into_iter().map(step));

@@ -3,7 +3,6 @@
 use super::subject::Subject;
 use crate::problem::Problem;
 use crate::records::given_out::given_out_now;
-use crate::wiring::trusted::trusted;
 use crate::wiring::truth;
 
 /// A source of truth that gives out the current version.
@@ -18,13 +17,15 @@ pub(super) struct AgreeingTruth {
 /// of somebody else. `None` if keyroll's own store is the source of truth.
 pub(super) async fn agreeing_truth(subject: &Subject<'_>) -> Result<Option<AgreeingTruth>, Problem> {
     let secret = subject.secret;
-    // Before the login of the store is used.
-    trusted(subject.config_file, secret)?;
-    let Some(truth) = truth::of(subject.places, secret).await? else { return Ok(None) };
+    let Some(truth) = truth::of(subject.places, subject.config_file, secret).await? else { return Ok(None) };
     let now = given_out_now(subject.places, secret, truth.as_ref()).await?;
     let attempted = format!("plan a rotation of {}", secret.name);
     if let Some(problem) = now.refusal(secret, &attempted) {
         return Err(problem);
+    }
+    // A file is tried by a file beside it, and a plan writes nothing: that is left to the beginning of the rotation.
+    if secret.store.file().is_none() {
+        truth.writable().await?;
     }
     let all = truth.versions().await?;
     if let Some(problem) = now.pending_elsewhere(secret, &all, &attempted) {

@@ -94,7 +94,7 @@ impl GivenOutNow {
                 .help(format!("keyroll secret import {name} --id ID_AT_THE_ISSUER")),
             (Known::Foreign, Some(current)) => {
                 let back =
-                    format!("give out v{current} there again, which keyroll secret drift {name} shows");
+                    format!("give out keyroll's v{current} there again, which keyroll secret drift {name} shows");
                 problem(Code::ChangedElsewhere).because(what).help(format!(
                     "to take the value over: keyroll secret import {name}; to undo the change: {back}"
                 ))
@@ -103,13 +103,13 @@ impl GivenOutNow {
                 .because(what)
                 .because(format!("the current version is v{current}"))
                 .help(format!(
-                    "if its key still works: keyroll secret import {name} makes it current again; else give out v{current} \
+                    "if its key still works: keyroll secret import {name} makes it current again; else give out keyroll's v{current} \
                      there again, then: keyroll plan {name}"
                 )),
             (Known::Other(..), Some(current)) => problem(Code::ChangedElsewhere)
                 .because(what)
                 .because(format!("the current version is v{current}"))
-                .help(format!("give out v{current} there again, then: keyroll plan {name}")),
+                .help(format!("give out keyroll's v{current} there again, then: keyroll plan {name}")),
         })
     }
 
@@ -183,7 +183,10 @@ mod tests {
         assert!(why.contains("version 6f1b, made 1970-01-01 00:00:00Z"), "{why}");
         // The key of a version that was replaced may be dead: it is not taken over.
         let (code, why, help) = refused(Known::Other(1, Label::Retired), Some(2)).unwrap();
-        assert!(code == "K0643" && !help.contains("import") && help.contains("give out v2"), "{code} {help}");
+        assert!(
+            code == "K0643" && !help.contains("import") && help.contains("give out keyroll's v2"),
+            "{code} {help}"
+        );
         assert!(why.contains("gives out v1, which is retired"), "{why}");
     }
 

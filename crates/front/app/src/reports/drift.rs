@@ -1,6 +1,7 @@
 //! What the source of truth of each secret gives out, beside the stored versions and beside what runs. Changes nothing.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use keyroll_codes::Code;
 use keyroll_config::{Secret, StoreRef};
@@ -50,8 +51,10 @@ pub fn drift(
     }
     operator.progress("asking the sources of truth …");
     let mut all = Vec::new();
+    let path = installation.config_path();
+    let file = std::path::absolute(&path).unwrap_or(path);
     for secret in wanted {
-        all.push((secret, asked(secret, &places)?));
+        all.push((secret, asked(secret, &places, &file)?));
     }
     operator.settle();
     let sought: Vec<Sought<'_>> = all.iter().filter_map(|(secret, answer)| foreign(secret, answer)).collect();
@@ -62,9 +65,9 @@ pub fn drift(
 }
 
 /// What it says. That it says nothing is an answer too.
-fn asked(secret: &Secret, places: &Places) -> Result<Answer, Problem> {
+fn asked(secret: &Secret, places: &Places, file: &Path) -> Result<Answer, Problem> {
     Ok(open::runtime(places)?.block_on(async {
-        let truth = truth::of(places, secret).await?;
+        let truth = truth::of(places, file, secret).await?;
         let truth = truth.ok_or_else(|| unasked(secret))?;
         let now = given_out_now(places, secret, truth.as_ref()).await?;
         Ok::<_, Problem>((now, truth.versions().await))

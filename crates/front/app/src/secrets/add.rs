@@ -104,7 +104,7 @@ impl<'a> Addition<'a> {
         let wanted = to_add(&config, request.name)?;
         let config_file = absolute(&installation.config_path());
         let mut looked = validate_value::look(wanted, &credential, &places, open::folder_of(&config_file))?;
-        validate_value::beside_truth(wanted, &credential, &places, &mut looked)?;
+        validate_value::beside_truth(wanted, &credential, (&places, &config_file), &mut looked)?;
         report_validation(&looked, wanted, request.anyway, operator)?;
         if let Some(edit) = edit {
             // The store refuses a value that another secret has: nothing has changed by then.

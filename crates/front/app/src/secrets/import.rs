@@ -107,7 +107,7 @@ fn import_one(
         credential.id = validate_value::whose(wanted, &credential, places)?;
     }
     let mut looked = validate_value::look(wanted, &credential, places, open::folder_of(&config_file))?;
-    validate_value::beside_truth(wanted, &credential, places, &mut looked)?;
+    validate_value::beside_truth(wanted, &credential, (places, &config_file), &mut looked)?;
     report_validation(&looked, wanted, request.anyway, operator)?;
     versions::keep(places, wanted, &credential)?;
     operator.note(format!("added {}; its value is sealed in {}", wanted.name, places.state.display()));

@@ -35,9 +35,12 @@ pub(super) struct StoreImport<'a> {
 /// `--from` names another store than keyroll.toml.
 pub(super) fn is_from_store(wanted: &Secret, from: Option<&Path>) -> Result<bool, Problem> {
     let Some(from) = from else { return Ok(wanted.store != StoreRef::Keyroll) };
-    let Some(named) = from.to_str().filter(|text| StoreRef::is_foreign(text)) else { return Ok(false) };
-    if wanted.store != StoreRef::Keyroll && named == wanted.store.to_string() {
+    let named = from.to_str();
+    if wanted.store != StoreRef::Keyroll && named == Some(wanted.store.to_string().as_str()) {
         return Ok(true);
+    }
+    if !named.is_some_and(StoreRef::is_foreign) {
+        return Ok(false);
     }
     let name = &wanted.name;
     Err(importing(wanted, Code::UsageWrong)
@@ -66,7 +69,9 @@ pub(super) fn import_from_store(
         validate_value::readable(wanted)?;
     }
     let places = installation.places()?;
-    let now = read(wanted, &places)?;
+    let path = installation.config_path();
+    let config_file = std::path::absolute(&path).unwrap_or(path);
+    let now = read(wanted, &places, &config_file)?;
     let (first, number) = match (now.known, now.current) {
         (Known::Current(number), _) => {
             operator.note(format!("{} gives out v{number}, which is current: nothing was changed", now.name));
@@ -83,8 +88,6 @@ pub(super) fn import_from_store(
         }
     };
     let credential = credential(request, &now, &places)?;
-    let path = installation.config_path();
-    let config_file = std::path::absolute(&path).unwrap_or(path);
     let looked = validate_value::look(wanted, &credential, &places, open::folder_of(&config_file))?;
     report_validation(&looked, wanted, request.anyway, operator).map_err(|problem| match (first, looked.dead) {
         (true, _) => problem,
@@ -133,9 +136,9 @@ fn same_key(places: &Places, wanted: &Secret, number: u32, now: &Credential) -> 
     Ok(before.is_some() && before == now.id)
 }
 
-fn read(wanted: &Secret, places: &Places) -> Result<GivenOutNow, Problem> {
+fn read(wanted: &Secret, places: &Places, file: &Path) -> Result<GivenOutNow, Problem> {
     open::runtime(places)?.block_on(async {
-        let truth = truth::of(places, wanted).await?.ok_or_else(|| {
+        let truth = truth::of(places, file, wanted).await?.ok_or_else(|| {
             importing(wanted, Code::UsageWrong).because("its source of truth is keyroll's own store")
         })?;
         given_out_now(places, wanted, truth.as_ref()).await

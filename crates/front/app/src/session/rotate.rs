@@ -91,9 +91,9 @@ pub fn apply(
     runtime.block_on(family::found(&places, saved))?;
     let store = runtime.block_on(store_of(&places, saved, secret.keep_retired))?;
     let truth = if revokes_first {
-        runtime.block_on(truth::to_revoke_first(&places, secret, saved.truth.as_deref()))
+        runtime.block_on(truth::to_revoke_first(&places, &saved.config_file, secret, saved.truth.as_deref()))
     } else {
-        runtime.block_on(truth::of(&places, secret))?
+        runtime.block_on(truth::of(&places, &saved.config_file, secret))?
     };
     let opened = Ports { truth, ..ports(&places, store, issuer, found.host, &secret.other_keys)? };
     let opening = opening(saved, asked, found.plan)?;
@@ -391,7 +391,8 @@ fn drive_on(
     let issuer = described.issuer(secret, opened.saved.settings.as_deref())?;
     let store = runtime.block_on(store_of(&places, &opened.saved, secret.keep_retired))?;
     let planned = opened.saved.truth.as_deref();
-    let truth = runtime.block_on(truth::of_plan(&places, secret, planned, asked.emergency))?;
+    let file = &opened.saved.config_file;
+    let truth = runtime.block_on(truth::of_plan(&places, file, secret, planned, asked.emergency))?;
     let ports = Ports { truth, ..ports(&places, store, issuer, host, &others)? };
     runtime.block_on(ready_to_drive(&ports, &places, &opened.saved.secret))?;
     operator.event(Event::Rotation { id: opened.id.to_string(), secret: opened.saved.secret.clone() });

@@ -120,7 +120,11 @@ pub fn compose(composition: &Composition<'_>) -> Result<Composed, Problem> {
         consumers: setups,
         roots: search.roots.into_iter().chain(search_roots(secret)).collect(),
         search: SearchLimits { memory_bytes_max: search.memory_bytes_max, time_max: search.time_max },
-        own_folders: vec![places.state.clone(), places.keys.clone()],
+        own_folders: [places.state.as_path(), &places.keys]
+            .into_iter()
+            .chain(secret.store.file())
+            .map(Path::to_path_buf)
+            .collect(),
         instance_time_max: secret.deadlines.unit,
         work: places.state.join("work"),
         value_format: (format.alphabet, format.length_max),

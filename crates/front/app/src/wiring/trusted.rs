@@ -17,6 +17,9 @@ use crate::problem::Problem;
 const GROUP_WRITES: u32 = 0o020;
 const OTHERS_WRITE: u32 = 0o002;
 
+/// How many files beside a program are looked at. A folder of the system has more, and only root can change those.
+const BESIDE_MAX: usize = 256;
+
 /// The sticky bit: in such a folder only the owner of a file may replace it.
 const STICKY: u32 = 0o1000;
 
@@ -50,6 +53,19 @@ pub fn trusted_consumer(config_file: &Path, consumer: &Consumer) -> Result<(), P
 /// The same for the named files.
 pub fn trusted_files(files: Vec<PathBuf>) -> Result<(), Problem> {
     let all: Vec<Reached> = files.into_iter().map(Reached::file).collect();
+    refuse(&all)
+}
+
+/// The same for a program that is given values, and for what is beside it: programs load modules from their own folder.
+pub fn trusted_program(program: &Path) -> Result<(), Problem> {
+    let mut all = vec![Reached::file(program.to_owned())];
+    let folder = program.canonicalize().ok().and_then(|real| real.parent().map(Path::to_owned));
+    if let Some(folder) = folder {
+        let beside = std::fs::read_dir(&folder).into_iter().flatten().flatten().take(BESIDE_MAX);
+        let files = beside.map(|entry| entry.path()).filter(|path| path.is_file());
+        all.extend(files.map(Reached::file));
+        all.push(Reached { path: folder, by: By::Loads, as_user: None });
+    }
     refuse(&all)
 }
 

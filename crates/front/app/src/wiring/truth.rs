@@ -1,15 +1,18 @@
 //! The source of truth of a secret, where that is not keyroll's own store.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use keyroll_codes::Code;
-use keyroll_config::{Secret, StoreRef};
+use keyroll_config::{Secret, StoreRef, Vault, VaultLogin};
 use keyroll_port::{Class, Failure, GivenOut, MadeBy, Truth, TruthVersion};
 use keyroll_rotation::Emergency;
 use keyroll_secret::Credential;
-use keyroll_truth::{AwsSecret, AwsSettings, AwsTruth};
+use keyroll_truth::{AwsSecret, AwsSettings, AwsTruth, ExecSecret, FileSecret, VaultSecret, VaultSettings};
 
+use super::trusted::{trusted_files, trusted_of, trusted_program};
+use crate::env;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::redact::Remembering;
@@ -18,21 +21,77 @@ use crate::redact::Remembering;
 /// value that it gives out is redacted from the output.
 ///
 /// # Errors
-/// Its configuration or login cannot be read.
-pub(crate) async fn of(places: &Places, secret: &Secret) -> Result<Option<Arc<dyn Truth>>, Problem> {
-    let StoreRef::Aws { id, key } = &secret.store else { return Ok(None) };
+/// Another user can change the configuration or what it names, which would get keyroll's login or run a program with its
+/// rights. The configuration or login of the store cannot be read.
+pub(crate) async fn of(
+    places: &Places,
+    config_file: &Path,
+    secret: &Secret,
+) -> Result<Option<Arc<dyn Truth>>, Problem> {
+    if secret.store == StoreRef::Keyroll {
+        return Ok(None);
+    }
     if let Some(known) = places.handles.truth(&secret.store) {
         return Ok(Some(known));
     }
+    // The commands of its consumers are not run here.
+    trusted_of(config_file, secret, |_| false)?;
+    let opened = open(secret).await?;
+    if let Some(truth) = &opened {
+        places.handles.keep_truth(&secret.store, truth.clone());
+    }
+    Ok(opened)
+}
+
+async fn open(secret: &Secret) -> Result<Option<Arc<dyn Truth>>, Problem> {
     // The configuration refuses a store outside of keyroll for any other number of secret fields.
     let field =
         secret.fields.iter().find(|(_, field)| field.secret).map_or("value", |(name, _)| name.as_str());
-    let (id, key, field, reference) = (id.clone(), key.clone(), field.to_owned(), secret.store.to_string());
-    let at = AwsSecret { id, key, field, reference };
-    let aws = AwsTruth::open(at, &AwsSettings::default()).await?;
-    let truth: Arc<dyn Truth> = Arc::new(Remembering(aws));
-    places.handles.keep_truth(&secret.store, truth.clone());
-    Ok(Some(truth))
+    let (field, reference) = (field.to_owned(), secret.store.to_string());
+    Ok(Some(match &secret.store {
+        StoreRef::Keyroll => return Ok(None),
+        StoreRef::Aws { id, key } => {
+            let at = AwsSecret { id: id.clone(), key: key.clone(), field, reference };
+            Arc::new(Remembering(AwsTruth::open(at, &AwsSettings::default()).await?))
+        }
+        StoreRef::Vault { path, key } => {
+            let at = VaultSecret { path: path.clone(), key: key.clone(), field, reference };
+            let settings = vault_settings(&secret.vault).with_environment(&env::of_vault);
+            // Whoever listens at the socket, or signs the certificate, gets the value.
+            let socket = match &settings.login {
+                Some(keyroll_truth::VaultLogin::Agent(socket)) => Some(socket.clone()),
+                _ => None,
+            };
+            trusted_files(settings.ca.clone().into_iter().chain(socket).collect())?;
+            Arc::new(Remembering(keyroll_truth::vault(at, &settings)?))
+        }
+        StoreRef::File { path, at, .. } => {
+            // Whoever may write its folder decides what it gives out.
+            trusted_files(vec![path.clone()])?;
+            let at = FileSecret { path: path.clone(), at: at.clone(), field, reference };
+            Arc::new(Remembering(keyroll_truth::file(at)?))
+        }
+        StoreRef::Exec { program, item, folder, .. } => {
+            trusted_program(program)?;
+            let (program, item, folder) = (program.clone(), item.clone(), folder.clone());
+            let at = ExecSecret { program, item, folder, field, reference };
+            Arc::new(Remembering(keyroll_truth::exec(at)?))
+        }
+    }))
+}
+
+fn vault_settings(vault: &Vault) -> VaultSettings {
+    let login = vault.login.as_ref().map(|login| match login {
+        VaultLogin::Token(file) => keyroll_truth::VaultLogin::Token(file.clone()),
+        VaultLogin::AppRole { mount, role_id, secret_id } => keyroll_truth::VaultLogin::AppRole {
+            mount: mount.clone(),
+            role_id: role_id.clone(),
+            secret_id: secret_id.clone(),
+        },
+        VaultLogin::Agent(socket) => keyroll_truth::VaultLogin::Agent(socket.clone()),
+    });
+    let Vault { address, namespace, ca, .. } = vault.clone();
+    VaultSettings { address, namespace, ca, login }
 }
 
 /// The source of truth of an open rotation. Refuses another region or account than that of its plan: consumers do not get
@@ -43,15 +102,16 @@ pub(crate) async fn of(places: &Places, secret: &Secret) -> Result<Option<Arc<dy
 /// Its configuration or login cannot be read, or leads elsewhere.
 pub(crate) async fn of_plan(
     places: &Places,
+    config_file: &Path,
     secret: &Secret,
     planned: Option<&str>,
     emergency: Option<Emergency>,
 ) -> Result<Option<Arc<dyn Truth>>, Problem> {
     match emergency {
-        Some(Emergency::RevokeNow) => Ok(to_revoke_first(places, secret, planned).await),
-        Some(Emergency::RollFirst) => as_planned(of(places, secret).await?, planned),
+        Some(Emergency::RevokeNow) => Ok(to_revoke_first(places, config_file, secret, planned).await),
+        Some(Emergency::RollFirst) => as_planned(of(places, config_file, secret).await?, planned),
         None => {
-            let truth = of(places, secret).await?;
+            let truth = of(places, config_file, secret).await?;
             if let Some(truth) = truth.as_ref().filter(|_| planned.is_some()) {
                 // Only an answer names the account. The region is known without one.
                 drop(truth.current().await);
@@ -65,10 +125,11 @@ pub(crate) async fn of_plan(
 /// all the same, and then the rotation waits for it.
 pub(crate) async fn to_revoke_first(
     places: &Places,
+    config_file: &Path,
     secret: &Secret,
     planned: Option<&str>,
 ) -> Option<Arc<dyn Truth>> {
-    let truth = of(places, secret).await.and_then(|truth| as_planned(truth, planned));
+    let truth = of(places, config_file, secret).await.and_then(|truth| as_planned(truth, planned));
     truth.unwrap_or_else(|problem| Some(Arc::new(Unusable(problem))))
 }
 
@@ -78,12 +139,18 @@ fn as_planned(
 ) -> Result<Option<Arc<dyn Truth>>, Problem> {
     let (Some(there), Some(planned)) = (&truth, planned) else { return Ok(truth) };
     let name = there.name();
-    if planned.starts_with(name.trim_end_matches(')')) {
+    if is_same(&name, planned) {
         return Ok(truth);
     }
     Err(Problem::new(Code::PlanStale, "go on with the rotation")
         .because(format!("its source of truth was {planned}, and is {name}"))
         .help("use the region and the login that the plan was made with, then run the same command again"))
+}
+
+/// Whether both are one place. Until AWS has answered, its name lacks the account.
+fn is_same(name: &str, planned: &str) -> bool {
+    let account = planned.strip_prefix(name.strip_suffix(')').unwrap_or(name));
+    name == planned || account.is_some_and(|rest| rest.starts_with(", account "))
 }
 
 /// A source of truth that cannot be used, and why.
@@ -110,6 +177,10 @@ impl Truth for Unusable {
         self.refuse()
     }
 
+    async fn writable(&self) -> Result<(), Failure> {
+        self.refuse()
+    }
+
     async fn versions(&self) -> Result<Vec<TruthVersion>, Failure> {
         self.refuse()
     }
@@ -124,5 +195,30 @@ impl Truth for Unusable {
 
     async fn withdraw(&self, _: &MadeBy) -> Result<(), Failure> {
         self.refuse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_same;
+
+    #[test]
+    fn only_the_account_may_be_missing_of_the_place_in_the_plan() {
+        for (name, planned) in [
+            ("aws-sm:a#K (eu-west-1)", "aws-sm:a#K (eu-west-1, account 1234)"),
+            ("aws-sm:a#K (eu-west-1, account 1234)", "aws-sm:a#K (eu-west-1, account 1234)"),
+            ("file:./k.env#K (env file)", "file:./k.env#K (env file)"),
+        ] {
+            assert!(is_same(name, planned), "{name}");
+        }
+        for (name, planned) in [
+            ("aws-sm:a#K (eu-west-1, account 12)", "aws-sm:a#K (eu-west-1, account 1234)"),
+            ("vault:kv/a#k (https://v:8200)", "vault:kv/a#k (https://v:8200, namespace team-a)"),
+            ("vault:kv/a#k (https://v)", "vault:kv/a#k (https://v:8200)"),
+            ("vault:kv/a#k (https://v:82)", "vault:kv/a#k (https://v:8200)"),
+            ("file:./k.env#K (env file)", "file:./k.env#K (env file, /real/k.env)"),
+        ] {
+            assert!(!is_same(name, planned), "{name}");
+        }
     }
 }

@@ -75,11 +75,11 @@ pub fn look(
 pub fn beside_truth(
     secret: &Secret,
     credential: &Credential,
-    places: &Places,
+    (places, config_file): (&Places, &Path),
     looked: &mut Looked,
 ) -> Result<(), Problem> {
     let given = runtime(places)?.block_on(async {
-        let Some(truth) = truth::of(places, secret).await? else { return Ok(None) };
+        let Some(truth) = truth::of(places, config_file, secret).await? else { return Ok(None) };
         let given = truth.current().await.map_err(Problem::from);
         Ok::<_, Problem>(Some((truth.name(), given)))
     })?;

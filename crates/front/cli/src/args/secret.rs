@@ -25,6 +25,11 @@ pub(crate) enum SecretCommand {
     /// nothing.
     #[command(after_help = examples::SECRET_DRIFT)]
     Drift(SecretDriftArgs),
+    /// Test a program of an `exec:` store against every rule of its protocol
+    ///
+    /// Asks the program alone, not keyroll.toml; changes nothing without --write.
+    #[command(after_help = examples::SECRET_CHECK_STORE)]
+    CheckStore(SecretCheckStoreArgs),
     /// Leave a key alone that another keyroll made at the same account
     ///
     /// keyroll stops at a key whose label is of no rotation in its journal. This command writes the key's id and label into
@@ -80,7 +85,7 @@ pub(crate) struct SecretImportArgs {
     /// Import every configured secret that has no value yet
     #[arg(long, conflicts_with_all = ["id", "fields", "from"])]
     pub(crate) all: bool,
-    /// Use this copy if the copies differ, or the secret's store: aws-sm:NAME#KEY
+    /// Use this copy if the copies differ, or the secret's store: vault:MOUNT/PATH#KEY
     #[arg(long, value_name = "PATH|STORE")]
     pub(crate) from: Option<PathBuf>,
     /// The issuer's id of this credential [default: as the issuer reports it]
@@ -103,6 +108,19 @@ pub(crate) struct SecretDriftArgs {
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) look: LookArgs,
+}
+
+/// `secret check-store`.
+#[derive(Debug, Args)]
+pub(crate) struct SecretCheckStoreArgs {
+    /// The program
+    pub(crate) program: String,
+    /// The item, as behind # in `store`; use one that nothing depends on
+    #[arg(default_value = "", hide_default_value = true)]
+    pub(crate) item: String,
+    /// Also write generated values, into an item whose value begins with keyroll-test
+    #[arg(long)]
+    pub(crate) write: bool,
 }
 
 /// `secret accept-key`.

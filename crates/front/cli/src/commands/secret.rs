@@ -1,3 +1,4 @@
+mod check_store;
 mod drift;
 
 use keyroll_app::configured::secret;
@@ -23,6 +24,7 @@ pub(super) fn run(command: &SecretCommand, context: &mut Context) -> Result<Exit
         SecretCommand::Add(args) => add(args, context),
         SecretCommand::Import(args) => import_values(args, context),
         SecretCommand::Drift(args) => drift::run(args, context),
+        SecretCommand::CheckStore(args) => Ok(check_store::run(args, context)),
         SecretCommand::AcceptKey(args) => {
             let SecretAcceptKeyArgs { name, id, label, withdraw } = args;
             let request = AcceptKeyRequest { name, id, label, withdraw: *withdraw };

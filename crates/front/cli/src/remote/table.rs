@@ -73,6 +73,7 @@ pub(super) fn place(command: &Command) -> Place<'_> {
             SecretCommand::Drift(_) => Place::Read(Role::Operator),
             SecretCommand::Add(_)
             | SecretCommand::Import(_)
+            | SecretCommand::CheckStore(_)
             | SecretCommand::AcceptKey(_)
             | SecretCommand::Rewrap(_) => Place::There,
         },

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the env file of the service from the store, with the login of its host: `init.sh [LABEL FILE]`.
+# Makes the env file of the service from the store, with the login of its host: `init.sh [VERSION FILE]`.
 # `run/aim-fetch-…` kills the driver at that place, once.
 set -eu
 cd @DIR@
@@ -12,6 +12,6 @@ aim() {
 }
 aim before
 umask 077
-KEYROLL_TEST_STORE_PART="fetch store=@STORE@ login=@DIR@/app/login stage=${1:-AWSCURRENT} out=@DIR@/${2:-app/service.env}" \
+KEYROLL_TEST_STORE_PART="fetch kind=@KIND@ store=@STORE@ login=@DIR@/app/login stage=${1:-@GIVEN_OUT@} out=@DIR@/${2:-app/service.env}" \
     @PROGRAM@ stores::part --exact >/dev/null 2>&1
 aim after

@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use keyroll_testkit::alphanumeric;
-use serde_json::{Value, json};
-
 use crate::hostile::worker::read_key;
-use crate::stores::signed::{Login, call, door};
+use crate::stores::kind::Kind;
+use crate::stores::{at_aws, at_vault, beside};
 
 /// The variable that names the part: a word, then `key=value` words. None of them is a value of the secret.
 pub const PART: &str = "KEYROLL_TEST_STORE_PART";
@@ -19,7 +17,7 @@ pub const NAME: &str = "prod/ring";
 pub const KEY: &str = "RING_KEY";
 pub const OTHER_KEY: &str = "OTHER";
 
-type Words<'a> = BTreeMap<&'a str, &'a str>;
+pub type Words<'a> = BTreeMap<&'a str, &'a str>;
 
 /// Plays the part that the environment names, if it names one.
 pub fn play() {
@@ -27,46 +25,16 @@ pub fn play() {
     let mut words = text.split(' ');
     let part = words.next().unwrap_or_default();
     let words: Words<'_> = words.filter_map(|word| word.split_once('=')).collect();
-    match part {
-        "fetch" => fetch(&words),
-        "create" => create(&words),
-        "change" => put(&words, KEY, "AWSCURRENT"),
-        "pend" => put(&words, KEY, "AWSPENDING"),
-        "change-other" => put(&words, OTHER_KEY, "AWSCURRENT"),
-        "back" => back(&words),
-        "unpend" => {
-            let from = holder(&words, "AWSPENDING").unwrap();
-            asked(
-                &words,
-                "UpdateSecretVersionStage",
-                json!({"VersionStage": "AWSPENDING", "RemoveFromVersionId": from}),
-            );
-        }
-        "labels" => fs::write(words["out"], labels(&words).to_string()).unwrap(),
-        "delete" => drop(door(words["store"], &json!({"act": "delete", "id": NAME})).unwrap()),
-        _ => panic!("there is no part {part}"),
+    let kind = Kind::of(words["kind"]);
+    match kind {
+        Kind::Aws => at_aws::play(part, &words),
+        Kind::Vault => at_vault::play(part, &words),
+        Kind::File | Kind::Program => beside::play(kind, part, &words),
     }
 }
 
-/// One call with the login of the named file.
-fn asked(words: &Words<'_>, action: &str, mut body: Value) -> Value {
-    let file = fs::read_to_string(words["login"]).unwrap();
-    let mut login = file.split_whitespace().map(str::to_owned);
-    let login = Login { id: login.next().unwrap(), secret: login.next().unwrap() };
-    body["SecretId"] = json!(NAME);
-    call(words["store"], &login, action, &body).unwrap()
-}
-
-/// The document at a label.
-fn document(words: &Words<'_>, stage: &str) -> Value {
-    let given = asked(words, "GetSecretValue", json!({"VersionStage": stage}));
-    serde_json::from_str(given["SecretString"].as_str().unwrap()).unwrap()
-}
-
-/// Writes an env file with what is given out at a label, as the script of a service does.
-fn fetch(words: &Words<'_>) {
-    let document = document(words, words.get("stage").unwrap_or(&"AWSCURRENT"));
-    let (value, other) = (document[KEY].as_str().unwrap(), document[OTHER_KEY].as_str().unwrap());
+/// Writes an env file with what is given out, as the script of a service does.
+pub fn write_env(words: &Words<'_>, value: &str, other: &str) {
     let out = Path::new(words["out"]);
     // Whoever reads it reads all of it.
     let next = out.with_extension("next");
@@ -74,53 +42,12 @@ fn fetch(words: &Words<'_>) {
     fs::rename(next, out).unwrap();
 }
 
-/// Makes the secret with the value of an env file.
-fn create(words: &Words<'_>) {
-    let mut document = json!({});
-    document[OTHER_KEY] = json!("kept");
-    document[KEY] = json!(value(words));
-    let text = serde_json::to_string_pretty(&document).unwrap();
-    door(words["store"], &json!({"act": "create", "id": NAME, "text": text})).unwrap();
+/// The value that somebody made by hand.
+pub fn value(words: &Words<'_>) -> String {
+    value_in(Path::new(words["copy"]))
 }
 
-/// Writes a version with another value of one key.
-fn put(words: &Words<'_>, key: &str, stage: &str) {
-    let mut document = document(words, "AWSCURRENT");
-    document[key] = if key == KEY { json!(value(words)) } else { json!("changed") };
-    let (token, text) = (alphanumeric(32), serde_json::to_string_pretty(&document).unwrap());
-    asked(
-        words,
-        "PutSecretValue",
-        json!({"ClientRequestToken": token, "SecretString": text, "VersionStages": [stage]}),
-    );
-}
-
-fn value(words: &Words<'_>) -> String {
-    read_key(Path::new(words["copy"]), &Words::from([("variable", KEY)]))
-}
-
-/// Gives the previous version out again.
-fn back(words: &Words<'_>) {
-    let (from, to) = (holder(words, "AWSCURRENT").unwrap(), holder(words, "AWSPREVIOUS").unwrap());
-    asked(
-        words,
-        "UpdateSecretVersionStage",
-        json!({"VersionStage": "AWSCURRENT", "RemoveFromVersionId": from, "MoveToVersionId": to}),
-    );
-}
-
-/// The version id of each label.
-fn labels(words: &Words<'_>) -> Value {
-    let listed = asked(words, "ListSecretVersionIds", json!({}));
-    let mut all = json!({});
-    for version in listed["Versions"].as_array().unwrap() {
-        for label in version["VersionStages"].as_array().into_iter().flatten() {
-            all[label.as_str().unwrap()] = version["VersionId"].clone();
-        }
-    }
-    all
-}
-
-fn holder(words: &Words<'_>, label: &str) -> Option<String> {
-    labels(words)[label].as_str().map(str::to_owned)
+/// The value of an env file.
+pub fn value_in(file: &Path) -> String {
+    read_key(file, &Words::from([("variable", KEY)]))
 }

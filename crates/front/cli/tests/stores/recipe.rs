@@ -47,7 +47,7 @@ pub fn forward_and_back(scene: &Scene) {
 }
 
 /// The first instance is seen to use the value before the next one is restarted.
-fn one_and_then_the_rest(events: &[Value]) {
+pub fn one_and_then_the_rest(events: &[Value]) {
     let is = |event: &Value, kind: &str| event["type"] == kind && event["consumer"] == "app";
     let applied =
         |event: &Value| is(event, "host_step") && event["step"] == "applied" && event["state"] == "done";
@@ -58,12 +58,12 @@ fn one_and_then_the_rest(events: &[Value]) {
     assert!(between.iter().any(|event| is(event, "evidence")), "the first instance was not awaited");
 }
 
-fn logins(scene: &Scene) -> Vec<usize> {
+pub fn logins(scene: &Scene) -> Vec<usize> {
     INSTANCES.iter().map(|instance| logged_in(scene, instance)).collect()
 }
 
 /// How often an instance logged in, by its own log.
-fn logged_in(scene: &Scene, instance: &str) -> usize {
+pub fn logged_in(scene: &Scene, instance: &str) -> usize {
     let log = fs::read_to_string(scene.dir().join("log").join(instance)).unwrap_or_default();
     log.lines().filter(|line| line.ends_with("logged in")).count()
 }

@@ -9,7 +9,7 @@ use zeroize::Zeroize as _;
 
 use crate::way::{Act, Way, lead, listen};
 
-/// What stands before the action in a request's head.
+/// What stands before the action in the head of a request to AWS.
 const TARGET: &[u8] = b"secretsmanager.";
 
 /// What ends a request's head.
@@ -26,7 +26,7 @@ pub enum When {
     Meanwhile,
 }
 
-/// A request, by its action and a text in its body.
+/// A request, by its action (at Vault by its method and path, `GET /v1/kv/data/ring`) and a text in it.
 pub type Wanted = (&'static str, &'static str);
 
 struct Trap {
@@ -81,9 +81,7 @@ impl Relay {
 
     /// The trap that this whole request springs.
     fn sprung(&self, request: &[u8]) -> Option<Trap> {
-        let at = found(request, TARGET)?;
-        let action: Vec<u8> =
-            request[at + TARGET.len()..].iter().copied().take_while(u8::is_ascii_alphanumeric).collect();
+        let action = action(request)?;
         let mut traps = self.traps.lock().unwrap();
         let is =
             |(name, text): Wanted| name.as_bytes() == action && found(request, text.as_bytes()).is_some();
@@ -114,6 +112,18 @@ impl Relay {
         }
         buffer.zeroize();
     }
+}
+
+/// What a request asks for: its action at AWS, or its method and path.
+fn action(request: &[u8]) -> Option<Vec<u8>> {
+    if let Some(at) = found(request, TARGET) {
+        let name = request[at + TARGET.len()..].iter().copied();
+        return Some(name.take_while(u8::is_ascii_alphanumeric).collect());
+    }
+    let mut words = request.split(|byte| byte.is_ascii_whitespace());
+    let (method, target) = (words.next()?, words.next()?);
+    let path = target.split(|byte| *byte == b'?').next()?;
+    Some([method, path].join(&b' '))
 }
 
 /// Reads a whole request to the beginning of the buffer; its length.

@@ -16,6 +16,8 @@ use zeroize::Zeroizing;
 
 use crate::hostile::scene::{files, put};
 use crate::hostile::worker::read_key;
+use crate::stores::door::Door;
+use crate::stores::kind::Kind;
 use crate::stores::part::{KEY, PART};
 use crate::stores::relay::{Relay, Wanted, When};
 use crate::way::Act;
@@ -27,16 +29,28 @@ pub const INSTANCES: [&str; 3] = ["app-1", "app-2", "app-3"];
 const PAUSE_MS: u32 = 20;
 
 /// The files of the scene in which a value or a login stands by design.
-const HOLD_VALUES: [&str; 6] =
-    ["app/service.env", "app/login", "others.login", "admin.key", "run/there.env", "run/by-hand.env"];
+const HOLD_VALUES: [&str; 9] = [
+    "app/service.env",
+    "app/login",
+    "others.login",
+    "admin.key",
+    "secret-id",
+    "secrets/ring.env",
+    "run/there.env",
+    "run/by-hand.env",
+    "run/before.env",
+];
 
 /// Where the driver is killed.
 pub enum At {
     /// At a request to the store.
     Store(Wanted, When),
+    /// At the first request of the second kind after one of the first kind, which is carried out.
+    StoreAfter(Wanted, Wanted, When),
     /// At a request to the issuer about such a key, or about none.
     Issuer(Ask, Moment, fn(&Key) -> bool),
-    /// In the script that fetches, or the one that restarts: `before` or `after` its work.
+    /// In the script that fetches, the one that restarts, or the program that is the store and writes: `before` or `after`
+    /// its work.
     Script(&'static str, &'static str),
 }
 
@@ -44,9 +58,12 @@ pub enum At {
 pub struct Scene {
     pub issuer: Issuer,
     pub relay: Relay,
+    pub kind: Kind,
+    /// To the fake that is the store.
+    pub door: Door,
     home: TempDir,
-    /// keyroll's login: key id, secret key.
-    login: (String, Zeroizing<String>),
+    /// keyroll's login: at AWS key id and secret key, at Vault the two ids of an AppRole. None on this host.
+    login: Option<Login>,
     store: String,
     /// Everything that commands wrote.
     said: RefCell<Vec<String>>,
@@ -54,50 +71,88 @@ pub struct Scene {
     pub old: String,
 }
 
+/// An id, and what proves it.
+type Login = (String, Zeroizing<String>);
+
+/// The login of a user, by the lines of all users: name, id, secret.
+fn login(users: &str, name: &str) -> Option<Login> {
+    let line = users.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    let (id, secret) = line.split_once(' ')?;
+    Some((id.to_owned(), Zeroizing::new(secret.to_owned())))
+}
+
 impl Scene {
-    /// With the store at this address, and its users in this file.
-    pub fn new(store: &str, users: &Path) -> Self {
-        let users = Zeroizing::new(fs::read_to_string(users).unwrap());
-        let user = |name: &str| {
-            let line = users.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-            let (id, secret) = line.trim().split_once(' ').unwrap();
-            (id.to_owned(), Zeroizing::new(secret.to_owned()))
-        };
+    /// With the store at this address and its users in this file, as far as this kind has them.
+    pub fn new(kind: Kind, server: &str, users: &Path, door: Door) -> Self {
+        let users = kind.others().map(|_| Zeroizing::new(fs::read_to_string(users).unwrap()));
+        let user = |name: &str| users.as_ref().and_then(|users| login(users, name));
         let (issuer, admin) = Issuer::start();
         issuer.keep_values();
         let (old, value) = issuer.mint("by hand");
-        let relay = Relay::before(store);
+        let home = TempDir::new().unwrap();
+        let dir = home.path().join("scene");
         let scene = Self {
-            relay,
-            home: TempDir::new().unwrap(),
-            login: user("keyroll "),
-            store: store.to_owned(),
+            relay: Relay::before(server),
+            store: kind.place(server, &dir),
+            login: user("keyroll"),
             said: RefCell::default(),
+            kind,
+            door,
+            home,
             old,
             issuer,
         };
-        let dir = scene.dir();
-        for folder in ["app", "run", "log"] {
+        for folder in ["app", "run", "log", "secrets"] {
             fs::create_dir_all(dir.join(folder)).unwrap();
         }
         put(&dir.join("log/refused"), &[], 0o644);
-        put(&dir.join("keyroll.toml"), &[include_str!("keyroll.toml")], 0o644);
+        put(&dir.join("keyroll.toml"), &[&scene.configuration()], 0o644);
         put(&dir.join("acme.toml"), &[&scene.issuer.spec("2s")], 0o644);
         put(&dir.join("admin.key"), &[&admin, "\n"], 0o600);
-        for (file, name) in [("app/login", "reader "), ("others.login", "keyroll ")] {
-            let (id, secret) = user(name);
-            put(&dir.join(file), &[&id, " ", &secret, "\n"], 0o600);
+        for (file, name) in [("app/login", Some("reader")), ("others.login", kind.others())] {
+            if let Some((id, secret)) = name.and_then(user) {
+                put(&dir.join(file), &[&id, " ", &secret, "\n"], 0o600);
+            }
         }
-        put(&dir.join("init.sh"), &[&scene.filled(include_str!("init.sh"))], 0o755);
-        put(&dir.join("restart.sh"), &[&scene.filled(include_str!("restart.sh"))], 0o755);
+        scene.put_programs();
         put(&dir.join("run/by-hand.env"), &[KEY, "=", &value, "\n"], 0o600);
         drop(value);
         scene.others("create", "copy=run/by-hand.env");
         fs::remove_file(dir.join("run/by-hand.env")).unwrap();
-        scene.sh("./init.sh");
-        INSTANCES.iter().for_each(|instance| scene.sh(&format!("./restart.sh {instance}")));
+        scene.fetch_and_restart();
         scene.run(&["secret", "import", "ring", "--id", &scene.old]).exits(0);
         scene
+    }
+
+    /// keyroll.toml. What it says of Vault leads through the relay.
+    fn configuration(&self) -> String {
+        let text = include_str!("keyroll.toml").replace("@REFERENCE@", self.kind.reference());
+        match (self.kind, &self.login) {
+            (Kind::Vault, Some((role, _))) => {
+                let address = self.relay.endpoint();
+                let login = format!("{{ role_id = \"{role}\", secret_id = \"file:./secret-id\" }}");
+                format!("{text}\n[vault]\naddress = \"{address}\"\napprole = {login}\n")
+            }
+            (Kind::Vault | Kind::Aws | Kind::File | Kind::Program, _) => text,
+        }
+    }
+
+    /// The scripts, the store that is a program, and what keyroll logs in with at Vault.
+    fn put_programs(&self) {
+        let dir = self.dir();
+        put(&dir.join("init.sh"), &[&self.filled(include_str!("init.sh"))], 0o755);
+        put(&dir.join("restart.sh"), &[&self.filled(include_str!("restart.sh"))], 0o755);
+        match (self.kind, &self.login) {
+            (Kind::Program, _) => put(&dir.join("store"), &[&self.filled(include_str!("store.py"))], 0o755),
+            (Kind::Vault, Some((_, secret))) => put(&dir.join("secret-id"), &[secret, "\n"], 0o600),
+            (Kind::Vault | Kind::Aws | Kind::File, _) => {}
+        }
+    }
+
+    /// The service takes what is given out.
+    pub fn fetch_and_restart(&self) {
+        self.sh("./init.sh");
+        INSTANCES.iter().for_each(|instance| self.sh(&format!("./restart.sh {instance}")));
     }
 
     pub fn dir(&self) -> PathBuf {
@@ -114,6 +169,8 @@ impl Scene {
         text.replace("@PROGRAM@", std::env::current_exe().unwrap().to_str().unwrap())
             .replace("@DIR@", self.dir().to_str().unwrap())
             .replace("@STORE@", &self.store)
+            .replace("@KIND@", self.kind.word())
+            .replace("@GIVEN_OUT@", self.kind.given_out())
             .replace("@WORDS@", &words)
     }
 
@@ -130,7 +187,8 @@ impl Scene {
 
     /// The same, later.
     pub fn other_process(&self, part: &str, words: &str) -> impl FnOnce() + Send + use<> {
-        let text = format!("{part} store={} login=others.login {words}", self.store);
+        let (kind, store) = (self.kind.word(), &self.store);
+        let text = format!("{part} kind={kind} store={store} login=others.login {words}");
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["stores::part", "--exact"]).env(PART, text).current_dir(self.dir());
         let part = part.to_owned();
@@ -140,13 +198,23 @@ impl Scene {
         }
     }
 
-    /// The version id of each label at the store.
+    /// The version id of each label at AWS; elsewhere the number of the version that is given out, as `current`.
     pub fn labels(&self) -> Value {
         self.others("labels", "out=run/labels");
         serde_json::from_str(&fs::read_to_string(self.dir().join("run/labels")).unwrap()).unwrap()
     }
 
-    /// Whose key the store has at a label, as the host of the service sees it; its login may only read.
+    /// The number of the last version, where the store counts them.
+    pub fn version(&self) -> Option<u64> {
+        self.labels()["current"].as_u64()
+    }
+
+    /// Whose key is given out, as the host of the service sees it.
+    pub fn given_out(&self) -> Option<String> {
+        self.given(self.kind.given_out())
+    }
+
+    /// Whose key the store has at a label or in a version, as the host of the service sees it; its login may only read.
     pub fn given(&self, label: &str) -> Option<String> {
         self.sh(&format!("./init.sh {label} run/there.env"));
         let whose = self.holds("run/there.env");
@@ -174,13 +242,14 @@ impl Scene {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keyroll"));
         command.args(words);
         dress(&mut command, &self.dir(), self.home.path());
-        let (id, secret) = &self.login;
-        command
-            .env("AWS_ENDPOINT_URL", self.relay.endpoint())
-            .env("AWS_REGION", MOTO_REGION)
-            .env("AWS_ACCESS_KEY_ID", id)
-            .env("AWS_SECRET_ACCESS_KEY", secret.as_str())
-            .env("AWS_EC2_METADATA_DISABLED", "true");
+        if let (Kind::Aws, Some((id, secret))) = (self.kind, &self.login) {
+            command
+                .env("AWS_ENDPOINT_URL", self.relay.endpoint())
+                .env("AWS_REGION", MOTO_REGION)
+                .env("AWS_ACCESS_KEY_ID", id)
+                .env("AWS_SECRET_ACCESS_KEY", secret.as_str())
+                .env("AWS_EC2_METADATA_DISABLED", "true");
+        }
         command
     }
 
@@ -236,6 +305,10 @@ impl Scene {
         let act: Act = Box::new(move || kill(&known));
         match at {
             At::Store(wanted, when) => self.relay.trap(wanted, when, act),
+            At::StoreAfter(first, wanted, when) => {
+                let relay = self.relay.clone();
+                self.relay.trap(first, When::Meanwhile, Box::new(move || relay.trap(wanted, when, act)));
+            }
             At::Issuer(ask, moment, of) => self.issuer.trap(ask, moment, of, act),
             At::Script(script, when) => {
                 fs::write(self.dir().join(format!("run/aim-{script}-{when}")), "").unwrap();
@@ -254,7 +327,7 @@ impl Scene {
     pub fn is_on(&self, id: &str) {
         let keys = self.issuer.keys();
         assert!(keys.len() == 1 && keys[0].id == id && !keys[0].disabled, "{keys:?}");
-        assert_eq!(self.given("AWSCURRENT").as_deref(), Some(id), "the store gives out another key");
+        assert_eq!(self.given_out().as_deref(), Some(id), "the store gives out another key");
         assert_eq!(self.holds("app/service.env").as_deref(), Some(id), "the file has another key");
         self.issuer.forget();
         for instance in INSTANCES {
@@ -262,9 +335,11 @@ impl Scene {
                 self.issuer.last_of(instance).as_deref() == Some(id)
             });
         }
-        let labels = self.labels();
-        let pending = &labels["AWSPENDING"];
-        assert!(pending.is_null() || *pending == labels["AWSCURRENT"], "left pending: {labels}");
+        if self.kind == Kind::Aws {
+            let labels = self.labels();
+            let pending = &labels["AWSPENDING"];
+            assert!(pending.is_null() || *pending == labels["AWSCURRENT"], "left pending: {labels}");
+        }
         let open = self.run(&["status"]);
         open.exits(0);
         assert!(open.of("paused").is_empty(), "a rotation is open: {}", open.text);
@@ -297,8 +372,10 @@ impl Scene {
         self.end_instances();
         let mut values = self.issuer.values();
         values.retain(|value| self.issuer.whose(value).is_some() || value.starts_with(b"admin_"));
-        values.push(self.login.1.as_bytes().to_vec());
-        for login in ["app/login", "others.login"] {
+        if let Some((_, secret)) = &self.login {
+            values.push(secret.as_bytes().to_vec());
+        }
+        for login in self.kind.others().iter().flat_map(|_| ["app/login", "others.login"]) {
             let text = fs::read_to_string(self.dir().join(login)).unwrap();
             values.push(text.split_whitespace().next_back().unwrap().as_bytes().to_vec());
         }

@@ -2,17 +2,14 @@
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html> says, without keyroll's code; or through the door of the tests for
 //! another party.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::time::Duration;
-
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use keyroll_testkit::MOTO_REGION;
 use serde_json::Value;
 
+use crate::stores::exchange::exchange;
+
 const SERVICE: &str = "secretsmanager";
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A login at the store.
 pub struct Login {
@@ -53,18 +50,8 @@ pub fn door(host: &str, body: &Value) -> Result<Value, String> {
 
 /// The body of an answer; of another one than 200 its status and its kind of error, which have no value.
 fn exchanged(host: &str, request: &str) -> Result<Value, String> {
-    let mut stream = TcpStream::connect(host).map_err(|error| error.to_string())?;
-    stream.set_read_timeout(Some(ANSWER_TIME_MAX)).map_err(|error| error.to_string())?;
-    stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).map_err(|error| error.to_string())?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-    let status = head.split(' ').nth(1).unwrap_or_default();
-    let body: Value = serde_json::from_str(body).unwrap_or_default();
-    match status {
-        "200" => Ok(body),
-        _ => Err(format!("status {status}: {}", body["__type"])),
-    }
+    let (status, body) = exchange(host, request)?;
+    if status == 200 { Ok(body) } else { Err(format!("status {status}: {}", body["__type"])) }
 }
 
 fn hash(bytes: &[u8]) -> String {

@@ -24,7 +24,8 @@ pub struct Setup {
     pub roots: Vec<PathBuf>,
     /// How much memory is searched.
     pub search: SearchLimits,
-    /// keyroll's own folders: they hold sealed values and are not searched.
+    /// keyroll's own folders, which hold sealed values, and the file that is the source of truth, which is read as such: a
+    /// value there is explained.
     pub own_folders: Vec<PathBuf>,
     /// The time limit of one instance: no command of it runs longer.
     pub instance_time_max: Duration,

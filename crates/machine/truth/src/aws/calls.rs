@@ -4,7 +4,8 @@ use keyroll_codes::Code;
 use keyroll_port::{Class, Failure, TruthVersion};
 use keyroll_secret::SecretBytes;
 
-use super::failure::{Attempt, MANAGED, Nature, REPLICA, RESTORE};
+use super::failure::{MANAGED, REPLICA, RESTORE};
+use crate::attempt::{Attempt, Nature};
 use crate::document::Document;
 
 /// How many pages of versions are read. A page has 100 at most, and AWS keeps about 100 versions of a secret.

@@ -6,7 +6,7 @@ use keyroll_codes::Code;
 use keyroll_http::HttpError;
 use keyroll_port::{Class, Failure, FailureKind};
 
-use crate::DocumentError;
+use crate::attempt::{AGAIN, Attempt, Nature};
 
 /// How much of a message of AWS is shown, characters.
 const MESSAGE_CHARS_MAX: usize = 300;
@@ -14,38 +14,7 @@ const MESSAGE_CHARS_MAX: usize = 300;
 /// The longest code of an error that is shown, bytes. A longer one is none of AWS.
 const CODE_BYTES_MAX: usize = 60;
 
-/// The next step where the outcome of a write is open, or nothing was answered.
-const AGAIN: &str = "keyroll looks what is there before it goes on: run `keyroll resume` for an open rotation, or the same command again";
-
-/// What an attempt does at AWS.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Nature {
-    Read,
-    Change,
-    /// A change whose request has a value in it: nothing of the answer's text is shown.
-    ChangeWithValue,
-}
-
-/// One attempt, for the words of its failure.
-#[derive(Clone, Copy)]
-pub(super) struct Attempt<'a> {
-    /// What is attempted, as a verb with its object: `read the current version of`.
-    pub(super) what: &'static str,
-    /// On what: `aws-sm:prod/vonage#KEY (eu-west-1)`.
-    pub(super) place: &'a str,
-    pub(super) nature: Nature,
-}
-
 impl Attempt<'_> {
-    pub(super) fn fail(&self, class: Class, code: Code) -> Failure {
-        Failure::new(class, code, format!("{} {}", self.what, self.place))
-    }
-
-    /// The failure for a document that cannot be used. Nothing was changed.
-    pub(super) fn document(&self, error: &DocumentError) -> Failure {
-        self.fail(Class::Permanent, error.code()).because(error.to_string()).help(error.help())
-    }
-
     /// The failure for an answer that does not have what every such answer has.
     pub(super) fn incomplete(&self, what: &str) -> Failure {
         self.unclear(format!("the answer has no {what}"))
@@ -76,32 +45,12 @@ impl Attempt<'_> {
                 return self.no_credentials(credentials);
             }
             if let Some(http) = inner.downcast_ref::<HttpError>() {
-                return self.not_connected(http);
+                return self.not_answered(http, REACH);
             }
             cause = inner.source();
         }
         // It failed before the connector: the look-up of credentials or of the endpoint, or the signature.
         self.fail(Class::Retryable, Code::TruthAccess).because(said(error)).help(CREDENTIALS)
-    }
-
-    fn not_connected(&self, error: &HttpError) -> Failure {
-        let failure = match error {
-            HttpError::NotSent(_) | HttpError::TimedOut { sent: false } => {
-                self.fail(Class::Retryable, Code::TruthUnreachable)
-            }
-            HttpError::NoRoots => self.fail(Class::Permanent, Code::TruthUnreachable),
-            HttpError::Lost(_) | HttpError::TimedOut { sent: true } => {
-                return self.unclear(error.to_string());
-            }
-        };
-        let failure = failure.because(error.clone());
-        match error {
-            HttpError::NoRoots => failure.help("install the package ca-certificates"),
-            HttpError::NotSent(_) | HttpError::Lost(_) | HttpError::TimedOut { .. } => failure.help(
-                "see that this machine reaches AWS in this region, and look at AWS_ENDPOINT_URL if it is set; then run the \
-                 command again",
-            ),
-        }
     }
 
     fn no_credentials(&self, error: &CredentialsError) -> Failure {
@@ -219,21 +168,10 @@ impl Attempt<'_> {
             _ => None,
         }
     }
-
-    /// The outcome of a change is open; a read had no effect.
-    pub(super) fn unclear(&self, why: String) -> Failure {
-        let failure = self.fail(self.unsettled(), Code::TruthUnreachable);
-        failure.kind(FailureKind::AnswerUnclear).because(why).help(AGAIN)
-    }
-
-    fn unsettled(&self) -> Class {
-        match self.nature {
-            Nature::Read => Class::Retryable,
-            Nature::Change | Nature::ChangeWithValue => Class::Unknown,
-        }
-    }
 }
 
+const REACH: &str = "see that this machine reaches AWS in this region, and look at AWS_ENDPOINT_URL if it is set; then run the \
+                     command again";
 const CREDENTIALS: &str = "give keyroll credentials in one of the usual ways of AWS (a profile, a role of this machine, \
                            `aws sso login`); `aws sts get-caller-identity` shows whether they work";
 const SSO: &str =

@@ -24,6 +24,9 @@ pub async fn changed(harness: &mut dyn TruthHarness) -> Result<(), Breach> {
 /// # Errors
 /// The first rule that the source of truth broke.
 pub async fn pending_elsewhere(harness: &mut dyn TruthHarness) -> Result<(), Breach> {
+    if !harness.has_pending() {
+        return Ok(());
+    }
     let old = harness.fresh().await;
     let theirs = harness.pending_of_others().await;
     let before = labels(harness).await?;

@@ -16,6 +16,12 @@ pub trait TruthHarness: Send + Sync {
     /// The adapter. The same until the next `fresh`.
     fn truth(&self) -> &dyn Truth;
 
+    /// Whether the source has a place for a version that is given out to nobody. Where it has none, what is staged waits in
+    /// keyroll's own store, and each move makes a version.
+    fn has_pending(&self) -> bool {
+        true
+    }
+
     /// A credential with a new value on every call.
     fn credential(&mut self) -> Credential;
 
@@ -25,7 +31,7 @@ pub trait TruthHarness: Send + Sync {
     /// Somebody else changes what stands beside the credential. `false` where nothing does: the case is then left out.
     async fn change_beside(&mut self) -> bool;
 
-    /// Somebody else makes a pending version; its id.
+    /// Somebody else makes a pending version; its id. Called only where there is a place for one.
     async fn pending_of_others(&mut self) -> String;
 
     /// The ids of the versions that are pending, as another party finds them.

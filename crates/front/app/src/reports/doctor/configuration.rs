@@ -61,11 +61,15 @@ fn check_secret(report: &mut Report, config: &Config, secret: &Secret, file: &Pa
             report.problem(&format!("{}: consumers", secret.name), &problem);
         }
     }
-    for problem in [trusted(file, secret), refuse_unseen_reads(secret)].into_iter().filter_map(Result::err) {
+    let trusted = trusted(file, secret);
+    // What another user chose is neither asked nor run.
+    if trusted.is_ok() {
+        check_gate(report, secret);
+        check_truth(report, secret, places, file);
+    }
+    for problem in [trusted, refuse_unseen_reads(secret)].into_iter().filter_map(Result::err) {
         report.problem(secret.name.as_str(), &problem);
     }
-    check_gate(report, secret);
-    check_truth(report, secret, places);
     if secret.consumers.is_empty() {
         let help = format!("declare its consumers as [[secrets.{}.consumers]]", secret.name);
         report.bad(&format!("{}: consumers", secret.name), "none".to_owned(), &help);
@@ -103,14 +107,14 @@ fn check_gate(report: &mut Report, secret: &Secret) {
 }
 
 /// Asks a source of truth outside of keyroll what it gives out.
-fn check_truth(report: &mut Report, secret: &Secret, places: &Places) {
+fn check_truth(report: &mut Report, secret: &Secret, places: &Places, file: &Path) {
     if secret.store == StoreRef::Keyroll {
         return;
     }
     let name = format!("{}: source of truth", secret.name);
     let asked = runtime(places).and_then(|runtime| {
         runtime.block_on(async {
-            let Some(truth) = truth::of(places, secret).await? else { return Ok(None) };
+            let Some(truth) = truth::of(places, file, secret).await? else { return Ok(None) };
             Ok::<_, Problem>(Some(given_out_now(places, secret, truth.as_ref()).await?))
         })
     });

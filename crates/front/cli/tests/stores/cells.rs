@@ -1,0 +1,166 @@
+//! Stores that give out what was written last: Vault, a file, a program. Nothing is pending there. The recipe forward and
+//! back, and keyroll killed at each step of it: each value is written exactly once, which the count of versions tells.
+
+use keyroll_testkit::issuer::{Ask, Moment};
+
+use crate::stores::kind::Kind;
+use crate::stores::recipe::{logged_in, logins, one_and_then_the_rest};
+use crate::stores::relay::Wanted;
+use crate::stores::relay::When::{After, Before};
+use crate::stores::scene::{At, INSTANCES, Scene, by_hand, by_keyroll};
+
+/// The requests to Vault.
+pub const LOGIN: Wanted = ("POST /v1/auth/approle/login", "");
+pub const ENGINE: Wanted = ("GET /v1/sys/internal/ui/mounts/kv/prod/ring", "");
+pub const RIGHTS: Wanted = ("POST /v1/sys/capabilities-self", "");
+pub const READ: Wanted = ("GET /v1/kv/data/prod/ring", "");
+pub const WRITE: Wanted = ("POST /v1/kv/data/prod/ring", "");
+
+/// The number of versions, where the store counts them, after so many writes.
+fn written(from: Option<u64>, writes: u64) -> Option<u64> {
+    from.map(|from| from + writes)
+}
+
+/// The new value waits in keyroll until it is given out; then one instance, and then the rest. A second rotation is rolled
+/// back, and a third one begins from there.
+pub fn forward_and_back(scene: &Scene) {
+    let (from, before) = (scene.version(), logins(scene));
+    let id = scene.until("probe");
+    let new = scene.new_key();
+    assert_eq!(scene.given_out().as_deref(), Some(scene.old.as_str()), "it is given out already");
+    assert_eq!(scene.version(), from, "something waits at the store");
+    assert_eq!(scene.holds("app/service.env").as_deref(), Some(scene.old.as_str()));
+    let ran = scene.run(&["resume", &id, "--confirm", "ring", "--until", "quiesce"]);
+    ran.exits(4).paused();
+    assert_eq!(scene.given_out(), Some(new.clone()));
+    assert_eq!(scene.version(), written(from, 1));
+    assert_eq!(scene.holds("app/service.env"), Some(new.clone()), "it was not fetched again");
+    one_and_then_the_rest(&ran.events);
+    for (instance, before) in INSTANCES.iter().zip(before) {
+        assert_eq!(logged_in(scene, instance), before + 1, "{instance} logged in once more");
+    }
+    scene.resumed(&id);
+    assert_eq!(scene.issuer.deletions().last(), Some(&scene.old), "the old key was not revoked");
+    scene.is_on(&new);
+
+    let id = scene.until("quiesce");
+    let third = scene.new_third(&new);
+    assert_eq!(scene.given_out(), Some(third.clone()));
+    let before = logins(scene);
+    scene.run(&["abort", &id]).exits(5).ended("rolled_back");
+    assert_eq!(scene.given_out(), Some(new.clone()), "the old value is given out again");
+    assert_eq!(scene.version(), written(from, 3), "as a version of its own");
+    assert!(scene.issuer.deletions().contains(&third), "the new key was not deleted");
+    for (instance, before) in INSTANCES.iter().zip(before) {
+        assert_eq!(logged_in(scene, instance), before + 1, "{instance} logged in with the old value");
+    }
+    scene.is_on(&new);
+    if let (Kind::Vault, Some(from)) = (scene.kind, from) {
+        let version = |writes: u64| scene.given(&(from + writes).to_string());
+        assert_eq!(version(1), Some(new.clone()), "the version of before is still there");
+        // Somebody changes another key of the document while a rotation is open.
+        let id = scene.until("roll");
+        scene.others("change-other", "");
+        scene.resumed(&id);
+        scene.sh("grep -qx OTHER=changed app/service.env");
+    } else {
+        let id = scene.plan();
+        scene.run(&["apply", &id, "--confirm", "ring"]).exits(0).ended("done");
+        scene.sh("grep -qx OTHER=kept app/service.env");
+    }
+    scene.is_on(&scene.new_key());
+}
+
+/// Vault: keyroll is killed at each request, before it and after it was carried out.
+pub fn killed_at_vault(scene: &Scene) {
+    let from = scene.version();
+    let forward = [
+        ("it logs in", At::Store(LOGIN, Before)),
+        ("it has logged in", At::Store(LOGIN, After)),
+        ("it has found the engine", At::Store(ENGINE, After)),
+        ("it reads", At::Store(READ, Before)),
+        ("it looks for its rights", At::Store(RIGHTS, Before)),
+        ("it has found its rights", At::Store(RIGHTS, After)),
+        ("it writes", At::Store(WRITE, Before)),
+        ("it has written", At::Store(WRITE, After)),
+        ("the service has fetched", At::Script("fetch", "after")),
+        ("the old key was revoked", At::Issuer(Ask::Delete, Moment::After, by_hand)),
+    ];
+    let new = killed_forward(scene, forward);
+    assert_eq!(scene.version(), written(from, 1), "it was written more than once");
+    let back = [
+        ("it writes", At::Store(WRITE, Before)),
+        ("it reads what it has written", At::StoreAfter(WRITE, READ, Before)),
+        ("the service has fetched", At::Script("fetch", "after")),
+    ];
+    killed_back(scene, &new, back);
+    assert_eq!(scene.version(), written(from, 3), "it was written more than once");
+}
+
+/// A file of this host: what it says is written in one step, so only what surrounds that is interrupted.
+pub fn killed_at_a_file(scene: &Scene) {
+    let forward = [
+        ("the service fetches", At::Script("fetch", "before")),
+        ("the service has fetched", At::Script("fetch", "after")),
+        ("an instance was restarted", At::Script("restart", "after")),
+        ("the old key is revoked", At::Issuer(Ask::Delete, Moment::Before, by_hand)),
+    ];
+    let new = killed_forward(scene, forward);
+    let back = [
+        ("the service fetches", At::Script("fetch", "before")),
+        ("an instance was restarted", At::Script("restart", "after")),
+    ];
+    killed_back(scene, &new, back);
+    // Nothing is left beside it.
+    scene.sh("test \"$(ls -A secrets)\" = ring.env");
+}
+
+/// A program: keyroll is killed before and after the program writes, and the program ends after it wrote, without an answer.
+pub fn killed_at_a_program(scene: &Scene) {
+    let from = scene.version();
+    let forward =
+        [("it writes", At::Script("store", "before")), ("it has written", At::Script("store", "after"))];
+    let new = killed_forward(scene, forward);
+    assert_eq!(scene.version(), written(from, 1), "it was written more than once");
+    let back = [("it has written", At::Script("store", "after"))];
+    killed_back(scene, &new, back);
+    assert_eq!(scene.version(), written(from, 3), "it was written more than once");
+
+    let id = scene.until("roll");
+    scene.sh("touch run/dies-after-write");
+    scene.resumed(&id);
+    scene.sh("test ! -e run/dies-after-write");
+    assert_eq!(scene.version(), written(from, 4), "it was written more than once");
+    scene.is_on(&scene.new_key());
+}
+
+/// One rotation that is killed again and again, and then ends; its key.
+fn killed_forward<const N: usize>(scene: &Scene, places: [(&str, At); N]) -> String {
+    let id = scene.plan();
+    scene.killed(&["apply", &id, "--confirm", "ring"], At::Issuer(Ask::Mint, Moment::After, by_keyroll));
+    for (what, at) in places {
+        println!("killed when {what}");
+        scene.killed(&["resume", &id, "--confirm", "ring"], at);
+    }
+    scene.resumed(&id);
+    assert_eq!(scene.issuer.deletions().last(), Some(&scene.old));
+    let new = scene.new_key();
+    scene.is_on(&new);
+    new
+}
+
+/// One rotation from this key that is rolled back, and killed again and again meanwhile.
+fn killed_back<const N: usize>(scene: &Scene, from: &str, places: [(&str, At); N]) {
+    let id = scene.until("quiesce");
+    let third = scene.new_third(from);
+    let (abort, resume) = (["abort", &id], ["resume", &id, "--confirm", "ring"]);
+    let mut words: &[&str] = &abort;
+    for (what, at) in places {
+        println!("killed in a rollback when {what}");
+        scene.killed(words, at);
+        words = &resume;
+    }
+    scene.run(words).exits(5).ended("rolled_back");
+    assert!(scene.issuer.deletions().contains(&third), "the new key was not deleted");
+    scene.is_on(from);
+}

@@ -1,0 +1,69 @@
+//! What happens to the fake Vault at a word of the scene. The fake is in the process outside, where no search of the
+//! scene's processes finds its values.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+use keyroll_testkit::FakeVault;
+
+/// The end of the words.
+const END: &str = "end";
+
+/// The answer to each word.
+const DONE: &str = "done";
+
+/// The way from the scene to the process outside, by its port.
+#[derive(Debug, Clone, Copy)]
+pub struct Door(pub u16);
+
+impl Door {
+    /// Returns once it has happened: `seal`, `unseal`, `standby`, `active`, `snapshot`, `restore`.
+    #[track_caller]
+    pub fn ask(self, word: &str) {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.0)).unwrap();
+        writeln!(stream, "{word}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, DONE, "{word}");
+    }
+}
+
+/// Ends the words when it is dropped, however a lane ended.
+pub struct End(pub Door);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.0.0));
+        let _ = stream.and_then(|mut stream| writeln!(stream, "{END}"));
+    }
+}
+
+/// Does what is asked, until the end.
+pub fn serve(vault: &FakeVault, listener: &TcpListener) {
+    let mut snapshot = None;
+    for stream in listener.incoming().flatten() {
+        let mut word = String::new();
+        BufReader::new(&stream).read_line(&mut word).unwrap();
+        match word.trim_end() {
+            "seal" => {
+                vault.seal(true);
+            }
+            "unseal" => {
+                vault.seal(false);
+            }
+            "standby" => {
+                vault.standby(true);
+            }
+            "active" => {
+                vault.standby(false);
+            }
+            "snapshot" => snapshot = Some(vault.snapshot()),
+            "restore" => {
+                vault.restore(snapshot.as_ref().unwrap());
+            }
+            END => return,
+            other => panic!("there is no word {other}"),
+        }
+        (&stream).write_all(DONE.as_bytes()).unwrap();
+    }
+}
