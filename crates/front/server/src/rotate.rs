@@ -78,7 +78,7 @@ pub(crate) async fn rotate(
                 }
             }
             Ok(Decision::Show { id, name, revokes }) => shown(&server, &id, (&name, revokes), wait).await,
-            // It stops as soon as it needs a key, and the next one takes this one in.
+            // It stops as soon as it needs a key, or at once; the next one takes this one in.
             Ok(Decision::After(drive)) if begun.elapsed() < wait.max(SEALED_MAX) => {
                 let _ = timeout(LOOK, drive.seen.clone().changed()).await;
                 sleep(LOOK).await;
@@ -125,7 +125,7 @@ enum Decision {
     Follow { drive: Arc<Drive>, name: String, revokes: bool },
     /// Its rotation is driven by nobody here: it has ended, or waits for a person.
     Show { id: String, name: String, revokes: bool },
-    /// A driver runs without a key, in a rotation that needs one.
+    /// A driver runs without a key, in a rotation that needs one, or its rotation has ended.
     After(Arc<Drive>),
 }
 
@@ -180,9 +180,11 @@ async fn decide(server: &Arc<Server>, caller: &Caller, asked: Asked) -> Result<D
         let rotation = drive.seen.borrow().rotation.clone();
         let its = rotation.as_ref().is_some_and(|id| look.known == Known::Rotation(id.clone()));
         let lacks_key = look.open.as_ref().is_some_and(|open| open.takes_key) && !drive.has_value();
+        // It has ended, and its process has not yet: what is asked for next begins after that.
+        let is_over = rotation.is_some() && look.open.is_none();
         return match its || server.drives.is_with(&drive, look.value.as_ref()) {
             true => Ok(Decision::Follow { drive, name, revokes }),
-            false if lacks_key && look.known == Known::No => Ok(Decision::After(drive)),
+            false if is_over || (lacks_key && look.known == Known::No) => Ok(Decision::After(drive)),
             false => Err(moves_to_another(&secret, rotation).answered(StatusCode::CONFLICT)),
         };
     }
