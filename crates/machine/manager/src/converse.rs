@@ -55,6 +55,22 @@ mod tests {
     }
 
     #[test]
+    fn what_a_program_leaves_running_is_ended_with_it() {
+        let input = SecretBytes::new(Vec::new());
+        let leaves = CommandLine::shell("sleep 600 >/dev/null 2>&1 & echo $!");
+        let said = converse(&leaves, &input, LIMIT).unwrap().output.unwrap();
+        let pid = String::from_utf8(said.expose().to_vec()).unwrap();
+        let stat = format!("/proc/{}/stat", pid.trim());
+        // Nobody may be there who waits for it: then its entry stays.
+        let runs = || std::fs::read_to_string(&stat).is_ok_and(|line| !line.contains(") Z "));
+        let until = Instant::now() + LIMIT;
+        while runs() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(!runs(), "it goes on");
+    }
+
+    #[test]
     fn what_was_not_started_did_nothing_and_what_was_ended_is_unknown() {
         let input = SecretBytes::new(Vec::new());
         let none: [&str; 0] = [];
