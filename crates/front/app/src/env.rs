@@ -45,11 +45,11 @@ registry! {
     TERM = "TERM": "`dumb`: no colours and no redrawn lines";
 }
 
-/// A variable of the command lines of OpenBao and Vault, if it is set and not empty; see [`BAO_ADDR`].
+/// A variable that the command lines of OpenBao and Vault read, also an empty one: theirs, see [`BAO_ADDR`], and [`HOME`].
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub(crate) fn of_vault(name: &str) -> Option<OsString> {
-    let known = name.starts_with("BAO_") || name.starts_with("VAULT_");
-    std::env::var_os(name).filter(|text| known && !text.is_empty())
+    let known = name.starts_with("BAO_") || name.starts_with("VAULT_") || name == HOME.name;
+    std::env::var_os(name).filter(|_| known)
 }
 
 impl Variable {

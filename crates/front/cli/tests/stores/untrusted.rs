@@ -1,4 +1,4 @@
-//! A configuration, or a program for a store, that another user can change: nothing of it is run.
+//! A configuration, a program for a store, or a login that others can change or read: nothing of it is used.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use keyroll_testkit::write_program;
 
-use crate::kept::{err, kept, out, run, value};
+use crate::kept::{BINARY, err, kept, out, run, value};
 
 /// The commands that ask a store. Each by itself is enough to run its program.
 const ASK: [&[&str]; 3] =
@@ -63,4 +63,31 @@ fn a_program_is_run_only_while_nobody_else_can_change_what_says_so() {
         }
         mode(&folder.path().join(path), closed);
     }
+}
+
+/// As the command line of Vault: without another login, the token of the last one is in the home folder.
+#[test]
+fn the_token_of_the_last_login_is_found_and_refused_where_others_may_read_it() {
+    let folder = kept(&value());
+    let dir = folder.path();
+    let config = dir.join("keyroll.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let issuer = "issuer = \"file:./acme.toml\"\n";
+    fs::write(&config, text.replace(issuer, &format!("{issuer}store = \"vault:kv/acme#key\"\n"))).unwrap();
+    let token = dir.join(".vault-token");
+    let secret = value();
+    fs::write(&token, &secret).unwrap();
+    let asked = |bits: u32| {
+        mode(&token, bits);
+        let mut command = std::process::Command::new(BINARY);
+        command.args(["--state", "s", "doctor"]).current_dir(dir).env_clear().env("PATH", "/usr/bin:/bin");
+        let output = command.env("HOME", dir).env("VAULT_ADDR", "http://127.0.0.1:9").output().unwrap();
+        out(&output) + &err(&output)
+    };
+    let open = asked(0o644);
+    assert!(open.contains(&format!("chmod 600 {}", token.display())), "{open}");
+    // Nobody listens there: it was tried.
+    let closed = asked(0o600);
+    assert!(closed.contains("K0640") && !closed.contains("chmod 600"), "{closed}");
+    assert!(!open.contains(&secret) && !closed.contains(&secret), "the token is shown");
 }
