@@ -63,6 +63,12 @@ impl Installation {
         without_parents(chosen.unwrap_or_else(|| PathBuf::from("keyroll.toml")))
     }
 
+    /// The same, absolute where that can be told.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        let path = self.config_path();
+        std::path::absolute(&path).unwrap_or(path)
+    }
+
     /// The configuration, checked whole, as it was when it was first asked for.
     ///
     /// # Errors

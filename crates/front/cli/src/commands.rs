@@ -38,6 +38,7 @@ mod split;
 mod status;
 mod token;
 mod trace;
+mod tried_rules;
 mod verify;
 mod waive;
 mod why;

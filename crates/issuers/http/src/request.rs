@@ -94,8 +94,8 @@ pub fn percent_encode(out: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Built in one buffer of the full size: a buffer that grows leaves a copy of the secret in memory.
-fn joined(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+/// The parts in one buffer of the full size: a buffer that grows leaves a copy of a secret in memory.
+pub fn joined(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     let mut all = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
     for part in parts {
         all.extend_from_slice(part);

@@ -63,9 +63,14 @@ impl Pointer {
         Ok(Self { text: text.to_owned(), steps })
     }
 
+    /// A name as one step of a pointer's text.
+    pub fn escaped(name: &str) -> String {
+        name.replace('~', "~0").replace('/', "~1")
+    }
+
     /// The pointer's text with one more step.
-    pub(crate) fn behind(text: &str, step: &str) -> String {
-        format!("{text}/{}", step.replace('~', "~0").replace('/', "~1"))
+    pub fn behind(text: &str, step: &str) -> String {
+        format!("{text}/{}", Self::escaped(step))
     }
 
     /// The pointer to one key; `/` and `~` in the key stand for themselves.

@@ -14,6 +14,7 @@ use keyroll_secret::SecretBytes;
 use serde::de::DeserializeOwned;
 
 use crate::command::{Ended, Output, With, run};
+use crate::converse::{good_words, one_line};
 use crate::declaration::{Key, KeyForm, Manager};
 use crate::facts::Notice::Away;
 use crate::facts::daily;
@@ -21,15 +22,12 @@ use crate::find::{list, with_workers};
 use crate::restart::CommandFailure;
 use crate::settle::{Settling, mains, question, settle};
 use crate::{Applied, Attempt, CommandLine, Comparison, InstanceProcess, ManagerFact, Workload};
-pub use conformance::{AdapterRule, check_adapter};
+pub use conformance::{TriedRule, check_adapter};
 pub use wire::adapter_schema;
 use wire::{Ask, Description, Effect, PROTOCOL, Processes, Refusal, Request, Settled, Takes};
 
 /// How long the answer to a question may take, milliseconds.
 const ASK_MS_MAX: u64 = 10_000;
-
-/// The longest name or message, bytes.
-const WORDS_BYTES_MAX: usize = 256;
 
 /// A service behind an adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,22 +165,12 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_millis(ASK_MS_MAX)
 }
 
-fn good_words(text: &str) -> bool {
-    (1..=WORDS_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
-}
-
 /// The answer in an adapter's output. Errors repeat only its `message`.
 fn answer<T: DeserializeOwned>(ended: &Ended) -> Result<T, NoAnswer> {
     let Some(output) = &ended.output else {
         return Err(NoAnswer::because("it said more than 32 KiB"));
     };
-    let text = std::str::from_utf8(output.expose()).map_err(|_| NoAnswer::because("it said no UTF-8"))?;
-    let Some((line, "")) = text.split_once('\n') else {
-        return Err(NoAnswer::because(match ended.status.success() {
-            true => "it did not answer with one line".to_owned(),
-            false => format!("it answered with no single line: {}", ended.status),
-        }));
-    };
+    let line = one_line(output, ended.status).map_err(NoAnswer::because)?;
     if let Err(JsonDefect::RepeatedKey(repeated)) = strict_json::check(line.as_bytes()) {
         return Err(NoAnswer::because(format!("its answer is JSON with {repeated}")));
     }

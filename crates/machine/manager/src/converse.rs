@@ -29,6 +29,27 @@ pub fn converse(line: &CommandLine, input: &SecretBytes, limit: Duration) -> Res
     Ok(Conversation { status: ended.status, output: ended.output })
 }
 
+/// The longest name, version or message that a program says, bytes.
+const WORDS_BYTES_MAX: usize = 256;
+
+/// Whether a text is a name, a version or a message: 1 to 256 bytes of printable characters.
+pub fn good_words(text: &str) -> bool {
+    (1..=WORDS_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// The one line of an answer, or why there is none. No byte of the answer is repeated.
+///
+/// # Errors
+/// The output is no UTF-8, has no line end, or has something behind it.
+pub fn one_line(output: &SecretBytes, status: ExitStatus) -> Result<&str, String> {
+    let text = std::str::from_utf8(output.expose()).map_err(|_| "it said no UTF-8".to_owned())?;
+    match (text.split_once('\n'), status.success()) {
+        (Some((line, "")), _) => Ok(line),
+        (_, true) => Err("it did not answer with one line".to_owned()),
+        (_, false) => Err(format!("it answered with no single line: {status}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use keyroll_port::Class;

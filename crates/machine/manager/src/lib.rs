@@ -55,7 +55,7 @@ mod wait;
 mod words;
 mod workload;
 
-pub use adapter::{Adapter, AdapterRule, adapter_schema, check_adapter};
+pub use adapter::{Adapter, TriedRule, adapter_schema, check_adapter};
 pub use agent_rows::{AgentRow, AgentRows};
 pub use at_rest::AtRest;
 pub use attempt::{Applied, Attempt};
@@ -64,7 +64,7 @@ pub use command::CommandLine;
 pub use compose::Compose;
 pub use compose::drift::references;
 pub use container::{Container, ContainerVerb};
-pub use converse::{Conversation, converse};
+pub use converse::{Conversation, converse, good_words, one_line};
 pub use cron::Cron;
 pub use cron::sources::{CronJob, CronTable, CronVariable};
 pub use declaration::{Declaration, DeclarationError, DeclarationErrorKind, Key, KeyForm, Manager, Surveyed};

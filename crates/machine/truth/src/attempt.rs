@@ -1,17 +1,11 @@
 use keyroll_codes::Code;
 use keyroll_http::HttpError;
 use keyroll_port::{Class, Failure, FailureKind};
-use keyroll_secret::{Credential, SecretBytes};
 
 use crate::DocumentError;
 
 /// The next step where the outcome of a write is open, or nothing was answered.
 pub(crate) const AGAIN: &str = "keyroll looks what is there before it goes on: run `keyroll resume` for an open rotation, or the same command again";
-
-/// The next step where another party changed the value.
-pub(crate) const CHANGED: &str = "`keyroll secret drift` shows what it gives out; give out the expected value there again, \
-                                  then `keyroll retry`; or, if the new value was not given out yet, `keyroll abort`, then \
-                                  accept the other one with `keyroll secret import`";
 
 /// What an attempt does at the store.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,22 +60,6 @@ impl Attempt<'_> {
         match self.nature {
             Nature::Read => Class::Retryable,
             Nature::Change | Nature::ChangeWithValue => Class::Unknown,
-        }
-    }
-}
-
-/// The one value of a credential that a store holds.
-pub(crate) fn own<'a>(
-    attempt: &Attempt<'_>,
-    field: &str,
-    credential: &'a Credential,
-) -> Result<&'a SecretBytes, Failure> {
-    let mut secrets = credential.fields.secrets();
-    match (secrets.next(), secrets.next()) {
-        (Some((name, value)), None) if name == field => Ok(value),
-        _ => {
-            let why = format!("the secret must have one secret field, {field}");
-            Err(attempt.fail(Class::Permanent, Code::TruthUnsuitable).because(why))
         }
     }
 }

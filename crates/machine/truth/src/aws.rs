@@ -14,8 +14,9 @@ use keyroll_secret::{Credential, Fields, SecretBytes};
 
 use self::calls::{CURRENT, Calls, PREVIOUS, Version, Which, described};
 use self::version_id::version_id;
-use crate::attempt::{CHANGED, Nature, own};
-use crate::document::{Document, DocumentError};
+use crate::attempt::Nature;
+use crate::document::Document;
+use crate::place::Place;
 
 pub use self::calls::PENDING;
 pub use self::settings::AwsSettings;
@@ -89,26 +90,8 @@ impl AwsTruth {
         Ok(version)
     }
 
-    fn value_of(&self, document: &Document) -> Result<SecretBytes, Failure> {
-        let attempt = self.calls.attempt("read the value in", Nature::Read);
-        document.value().map_err(|error| attempt.document(&error))
-    }
-
-    fn with(&self, document: &Document, value: &SecretBytes) -> Result<Document, Failure> {
-        let attempt = self.calls.attempt("write a value into", Nature::Change);
-        document.with(value).map_err(|error| attempt.document(&error))
-    }
-
-    /// The one value of a credential that is kept there.
-    fn own<'a>(&self, credential: &'a Credential) -> Result<&'a SecretBytes, Failure> {
-        own(&self.calls.attempt("use", Nature::Read), &self.field, credential)
-    }
-
-    fn changed_elsewhere(&self, now: &Version) -> Failure {
-        let attempt = self.calls.attempt("change the version that is given out by", Nature::Read);
-        let failure = attempt.fail(Class::Permanent, Code::ChangedElsewhere);
-        let why = format!("it gives out a value that keyroll does not expect: {}", now.described());
-        failure.kind(FailureKind::ChangedElsewhere).because(why).help(CHANGED)
+    fn place(&self) -> Place<'_> {
+        Place { place: &self.calls.place, field: &self.field }
     }
 
     fn pending_elsewhere(&self, pending: &TruthVersion) -> Failure {
@@ -200,38 +183,19 @@ impl AwsTruth {
         }
         // Refused: somebody else may have been faster.
         let there = self.given_out().await?;
-        let value = self.value_of(&there.document)?;
-        if value == *after {
-            return Ok(());
-        }
-        if there.id == now.id {
+        let value = self.place().value_of(&there.document)?;
+        if value != *after && there.id == now.id {
             return Err(failure);
         }
-        if value != *before {
-            return Err(self.changed_elsewhere(&there));
-        }
-        // The value is as it was, and something beside it is not: the next attempt begins from there.
-        let attempt = self.calls.attempt("change the version that is given out by", Nature::Change);
-        let failure = attempt.fail(Class::Retryable, Code::TruthUnreachable);
-        let why = format!("another party changed the secret at the same moment: {}", there.described());
-        Err(failure.because(why).help("run the same command again"))
+        self.place().overtaken((&value, &there.described()), before, after)
     }
 
     /// After the move: nothing of the intent is pending any more, and the value is read back.
     async fn confirm(&self, by: &MadeBy, before: &SecretBytes, after: &SecretBytes) -> Result<(), Failure> {
         self.settle(by).await?;
         let there = self.given_out().await?;
-        let value = self.value_of(&there.document)?;
-        if value == *after {
-            return Ok(());
-        }
-        if value == *before {
-            // The move was accepted, so this may be an answer from before it, and is no other party's value.
-            let attempt = self.calls.attempt("read back the version that is given out by", Nature::Change);
-            return Err(attempt.unclear("it still gives out the value of before".to_owned()));
-        }
-        // It was given out for a moment: that is not an attempt without effect.
-        Err(Failure { class: Class::Unknown, ..self.changed_elsewhere(&there) })
+        let value = self.place().value_of(&there.document)?;
+        self.place().confirmed((&value, &there.described()), before, after)
     }
 }
 
@@ -246,15 +210,14 @@ impl Truth for AwsTruth {
         self.calls.check().await?;
         let now = self.given_out().await?;
         let mut fields = Fields::new();
-        fields.insert(self.field.as_str(), self.value_of(&now.document)?, true);
+        fields.insert(self.field.as_str(), self.place().value_of(&now.document)?, true);
         Ok(GivenOut { unix_ms: now.unix_ms(), id: now.id, fields })
     }
 
     /// AWS does not tell whether a write would be allowed.
     async fn writable(&self) -> Result<(), Failure> {
         let now = self.given_out().await?;
-        let attempt = self.calls.attempt("replace the value in", Nature::Read);
-        if now.document.holds_elsewhere() { Err(attempt.document(&DocumentError::Twice)) } else { Ok(()) }
+        self.place().once(&now.document)
     }
 
     async fn versions(&self) -> Result<Vec<TruthVersion>, Failure> {
@@ -262,12 +225,12 @@ impl Truth for AwsTruth {
     }
 
     async fn stage(&self, by: &MadeBy, old: &Credential, new: &Credential) -> Result<(), Failure> {
-        let (old, new) = (self.own(old)?, self.own(new)?);
+        let (old, new) = (self.place().own(old)?, self.place().own(new)?);
         let now = self.given_out().await?;
-        if self.value_of(&now.document)? != *old {
-            return Err(self.changed_elsewhere(&now));
+        if self.place().value_of(&now.document)? != *old {
+            return Err(self.place().changed_elsewhere(&now.described()));
         }
-        let next = self.with(&now.document, new)?;
+        let next = self.place().with(&now.document, new)?;
         let versions = self.calls.list().await?;
         if let Some(theirs) = others(by, &now.id, &versions) {
             return Err(self.pending_elsewhere(theirs));
@@ -287,18 +250,18 @@ impl Truth for AwsTruth {
     }
 
     async fn give_out(&self, by: &MadeBy, before: &Credential, after: &Credential) -> Result<(), Failure> {
-        let (before, after) = (self.own(before)?, self.own(after)?);
+        let (before, after) = (self.place().own(before)?, self.place().own(after)?);
         let now = self.given_out().await?;
-        let value = self.value_of(&now.document)?;
+        let value = self.place().value_of(&now.document)?;
         if value == *after {
             // An earlier attempt may have ended before its version was no longer pending.
             return self.settle(by).await.map_err(begun);
         }
         if value != *before {
-            return Err(self.changed_elsewhere(&now));
+            return Err(self.place().changed_elsewhere(&now.described()));
         }
         // Made from the document that is given out now: what others changed beside the value stays.
-        let next = self.with(&now.document, after)?;
+        let next = self.place().with(&now.document, after)?;
         let versions = self.calls.list().await?;
         let target = match self.fitting(by, &now, &next, &versions).await {
             Some(target) => target,

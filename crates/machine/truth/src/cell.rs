@@ -1,10 +1,9 @@
 use async_trait::async_trait;
-use keyroll_codes::Code;
-use keyroll_port::{Class, Failure, FailureKind, GivenOut, MadeBy, Truth, TruthVersion};
-use keyroll_secret::{Credential, Fields, SecretBytes};
+use keyroll_port::{Class, Failure, GivenOut, MadeBy, Truth, TruthVersion};
+use keyroll_secret::{Credential, Fields};
 
-use crate::attempt::{Attempt, CHANGED, Nature, own};
-use crate::document::{Document, DocumentError};
+use crate::document::Document;
+use crate::place::Place;
 
 /// What a cell holds now.
 pub(crate) struct Held {
@@ -58,69 +57,15 @@ pub(crate) struct CellTruth<C> {
     pub(crate) field: String,
 }
 
+impl Held {
+    fn described(&self) -> String {
+        format!("version {}", self.id)
+    }
+}
+
 impl<C: Cell> CellTruth<C> {
-    fn attempt(&self, what: &'static str, nature: Nature) -> Attempt<'_> {
-        Attempt { what, place: self.cell.place(), nature }
-    }
-
-    fn value_of(&self, held: &Held) -> Result<SecretBytes, Failure> {
-        let attempt = self.attempt("read the value in", Nature::Read);
-        held.document.value().map_err(|error| attempt.document(&error))
-    }
-
-    fn with(&self, held: &Held, value: &SecretBytes) -> Result<Document, Failure> {
-        let attempt = self.attempt("write a value into", Nature::Change);
-        held.document.with(value).map_err(|error| attempt.document(&error))
-    }
-
-    /// Refuses a document that has the value twice.
-    fn once(&self, held: &Held) -> Result<(), Failure> {
-        let attempt = self.attempt("replace the value in", Nature::Read);
-        if held.document.holds_elsewhere() { Err(attempt.document(&DocumentError::Twice)) } else { Ok(()) }
-    }
-
-    fn own<'a>(&self, credential: &'a Credential) -> Result<&'a SecretBytes, Failure> {
-        own(&self.attempt("use", Nature::Read), &self.field, credential)
-    }
-
-    fn changed_elsewhere(&self, now: &Held) -> Failure {
-        let attempt = self.attempt("change what is given out by", Nature::Read);
-        let failure = attempt.fail(Class::Permanent, Code::ChangedElsewhere);
-        let why = format!("it gives out a value that keyroll does not expect: version {}", now.id);
-        failure.kind(FailureKind::ChangedElsewhere).because(why).help(CHANGED)
-    }
-
-    /// After a write that was overtaken by another party's.
-    async fn overtaken(&self, before: &SecretBytes, after: &SecretBytes) -> Result<(), Failure> {
-        let there = self.cell.read().await?;
-        let value = self.value_of(&there)?;
-        if value == *after {
-            return Ok(());
-        }
-        if value != *before {
-            return Err(self.changed_elsewhere(&there));
-        }
-        // The value is as it was, and something beside it is not: the next attempt begins from there.
-        let attempt = self.attempt("change what is given out by", Nature::Change);
-        let failure = attempt.fail(Class::Retryable, Code::TruthUnreachable);
-        let why = format!("another party changed it at the same moment: version {}", there.id);
-        Err(failure.because(why).help("run the same command again"))
-    }
-
-    /// After a write that was accepted: the value is read back.
-    async fn confirm(&self, before: &SecretBytes, after: &SecretBytes) -> Result<(), Failure> {
-        let there = self.cell.read().await.map_err(begun)?;
-        let value = self.value_of(&there).map_err(begun)?;
-        if value == *after {
-            return Ok(());
-        }
-        if value == *before {
-            // The write was accepted, so this may be an answer from before it, and is no other party's value.
-            let attempt = self.attempt("read back what is given out by", Nature::Change);
-            return Err(attempt.unclear("it still gives out the value of before".to_owned()));
-        }
-        // It was given out for a moment: that is not an attempt without effect.
-        Err(begun(self.changed_elsewhere(&there)))
+    fn place(&self) -> Place<'_> {
+        Place { place: self.cell.place(), field: &self.field }
     }
 }
 
@@ -133,13 +78,13 @@ impl<C: Cell> Truth for CellTruth<C> {
     async fn current(&self) -> Result<GivenOut, Failure> {
         let held = self.cell.read().await?;
         let mut fields = Fields::new();
-        fields.insert(self.field.as_str(), self.value_of(&held)?, true);
+        fields.insert(self.field.as_str(), self.place().value_of(&held.document)?, true);
         Ok(GivenOut { id: held.id, unix_ms: held.unix_ms, fields })
     }
 
     async fn writable(&self) -> Result<(), Failure> {
         let now = self.cell.read().await?;
-        self.once(&now)?;
+        self.place().once(&now.document)?;
         self.cell.writable(&now).await
     }
 
@@ -148,32 +93,40 @@ impl<C: Cell> Truth for CellTruth<C> {
     }
 
     async fn stage(&self, _: &MadeBy, old: &Credential, new: &Credential) -> Result<(), Failure> {
-        let (old, new) = (self.own(old)?, self.own(new)?);
+        let (old, new) = (self.place().own(old)?, self.place().own(new)?);
         let now = self.cell.read().await?;
-        if self.value_of(&now)? != *old {
-            return Err(self.changed_elsewhere(&now));
+        if self.place().value_of(&now.document)? != *old {
+            return Err(self.place().changed_elsewhere(&now.described()));
         }
-        self.once(&now)?;
-        self.with(&now, new)?;
+        self.place().once(&now.document)?;
+        self.place().with(&now.document, new)?;
         self.cell.writable(&now).await
     }
 
     async fn give_out(&self, by: &MadeBy, before: &Credential, after: &Credential) -> Result<(), Failure> {
-        let (before, after) = (self.own(before)?, self.own(after)?);
+        let (before, after) = (self.place().own(before)?, self.place().own(after)?);
         let now = self.cell.read().await?;
-        let value = self.value_of(&now)?;
+        let value = self.place().value_of(&now.document)?;
         if value == *after {
             // An earlier attempt may have been killed between its write and its end.
             return self.cell.clear(by).await.map_err(begun);
         }
         if value != *before {
-            return Err(self.changed_elsewhere(&now));
+            return Err(self.place().changed_elsewhere(&now.described()));
         }
         // Made from what is given out now: what others changed beside the value stays.
-        let next = self.with(&now, after)?;
+        let next = self.place().with(&now.document, after)?;
         match self.cell.write(by, &now, &next).await? {
-            Written::Accepted => self.confirm(before, after).await,
-            Written::Overtaken => self.overtaken(before, after).await,
+            Written::Accepted => {
+                let there = self.cell.read().await.map_err(begun)?;
+                let value = self.place().value_of(&there.document).map_err(begun)?;
+                self.place().confirmed((&value, &there.described()), before, after)
+            }
+            Written::Overtaken => {
+                let there = self.cell.read().await?;
+                let value = self.place().value_of(&there.document)?;
+                self.place().overtaken((&value, &there.described()), before, after)
+            }
         }
     }
 

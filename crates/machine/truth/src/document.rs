@@ -115,47 +115,55 @@ impl Document {
 
     /// The value.
     pub(crate) fn value(&self) -> Result<SecretBytes, DocumentError> {
-        match &self.form {
-            Form::Whole => Ok(self.text.duplicate()),
-            Form::Key(key) => {
-                self.object()?;
-                let read = pointer(key).and_then(|slot| Format::Json.read(self.text.expose(), &slot));
-                let value = read.map_err(|error| refused(key, error))?;
-                value.ok_or_else(|| DocumentError::NoKey { key: key.clone() })
-            }
-            Form::Slot(format, slot) => {
-                let value = format.read(self.text.expose(), slot).map_err(refused_slot)?;
-                value.ok_or_else(|| DocumentError::Place(CopyError::Absent { slot: slot.to_string() }))
-            }
+        let Some((format, slot)) = self.place()? else { return Ok(self.text.duplicate()) };
+        if let Form::Key(_) = self.form {
+            self.object()?;
         }
+        let value = format.read(self.text.expose(), &slot).map_err(|error| self.refused(error))?;
+        value.ok_or_else(|| self.refused(CopyError::Absent { slot: slot.to_string() }))
     }
 
     /// The same document with another value. Every other byte stays.
     pub(crate) fn with(&self, value: &SecretBytes) -> Result<Self, DocumentError> {
-        let text = match &self.form {
-            Form::Whole => whole(value)?,
-            Form::Key(key) => {
-                let present = self.value()?;
-                let replaced = pointer(key).and_then(|slot| {
-                    let edit = Edit { slot, expect_old: &present, new: value };
-                    Format::Json.replace(self.text.expose(), &[edit])
-                });
-                replaced.map_err(|error| refused(key, error))?
-            }
-            Form::Slot(format, slot) => {
-                let present = self.value()?;
-                let edit = Edit { slot: slot.clone(), expect_old: &present, new: value };
-                format.replace(self.text.expose(), &[edit]).map_err(refused_slot)?
+        let text = match self.place()? {
+            None => whole(value)?,
+            Some((format, slot)) => {
+                let edit = Edit { slot, expect_old: &self.value()?, new: value };
+                format.replace(self.text.expose(), &[edit]).map_err(|error| self.refused(error))?
             }
         };
         Ok(Self { text, form: self.form.clone() })
     }
 
+    /// Where the value stands in the text; `None` where it is all of it.
+    fn place(&self) -> Result<Option<(Format, Slot)>, DocumentError> {
+        match &self.form {
+            Form::Whole => Ok(None),
+            Form::Key(key) => {
+                let pointer = Pointer::parse(&Pointer::behind("", key));
+                let pointer = pointer.map_err(|error| self.refused(error))?;
+                Ok(Some((Format::Json, Slot::At(pointer))))
+            }
+            Form::Slot(format, slot) => Ok(Some((*format, slot.clone()))),
+        }
+    }
+
+    fn refused(&self, error: CopyError) -> DocumentError {
+        match &self.form {
+            Form::Key(key) => refused(key, error),
+            Form::Whole | Form::Slot(..) => refused_slot(error),
+        }
+    }
+
+    /// The document without the value.
+    fn around(&self) -> Result<Self, DocumentError> {
+        self.with(&SecretBytes::from("0".to_owned()))
+    }
+
     /// Whether the value stands at another place of the document, too: its readers there would keep the old one. A value of a
     /// few bytes may stand anywhere by chance.
     pub(crate) fn holds_elsewhere(&self) -> bool {
-        let mark = SecretBytes::from("0".to_owned());
-        let (Ok(value), Ok(around)) = (self.value(), self.with(&mark)) else { return false };
+        let (Ok(value), Ok(around)) = (self.value(), self.around()) else { return false };
         let bytes = value.expose();
         bytes.len() >= ELSEWHERE_BYTES_MIN
             && around.text.expose().windows(bytes.len()).any(|window| window == bytes)
@@ -164,8 +172,7 @@ impl Document {
     /// Whether the other document has the same value and the same bytes around it. The value may be spelled in another
     /// way, with other escapes.
     pub(crate) fn says_the_same(&self, other: &Self) -> bool {
-        let mark = SecretBytes::from("0".to_owned());
-        match (self.value(), other.value(), self.with(&mark), other.with(&mark)) {
+        match (self.value(), other.value(), self.around(), other.around()) {
             (Ok(own), Ok(others), Ok(around), Ok(around_others)) => {
                 own == others && around.text == around_others.text
             }
@@ -179,10 +186,6 @@ impl Document {
         let object = text.trim_start().starts_with('{');
         if object && strict_json(text) == self.text { Ok(()) } else { Err(DocumentError::NoObject) }
     }
-}
-
-fn pointer(key: &str) -> Result<Slot, CopyError> {
-    Pointer::parse(&format!("/{}", key.replace('~', "~0").replace('/', "~1"))).map(Slot::At)
 }
 
 fn whole(value: &SecretBytes) -> Result<SecretBytes, DocumentError> {

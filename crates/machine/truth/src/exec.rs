@@ -21,7 +21,7 @@ use crate::blocking::blocking;
 use crate::cell::{Cell, CellTruth, Held, Written};
 use crate::document::Document;
 
-pub use self::conformance::{StoreRule, check_store};
+pub use self::conformance::check_store;
 pub use self::wire::store_program_schema;
 
 /// One value that a program reads and writes.

@@ -12,10 +12,11 @@ mod cell;
 mod document;
 mod exec;
 mod file;
+mod place;
 mod vault;
 
 pub use aws::{AwsSecret, AwsSettings, AwsTruth, PENDING};
 pub use document::DocumentError;
-pub use exec::{ExecSecret, StoreRule, check_store, exec, store_program_schema};
+pub use exec::{ExecSecret, check_store, exec, store_program_schema};
 pub use file::{FileSecret, file};
 pub use vault::{VaultLogin, VaultSecret, VaultSettings, VaultToken, vault};

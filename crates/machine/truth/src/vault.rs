@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 
 use async_trait::async_trait;
 use keyroll_codes::Code;
-use keyroll_http::Method;
+use keyroll_http::{Method, joined};
 use keyroll_port::{Class, Failure, MadeBy, Truth, TruthVersion};
 use keyroll_secret::SecretBytes;
 use zeroize::Zeroizing;
@@ -218,14 +218,9 @@ impl Cell for VaultCell {
     }
 }
 
-/// The request to write a text over this version. In one buffer of the full size: one that grows leaves a copy in memory.
+/// The request to write a text over this version.
 fn body(over: &str, text: &SecretBytes) -> Zeroizing<Vec<u8>> {
-    let parts: [&[u8]; 5] = [b"{\"options\":{\"cas\":", over.as_bytes(), b"},\"data\":", text.expose(), b"}"];
-    let mut all = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
-    for part in parts {
-        all.extend_from_slice(part);
-    }
-    all
+    joined(&[b"{\"options\":{\"cas\":", over.as_bytes(), b"},\"data\":", text.expose(), b"}"])
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The check for authors of programs: a good program keeps every rule, and each mistake breaks its own.
 
-use keyroll_truth::{StoreRule, check_store};
+use keyroll_manager::TriedRule;
+use keyroll_truth::check_store;
 
 use crate::exec_sample::{GOOD, ITEM, Scene};
 
@@ -8,7 +9,7 @@ use crate::exec_sample::{GOOD, ITEM, Scene};
 const READING: usize = 8;
 const ALL: usize = 17;
 
-fn broken(rules: &[StoreRule]) -> Vec<usize> {
+fn broken(rules: &[TriedRule]) -> Vec<usize> {
     rules.iter().enumerate().filter(|(_, one)| one.broken.is_some()).map(|(number, _)| number).collect()
 }
 

@@ -51,8 +51,7 @@ pub fn drift(
     }
     operator.progress("asking the sources of truth …");
     let mut all = Vec::new();
-    let path = installation.config_path();
-    let file = std::path::absolute(&path).unwrap_or(path);
+    let file = installation.config_file();
     for secret in wanted {
         all.push((secret, asked(secret, &places, &file)?));
     }

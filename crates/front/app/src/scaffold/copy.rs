@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use keyroll_config::FoundCopy;
-use keyroll_copy::{Format, Part, Slot};
+use keyroll_copy::{Format, Part, Pointer, Slot};
 use keyroll_trace::{Survey, ValueId, Writable, writable};
 
 /// A place as a table of `reads`.
@@ -31,10 +31,7 @@ pub(crate) fn copy(
         (format, Slot::At(pointer)) => {
             let at = match (format, pointer.steps()) {
                 (Format::Npmrc, [key]) => key.clone(),
-                (_, steps) => {
-                    let step = |step: &String| format!("/{}", step.replace('~', "~0").replace('/', "~1"));
-                    steps.iter().map(step).collect()
-                }
+                (_, steps) => steps.iter().fold(String::new(), |at, step| Pointer::behind(&at, step)),
             };
             vec![("file", path), with("format", word(format)?), ("at", at)]
         }

@@ -102,7 +102,7 @@ impl<'a> Addition<'a> {
         }
         let credential = Credential { id: request.id.map(CredentialId::new), fields };
         let wanted = to_add(&config, request.name)?;
-        let config_file = absolute(&installation.config_path());
+        let config_file = installation.config_file();
         let mut looked = validate_value::look(wanted, &credential, &places, open::folder_of(&config_file))?;
         validate_value::beside_truth(wanted, &credential, (&places, &config_file), &mut looked)?;
         report_validation(&looked, wanted, request.anyway, operator)?;

@@ -85,8 +85,7 @@ fn import_one(
         return import_from_store(&StoreImport { wanted, id, fields, anyway }, installation, operator);
     }
     let places = &installation.places()?;
-    let path = installation.config_path();
-    let config_file = std::path::absolute(&path).unwrap_or(path);
+    let config_file = installation.config_file();
     if !request.anyway {
         validate_value::readable(wanted)?;
     }

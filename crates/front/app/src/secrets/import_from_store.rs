@@ -69,8 +69,7 @@ pub(super) fn import_from_store(
         validate_value::readable(wanted)?;
     }
     let places = installation.places()?;
-    let path = installation.config_path();
-    let config_file = std::path::absolute(&path).unwrap_or(path);
+    let config_file = installation.config_file();
     let now = read(wanted, &places, &config_file)?;
     let (first, number) = match (now.known, now.current) {
         (Known::Current(number), _) => {

@@ -1,9 +1,9 @@
 use std::time::{Duration, Instant};
 
 use keyroll_app::exit::Exit;
-use keyroll_app::operator::{CheckShown, Event, Finding};
 use keyroll_manager::{Adapter, CommandLine, check_adapter};
 
+use super::tried_rules::shown;
 use crate::args::CheckAdapterArgs;
 use crate::context::Context;
 
@@ -16,17 +16,7 @@ pub(super) fn run(args: &CheckAdapterArgs, context: &mut Context) -> Exit {
     let program = words.next().unwrap_or_default();
     let adapter = Adapter { command: CommandLine::program(program, words), instance: args.instance.clone() };
     let rules = check_adapter(&adapter, args.apply.then(|| Instant::now() + APPLY_TIME_MAX));
-    let mut exit = Exit::Done;
-    for one in rules {
-        let (finding, detail, help) = match one.broken {
-            None => (Finding::Good, "kept".to_owned(), None),
-            Some(why) => {
-                exit = Exit::Findings;
-                (Finding::Bad, why, Some("docs/reference/exec-adapter.md has the protocol".to_owned()))
-            }
-        };
-        context.ui.event(Event::Check(CheckShown { name: one.rule.to_owned(), finding, detail, help }));
-    }
+    let exit = shown(rules, "docs/reference/exec-adapter.md", context);
     if !args.apply {
         context.ui.note("`apply` was not tested: add --apply to test it on the real service");
     }

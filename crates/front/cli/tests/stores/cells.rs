@@ -4,10 +4,10 @@
 use keyroll_testkit::issuer::{Ask, Moment};
 
 use crate::stores::kind::Kind;
-use crate::stores::recipe::{logged_in, logins, one_and_then_the_rest};
+use crate::stores::recipe::{back, forward};
 use crate::stores::relay::Wanted;
 use crate::stores::relay::When::{After, Before};
-use crate::stores::scene::{At, INSTANCES, Scene, by_hand, by_keyroll};
+use crate::stores::scene::{At, Scene, by_hand, by_keyroll};
 
 /// The requests to Vault.
 pub const LOGIN: Wanted = ("POST /v1/auth/approle/login", "");
@@ -24,37 +24,10 @@ fn written(from: Option<u64>, writes: u64) -> Option<u64> {
 /// The new value waits in keyroll until it is given out; then one instance, and then the rest. A second rotation is rolled
 /// back, and a third one begins from there.
 pub fn forward_and_back(scene: &Scene) {
-    let (from, before) = (scene.version(), logins(scene));
-    let id = scene.until("probe");
-    let new = scene.new_key();
-    assert_eq!(scene.given_out().as_deref(), Some(scene.old.as_str()), "it is given out already");
-    assert_eq!(scene.version(), from, "something waits at the store");
-    assert_eq!(scene.holds("app/service.env").as_deref(), Some(scene.old.as_str()));
-    let ran = scene.run(&["resume", &id, "--confirm", "ring", "--until", "quiesce"]);
-    ran.exits(4).paused();
-    assert_eq!(scene.given_out(), Some(new.clone()));
-    assert_eq!(scene.version(), written(from, 1));
-    assert_eq!(scene.holds("app/service.env"), Some(new.clone()), "it was not fetched again");
-    one_and_then_the_rest(&ran.events);
-    for (instance, before) in INSTANCES.iter().zip(before) {
-        assert_eq!(logged_in(scene, instance), before + 1, "{instance} logged in once more");
-    }
-    scene.resumed(&id);
-    assert_eq!(scene.issuer.deletions().last(), Some(&scene.old), "the old key was not revoked");
-    scene.is_on(&new);
-
-    let id = scene.until("quiesce");
-    let third = scene.new_third(&new);
-    assert_eq!(scene.given_out(), Some(third.clone()));
-    let before = logins(scene);
-    scene.run(&["abort", &id]).exits(5).ended("rolled_back");
-    assert_eq!(scene.given_out(), Some(new.clone()), "the old value is given out again");
-    assert_eq!(scene.version(), written(from, 3), "as a version of its own");
-    assert!(scene.issuer.deletions().contains(&third), "the new key was not deleted");
-    for (instance, before) in INSTANCES.iter().zip(before) {
-        assert_eq!(logged_in(scene, instance), before + 1, "{instance} logged in with the old value");
-    }
-    scene.is_on(&new);
+    let from = scene.version();
+    let staged = |_: &str| assert_eq!(scene.version(), from, "something waits at the store");
+    let new = forward(scene, staged, || assert_eq!(scene.version(), written(from, 1)));
+    back(scene, &new, || assert_eq!(scene.version(), written(from, 3), "as a version of its own"));
     if let (Kind::Vault, Some(from)) = (scene.kind, from) {
         let version = |writes: u64| scene.given(&(from + writes).to_string());
         assert_eq!(version(1), Some(new.clone()), "the version of before is still there");

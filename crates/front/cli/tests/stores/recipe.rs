@@ -9,45 +9,73 @@ use crate::stores::scene::{INSTANCES, Scene};
 /// Stage, read back as the service will, fetch again, restart one instance and then the rest, a successful login in the log of
 /// each, revoke; then a second rotation, of which the previous version is put back.
 pub fn forward_and_back(scene: &Scene) {
-    let before = logins(scene);
-    let id = scene.until("probe");
-    let new = scene.new_key();
-    assert_eq!(scene.given("AWSCURRENT").as_deref(), Some(scene.old.as_str()), "it is given out already");
-    assert_eq!(scene.given("AWSPENDING"), Some(new.clone()), "what was staged, read by the service's login");
-    assert_eq!(scene.holds("app/service.env").as_deref(), Some(scene.old.as_str()));
-    let ran = scene.run(&["resume", &id, "--confirm", "ring", "--until", "quiesce"]);
-    ran.exits(4).paused();
-    assert_eq!(scene.given("AWSCURRENT"), Some(new.clone()));
-    assert_eq!(scene.given("AWSPREVIOUS").as_deref(), Some(scene.old.as_str()), "what a rollback gives out");
-    assert!(scene.labels()["AWSPENDING"].is_null(), "a label is left pending");
-    assert_eq!(scene.holds("app/service.env"), Some(new.clone()), "it was not fetched again");
-    one_and_then_the_rest(&ran.events);
-    for (instance, before) in INSTANCES.iter().zip(before) {
-        assert_eq!(logged_in(scene, instance), before + 1, "{instance} logged in once more");
-    }
-    scene.resumed(&id);
-    assert_eq!(scene.issuer.deletions().last(), Some(&scene.old), "the old key was not revoked");
-    scene.is_on(&new);
-
-    let id = scene.until("quiesce");
-    let third = scene.new_third(&new);
-    assert_eq!(scene.given("AWSCURRENT"), Some(third.clone()));
-    let before = logins(scene);
-    scene.run(&["abort", &id]).exits(5).ended("rolled_back");
-    assert_eq!(scene.given("AWSCURRENT"), Some(new.clone()), "the previous version is given out again");
-    assert!(scene.issuer.deletions().contains(&third), "the new key was not deleted");
-    for (instance, before) in INSTANCES.iter().zip(before) {
-        assert_eq!(logged_in(scene, instance), before + 1, "{instance} logged in with the previous version");
-    }
-    scene.is_on(&new);
+    let staged = |new: &str| {
+        assert_eq!(
+            scene.given("AWSPENDING").as_deref(),
+            Some(new),
+            "what was staged, read by the service's login"
+        );
+    };
+    let moved = || {
+        assert_eq!(
+            scene.given("AWSPREVIOUS").as_deref(),
+            Some(scene.old.as_str()),
+            "what a rollback gives out"
+        );
+        assert!(scene.labels()["AWSPENDING"].is_null(), "a label is left pending");
+    };
+    let new = forward(scene, staged, moved);
+    back(scene, &new, || {});
     // And once more, from there.
     let id = scene.plan();
     scene.run(&["apply", &id, "--confirm", "ring"]).exits(0).ended("done");
     scene.is_on(&scene.new_key());
 }
 
+/// A rotation, step by step; its key. What a store has beside what it gives out is looked at while nothing is given out yet, and
+/// once it is.
+pub fn forward(scene: &Scene, staged: impl FnOnce(&str), moved: impl FnOnce()) -> String {
+    let before = logins(scene);
+    let id = scene.until("probe");
+    let new = scene.new_key();
+    assert_eq!(scene.given_out().as_deref(), Some(scene.old.as_str()), "it is given out already");
+    staged(&new);
+    assert_eq!(scene.holds("app/service.env").as_deref(), Some(scene.old.as_str()));
+    let ran = scene.run(&["resume", &id, "--confirm", "ring", "--until", "quiesce"]);
+    ran.exits(4).paused();
+    assert_eq!(scene.given_out(), Some(new.clone()));
+    moved();
+    assert_eq!(scene.holds("app/service.env"), Some(new.clone()), "it was not fetched again");
+    one_and_then_the_rest(&ran.events);
+    logged_in_once_more(scene, before);
+    scene.resumed(&id);
+    assert_eq!(scene.issuer.deletions().last(), Some(&scene.old), "the old key was not revoked");
+    scene.is_on(&new);
+    new
+}
+
+/// A rotation from this key that is rolled back once all is moved.
+pub fn back(scene: &Scene, from: &str, moved: impl FnOnce()) {
+    let id = scene.until("quiesce");
+    let third = scene.new_third(from);
+    assert_eq!(scene.given_out(), Some(third.clone()));
+    let before = logins(scene);
+    scene.run(&["abort", &id]).exits(5).ended("rolled_back");
+    assert_eq!(scene.given_out().as_deref(), Some(from), "the previous value is given out again");
+    moved();
+    assert!(scene.issuer.deletions().contains(&third), "the new key was not deleted");
+    logged_in_once_more(scene, before);
+    scene.is_on(from);
+}
+
+fn logged_in_once_more(scene: &Scene, before: Vec<usize>) {
+    for (instance, before) in INSTANCES.iter().zip(before) {
+        assert_eq!(logged_in(scene, instance), before + 1, "{instance} logged in once more");
+    }
+}
+
 /// The first instance is seen to use the value before the next one is restarted.
-pub fn one_and_then_the_rest(events: &[Value]) {
+fn one_and_then_the_rest(events: &[Value]) {
     let is = |event: &Value, kind: &str| event["type"] == kind && event["consumer"] == "app";
     let applied =
         |event: &Value| is(event, "host_step") && event["step"] == "applied" && event["state"] == "done";
@@ -58,12 +86,12 @@ pub fn one_and_then_the_rest(events: &[Value]) {
     assert!(between.iter().any(|event| is(event, "evidence")), "the first instance was not awaited");
 }
 
-pub fn logins(scene: &Scene) -> Vec<usize> {
+fn logins(scene: &Scene) -> Vec<usize> {
     INSTANCES.iter().map(|instance| logged_in(scene, instance)).collect()
 }
 
 /// How often an instance logged in, by its own log.
-pub fn logged_in(scene: &Scene, instance: &str) -> usize {
+fn logged_in(scene: &Scene, instance: &str) -> usize {
     let log = fs::read_to_string(scene.dir().join("log").join(instance)).unwrap_or_default();
     log.lines().filter(|line| line.ends_with("logged in")).count()
 }

@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use keyroll_copy::Pointer;
+
 use super::error::OpenClawError;
 use super::home::{DOTENV, OpenClawHome, SETTINGS, STATE, text_of};
 use super::settings::{KeyForm, OpenClawSettings};
@@ -145,7 +147,7 @@ impl OpenClawHome {
 
     /// A profile wins over a key in the settings, and loses to a variable or a reference in the settings.
     fn literal(&self, provider: &str, profile: Result<Option<String>, &'static str>) -> Bound {
-        let at = format!("/models/providers/{}/apiKey", escaped(provider));
+        let at = format!("/models/providers/{}/apiKey", Pointer::escaped(provider));
         let here = |role| AgentLink {
             what: format!("apiKey of {provider} in {SETTINGS}"),
             file: Some(self.settings_file()),
@@ -263,7 +265,7 @@ impl OpenClawHome {
             chain.push(AgentLink {
                 what: format!("{name} under env in {SETTINGS}"),
                 file: Some(self.settings_file()),
-                slot: Some(AgentSlot::Pointer(format!("{under}{}", escaped(name)))),
+                slot: Some(AgentSlot::Pointer(format!("{under}{}", Pointer::escaped(name)))),
                 role: AgentLinkRole::Wins,
                 applies: IN_PLACE,
                 seems: Some("openclaw secrets reload: it reports success, and the old key stays"),
@@ -358,11 +360,6 @@ fn role_of(names: Result<BTreeSet<String>, &'static str>, name: &str) -> AgentLi
         Ok(_) => AgentLinkRole::NotRead,
         Err(why) => AgentLinkRole::NotVisible(why),
     }
-}
-
-/// A name as a part of a JSON pointer. Source: RFC 6901.
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// The names of the variables in a dotenv file; an absent file has none.

@@ -9,12 +9,12 @@ use super::wire::{Ask, Description, PROTOCOL, Processes, Request, Settled, Takes
 use super::{Adapter, NoAnswer, soon};
 use crate::settle::mains;
 
-/// One rule, and whether the adapter keeps it.
+/// One rule, and whether the program keeps it.
 #[derive(Debug)]
-pub struct AdapterRule {
+pub struct TriedRule {
     /// The rule, as a sentence.
     pub rule: &'static str,
-    /// Why the adapter breaks it.
+    /// Why the program breaks it.
     pub broken: Option<String>,
 }
 
@@ -23,7 +23,7 @@ type Rule = fn(&Adapter) -> Result<(), String>;
 
 /// Sends an adapter every request that keyroll may send. `apply`: also applies the value, which must settle by this
 /// time.
-pub fn check_adapter(adapter: &Adapter, apply: Option<Instant>) -> Vec<AdapterRule> {
+pub fn check_adapter(adapter: &Adapter, apply: Option<Instant>) -> Vec<TriedRule> {
     let rules: [(&'static str, Rule); 6] = [
         ("describes itself, and claims to name every process", describes),
         ("names processes that run", names_processes),
@@ -32,14 +32,14 @@ pub fn check_adapter(adapter: &Adapter, apply: Option<Instant>) -> Vec<AdapterRu
         ("answers a verb that it does not know with an error, and nothing done", refuses_a_verb),
         ("answers another version of the protocol with an error, and nothing done", refuses_a_version),
     ];
-    let mut told: Vec<AdapterRule> =
-        rules.into_iter().map(|(rule, holds)| AdapterRule { rule, broken: holds(adapter).err() }).collect();
-    told.push(AdapterRule {
+    let mut told: Vec<TriedRule> =
+        rules.into_iter().map(|(rule, holds)| TriedRule { rule, broken: holds(adapter).err() }).collect();
+    told.push(TriedRule {
         rule: "answers what is no request with an error, and nothing done",
         broken: refused(adapter, "no request").err(),
     });
     if let Some(deadline) = apply {
-        told.push(AdapterRule {
+        told.push(TriedRule {
             rule: "applies: as many processes stay up, none of before where it restarts",
             broken: applies(adapter, deadline).err(),
         });

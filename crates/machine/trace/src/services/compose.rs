@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use keyroll_copy::{CopyError, DotenvReader, Format};
+use keyroll_copy::{CopyError, DotenvReader, Format, Pointer};
 use keyroll_manager::{Compose, ComposeNext, ComposeSources, ContainerSources, references};
 use keyroll_observe::{Process, shown};
 use keyroll_secret::SecretBytes;
@@ -251,7 +251,7 @@ enum Written {
 }
 
 fn environment(file: &SecretBytes, service: &str, name: &str) -> Option<Written> {
-    let at = format!("/services/{}/environment/{}", escaped(service), escaped(name));
+    let at = format!("/services/{}/environment/{}", Pointer::escaped(service), Pointer::escaped(name));
     let slot = Format::Compose.slot(&at, None).ok()?;
     match Format::Compose.read(file.expose(), &slot) {
         Ok(found) => found.map(Written::Plain),
@@ -262,7 +262,7 @@ fn environment(file: &SecretBytes, service: &str, name: &str) -> Option<Written>
 
 /// The literal text of such a variable.
 fn raw(file: &SecretBytes, service: &str, name: &str) -> Option<String> {
-    let at = format!("/services/{}/environment/{}", escaped(service), escaped(name));
+    let at = format!("/services/{}/environment/{}", Pointer::escaped(service), Pointer::escaped(name));
     let slot = Format::Yaml.slot(&at, None).ok()?;
     let found = Format::Yaml.read(file.expose(), &slot).ok()??;
     Some(String::from_utf8_lossy(found.expose()).into_owned())
@@ -277,7 +277,7 @@ fn env_files(of: &ComposeSources, files: &[(&Path, SecretBytes)]) -> Vec<Source>
             let value = Format::Yaml.read(file.expose(), &slot).ok()??;
             Some(String::from_utf8_lossy(value.expose()).into_owned())
         };
-        let at = format!("/services/{}/env_file", escaped(&of.service));
+        let at = format!("/services/{}/env_file", Pointer::escaped(&of.service));
         let listed = (0..ENV_FILES_MAX).map_while(|number| {
             read(format!("{at}/{number}")).or_else(|| read(format!("{at}/{number}/path")))
         });
@@ -289,9 +289,4 @@ fn env_files(of: &ComposeSources, files: &[(&Path, SecretBytes)]) -> Vec<Source>
         }));
     }
     all
-}
-
-/// A name as a step of a JSON pointer.
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }

@@ -1,7 +1,7 @@
 //! The conformance check for programs that stand for a store: the rules that keyroll relies on, each tried on the real
 //! program.
 
-use keyroll_manager::CommandLine;
+use keyroll_manager::{CommandLine, TriedRule};
 use keyroll_secret::SecretBytes;
 use uuid::Uuid;
 
@@ -20,21 +20,12 @@ const SCRATCH: &str = "keyroll-test";
 /// How often the value of before is written in the end, where another version is in the way.
 const RESTORE_TIMES: usize = 2;
 
-/// One rule, and whether the program keeps it.
-#[derive(Debug)]
-pub struct StoreRule {
-    /// The rule, as a sentence.
-    pub rule: &'static str,
-    /// Why the program breaks it.
-    pub broken: Option<String>,
-}
-
 /// `Ok` = the program keeps the rule; `Err` = why not.
 type Rule = fn(&Program) -> Result<(), String>;
 
 /// Sends a program every request that keyroll may send about an item. `write`: also writes generated values, and in the end
 /// the value of before, also after a broken rule. Only an item whose value begins with `keyroll-test` is written.
-pub fn check_store(command: &CommandLine, item: &str, write: bool) -> Vec<StoreRule> {
+pub fn check_store(command: &CommandLine, item: &str, write: bool) -> Vec<TriedRule> {
     let asked = Program { command: command.clone(), item: item.to_owned() };
     let reading: [(&'static str, Rule); 8] = [
         ("reads the value with its version", reads),
@@ -53,19 +44,19 @@ pub fn check_store(command: &CommandLine, item: &str, write: bool) -> Vec<StoreR
     told
 }
 
-fn tried(asked: &Program, rules: &[(&'static str, Rule)]) -> Vec<StoreRule> {
-    rules.iter().map(|&(rule, holds)| StoreRule { rule, broken: holds(asked).err() }).collect()
+fn tried(asked: &Program, rules: &[(&'static str, Rule)]) -> Vec<TriedRule> {
+    rules.iter().map(|&(rule, holds)| TriedRule { rule, broken: holds(asked).err() }).collect()
 }
 
 /// The rules of writing, and the value of before at the end.
-fn written(asked: &Program) -> Vec<StoreRule> {
+fn written(asked: &Program) -> Vec<TriedRule> {
     let rule = "gives out the value of before in the end";
     let before = match asked.read() {
         Ok(before) => before.value,
         Err(none) => {
             let why =
                 format!("nothing was written, because the value of before cannot be read: {}", words(none));
-            return vec![StoreRule { rule, broken: Some(why) }];
+            return vec![TriedRule { rule, broken: Some(why) }];
         }
     };
     if !before.expose().starts_with(SCRATCH.as_bytes()) {
@@ -73,7 +64,7 @@ fn written(asked: &Program) -> Vec<StoreRule> {
             "nothing was written: its value does not begin with {SCRATCH}; make an item that nobody uses, with the value \
              {SCRATCH}, and name that one"
         );
-        return vec![StoreRule { rule: "gives out a value that may be written over", broken: Some(why) }];
+        return vec![TriedRule { rule: "gives out a value that may be written over", broken: Some(why) }];
     }
     let writing: [(&'static str, Rule); 8] = [
         ("gives back what was written, as another version", |asked| gives_back(asked, "")),
@@ -89,7 +80,7 @@ fn written(asked: &Program) -> Vec<StoreRule> {
         ("refuses a repeated write, or it does no harm", takes_a_repetition),
     ];
     let mut told = tried(asked, &writing);
-    told.push(StoreRule { rule, broken: restored(asked, &before).err() });
+    told.push(TriedRule { rule, broken: restored(asked, &before).err() });
     told
 }
 

@@ -2,7 +2,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use keyroll_http::strict_json;
-use keyroll_manager::{CommandLine, Conversation, converse};
+use keyroll_manager::{CommandLine, Conversation, converse, good_words, one_line};
 use keyroll_port::{Class, Failure, TruthVersion};
 use keyroll_secret::SecretBytes;
 use serde::de::DeserializeOwned;
@@ -19,9 +19,6 @@ const ANSWER_MS_MAX: u64 = 20_000;
 
 /// The longest value, bytes.
 pub(super) const VALUE_BYTES_MAX: usize = 64 * 1024;
-
-/// The longest version, label or message, bytes.
-const WORDS_BYTES_MAX: usize = 256;
 
 /// A shorter value may stand in a version by chance, bytes.
 const SHOWN_BYTES_MIN: usize = 8;
@@ -160,13 +157,7 @@ struct Spoken {
 
 /// The line of an answer. An error repeats nothing of it but the message of a refusal.
 fn answer(output: &SecretBytes, status: ExitStatus) -> Result<SecretBytes, NoAnswer> {
-    let text = std::str::from_utf8(output.expose()).map_err(|_| unusable("it said no UTF-8"))?;
-    let Some((line, "")) = text.split_once('\n') else {
-        return Err(match status.success() {
-            true => unusable("it did not answer with one line"),
-            false => unusable(format!("it answered with no single line: {status}")),
-        });
-    };
+    let line = one_line(output, status).map_err(unusable)?;
     strict_json::check(line.as_bytes())
         .map_err(|_| unusable("its answer is no JSON, or has a key twice in one object"))?;
     // serde's messages would repeat a part of the line.
@@ -194,8 +185,4 @@ fn moment(made: Option<&str>) -> Result<Option<u64>, NoAnswer> {
     let Some(made) = made else { return Ok(None) };
     let time = made.parse::<jiff::Timestamp>().map_err(|_| unusable("its \"made\" is no RFC 3339"))?;
     Ok(u64::try_from(time.as_millisecond()).ok())
-}
-
-fn good_words(text: &str) -> bool {
-    (1..=WORDS_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }

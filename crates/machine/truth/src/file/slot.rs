@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use keyroll_copy::{CopyError, Format, Slot};
+use keyroll_copy::{CopyError, Format, Pointer, Slot};
 
 /// How a file is read, and the slot in it: the format follows from the end of the file's name.
 pub(super) fn slot_of(path: &Path, at: Option<&str>) -> Result<(Format, Slot), CopyError> {
@@ -17,8 +17,7 @@ pub(super) fn slot_of(path: &Path, at: Option<&str>) -> Result<(Format, Slot), C
     };
     // A name without a slash is a key at the top.
     let is_tree = matches!(format, Format::Json | Format::Yaml | Format::Toml);
-    let key =
-        (is_tree && !at.starts_with('/')).then(|| format!("/{}", at.replace('~', "~0").replace('/', "~1")));
+    let key = (is_tree && !at.starts_with('/')).then(|| Pointer::behind("", at));
     Ok((format, format.slot(key.as_deref().unwrap_or(at), None)?))
 }
 
