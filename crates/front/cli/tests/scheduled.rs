@@ -90,6 +90,14 @@ fn a_server_that_is_stopped_or_killed_goes_on_with_what_was_due() {
         served.serve();
         once(&served);
         served.scene.issuer.mood(Ask::Me, ResponseFault::TooMany, 9_999);
+        // A key whose value did not arrive would be deleted and made anew.
+        wait("the new key has arrived", || {
+            let status = served.scene.run(&["status"]);
+            status
+                .of("status")
+                .iter()
+                .any(|row| ["stage", "probe"].iter().any(|phase| row["phase"] == *phase))
+        });
         let drivers = served.drivers();
         served.end(signal);
         if signal == Signal::KILL {
