@@ -74,10 +74,10 @@ pub(crate) const PARTS: [Part; 16] = [
     Part {
         name: "issuers",
         what: "whole rotations with every shipped spec, with faults and in emergencies",
-        units: &["cli/issuers"],
+        units: &["cli/issuers", "cli/iam", "aws/"],
         variable: Some(("KEYROLL_ISSUERS", "all")),
         rotates: true,
-        rooms: &["issuer"],
+        rooms: &["issuer", "aws"],
         files: &["issuers/"],
         ..NONE
     },

@@ -38,7 +38,7 @@ pub use limited::limited;
 pub use litellm::{LITELLM_VERSION, LiteLlmProgram};
 pub use managers::ManagerTools;
 pub use mariadb::MariaDb;
-pub use moto::{MOTO_REGION, Moto, MotoUser};
+pub use moto::{IamLogin, MOTO_REGION, Moto, MotoIam, MotoUser};
 pub use openclaw::OpenClaw;
 pub use pgbouncer::PgBouncer;
 pub use port::free_port;

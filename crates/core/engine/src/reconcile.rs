@@ -1,6 +1,7 @@
 //! Reconciles an intent whose outcome is unknown. Never a blind retry: list, read back, probe.
 
-use keyroll_port::{Failure, FailureKind, Label};
+use keyroll_codes::Code;
+use keyroll_port::{Class, Failure, FailureKind, Label};
 use keyroll_rotation::{Fact, Op, Reconciled, Seq, State, Which, find_mint_by_probes, is_accepted};
 use keyroll_secret::{Credential, CredentialId};
 
@@ -152,7 +153,61 @@ impl Executor {
         if proposed.is_none() && chosen.is_some() {
             return Ok(Reconciled::Unclear);
         }
+        if chosen.is_none() && capabilities.list && !capabilities.exchanges() {
+            self.name_unknown_keys(old).await;
+        }
         self.find_by_probe(old, intent, proposed, state).await
+    }
+
+    /// Names the keys that no version has: the value of one of them may have been lost with an answer. None is ended, because
+    /// without a label nothing shows that another party did not make it.
+    async fn name_unknown_keys(&self, old: &Old) {
+        let attempted = "tell which key the issuer made when its answer was lost";
+        let uncertain = || Failure::new(Class::Permanent, Code::KeyIdUncertain, attempted);
+        let by_hand = || {
+            format!(
+                "once the rotation is stuck: {}; delete the new key in that list, if nobody else made it; then: keyroll \
+                 retry {}",
+                self.ports.issuer.list_by_hand(),
+                self.id
+            )
+        };
+        let listing = match self.listing(old).await {
+            Ok(listing) => listing,
+            Err(failure) => {
+                let why = failure.source.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+                let why = format!("its keys could not be listed: {failure}{why}");
+                self.note(Note::Failed(uncertain().because(why).help(by_hand())));
+                return;
+            }
+        };
+        if !listing.complete {
+            let why = listing.incomplete.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+            let why = format!("the list of its keys is incomplete{why}");
+            self.note(Note::Failed(uncertain().because(why).help(by_hand())));
+        }
+        let versions = match self.ports.store.versions(self.secret()).await {
+            Ok(versions) => versions,
+            Err(failure) => {
+                self.note(Note::Failed(failure));
+                return;
+            }
+        };
+        let is_known = |id: &CredentialId| {
+            let mut known = versions.iter().filter_map(|version| version.credential.as_ref());
+            old.credential.id.as_ref() == Some(id) || known.any(|known| known == id)
+        };
+        for entry in listing.entries.iter().filter(|entry| !is_known(&entry.id)) {
+            self.note(Note::Failed(
+                uncertain()
+                    .because(format!("it lists {}, whose value keyroll does not have", entry.id))
+                    .help(format!(
+                        "once the rotation is stuck, and if nobody else made that key: {}; then: keyroll retry {}",
+                        self.ports.issuer.end_by_hand(&entry.id),
+                        self.id
+                    )),
+            ));
+        }
     }
 
     async fn find_by_label(

@@ -1,5 +1,6 @@
 //! The shell around whole rotations, on ports in memory: what it may never end, and where it may break off.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -202,6 +203,59 @@ fn a_colleagues_key_is_never_taken_for_one_whose_answer_was_lost() {
     let (standing, state) = drive(&scene);
     assert!(matches!(standing, DriverState::Held(Hold::Stuck(Reason::Unclear(_)))), "{standing:?}");
     assert!(state.new_version().is_none() && locked(&scene.keys.ended).is_empty());
+}
+
+/// Without a label nothing shows whose a new key is: it is left to the operator, who says when the rotation goes on.
+#[test]
+fn a_key_whose_value_is_lost_and_that_has_no_label_is_left_to_the_operator() {
+    let able = Capabilities { label: false, overlap: Overlap::TwoSlots, ..capabilities() };
+    let scene = Scene::with(able, &[], "id-2", "value-two");
+    *locked(&scene.fate.at) = Some((0, Mishap::Lost));
+    let (standing, state) = drive(&scene);
+    assert!(matches!(standing, DriverState::Held(Hold::Stuck(Reason::Unclear(_)))), "{standing:?}");
+    assert!(state.new_version().is_none() && locked(&scene.keys.ended).is_empty());
+    // The operator has deleted it.
+    locked(&scene.keys.alive).remove("value-two");
+    let (standing, state) = drive_before(&scene, There::Nobody, &[Command::Tell(Fact::Retried)]);
+    assert_eq!((standing, state.phase()), (DriverState::Ended, Phase::Done));
+    assert_eq!(*locked(&scene.keys.ended), ["id-1"]);
+}
+
+/// From an unknown outcome on, every list is incomplete.
+struct Overlooks(Arc<parts::Keys>, Vec<String>);
+
+impl Observer for Overlooks {
+    fn appended(&mut self, _: Seq, event: &Event, _: &State) {
+        if matches!(event.fact, Fact::Ended { outcome: Outcome::Unknown, .. }) {
+            self.0.incomplete_lists.store(u64::MAX, Ordering::SeqCst);
+        }
+    }
+    fn note(&mut self, note: Note) {
+        self.1.push(format!("{note:?}"));
+    }
+    fn standing(&mut self, _: &DriverState, _: &State) -> ObserverReply {
+        ObserverReply::Nobody
+    }
+}
+
+/// The lost key may be one that the list does not have: then the operator looks.
+#[test]
+fn an_incomplete_list_of_keys_is_told_where_a_key_is_lost() {
+    let able = Capabilities { label: false, overlap: Overlap::TwoSlots, ..capabilities() };
+    let scene = Scene::with(able, &[], "id-2", "value-two");
+    *locked(&scene.fate.at) = Some((0, Mishap::Lost));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut overlooks = Overlooks(scene.keys.clone(), Vec::new());
+    let ended = runtime.block_on(async {
+        let (_tell, commands) = mpsc::channel(8);
+        let driving = run(scene.ports(), RotationId("0192".to_owned()), pace(), commands, &mut overlooks);
+        tokio::time::timeout(Duration::from_secs(RUN_S_MAX), driving).await
+    });
+    let Ok(Ending::At(DriverState::Held(Hold::Stuck(_)), _)) = &ended else { panic!("{ended:?}") };
+    let told = overlooks.1.join("\n");
+    for word in ["its keys is incomplete", "list the keys at the issuer's console", "it lists id-2"] {
+        assert!(told.contains(word), "'{word}' is not said: {told}");
+    }
 }
 
 #[test]

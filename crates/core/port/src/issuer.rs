@@ -113,7 +113,7 @@ pub enum RefusalLog {
 /// What a value of this issuer can look like. Preflight asks every copy's format whether it can carry such a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValueFormat {
-    /// Every byte that a value may contain.
+    /// Every byte that a value may contain. A value with line breaks has no white space at its ends.
     pub alphabet: Vec<u8>,
     /// The longest value, in bytes.
     pub length_max: usize,
@@ -198,6 +198,17 @@ pub trait Issuer: Send + Sync {
 
     /// Revokes a credential. "Already gone" is success.
     async fn revoke(&self, id: &CredentialId) -> Result<(), Failure>;
+
+    /// How an operator ends a credential that keyroll must not end, because another party may have made it: a command or a
+    /// clause.
+    fn end_by_hand(&self, id: &CredentialId) -> String {
+        format!("delete {id} at the issuer's console")
+    }
+
+    /// How an operator lists the credentials that keyroll could not list: a command or a clause.
+    fn list_by_hand(&self) -> String {
+        "list the keys at the issuer's console".to_owned()
+    }
 
     /// Live sessions of a credential; `None` where the issuer shows none.
     async fn sessions(&self, id: &CredentialId) -> Result<Option<Vec<Session>>, Failure>;

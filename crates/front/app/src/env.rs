@@ -37,7 +37,7 @@ registry! {
     HOME = "HOME": "the home folder, for the defaults of the XDG variables";
     PATH = "PATH": "the folders in which a command without a slash is found";
     DOCKER_HOST = "DOCKER_HOST": "the socket of the container engine, such as `unix:///run/user/1000/docker.sock`; an engine on another machine is refused";
-    AWS_PROFILE = "AWS_PROFILE": "with the other variables of AWS's tools (`AWS_REGION`, `AWS_CONFIG_FILE`, …): where a secret with `store = \"aws-sm:…\"` takes region, login and endpoint from";
+    AWS_PROFILE = "AWS_PROFILE": "with the other variables of AWS's tools (`AWS_REGION`, `AWS_CONFIG_FILE`, …): where a secret with `store = \"aws-sm:…\"` takes region, login and endpoint from, and one with `issuer = \"aws-access-key\"` without a `profile` its login";
     BAO_ADDR = "BAO_ADDR": "with `BAO_NAMESPACE`, `BAO_CACERT`, `BAO_TOKEN` and `BAO_AGENT_ADDR`: where a secret with `store = \"vault:…\"` is, and the login, unless `[vault]` of keyroll.toml says so";
     VAULT_ADDR = "VAULT_ADDR": "the same with `VAULT_…`, where the variable of OpenBao is not set";
     GIT_INDEX_FILE = "GIT_INDEX_FILE": "the index that `leaks --staged` scans; git sets it for its hooks";

@@ -46,7 +46,7 @@ pub use found::{
     ChainShown, CopyShown, EdgeShown, FoundShown, GraphShown, InstanceShown, LinkShown, MemoryShown,
     NodeShown, ScanShown, StoreShown, UserShown, ValueShown,
 };
-pub use issuer::IssuerShown;
+pub use issuer::{IssuerShown, PageShown, SpecWarningShown};
 pub use secret::{FieldShown, SecretShown, Version};
 pub use text::{clean, clock, duration, plain, spent};
 pub use waiting::WaitingShown;

@@ -80,6 +80,9 @@ pub fn pass(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The rule of an id that is no secret by itself, and that an operator must be able to read: two keys of a user differ in it.
+const PUBLIC_ID: &str = "aws-access-key-id";
+
 /// The text without texts in the form of a credential; `None` if there are none. Values that only the words before
 /// them reveal stay, because a rotation's id also follows an issuer's name.
 fn without_formed(text: &str) -> Option<String> {
@@ -91,7 +94,7 @@ fn without_formed(text: &str) -> Option<String> {
     let mut from = 0;
     Rules::shipped().ok()?.find(text.as_bytes(), &mut |finding| {
         let value = text.get(finding.span.clone()).unwrap_or_default();
-        if finding.rule.is_sure() && !is_example(value.as_bytes()) {
+        if finding.rule.is_sure() && finding.rule.id != PUBLIC_ID && !is_example(value.as_bytes()) {
             clean.push_str(text.get(from..finding.span.start).unwrap_or_default());
             clean.push_str(&format!("[redacted:{}]", finding.rule.id));
             from = finding.span.end;

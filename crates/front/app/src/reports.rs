@@ -8,6 +8,7 @@ pub mod due;
 pub mod emergency;
 pub mod history;
 pub mod issuers;
+pub mod lint;
 pub mod operate;
 pub mod runbook;
 pub mod secrets;

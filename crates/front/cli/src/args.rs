@@ -28,7 +28,7 @@ pub(crate) use incident::{
     ReportFormat,
 };
 pub(crate) use init::InitArgs;
-pub(crate) use issuers::IssuersCommand;
+pub(crate) use issuers::{IssuersCommand, IssuersLintArgs, IssuersShowArgs};
 pub(crate) use leaks::{LeaksArgs, LeaksFormat};
 pub(crate) use look::{Drawn, GraphArgs, LookArgs, ScanArgs, TraceArgs, WhyArgs};
 pub(crate) use revoke::{RevocableVersion, RevokeArgs};

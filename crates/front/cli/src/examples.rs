@@ -88,8 +88,14 @@ decide, 7 a rotation is being driven";
 pub(crate) const SECRET_LIST: &str = "Example: keyroll secret list\nExit codes: 0 done, 1 failed";
 pub(crate) const SECRET_SHOW: &str = "Example: keyroll secret show openrouter\nExit codes: 0 done, 1 failed";
 pub(crate) const ISSUERS_LIST: &str = "Example: keyroll issuers list\nExit codes: 0 done, 1 failed";
-pub(crate) const ISSUERS_SHOW: &str =
-    "Example: keyroll issuers show openrouter\nExit codes: 0 done, 1 failed";
+pub(crate) const ISSUERS_SHOW: &str = "\
+Example: keyroll issuers show openrouter
+Example: keyroll issuers show hmac-set --text > hooks.toml
+Exit codes: 0 done, 1 failed";
+pub(crate) const ISSUERS_LINT: &str = "\
+Example: keyroll issuers lint ./acme.toml
+Exit codes: 0 no spec is refused, 1 a spec is refused, 2 usage, 3 with
+--strict a warning";
 pub(crate) const PLAN: &str = "\
 Example: keyroll plan openrouter
 Exit codes: 0 saved, 1 refused, nothing changed, 6 an operator must decide,

@@ -20,6 +20,7 @@ mod emergency;
 mod fuzzed;
 mod gate;
 mod hostile;
+mod iam;
 mod incidents;
 mod init;
 mod issuers;

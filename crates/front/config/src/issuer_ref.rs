@@ -9,6 +9,9 @@ use crate::path::resolve;
 use crate::reference::foreign;
 use crate::{Kind, Name};
 
+/// The longest `issuer_host`, in bytes (RFC 1035).
+const HOST_BYTES_MAX: usize = 253;
+
 /// The issuer of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IssuerRef {
@@ -18,7 +21,15 @@ pub enum IssuerRef {
     SpecFile(PathBuf),
     /// A server on which two logins take turns; [`crate::Secret::server`] is its table.
     Server(&'static LoginServer),
+    /// The access keys of an IAM user; [`crate::Secret::aws`] is its table.
+    AwsAccessKey,
 }
+
+/// The word of the access keys of an IAM user.
+const AWS_ACCESS_KEY: &str = "aws-access-key";
+
+/// The fields of an access key, each with whether it is secret.
+const AWS_FIELDS: &[(&str, bool)] = &[("access_key_id", false), ("secret_access_key", true)];
 
 /// As it is written in keyroll.toml, with a path resolved.
 impl fmt::Display for IssuerRef {
@@ -27,6 +38,7 @@ impl fmt::Display for IssuerRef {
             Self::Shipped(name) => write!(f, "{name}"),
             Self::SpecFile(path) => write!(f, "file:{}", path.display()),
             Self::Server(server) => f.write_str(server.word),
+            Self::AwsAccessKey => f.write_str(AWS_ACCESS_KEY),
         }
     }
 }
@@ -36,6 +48,7 @@ impl IssuerRef {
     pub fn usual_fields(&self) -> &'static [(&'static str, bool)] {
         match self {
             Self::Server(server) => server.fields,
+            Self::AwsAccessKey => AWS_FIELDS,
             Self::Shipped(_) | Self::SpecFile(_) => &[("value", true)],
         }
     }
@@ -44,8 +57,13 @@ impl IssuerRef {
     pub fn server(&self) -> Option<&'static LoginServer> {
         match self {
             Self::Server(server) => Some(server),
-            Self::Shipped(_) | Self::SpecFile(_) => None,
+            Self::Shipped(_) | Self::SpecFile(_) | Self::AwsAccessKey => None,
         }
+    }
+
+    /// The word of the access keys of an IAM user.
+    pub fn aws_word() -> &'static str {
+        AWS_ACCESS_KEY
     }
 
     /// The words of all servers on which two logins take turns.
@@ -53,14 +71,39 @@ impl IssuerRef {
         SERVERS.iter().map(|server| server.word).collect()
     }
 
+    /// A host with a port where it is not 443. Whether the issuer has a host to replace shows when its spec is read.
+    pub(crate) fn host(&self, text: Option<&At<String>>) -> Result<Option<String>, Mistake> {
+        let Some(text) = text else { return Ok(None) };
+        if !matches!(self, Self::Shipped(_)) {
+            let why =
+                "`issuer_host` goes with the name of a shipped spec; a spec of your own has the host in it";
+            return Err(Mistake::new(Kind::BadCombination, why).at(&text.span));
+        }
+        let (name, port) = text.value.split_once(':').unwrap_or((&text.value, "443"));
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+        let sound = !name.is_empty() && name.len() <= HOST_BYTES_MAX && name.bytes().all(plain);
+        if !sound || !port.parse::<u16>().is_ok_and(|port| port > 0) {
+            return Err(Mistake::new(
+                Kind::WrongForm,
+                "`issuer_host` is a host name in lower case, without https://",
+            )
+            .at(&text.span)
+            .help("such as issuer_host = \"acme.okta.com\", or with a port, \"gitlab.acme.example:8443\""));
+        }
+        Ok(Some(text.value.clone()))
+    }
+
     pub(crate) fn read(folder: &Path, text: &At<String>) -> Result<Self, Mistake> {
         let help = format!(
-            "write `{}`, the name of a shipped spec such as `openrouter`, or `file:./own-spec.toml`",
+            "write `{}`, `{AWS_ACCESS_KEY}`, the name of a shipped spec such as `openrouter`, or `file:./own-spec.toml`",
             Self::server_words().join("`, `")
         );
         if let Some(path) = text.value.strip_prefix("file:") {
             let path = At { value: path.to_owned(), span: text.span.clone() };
             return resolve(folder, "issuer", &path).map(Self::SpecFile);
+        }
+        if text.value == AWS_ACCESS_KEY {
+            return Ok(Self::AwsAccessKey);
         }
         if let Some(server) = login_server(&text.value) {
             return Ok(Self::Server(server));

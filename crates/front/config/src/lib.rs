@@ -6,6 +6,7 @@
 //! managers and servers.
 
 mod at;
+mod aws;
 mod config;
 mod consumer;
 mod copy;
@@ -48,6 +49,7 @@ mod template;
 mod url;
 mod vault;
 
+pub use aws::AwsUser;
 pub use config::{CONFIG_BYTES_MAX, Config};
 pub use consumer::{Check, Consumer, LiteLlmCheck, PathCheck};
 pub use copy::{Copy, Place, Source, WriteMode};

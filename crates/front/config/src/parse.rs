@@ -1,3 +1,4 @@
+use crate::aws::ACCOUNT_HELP;
 use crate::file_shape::FileShape;
 use crate::mistake::Mistake;
 use crate::{ConfigError, Kind};
@@ -25,7 +26,8 @@ fn explain(message: &str) -> Mistake {
         return Mistake::unknown_key(written, &known);
     }
     if let Some(key) = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
-        return Mistake::new(Kind::WrongForm, format!("the key `{key}` is missing"));
+        let mistake = Mistake::new(Kind::WrongForm, format!("the key `{key}` is missing"));
+        return if key == "account" { mistake.help(ACCOUNT_HELP) } else { mistake };
     }
     let expected = message.rsplit_once(", expected ").map(|(_, expected)| without_quotes(expected));
     match expected {

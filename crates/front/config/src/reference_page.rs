@@ -19,6 +19,7 @@ const TABLES: &[(&str, &str)] = &[
     ("AppRoleShape", "[vault.approle]"),
     ("SecretShape", "[secrets.NAME]"),
     ("FieldShape", "[secrets.NAME.fields] FIELD = { … }"),
+    ("AwsShape", "[secrets.NAME.aws]"),
     ("RevokeShape", "[secrets.NAME.revoke]"),
     ("GateShape", "[secrets.NAME.gate]"),
     ("ConsumerShape", "[[secrets.NAME.consumers]]"),

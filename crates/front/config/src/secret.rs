@@ -13,8 +13,8 @@ use crate::schedule::{Window, read_windows};
 use crate::secret_shape::SecretShape;
 use crate::shape::{ConsumerShape, OtherKeyShape, RevokeShape, SecretKeys};
 use crate::{
-    Consumer, Deadlines, Defaults, FieldSpec, Gate, IssuerRef, Kind, Name, OnFailure, Reference, StoreRef,
-    Template, Vault,
+    AwsUser, Consumer, Deadlines, Defaults, FieldSpec, Gate, IssuerRef, Kind, Name, OnFailure, Reference,
+    StoreRef, Template, Vault,
 };
 
 /// The default time for which the old value must have been unused.
@@ -81,6 +81,8 @@ pub struct Secret {
     pub name: Name,
     /// Its issuer.
     pub issuer: IssuerRef,
+    /// The host of a shipped issuer, if it is not the one in the spec.
+    pub issuer_host: Option<String>,
     /// The credential that makes and revokes others at the issuer.
     pub admin: Option<Reference>,
     /// The source of truth.
@@ -113,6 +115,8 @@ pub struct Secret {
     pub derived: BTreeMap<Name, Template>,
     /// The server's table; set exactly when `issuer` is [`IssuerRef::Server`].
     pub server: Option<Table>,
+    /// The IAM user; set exactly when `issuer` is [`IssuerRef::AwsAccessKey`].
+    pub aws: Option<AwsUser>,
     /// What must be observed before the old value is revoked.
     pub revoke: Revoke,
     /// An error rate above which the rotation does not continue.
@@ -135,10 +139,12 @@ impl Secret {
         let span = shape.span;
         let SecretShape { keys: shape, servers } = shape.value;
         let issuer = IssuerRef::read(folder, &shape.issuer)?;
+        let issuer_host = issuer.host(shape.issuer_host.as_ref())?;
         let admin = shape.admin.as_ref().map(|text| Reference::read(folder, "admin", text)).transpose()?;
         let fields = read_fields(&shape, &issuer)?;
         let derived = read_derived(&shape, &fields)?;
         let server = read_server(&shape.issuer, &issuer, &servers, folder)?;
+        let aws = read_aws(&shape, &issuer)?;
         let revoke = Revoke::build(&shape.revoke, shape.unattended)?;
         let gate = shape.gate.as_ref().map(|gate| Gate::read(gate, folder)).transpose()?;
         let owner = read_owner(shape.owner.as_ref())?;
@@ -171,6 +177,7 @@ impl Secret {
             keep_retired: shape.keep_retired,
             name,
             issuer,
+            issuer_host,
             admin,
             owner,
             rotate_every,
@@ -178,6 +185,7 @@ impl Secret {
             fields,
             derived,
             server,
+            aws,
             revoke,
             gate,
             other_keys,
@@ -364,6 +372,10 @@ fn read_store(
             "write `store = \"keyroll\"`",
         );
     }
+    if *issuer == IssuerRef::AwsAccessKey {
+        let why = "every rotation changes the access key id too, and this store would hold the secret access key without it";
+        return refuse(why.to_owned(), "write `store = \"keyroll\"`");
+    }
     match fields.values().filter(|field| field.secret).count() {
         1 => Ok(store),
         several => refuse(
@@ -396,6 +408,30 @@ fn read_owner(text: Option<&At<String>>) -> Result<Option<String>, Mistake> {
         return Err(Mistake::new(Kind::WrongForm, why).at(&text.span));
     }
     Ok(Some(text.value.clone()))
+}
+
+/// The IAM user, if the issuer is AWS. keyroll's own login there stands in no file of its own.
+fn read_aws(shape: &SecretKeys, issuer: &IssuerRef) -> Result<Option<AwsUser>, Mistake> {
+    let fault = |why: &str, at: &At<String>| Mistake::new(Kind::BadCombination, why).at(&at.span);
+    if *issuer != IssuerRef::AwsAccessKey {
+        let Some(table) = &shape.aws else { return Ok(None) };
+        let why = "`aws` goes with `issuer = \"aws-access-key\"` only";
+        return Err(Mistake::new(Kind::BadCombination, why).at(&table.span));
+    }
+    if let Some(admin) = &shape.admin {
+        return Err(fault("`admin` does not go with `issuer = \"aws-access-key\"`", admin).help(
+            "keyroll's login is that of a profile (`aws.profile`), or of the usual AWS configuration: a role, SSO, the \
+             environment",
+        ));
+    }
+    let Some(table) = &shape.aws else {
+        let why = "`issuer = \"aws-access-key\"` needs a `[secrets.<name>.aws]` table";
+        return Err(fault(why, &shape.issuer).help(
+            "with `user`, the name of the IAM user, `account`, the number of its account (`account = \"123456789012\"`), and \
+             `region`",
+        ));
+    };
+    AwsUser::read(table).map(Some)
 }
 
 /// The table of the issuer, if it is a server. A table of another server is refused.

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::at::{At, OneOrMany, Texts};
+use crate::aws::AwsShape;
 use crate::runs_shape::RunsShape;
 
 /// Defaults for every secret. A secret overrides them with keys of the same names.
@@ -107,9 +108,14 @@ pub(crate) struct HostShape {
 pub(crate) struct SecretKeys {
     /// The service that accepts the secret: the name of a shipped spec (`openrouter`), a spec of your own
     /// (`file:./own-spec.toml`), or a kind of server on which rotations alternate between two logins (`postgres`, `redis`,
-    /// `mariadb`, `rabbitmq`), which also needs the table of the same name.
+    /// `mariadb`, `rabbitmq`), which also needs the table of the same name. `aws-access-key`: the access keys of an IAM user,
+    /// which needs the table `aws`.
     pub(crate) issuer: At<String>,
-    /// A reference to the admin credential, with which keyroll makes and revokes keys at the issuer: `file:./admin.key`.
+    /// Your own host of a shipped issuer whose host differs per customer or server: `acme.okta.com`, or with a
+    /// port other than 443, `gitlab.acme.example:8443`. keyroll sends the credentials there, and over HTTPS only.
+    pub(crate) issuer_host: Option<At<String>>,
+    /// A reference to the admin credential, with which keyroll makes and revokes keys at the issuer: `file:./admin.key`. Not
+    /// with `aws-access-key`, where keyroll's login is that of the usual AWS configuration.
     pub(crate) admin: Option<At<String>>,
     /// The source of truth for the value: `keyroll` (default), which is keyroll's own sealed store; or one of these:
     /// `aws-sm:NAME#KEY`, one key of the JSON object in a secret of AWS Secrets Manager, by the name or ARN of the secret
@@ -152,13 +158,16 @@ pub(crate) struct SecretKeys {
     /// Overrides `defaults.phase_deadline`.
     pub(crate) phase_deadline: Option<At<String>>,
     /// The fields of the credential, by name. Default: one secret field, `value`. For `postgres`, `redis`, `mariadb` and
-    /// `rabbitmq`: `user`, `password` (secret), `host`, `port`, and for `postgres` also `dbname`.
+    /// `rabbitmq`: `user`, `password` (secret), `host`, `port`, and for `postgres` also `dbname`. For `aws-access-key`:
+    /// `access_key_id`, and `secret_access_key` (secret).
     pub(crate) fields: Option<BTreeMap<At<String>, FieldShape>>,
     /// Texts that keyroll renders from the fields, by name: `url = "http://svc:{value}@127.0.0.1/"`. `{field}` is
     /// percent-encoded for its position in a URL; `{field:raw}` is not. After the prefix `base64:` the rest of the text is
     /// encoded in Base64: npm's `_auth` is `"base64:{user:raw}:{password:raw}"`.
     #[serde(default)]
     pub(crate) derived: BTreeMap<At<String>, At<String>>,
+    /// The IAM user whose access keys are rotated; only with `issuer = "aws-access-key"`.
+    pub(crate) aws: Option<At<AwsShape>>,
     /// The conditions for disabling and revoking the old value.
     #[serde(default)]
     pub(crate) revoke: RevokeShape,

@@ -10,6 +10,9 @@ use keyroll_manager::{
     AtRest, CommandLine, Compose, Container, ContainerVerb, Find, LiteLlm, Process, RateApi, Start, Unit,
     Verb, Workload,
 };
+
+use crate::refuses::expect;
+
 const FULL: &str = r#"#:schema ./keyroll.schema.json
 version = 1
 [defaults]
@@ -419,4 +422,21 @@ fn vault_has_an_address_and_a_login() {
         vault("[vault]\nagent = \"./a.sock\"").login,
         Some(VaultLogin::Agent("/srv/app/a.sock".into()))
     );
+}
+
+#[test]
+fn the_host_of_an_issuer_goes_with_a_shipped_spec() {
+    let with = |issuer: &str, host: &str| {
+        format!(
+            "version = 1\n[secrets.one]\nissuer = \"{issuer}\"\nadmin = \"file:./a\"\nissuer_host = \"{host}\"\n"
+        )
+    };
+    let config = Config::parse(&with("gitlab", "git.acme.net:8443"), "keyroll.toml").unwrap();
+    assert_eq!(config.secret("one").unwrap().issuer_host.as_deref(), Some("git.acme.net:8443"));
+    expect(&with("file:./own.toml", "git.acme.net"), "K0004", 5, "goes with the name of a shipped spec");
+    for wrong in
+        ["", "https://git.acme.net", "git.acme.net/x", "Git.acme.net", "git.acme.net:0", "git.acme.net:x"]
+    {
+        expect(&with("gitlab", wrong), "K0004", 5, "host name in lower case");
+    }
 }

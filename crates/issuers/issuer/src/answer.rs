@@ -169,7 +169,8 @@ impl Drop for Answer {
     }
 }
 
-fn wipe(value: &mut Value) {
+/// Overwrites every text in it.
+pub(crate) fn wipe(value: &mut Value) {
     match value {
         Value::String(text) => text.zeroize(),
         Value::Array(items) => items.iter_mut().for_each(wipe),

@@ -4,13 +4,20 @@ use std::sync::OnceLock;
 use keyroll_codes::Code;
 use keyroll_http::HttpError;
 use keyroll_port::{Class, Failure, FailureKind};
+use keyroll_secret::Fields;
+use serde_json::Value;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use crate::answer::Answer;
-use crate::document::{Caller, Document};
-use crate::http::exchange;
+use crate::caller::{Caller, Exchange};
+use crate::document::Document;
+use crate::http;
 use crate::matcher::{self, Matcher};
 use crate::operation::{As, Request};
-use crate::render::{Unfit, Values, render};
+use crate::render::{Derived, Unfit, Values, render};
+use crate::sign;
+use crate::token::{AccessToken, Place};
 
 /// Whether a call may change anything at the issuer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +40,12 @@ pub(crate) struct Call<'a> {
     pub(crate) request: &'a Request,
     /// Whether it changes anything.
     pub(crate) nature: Nature,
+    /// The access token of the admin.
+    pub(crate) token: &'a AccessToken,
+    /// The public fields of the credential in use.
+    pub(crate) public: Fields,
+    /// How the caller authenticates, if not as in `[auth]`.
+    pub(crate) presents: Option<&'a Caller>,
 }
 
 /// The next step after an answer without the expected content.
@@ -56,9 +69,20 @@ impl Call<'_> {
         from: &OnceLock<SocketAddr>,
     ) -> Result<Answer, Failure> {
         let caller = self.caller().ok_or_else(|| self.unfit(&Unfit::NoAdmin))?;
-        let outgoing = render(self.request, caller, values).map_err(|unfit| self.unfit(&unfit))?;
+        let values = Values { current_fields: values.current_fields.or(Some(&self.public)), ..*values };
+        let derived = self.derive(caller, &values).await?;
+        let values = Values { derived: Some(&derived), ..values };
+        let outgoing = render(self.request, caller, &values).map_err(|unfit| self.unfit(&unfit))?;
         let limit = self.document.limits.request_max.duration();
-        let answer = exchange(&outgoing, limit, from).await.map_err(|error| self.unanswered(error))?;
+        let answer = http::exchange(&outgoing, limit, from).await.map_err(|error| self.unanswered(error))?;
+        if answer.status() == 401 && derived.held {
+            // The token ended before its time: nothing was changed, and the next attempt gets another.
+            self.token.forget().await;
+            return Err(self.fail(Class::Retryable, Code::RequestFailed).because(format!(
+                "{}: the issuer no longer accepts the access token that it gave for the admin credential",
+                answer.summary()
+            )));
+        }
         match answer.unsettling() {
             None => Ok(answer),
             Some(why) if answer.status() == 429 => Err(self
@@ -86,7 +110,7 @@ impl Call<'_> {
             401 | 403 if admin => self
                 .fail(Class::Permanent, Code::AdminRefused)
                 .because(answer.summary())
-                .help("check the admin credential and its rights at the issuer, then `keyroll resume`"),
+                .help("check the admin credential and its rights at the issuer, then `keyroll plan`, or `keyroll resume` of an open rotation"),
             400..=499 => self.fail(Class::Permanent, Code::AdminRefused).because(answer.summary()),
             _ => self.nonsense(answer, "not what the spec calls success"),
         }
@@ -107,7 +131,76 @@ impl Call<'_> {
         Failure::new(class, code, format!("{} at {at} ({})", self.what, self.document.title))
     }
 
+    /// What the caller derives from its credential for this request.
+    async fn derive(&self, caller: &Caller, values: &Values<'_>) -> Result<Derived, Failure> {
+        let mut derived = Derived::default();
+        if caller.jwt.is_none() && caller.hmac.is_none() && caller.token.is_none() {
+            return Ok(derived);
+        }
+        let own = Values { fields: values.shown.or(values.fields), ..*values };
+        let now = sign::unix_s();
+        if let Some(jwt) = caller.jwt.as_ref().filter(|_| caller.token.is_none()) {
+            derived.jwt = Some(jwt.signed(&own, now).map_err(|unfit| self.unfit(&unfit))?);
+        }
+        if let Some(hmac) = &caller.hmac {
+            derived.time = Some(now.to_string());
+            let at = Values { derived: Some(&derived), ..own };
+            let computed =
+                hmac.computed(&at, self.document.prefix_of(&hmac.key)).map_err(|unfit| self.unfit(&unfit))?;
+            derived.hmac = Some(computed);
+        }
+        if let Some(exchange) = &caller.token {
+            let (token, held) = match self.token.held().await {
+                Ok(token) => (token, true),
+                Err(place) => (self.exchange(place, exchange, caller, &own).await?, false),
+            };
+            (derived.token, derived.held) = (Some(token), held);
+        }
+        Ok(derived)
+    }
+
+    /// Exchanges the admin credential for an access token.
+    async fn exchange(
+        &self,
+        place: Place<'_>,
+        exchange: &Exchange,
+        admin: &Caller,
+        values: &Values<'_>,
+    ) -> Result<Zeroizing<String>, Failure> {
+        let requested = Instant::now();
+        let caller = Caller {
+            hosts: admin.hosts.clone(),
+            header: exchange.header.clone(),
+            basic: exchange.basic.clone(),
+            jwt: admin.jwt.clone(),
+            token: None,
+            hmac: None,
+        };
+        let call = Call {
+            what: "exchange the admin credential for an access token",
+            caller: As::Admin,
+            request: &exchange.request,
+            nature: Nature::Read,
+            presents: Some(&caller),
+            public: self.public.duplicate(),
+            ..*self
+        };
+        // Boxed, because this request is sent in the way in which the one that needs the token is sent.
+        let answer = Box::pin(call.succeed(values, &exchange.ok)).await?;
+        let text = answer.json().and_then(|json| exchange.take.find(json)).and_then(Value::as_str);
+        let Some(token) = text.filter(|text| !text.is_empty()) else {
+            return Err(call.nonsense(&answer, "the token is not where the spec says"));
+        };
+        let token = Zeroizing::new(token.to_owned());
+        let lasts = exchange.lasts.as_ref().zip(answer.json()).and_then(|(at, json)| at.text(json));
+        place.keep(&token, requested, lasts.and_then(|text| text.parse().ok()));
+        Ok(token)
+    }
+
     fn caller(&self) -> Option<&Caller> {
+        if let Some(presents) = self.presents {
+            return Some(presents);
+        }
         match self.caller {
             As::Admin => self.document.auth.admin.as_ref(),
             As::Own => Some(&self.document.auth.own),
@@ -130,6 +223,14 @@ impl Call<'_> {
             Unfit::Missing(what) => self
                 .fail(Class::Permanent, Code::IssuerSettingsInvalid)
                 .because(format!("{what} is not known")),
+            Unfit::NoPart { of, at } => self
+                .fail(Class::Permanent, Code::IssuerSettingsInvalid)
+                .because(format!("the {of} is not a JSON document with a text at {at}"))
+                .help("`keyroll issuers show NAME` says what the issuer expects"),
+            Unfit::NoPrivateKey => self
+                .fail(Class::Permanent, Code::IssuerSettingsInvalid)
+                .because("there is no RSA private key in PEM where the spec says")
+                .help("`keyroll issuers show NAME` says what the issuer expects"),
             Unfit::Unspeakable(place) => {
                 let why = format!("a value has a byte that is not allowed in {place}");
                 self.fail(Class::Permanent, Code::IssuerSettingsInvalid).because(why)

@@ -1,29 +1,17 @@
+mod callers;
+mod rule;
+
 use std::collections::BTreeSet;
 
-use crate::document::{Caller, Checksum, Document, FieldForm, Human, MintedBy, OverlapKind, Refusals};
-use crate::matcher::Matcher;
+pub(crate) use self::rule::Contradiction;
+use self::rule::{Checked, fault, header_name, require, settling};
+
+use crate::document::{Checksum, Document, FieldForm, Human, MintedBy, OverlapKind, Refusals, ValueForm};
+use crate::keys::keys;
 use crate::operation::{As, Request};
 use crate::page::{Page, PageKind};
 use crate::shape;
-use crate::template::{Slot, Template};
-
-/// Two parts of a spec that contradict each other, and the key that has the contradiction.
-pub(crate) struct Contradiction {
-    /// Keys from the top, joined by dots.
-    pub(crate) path: String,
-    /// A sentence.
-    pub(crate) message: String,
-}
-
-type Checked = Result<(), Contradiction>;
-
-fn fault(path: &str, message: impl Into<String>) -> Contradiction {
-    Contradiction { path: path.to_owned(), message: message.into() }
-}
-
-fn require(holds: bool, path: &str, message: impl Into<String>) -> Checked {
-    if holds { Ok(()) } else { Err(fault(path, message)) }
-}
+use crate::template::Slot;
 
 /// The longest request that a spec may ask for.
 const REQUEST_MS_MAX: u64 = 120_000;
@@ -36,7 +24,8 @@ const VALUE_BYTES_MAX: usize = 64 * 1024;
 pub(crate) fn check(document: &Document) -> Checked {
     head(document)?;
     fields(document)?;
-    callers(document)?;
+    callers::check(document)?;
+    callers::id_in(document)?;
     minting(document)?;
     pairs(document)?;
     refusals(document)?;
@@ -45,7 +34,8 @@ pub(crate) fn check(document: &Document) -> Checked {
     for place in places(document) {
         place.check(document)?;
     }
-    Ok(())
+    let stated = document.provenance.fault(&keys(document));
+    stated.map_or(Ok(()), |(path, message)| Err(fault(&path, message)))
 }
 
 fn head(document: &Document) -> Checked {
@@ -65,8 +55,6 @@ fn head(document: &Document) -> Checked {
     require(overlap.max != 1, "overlap", "a max of 1 is kind = \"none\"")?;
     let request = document.limits.request_max.ms();
     require((100..=REQUEST_MS_MAX).contains(&request), "limits", "request_max is between 100ms and 2m")?;
-    let day = document.provenance.checked.parse::<jiff::civil::Date>();
-    require(day.is_ok(), "provenance.checked", "`checked` is a day, such as 2026-11-20")?;
     let human = document.minted_by == MintedBy::Human;
     require(
         document.human.is_some() == human,
@@ -102,6 +90,10 @@ fn fields(document: &Document) -> Checked {
         if !field.secret {
             continue;
         }
+        if field.form != ValueForm::Text {
+            a_document(document, field, &path)?;
+            continue;
+        }
         let (Some(alphabet), Some(longest)) = (&field.alphabet, field.length_max) else {
             return Err(fault(&path, "a secret field needs `alphabet` and `length_max`"));
         };
@@ -118,6 +110,21 @@ fn fields(document: &Document) -> Checked {
     Ok(())
 }
 
+/// A value of several lines. Its decoy has another private key, so the credential must sign something.
+fn a_document(document: &Document, field: &FieldForm, path: &str) -> Checked {
+    let sized =
+        field.length_max.is_some_and(|longest| field.length_min <= longest && longest <= VALUE_BYTES_MAX);
+    require(sized, path, "a secret field needs `length_max`, at most 65536 and not less than `length_min`")?;
+    let plain = field.alphabet.is_none() && field.prefix.is_empty() && field.checksum.is_none();
+    require(plain, path, "`alphabet`, `prefix` and `checksum` go with form = \"text\"")?;
+    require(document.minted_by != MintedBy::Us, path, "keyroll chooses only values with form = \"text\"")?;
+    require(
+        document.auth.own.jwt.is_some(),
+        path,
+        "a document needs [auth.self.jwt], which signs with its private key",
+    )
+}
+
 fn checksum(field: &FieldForm, path: &str) -> Checked {
     match field.checksum {
         None => Ok(()),
@@ -128,66 +135,32 @@ fn checksum(field: &FieldForm, path: &str) -> Checked {
     }
 }
 
-fn callers(document: &Document) -> Checked {
-    if let Some(admin) = &document.auth.admin {
-        shows(admin, "auth.admin", |slot| *slot == Slot::Admin, "{admin}")?;
-    }
-    let declared = |slot: &Slot| match slot {
-        Slot::CredField(name) => document.fields.contains_key(name),
-        Slot::Label
-        | Slot::Admin
-        | Slot::CredId
-        | Slot::CurrentId
-        | Slot::CurrentField(_)
-        | Slot::Copy(_)
-        | Slot::Since
-        | Slot::SessionHandle
-        | Slot::SessionForce => false,
-    };
-    shows(&document.auth.own, "auth.self", declared, "{cred.FIELD} of a declared field")
-}
-
-/// A caller's headers take its credential from a placeholder: a spec never contains a value.
-fn shows(caller: &Caller, path: &str, own: impl Fn(&Slot) -> bool, name: &str) -> Checked {
-    require(!caller.hosts.is_empty(), path, "`hosts` names the hosts that this credential may be sent to")?;
-    for header in caller.header.keys() {
-        header_name(header, path)?;
-    }
-    let basic = caller.basic.iter().flat_map(|basic| [&basic.user, &basic.password]);
-    let all: Vec<&Template> = caller.header.values().chain(basic).collect();
-    for template in caller.header.values() {
-        require(
-            template.slots().next().is_some(),
-            path,
-            format!("a header of [auth] takes its value from {name}"),
-        )?;
-    }
-    let fits = all.iter().all(|template| template.slots().all(&own));
-    require(fits, path, format!("the only placeholder here is {name}"))
-}
-
-fn header_name(name: &str, path: &str) -> Checked {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    require(
-        !name.is_empty() && name.bytes().all(token),
-        path,
-        "a header's name is letters, digits and dashes",
-    )?;
-    let ours = ["host", "content-length", "content-type", "transfer-encoding", "connection", "te", "upgrade"];
-    let taken = ours.iter().any(|taken| name.eq_ignore_ascii_case(taken));
-    require(!taken, path, "this header is set by the client itself")
-}
-
 fn minting(document: &Document) -> Checked {
     let op = &document.op;
     let human = document.minted_by == MintedBy::Human;
     require(op.mint.is_some() != human, "op", "op.mint goes with minted_by = \"api\" or \"us\"")?;
     let Some(mint) = &op.mint else { return Ok(()) };
     let labels = op.list.as_ref().is_some_and(|list| list.label.is_some());
+    let known = mint.take.id.is_some() || document.overlap.kind == OverlapKind::Grace;
+    let why = "`id` may be omitted only with overlap = { kind = \"grace\" }: any other credential is ended by its id";
+    require(known, "op.mint.take", why)?;
+    let decoded = mint.take.base64.iter().all(|name| mint.take.fields.contains_key(name));
+    require(decoded, "op.mint.take", "`base64` names fields that `fields` takes")?;
     for name in mint.take.fields.keys() {
         require(document.fields.contains_key(name), "op.mint.take", "a taken field is declared in [fields]")?;
     }
     let api = document.minted_by == MintedBy::Api;
+    let sent = mint.request.templates();
+    let sends = |name: &String| {
+        sent.iter().any(|text| text.slots().any(|slot| *slot == Slot::CredField(name.clone())))
+    };
+    let chosen = document.fields.iter().filter(|(_, field)| field.secret).all(|(name, _)| sends(name));
+    let ours = document.minted_by == MintedBy::Us;
+    require(
+        chosen || !ours,
+        "op.mint",
+        "with minted_by = \"us\" the request sends every secret field: {cred.FIELD}",
+    )?;
     let secrets = document.fields.iter().filter(|(_, field)| field.secret);
     let taken = secrets.map(|(name, _)| name).all(|name| mint.take.fields.contains_key(name));
     require(taken || !api, "op.mint.take", "every secret field is taken from the answer")?;
@@ -207,6 +180,10 @@ fn pairs(document: &Document) -> Checked {
     let parallel = matches!(document.overlap.kind, OverlapKind::Independent | OverlapKind::TwoSlots);
     let ends = op.revoke.is_some() || !parallel || document.minted_by == MintedBy::Human;
     require(ends, "op", "with an overlap the old credential is ended by op.revoke")?;
+    let first = op.revoke.as_ref().is_none_or(|revoke| !revoke.after_disable || op.disable.is_some());
+    require(first, "op.revoke", "`after_disable` needs op.disable")?;
+    let elsewhere = [&op.disable, &op.enable].into_iter().flatten().all(|change| !change.after_disable);
+    require(elsewhere, "op", "`after_disable` goes with op.revoke")?;
     let off = op.disable.is_none() || op.list.as_ref().is_none_or(|list| list.disabled.is_some());
     require(off, "op.list", "where op.disable exists the list must show it: `disabled`")?;
     let timed = op.list.as_ref().is_some_and(|list| list.last_used.is_some());
@@ -222,12 +199,13 @@ fn pairs(document: &Document) -> Checked {
             PageKind::None | PageKind::Link => {
                 page.next.is_none() && page.more.is_none() && page.query.is_none()
             }
+            PageKind::Address => page.next.is_some() && page.query.is_none() && page.more.is_none(),
             PageKind::Cursor => page.next.is_some() && page.query.is_some(),
             PageKind::Offset | PageKind::Number => {
                 page.query.is_some() && page.next.is_none() && page.more.is_none()
             }
         };
-        let rule = "page: cursor has `next` and `query` (and `more`), offset and number have `query`";
+        let rule = "page: cursor has `next` and `query` (and `more`), address has `next`, offset and number have `query`";
         require(whole, path, rule)
     };
     op.list.iter().try_for_each(|list| by(&list.page, "op.list.page"))?;
@@ -302,14 +280,6 @@ fn linked(document: &Document) -> Checked {
     require(said, "op.verify.elsewhere", "`elsewhere` says who, and goes with `rules`")
 }
 
-/// A matcher may not name a status that proves nothing.
-fn settling(matcher: &Matcher, path: &str) -> Checked {
-    require(!matcher.status.is_empty(), path, "a case names its statuses")?;
-    let settles = |status: &u16| matches!(status, 200..=299 | 400..=499) && ![408, 425, 429].contains(status);
-    let why = "408, 425, 429, 5xx, redirects and 1xx always mean unknown: no case may list them";
-    require(matcher.status.iter().all(settles), path, why)
-}
-
 /// One operation's request with what it may mention.
 struct Place<'a> {
     path: &'static str,
@@ -331,12 +301,14 @@ enum PlaceholderKind {
     Since,
     Handle,
     Force,
+    Jwt,
 }
 
 fn kind(slot: &Slot) -> Option<PlaceholderKind> {
     Some(match slot {
         Slot::Label => PlaceholderKind::Label,
-        Slot::Admin => return None,
+        Slot::Admin(_) | Slot::Token | Slot::Hmac | Slot::Time | Slot::CredPart(..) => return None,
+        Slot::Jwt => PlaceholderKind::Jwt,
         Slot::CredId => PlaceholderKind::Id,
         Slot::CredField(_) => PlaceholderKind::Field,
         Slot::CurrentId => PlaceholderKind::CurrentId,
@@ -349,10 +321,11 @@ fn kind(slot: &Slot) -> Option<PlaceholderKind> {
 }
 
 fn places(document: &Document) -> Vec<Place<'_>> {
-    use PlaceholderKind::{Copy, CurrentField, CurrentId, Field, Force, Handle, Id, Label, Since};
+    use PlaceholderKind::{Copy, CurrentField, CurrentId, Field, Force, Handle, Id, Jwt, Label, Since};
     let op = &document.op;
     let place = |path, caller, request, slots, needs| Place { path, caller, request, slots, needs };
-    let mut places = vec![place("op.verify", As::Own, &op.verify.request, &[Field][..], &[][..])];
+    let mine: &[PlaceholderKind] = if document.auth.own.jwt.is_some() { &[Field, Jwt] } else { &[Field] };
+    let mut places = vec![place("op.verify", As::Own, &op.verify.request, mine, &[][..])];
     places.extend(
         op.get.iter().map(|op| place("op.get", op.caller, &op.request, &[CurrentId, CurrentField], &[])),
     );
@@ -365,7 +338,7 @@ fn places(document: &Document) -> Vec<Place<'_>> {
     places.extend(
         op.list.iter().map(|op| place("op.list", op.caller, &op.request, &[CurrentId, CurrentField], &[])),
     );
-    places.extend(op.identify.iter().map(|op| place("op.identify", As::Own, &op.request, &[Field], &[])));
+    places.extend(op.identify.iter().map(|op| place("op.identify", As::Own, &op.request, mine, &[])));
     places.extend(op.rights.iter().map(|op| place("op.rights", As::Admin, &op.request, &[], &[])));
     let changes = [("op.disable", &op.disable), ("op.enable", &op.enable), ("op.revoke", &op.revoke)];
     for (path, change) in changes {
@@ -404,7 +377,7 @@ impl Place<'_> {
         let mut seen = Vec::new();
         for slot in self.request.templates().iter().flat_map(|template| template.slots()) {
             let Some(kind) = kind(slot) else {
-                return Err(fault(self.path, "{admin} is allowed in [auth.admin] only"));
+                return Err(fault(self.path, "this placeholder is allowed in [auth] only"));
             };
             require(
                 self.slots.contains(&kind),

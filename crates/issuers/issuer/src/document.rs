@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::alphabet::Alphabet;
+use crate::caller::Caller;
 use crate::operation::Operations;
+use crate::provenance::Provenance;
 use crate::span::Span;
-use crate::target::Host;
 use crate::template::{Slot, Template};
 
 /// An issuer spec: how keyroll makes, tests, lists and revokes one kind of credential at one issuer.
@@ -24,6 +25,16 @@ pub(crate) struct Document {
     pub(crate) title: String,
     /// Who makes the value of a new credential.
     pub(crate) minted_by: MintedBy,
+    /// What an id is. Default `whole`.
+    #[serde(default)]
+    pub(crate) id_form: IdForm,
+    /// Where a credential itself contains its id: `{cred.FIELD}` of a field that is not secret, or `{cred.FIELD/PLACE}`.
+    /// keyroll compares it with the stored id before a rotation, so that no other credential is revoked. Not with
+    /// `op.identify`'s `id`.
+    pub(crate) id_in: Option<Template>,
+    /// Whether the spec must be copied and edited before it is used. Default false.
+    #[serde(default)]
+    pub(crate) template: bool,
     /// Whether the old and the new credential can be valid at the same time, and for how long.
     pub(crate) overlap: Overlap,
     /// Where refused calls with a credential are visible. Default `none`.
@@ -66,6 +77,17 @@ pub(crate) enum MintedBy {
     Us,
     /// An operator, at the issuer's console.
     Human,
+}
+
+/// What an id is, of the text that the spec points at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum IdForm {
+    /// The whole text.
+    #[default]
+    Whole,
+    /// The text after its last `/`: `projects/p/keys/7f3a` has the id `7f3a`.
+    LastSegment,
 }
 
 /// Whether the old and the new credential can be valid at the same time, and for how long.
@@ -115,10 +137,13 @@ pub(crate) struct FieldForm {
     /// Whether the field is secret: keyroll seals it, and never prints it. Default true.
     #[serde(default = "yes")]
     pub(crate) secret: bool,
+    /// What a value is. Default `text`.
+    #[serde(default)]
+    pub(crate) form: ValueForm,
     /// The text that every value starts with: `sk-or-v1-`. Default: none.
     #[serde(default)]
     pub(crate) prefix: String,
-    /// The characters that may follow the prefix: `0-9a-f`. Required for a secret field.
+    /// The characters that may follow the prefix: `0-9a-f`. Required for a secret field with `form = "text"`.
     pub(crate) alphabet: Option<Alphabet>,
     /// The length of the shortest value with its prefix, in bytes. Default 0.
     #[serde(default)]
@@ -127,6 +152,19 @@ pub(crate) struct FieldForm {
     pub(crate) length_max: Option<usize>,
     /// The checksum at the end of a value, if the issuer has published how it is computed.
     pub(crate) checksum: Option<Checksum>,
+}
+
+/// What the value of a field is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ValueForm {
+    /// One line of text.
+    #[default]
+    Text,
+    /// A JSON document, such as a key file of Google Cloud.
+    Json,
+    /// An RSA private key in PEM.
+    Pem,
 }
 
 /// A published checksum at the end of a value.
@@ -150,30 +188,6 @@ pub(crate) struct Auth {
     /// Requests with the credential that the spec describes.
     #[serde(rename = "self")]
     pub(crate) own: Caller,
-}
-
-/// How requests with one credential authenticate, and the only hosts that keyroll sends it to.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Caller {
-    /// The hosts that keyroll may send this credential to: `openrouter.ai`, or with a port other than 443,
-    /// `127.0.0.1:8080`.
-    pub(crate) hosts: Vec<Host>,
-    /// Headers by name, such as `Authorization = "Bearer {admin}"`. Default: none.
-    #[serde(default)]
-    pub(crate) header: BTreeMap<String, Template>,
-    /// HTTP Basic authentication.
-    pub(crate) basic: Option<Basic>,
-}
-
-/// A user and a password for HTTP Basic authentication.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Basic {
-    /// The user name, without a colon.
-    pub(crate) user: Template,
-    /// The password.
-    pub(crate) password: Template,
 }
 
 /// What the time of last use in `op.list` means.
@@ -279,20 +293,23 @@ pub(crate) struct Human {
     pub(crate) revoke_steps: Vec<String>,
 }
 
-/// The sources of the facts in a spec.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Provenance {
-    /// The day on which the facts were last compared with the sources: `2026-11-20`.
-    pub(crate) checked: String,
-    /// The addresses of the pages that state the facts.
-    pub(crate) sources: Vec<String>,
-    /// Facts that no page states and that were assumed or measured, one sentence each. Default: none.
-    #[serde(default)]
-    pub(crate) assumed: Vec<String>,
+impl IdForm {
+    /// The id in a text that an answer has.
+    pub(crate) fn id(self, text: String) -> String {
+        match self {
+            Self::Whole => text,
+            Self::LastSegment => text.rsplit('/').next().unwrap_or_default().to_owned(),
+        }
+    }
 }
 
 impl Document {
+    /// The prefix of the field that is this whole template; empty if it is no field.
+    pub(crate) fn prefix_of(&self, template: &Template) -> &str {
+        let Some(Slot::CredField(name)) = template.sole_slot() else { return "" };
+        self.fields.get(name).map_or("", |form| &form.prefix)
+    }
+
     /// The only field of a credential that `op.verify` sends, if that field is secret; `None` if it sends other fields too.
     pub(crate) fn sole_field(&self) -> Option<&str> {
         let own = &self.auth.own;

@@ -12,30 +12,60 @@ pub struct IssuerFact {
     pub name: &'static str,
     /// Whether every run of the tests rotates it; otherwise only a run with `--full` does.
     pub every_run: bool,
+    /// Whether whole rotations by it are run at all; otherwise only its calls are tested.
+    pub rotated: bool,
 }
 
 const fn fact(name: &'static str, every_run: bool) -> IssuerFact {
-    IssuerFact { name, every_run }
+    IssuerFact { name, every_run, rotated: true }
+}
+
+/// A spec whose whole rotations the local issuer cannot play: keyroll chooses the value, and the local issuer keeps none.
+const fn calls_only(name: &'static str) -> IssuerFact {
+    IssuerFact { name, every_run: false, rotated: false }
 }
 
 /// Every shipped spec. Every run of the tests covers one spec of each mechanism.
 pub const ISSUER_FACTS: &[IssuerFact] = &[
     fact("anthropic", false),
     fact("cloudflare", false),
+    fact("confluent", false),
+    fact("databricks", false),
+    fact("databricks-token", false),
+    fact("datadog", false),
+    fact("deepgram", false),
     fact("discord", true),
+    fact("docker-hub", false),
+    fact("docker-hub-organization", false),
+    fact("elevenlabs", false),
+    fact("entra-client-secret", false),
+    fact("gcp-service-account-key", false),
+    fact("github-app-key", false),
+    fact("github-app-token", false),
     fact("github-classic", true),
     fact("github-fine-grained", false),
     fact("gitlab", false),
     fact("grafana", false),
+    calls_only("hmac-set"),
+    fact("hugging-face", false),
+    fact("mailgun", false),
+    fact("mongodb-atlas", false),
+    fact("npm", false),
+    fact("oauth2-client-secret", false),
+    fact("okta-client-secret", false),
     fact("openai-service-account", false),
     fact("openrouter", true),
     fact("sendgrid", false),
+    fact("slack", false),
+    fact("snowflake", false),
     fact("stripe-restricted", false),
     fact("stripe-secret", false),
+    fact("telegram", false),
+    fact("twilio", false),
     fact("vonage", true),
 ];
 
-/// The servers, which have no spec: name, mechanism and tests.
+/// What has no spec: name, mechanism and tests.
 const SERVERS: &[[&str; 3]] = &[
     [
         "PostgreSQL logins",
@@ -56,6 +86,11 @@ const SERVERS: &[[&str; 3]] = &[
         "RabbitMQ users",
         "rotations alternate between two users; keyroll chooses the password",
         "`rabbitmq_users_are_replaced_under_load`, `a_rabbitmq_rotation_goes_back_from_the_last_moment`, `a_killed_rabbitmq_rotation_loses_nothing`",
+    ],
+    [
+        "AWS access keys",
+        "two access keys of an IAM user; AWS makes the value, and refuses an inactive key; tested at moto's IAM and STS",
+        "`access_keys_are_replaced_under_load_and_rolled_back`, `a_killed_rotation_of_access_keys_names_the_key_whose_secret_is_lost`, `a_second_access_key_of_somebody_else_stops_the_plan`",
     ],
 ];
 
@@ -86,9 +121,9 @@ const TAIL: &str = "\nThe test `issuers_under_load` runs these rotations. *every
     found exposed; GitHub notifies the owner by mail, and the revocation cannot be undone. No spec uses the call, for two \
     reasons: an operation of a spec names a key by its id, which GitHub does not report; and it authenticates with a \
     credential, and GitHub refuses that call with a credential. The steps for the operator name the call.\n\n\
-    ## Servers\n\n\
-    These tests rotate logins of real servers under load:\n\n\
-    | server | mechanism | tests |\n\
+    ## Built in\n\n\
+    These issuers have no spec. The tests rotate logins of real servers, and access keys at moto, under load:\n\n\
+    | issuer | mechanism | tests |\n\
     |---|---|---|\n";
 
 fn yes(there: bool) -> &'static str {
@@ -128,7 +163,11 @@ fn row(fact: &IssuerFact) -> Option<String> {
         LastUsed::PerPrincipal => "per principal",
     };
     let hint = spec.document().op.list.as_ref().is_some_and(|list| list.hint.is_some());
-    let when = if fact.every_run { "every run" } else { "every night" };
+    let when = match (fact.rotated, fact.every_run) {
+        (false, _) => "every run, its calls only",
+        (true, true) => "every run",
+        (true, false) => "every night",
+    };
     let cells = [yes(can.list), yes(hint), used, yes(can.disable), &ended, when].join(" | ");
     Some(format!("| `{}` | {minted}; {overlap} | {cells} |\n", fact.name))
 }

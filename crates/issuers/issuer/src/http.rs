@@ -36,8 +36,10 @@ fn request(outgoing: &Outgoing) -> Request {
         target.push('?');
         target.push_str(&outgoing.query);
     }
-    let mut headers = vec![(ACCEPT, HeaderValue::from_static("application/json"))];
-    headers.extend(outgoing.headers.iter().cloned());
+    let mut headers = outgoing.headers.clone();
+    if !headers.iter().any(|(name, _)| name == ACCEPT) {
+        headers.push((ACCEPT, HeaderValue::from_static("application/json")));
+    }
     let body = outgoing.body.as_ref().map(|(media, body)| {
         headers.push((CONTENT_TYPE, HeaderValue::from_static(media)));
         body.clone()

@@ -14,7 +14,7 @@ pub(crate) async fn whoami(call: &Call<'_>, op: &Identify, values: &Values<'_>) 
     let answer = call.succeed(values, &op.ok).await?;
     let text =
         |pointer: Option<&crate::pointer::Pointer>| pointer.zip(answer.json()).and_then(|(p, j)| p.text(j));
-    let id = text(op.id.as_ref());
+    let id = text(op.id.as_ref()).map(|id| call.document.id_form.id(id));
     if op.id.is_some() && id.is_none() {
         return Err(call.nonsense(&answer, "the id is not where the spec says"));
     }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::call::Call;
+use crate::document::IdForm;
 use crate::matcher::{Matcher, Scalar};
 use crate::operation::{Flag, List, Moment, MomentForm};
 use crate::page::{Page, Step};
@@ -102,7 +103,7 @@ pub(crate) async fn list(
     let mut ids = BTreeSet::new();
     let incomplete = pages
         .walk(call, values, |item| {
-            let entry = listed(list, item, &current.fields)?;
+            let entry = listed(call.document.id_form, list, item, &current.fields)?;
             let ended =
                 list.ended.as_ref().map_or(Ok(false), |flag| flag.read(item).ok_or_else(|| flag.unread()))?;
             // An id that comes twice means that the pages moved while they were read: one may have been skipped.
@@ -119,8 +120,9 @@ pub(crate) async fn list(
 }
 
 /// One item, if every part that the spec names has the right type; otherwise which part has not.
-fn listed(list: &List, item: &Value, fields: &Fields) -> Result<Listed, String> {
-    let id = list.id.text(item).ok_or_else(|| format!("`id` at {} is no id", list.id))?;
+fn listed(form: IdForm, list: &List, item: &Value, fields: &Fields) -> Result<Listed, String> {
+    let id = list.id.text(item).map(|text| form.id(text)).filter(|id| !id.is_empty());
+    let id = id.ok_or_else(|| format!("`id` at {} is no id", list.id))?;
     let read = |name: &str, at: Option<&Pointer>| {
         optional(at, item).ok_or_else(|| format!("`{name}`{} is no text", shown(at)))
     };
@@ -169,7 +171,7 @@ impl Flag {
 
     /// Yes, no, or `None` where the value has a type that the spec does not foresee.
     pub(crate) fn read(&self, item: &Value) -> Option<bool> {
-        let found = self.at.find(item)?;
+        let Some(found) = self.at.find(item) else { return self.absent };
         let known = self.is.iter().any(|value| match value {
             Scalar::Bool(_) => found.is_boolean(),
             Scalar::Number(_) => found.is_i64() || found.is_u64(),

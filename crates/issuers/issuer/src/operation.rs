@@ -100,6 +100,22 @@ impl Request {
     }
 }
 
+/// What members of a body are called that name an account: they are no secret, and a name is part of many messages.
+const NAMES: [&str; 6] = ["client_id", "clientId", "appId", "identifier", "username", "user"];
+
+impl Request {
+    /// The templates of a body but those that name an account.
+    pub(crate) fn secrets(&self) -> Vec<&Template> {
+        let form = self.form.iter().flatten().filter(|(name, _)| !NAMES.contains(&name.as_str()));
+        let mut all: Vec<&Template> = form.map(|(_, text)| text).collect();
+        if let Some(JsonTemplate::Object(entries)) = &self.json {
+            let entries = entries.iter().filter(|(name, _)| !NAMES.contains(&name.as_str()));
+            all.extend(entries.flat_map(|(_, json)| json.texts()));
+        }
+        all
+    }
+}
+
 /// `op.verify`: tests whether a credential works. keyroll tries the lists in the order `alive`, `denied`, `dead`, and the
 /// first list with a match decides. Without a match the result is *unknown*.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -162,12 +178,16 @@ pub(crate) struct Mint {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Take {
-    /// The issuer's id for the credential: a string or a whole number.
-    pub(crate) id: Pointer,
+    /// The issuer's id for the credential: a string or a whole number. Only credentials of an issuer with
+    /// `overlap = { kind = "grace" }` may have none.
+    pub(crate) id: Option<Pointer>,
     /// The fields of the credential, by name. A field that is not secret and not named here keeps the value of the current
     /// credential.
     #[serde(default)]
     pub(crate) fields: BTreeMap<String, Pointer>,
+    /// The fields of `fields` that the answer has in Base64. Default: none.
+    #[serde(default)]
+    pub(crate) base64: Vec<String>,
 }
 
 /// `op.list`: lists the credentials of this kind.
@@ -208,6 +228,8 @@ pub(crate) struct Flag {
     pub(crate) at: Pointer,
     /// The values that mean yes. Any other value of the same type means no.
     pub(crate) is: Vec<Scalar>,
+    /// What it means if there is nothing at the position. Default: the answer is not understood.
+    pub(crate) absent: Option<bool>,
 }
 
 /// A time in an answer. A time that is null or absent means that the issuer has no data.
@@ -278,6 +300,10 @@ pub(crate) struct Change {
     /// Answers that mean that there is nothing left to do, such as 404 for a revoke. Default: none.
     #[serde(default)]
     pub(crate) already: Vec<Matcher>,
+    /// With `op.revoke`: whether the issuer revokes only a disabled credential, so that `op.disable` comes before. Default
+    /// false.
+    #[serde(default)]
+    pub(crate) after_disable: bool,
 }
 
 /// `op.sessions`: lists the open sessions of a credential.

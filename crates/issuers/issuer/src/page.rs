@@ -11,7 +11,8 @@ use crate::pointer::Pointer;
 pub(crate) struct Page {
     /// The kind of pagination.
     pub(crate) kind: PageKind,
-    /// With `cursor`: the position of the next cursor in the answer. It is null, absent or empty on the last page.
+    /// With `cursor` and `address`: the position of the next cursor, or of the address of the next page, in the answer. It is
+    /// null, absent or empty on the last page.
     pub(crate) next: Option<Pointer>,
     /// With `cursor`: the position of a boolean in the answer that says whether there is another page.
     pub(crate) more: Option<Pointer>,
@@ -40,6 +41,8 @@ pub(crate) enum PageKind {
     Number,
     /// The answer has a `Link` header with `rel="next"` (RFC 8288), which must name the same host and path.
     Link,
+    /// The answer contains the address of the next page, which must be on the same host and path.
+    Address,
 }
 
 /// The next page to ask for.
@@ -61,7 +64,7 @@ impl Page {
         match self.kind {
             PageKind::Offset => Some((self.query.clone()?, "0".to_owned())),
             PageKind::Number => Some((self.query.clone()?, self.first.to_string())),
-            PageKind::None | PageKind::Cursor | PageKind::Link => None,
+            PageKind::None | PageKind::Cursor | PageKind::Link | PageKind::Address => None,
         }
     }
 
@@ -75,11 +78,24 @@ impl Page {
             PageKind::Number if items == 0 => Step::End,
             PageKind::Number => self.ask(self.first.saturating_add(pages).to_string()),
             PageKind::Link => link(answer),
+            PageKind::Address => self.address(answer),
         }
     }
 
     fn ask(&self, value: String) -> Step {
         self.query.clone().map_or(Step::Broken, |name| Step::Query(name, value))
+    }
+
+    fn address(&self, answer: &Answer) -> Step {
+        let found = self.next.as_ref().zip(answer.json()).and_then(|(pointer, json)| pointer.find(json));
+        match found {
+            None | Some(Value::Null) => Step::End,
+            Some(found) => match found.as_str() {
+                Some("") => Step::End,
+                Some(target) => same_path(answer, target),
+                None => Step::Broken,
+            },
+        }
     }
 
     fn cursor(&self, json: &Value) -> Step {
@@ -111,7 +127,11 @@ fn link(answer: &Answer) -> Step {
         let named = parameters.split(';').any(|p| matches!(p.trim(), "rel=\"next\"" | "rel=next"));
         named.then_some(target)
     });
-    let Some(target) = next else { return Step::End };
+    next.map_or(Step::End, |target| same_path(answer, target))
+}
+
+/// A whole address, or one without a host, that differs from what was asked in its query only.
+fn same_path(answer: &Answer, target: &str) -> Step {
     let local = match target.split_once("://") {
         Some((_, rest)) => match rest.split_once('/') {
             Some((authority, local)) if authority == answer.asked().authority => format!("/{local}"),

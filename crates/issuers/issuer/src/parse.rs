@@ -114,23 +114,40 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// The position of a path of keys (`op.mint.take`), or of the longest part of the path that the text has.
+/// The line and the column of a path of keys, from 1.
+pub(crate) fn place(text: &str, path: &str) -> (usize, usize) {
+    position(text, locate(text, path).start)
+}
+
+/// The position of a path of keys (`op.mint.take`), in which an item of an array is its number (`op.verify.dead.0`); or of
+/// the longest part of the path that the text has.
 fn locate(text: &str, path: &str) -> Range<usize> {
     let Ok(root) = DeTable::parse(text) else { return 0..0 };
-    let mut span = 0..0;
-    let mut table = Some(root.get_ref());
+    let mut here: Option<(Range<usize>, &DeValue<'_>)> = None;
     for key in path.split('.') {
-        let Some((name, value)) = table.and_then(|table| table.get_key_value(key)) else { break };
-        span = name.span();
-        table = match value.get_ref() {
-            DeValue::Table(inner) => Some(inner),
-            DeValue::String(_)
-            | DeValue::Integer(_)
-            | DeValue::Float(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_)
-            | DeValue::Array(_) => None,
+        let value = here.as_ref().map(|(_, value)| *value);
+        let below = match value {
+            None => entry(root.get_ref(), key),
+            Some(DeValue::Table(table)) => entry(table, key),
+            Some(DeValue::Array(items)) => {
+                let item = key.parse::<usize>().ok().and_then(|number| items.get(number));
+                item.map(|item| (item.span(), item.get_ref()))
+            }
+            Some(
+                DeValue::String(_)
+                | DeValue::Integer(_)
+                | DeValue::Float(_)
+                | DeValue::Boolean(_)
+                | DeValue::Datetime(_),
+            ) => None,
         };
+        let Some(below) = below else { break };
+        here = Some(below);
     }
-    span
+    here.map_or(0..0, |(span, _)| span)
+}
+
+/// A key of a table: its position, and its value.
+fn entry<'t, 'i>(table: &'t DeTable<'i>, key: &str) -> Option<(Range<usize>, &'t DeValue<'i>)> {
+    table.get_key_value(key).map(|(name, value)| (name.span(), value.get_ref()))
 }

@@ -20,6 +20,11 @@ impl Pointer {
         value.pointer(&self.0)
     }
 
+    /// What it points at, to be changed.
+    pub(crate) fn find_mut<'a>(&self, value: &'a mut Value) -> Option<&'a mut Value> {
+        value.pointer_mut(&self.0)
+    }
+
     /// The text at it: a string, or a whole number written out. Empty text is none.
     pub(crate) fn text(&self, value: &Value) -> Option<String> {
         let found = self.find(value)?;

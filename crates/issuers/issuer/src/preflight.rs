@@ -89,8 +89,9 @@ fn judge(
             }
         }
         Overlap::TwoSlots => {
+            // A disabled credential keeps its slot, too.
+            let mut others = others;
             let foreign = others
-                .filter(|entry| !entry.disabled)
                 .find(|entry| !entry.label.as_deref().is_some_and(|label| label.starts_with(LABEL_PREFIX)));
             if let Some(entry) = foreign {
                 return Err(refuse(document, "use the second slot")

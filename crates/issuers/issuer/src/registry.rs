@@ -1,32 +1,60 @@
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use keyroll_codes::Code;
 use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
-use keyroll_secret::Fields;
+use keyroll_secret::{Fields, SecretBytes};
 
 use crate::document::{self, Document, OverlapKind, Per};
 use crate::operation::As;
 use crate::parse::{SpecError, parse};
-use crate::shape;
 use crate::target::Host;
+use crate::template::Slot;
+use crate::{render, shape};
 
 /// The specs that come with the program, by name.
-const SHIPPED: [(&str, &str); 13] = [
+const SHIPPED: [(&str, &str); 36] = [
     ("anthropic", include_str!("../../../../issuers/anthropic.toml")),
     ("cloudflare", include_str!("../../../../issuers/cloudflare.toml")),
+    ("confluent", include_str!("../../../../issuers/confluent.toml")),
+    ("databricks", include_str!("../../../../issuers/databricks.toml")),
+    ("databricks-token", include_str!("../../../../issuers/databricks-token.toml")),
+    ("datadog", include_str!("../../../../issuers/datadog.toml")),
+    ("deepgram", include_str!("../../../../issuers/deepgram.toml")),
     ("discord", include_str!("../../../../issuers/discord.toml")),
+    ("docker-hub", include_str!("../../../../issuers/docker-hub.toml")),
+    ("docker-hub-organization", include_str!("../../../../issuers/docker-hub-organization.toml")),
+    ("elevenlabs", include_str!("../../../../issuers/elevenlabs.toml")),
+    ("entra-client-secret", include_str!("../../../../issuers/entra-client-secret.toml")),
+    ("gcp-service-account-key", include_str!("../../../../issuers/gcp-service-account-key.toml")),
+    ("github-app-key", include_str!("../../../../issuers/github-app-key.toml")),
+    ("github-app-token", include_str!("../../../../issuers/github-app-token.toml")),
     ("github-classic", include_str!("../../../../issuers/github-classic.toml")),
     ("github-fine-grained", include_str!("../../../../issuers/github-fine-grained.toml")),
     ("gitlab", include_str!("../../../../issuers/gitlab.toml")),
     ("grafana", include_str!("../../../../issuers/grafana.toml")),
+    ("hmac-set", include_str!("../../../../issuers/hmac-set.toml")),
+    ("hugging-face", include_str!("../../../../issuers/hugging-face.toml")),
+    ("mailgun", include_str!("../../../../issuers/mailgun.toml")),
+    ("mongodb-atlas", include_str!("../../../../issuers/mongodb-atlas.toml")),
+    ("npm", include_str!("../../../../issuers/npm.toml")),
+    ("oauth2-client-secret", include_str!("../../../../issuers/oauth2-client-secret.toml")),
+    ("okta-client-secret", include_str!("../../../../issuers/okta-client-secret.toml")),
     ("openai-service-account", include_str!("../../../../issuers/openai-service-account.toml")),
     ("openrouter", include_str!("../../../../issuers/openrouter.toml")),
     ("sendgrid", include_str!("../../../../issuers/sendgrid.toml")),
+    ("slack", include_str!("../../../../issuers/slack.toml")),
+    ("snowflake", include_str!("../../../../issuers/snowflake.toml")),
     ("stripe-restricted", include_str!("../../../../issuers/stripe-restricted.toml")),
     ("stripe-secret", include_str!("../../../../issuers/stripe-secret.toml")),
+    ("telegram", include_str!("../../../../issuers/telegram.toml")),
+    ("twilio", include_str!("../../../../issuers/twilio.toml")),
     ("vonage", include_str!("../../../../issuers/vonage.toml")),
 ];
+
+/// The suffix of names that no host ever has (RFC 2606): the issuer has another host for every customer.
+pub(crate) const NO_HOST: &str = ".example";
 
 /// How many letters a mistyped name may differ from the name that is meant.
 const NEAR_EDITS_MAX: usize = 3;
@@ -42,6 +70,17 @@ pub struct ByHand<'a> {
     pub revoke_url: &'a str,
     /// What to do there; empty if the API ends credentials.
     pub revoke_steps: &'a [String],
+}
+
+/// A page that states facts of a spec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpecSource<'a> {
+    /// Its address.
+    pub at: &'a str,
+    /// The keys of the spec that it states; empty if the spec does not say.
+    pub says: &'a [String],
+    /// The day on which it was last read, `2026-11-20`.
+    pub checked: &'a str,
 }
 
 /// One issuer as data, read and judged.
@@ -73,9 +112,8 @@ impl Spec {
             return Self::parse(text, &format!("issuers/{name}.toml"));
         }
         let help = format!(
-            "{}shipped are {}; one's own is named issuer = \"file:./acme.toml\"",
-            meant(name),
-            Self::names().join(", ")
+            "{}keyroll issuers list shows those that are shipped; one's own is named issuer = \"file:./acme.toml\"",
+            meant(name)
         );
         Err(SpecError {
             file: "issuers".to_owned(),
@@ -85,6 +123,50 @@ impl Spec {
             help: Some(help),
             code: Code::IssuerSettingsInvalid,
         })
+    }
+
+    /// A shipped spec at another host than the one in it. Every caller's credential goes to that host instead.
+    ///
+    /// # Errors
+    /// As [`Spec::shipped`], and K0140 if the text is no host, or the spec has several.
+    pub fn shipped_at(name: &str, host: &str) -> Result<Self, SpecError> {
+        let spec = Self::shipped(name)?;
+        let text = Self::shipped_text(name).unwrap_or_default();
+        let was = spec.0.op.verify.request.url.host.authority(true);
+        let auth = &spec.0.auth;
+        let mut hosts = auth.own.hosts.iter().chain(auth.admin.iter().flat_map(|admin| &admin.hosts));
+        if hosts.any(|one| one.authority(true) != was) {
+            let help = "copy the spec, and write your hosts into it: keyroll issuers show NAME --text";
+            return Err(SpecError {
+                file: format!("issuers/{name}.toml"),
+                line: 1,
+                column: 1,
+                message: "this issuer has several hosts, and `issuer_host` names one".to_owned(),
+                help: Some(help.to_owned()),
+                code: Code::IssuerSettingsInvalid,
+            });
+        }
+        // Not in a scope, a console's page or a source, which may name the same host.
+        let (head, rest) = text.split_once("\n[auth.").unwrap_or((text, ""));
+        let moved = rest.replace(&format!("url = \"https://{was}/"), &format!("url = \"https://{host}/"));
+        let moved = moved.replace(&format!("\"{was}\""), &format!("\"{host}\""));
+        Self::parse(&format!("{head}\n[auth.{moved}"), &format!("issuers/{name}.toml"))
+    }
+
+    /// Whether the spec must be copied and edited before it is used.
+    pub fn is_template(&self) -> bool {
+        self.0.template
+    }
+
+    /// The host of a spec whose issuer has another host for every customer: it must be replaced.
+    pub fn host_to_name(&self) -> Option<&str> {
+        let host = &self.0.op.verify.request.url.host.name;
+        host.ends_with(NO_HOST).then_some(host)
+    }
+
+    /// The text of a shipped spec.
+    pub fn shipped_text(name: &str) -> Option<&'static str> {
+        SHIPPED.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
     }
 
     /// The names of the shipped specs, sorted.
@@ -121,6 +203,42 @@ impl Spec {
         self.0.auth.admin.is_some()
     }
 
+    /// The places of an admin credential that is a JSON document, as far as the spec uses them: `/client_id`.
+    pub fn admin_places(&self) -> Vec<String> {
+        let Some(caller) = &self.0.auth.admin else { return Vec::new() };
+        let exchange = caller.token.as_ref();
+        let basic = [caller.basic.as_ref(), exchange.and_then(|exchange| exchange.basic.as_ref())];
+        let basic = basic.into_iter().flatten().flat_map(|basic| [&basic.user, &basic.password]);
+        let jwt = caller
+            .jwt
+            .iter()
+            .flat_map(|jwt| jwt.claims.values().chain(jwt.header.values()).chain([&jwt.key]));
+        let sent = exchange.iter().flat_map(|exchange| exchange.request.templates()).chain(basic).chain(jwt);
+        let headers = exchange.iter().flat_map(|exchange| exchange.header.values());
+        let place = |slot: &Slot| if let Slot::Admin(Some(at)) = slot { Some(at.to_string()) } else { None };
+        let all = sent.chain(headers).chain(caller.header.values()).flat_map(|text| text.slots());
+        all.filter_map(place).collect::<BTreeSet<String>>().into_iter().collect()
+    }
+
+    /// The parts of an admin credential that is a JSON document, as far as the spec uses them. Each is a value of its own
+    /// in an output that must not show it.
+    pub fn admin_parts(&self, admin: &SecretBytes) -> Vec<SecretBytes> {
+        let Some(caller) = &self.0.auth.admin else { return Vec::new() };
+        let exchange = caller.token.as_ref();
+        let basic = [caller.basic.as_ref(), exchange.and_then(|exchange| exchange.basic.as_ref())];
+        let basic = basic.into_iter().flatten().map(|basic| &basic.password);
+        let sent = exchange.iter().flat_map(|exchange| exchange.request.secrets()).chain(basic);
+        let headers = exchange.iter().flat_map(|exchange| exchange.header.values());
+        let sent =
+            sent.chain(headers).chain(caller.header.values()).chain(caller.jwt.iter().map(|jwt| &jwt.key));
+        let part = |slot: &Slot| {
+            let Slot::Admin(Some(at)) = slot else { return None };
+            render::part(admin, at, "admin credential").ok()
+        };
+        let parts = sent.flat_map(|template| template.slots()).filter_map(part);
+        parts.map(|text| SecretBytes::new(text.as_bytes().to_vec())).collect()
+    }
+
     /// Whether the mint, or the list, is sent with the credential in use. Once that credential has ended, no new one
     /// can be made.
     pub fn mints_with_its_own(&self) -> bool {
@@ -145,7 +263,8 @@ impl Spec {
     /// Whether the issuer tells which id a value has.
     pub fn binds(&self) -> bool {
         let op = &self.0.op;
-        op.identify.as_ref().is_some_and(|identify| identify.id.is_some())
+        self.0.id_in.is_some()
+            || op.identify.as_ref().is_some_and(|identify| identify.id.is_some())
             || op.list.as_ref().is_some_and(|list| list.hint.is_some())
     }
 
@@ -181,8 +300,14 @@ impl Spec {
     }
 
     /// The pages that the spec's facts come from.
-    pub fn sources(&self) -> &[String] {
-        &self.0.provenance.sources
+    pub fn sources(&self) -> Vec<SpecSource<'_>> {
+        let provenance = &self.0.provenance;
+        let pages = provenance.sources.iter().map(|page| SpecSource {
+            at: page.at(),
+            says: page.says(),
+            checked: page.checked().unwrap_or(&provenance.checked),
+        });
+        pages.collect()
     }
 
     /// The day on which they were last checked, `2026-11-20`.
@@ -253,7 +378,10 @@ fn meant(name: &str) -> String {
     let mut near: Vec<&str> = names().filter(|known| !name.is_empty() && known.starts_with(name)).collect();
     if near.is_empty() {
         let nearest = names().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
-        near.extend(nearest.filter(|(distance, _)| *distance <= NEAR_EDITS_MAX).map(|(_, known)| known));
+        // A short name is within a few letters of everything.
+        let near_enough =
+            |(distance, known): &(usize, &str)| *distance <= NEAR_EDITS_MAX.min(known.len() / 2);
+        near.extend(nearest.filter(near_enough).map(|(_, known)| known));
     }
     let near: Vec<String> = near.into_iter().map(|known| format!("`{known}`")).collect();
     if near.is_empty() { String::new() } else { format!("did you mean {}? ", near.join(" or ")) }

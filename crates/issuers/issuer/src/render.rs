@@ -6,8 +6,10 @@ use keyroll_secret::{Fields, SecretBytes};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::document::Caller;
+use crate::answer::wipe;
+use crate::caller::Caller;
 use crate::operation::{Method, Request};
+use crate::pointer::Pointer;
 use crate::target::Host;
 use crate::template::{JsonTemplate, Part, Slot, Template};
 
@@ -41,6 +43,23 @@ pub(crate) struct Values<'a> {
     pub(crate) page: Option<&'a (String, String)>,
     /// A whole query of the issuer's own, in place of the spec's.
     pub(crate) link: Option<&'a str>,
+    /// What the caller derived from its credential.
+    pub(crate) derived: Option<&'a Derived>,
+}
+
+/// What a caller derives from its credential for one request.
+#[derive(Default)]
+pub(crate) struct Derived {
+    /// The access token.
+    pub(crate) token: Option<Zeroizing<String>>,
+    /// Whether the token was used before.
+    pub(crate) held: bool,
+    /// The signed JWT.
+    pub(crate) jwt: Option<Zeroizing<String>>,
+    /// The HMAC.
+    pub(crate) hmac: Option<Zeroizing<String>>,
+    /// The time of the signature.
+    pub(crate) time: Option<String>,
 }
 
 /// Why a value cannot be put where the spec wants it. It holds no value.
@@ -52,6 +71,15 @@ pub(crate) enum Unfit {
     Missing(String),
     /// The value has a byte that this position cannot carry.
     Unspeakable(&'static str),
+    /// The credential is not a JSON document with a text at this position.
+    NoPart {
+        /// Which credential.
+        of: &'static str,
+        /// The position.
+        at: String,
+    },
+    /// The credential has no RSA private key in PEM where the spec says.
+    NoPrivateKey,
 }
 
 /// A request ready to be sent; it holds values.
@@ -237,7 +265,7 @@ fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Unfit> {
 }
 
 /// The template filled in, not escaped.
-fn text(template: &Template, values: &Values<'_>) -> Result<Zeroizing<String>, Unfit> {
+pub(crate) fn text(template: &Template, values: &Values<'_>) -> Result<Zeroizing<String>, Unfit> {
     let mut filled = Zeroizing::new(String::with_capacity(256));
     for part in template.parts() {
         match part {
@@ -253,12 +281,19 @@ fn value(slot: &Slot, values: &Values<'_>) -> Result<Zeroizing<String>, Unfit> {
         let found = found.ok_or_else(|| Unfit::Missing(what.to_owned()))?;
         Ok(Zeroizing::new(found.to_owned()))
     };
+    let derived = |of: fn(&Derived) -> Option<&String>| values.derived.and_then(of).map(String::as_str);
     match slot {
         Slot::Label => plain(values.label, "the label"),
-        Slot::Admin => secret(values.admin.ok_or(Unfit::NoAdmin)?),
+        Slot::Admin(None) => secret(values.admin.ok_or(Unfit::NoAdmin)?),
+        Slot::Admin(Some(at)) => part(values.admin.ok_or(Unfit::NoAdmin)?, at, "admin credential"),
+        Slot::Token => plain(derived(|it| it.token.as_deref()), "the access token"),
+        Slot::Jwt => plain(derived(|it| it.jwt.as_deref()), "the JWT"),
+        Slot::Hmac => plain(derived(|it| it.hmac.as_deref()), "the HMAC"),
+        Slot::Time => plain(derived(|it| it.time.as_ref()), "the time of the signature"),
         Slot::CredId => plain(values.id, "the credential's id"),
         Slot::CurrentId => plain(values.current_id, "the id of the credential in use"),
         Slot::CredField(name) => field(values.fields, name),
+        Slot::CredPart(name, at) => part(found(values.fields, name)?, at, "credential"),
         Slot::CurrentField(name) => field(values.current_fields, name),
         Slot::Since => plain(values.since, "the time to ask from"),
         Slot::SessionHandle => plain(values.handle, "the session"),
@@ -274,8 +309,24 @@ fn value(slot: &Slot, values: &Values<'_>) -> Result<Zeroizing<String>, Unfit> {
 }
 
 fn field(fields: Option<&Fields>, name: &str) -> Result<Zeroizing<String>, Unfit> {
+    secret(found(fields, name)?)
+}
+
+fn found<'a>(fields: Option<&'a Fields>, name: &str) -> Result<&'a SecretBytes, Unfit> {
     let found = fields.and_then(|fields| fields.get(name));
-    secret(&found.ok_or_else(|| Unfit::Missing(format!("the credential's field `{name}`")))?.value)
+    Ok(&found.ok_or_else(|| Unfit::Missing(format!("the credential's field `{name}`")))?.value)
+}
+
+/// The text at a position of a credential that is a JSON document.
+pub(crate) fn part(
+    document: &SecretBytes,
+    at: &Pointer,
+    of: &'static str,
+) -> Result<Zeroizing<String>, Unfit> {
+    let mut json: Value = serde_json::from_slice(document.expose()).unwrap_or_default();
+    let text = at.text(&json).map(Zeroizing::new);
+    wipe(&mut json);
+    text.ok_or_else(|| Unfit::NoPart { of, at: at.to_string() })
 }
 
 fn secret(bytes: &SecretBytes) -> Result<Zeroizing<String>, Unfit> {

@@ -8,15 +8,17 @@ use keyroll_port::{
 };
 use keyroll_rotation::{Capabilities, MintedBy};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
+use zeroize::Zeroizing;
 
 use crate::call::{Call, Nature};
-use crate::document::Document;
+use crate::document::{Document, ValueForm};
 use crate::operation::{As, Change, Get, List, Refusals, Request};
 use crate::own::OwnUses;
 use crate::refusals::Mark;
 use crate::registry::Spec;
-use crate::render::Values;
-use crate::{identify, list, matcher, mint, preflight, refusals, sessions};
+use crate::render::{Values, text};
+use crate::token::AccessToken;
+use crate::{identify, list, matcher, mint, preflight, private_key, refusals, sessions};
 
 /// An issuer that a spec describes. One attempt per call, each on a new connection; it never retries or waits.
 pub struct Runner {
@@ -28,6 +30,10 @@ pub struct Runner {
     settings: Option<BTreeMap<String, serde_json::Value>>,
     /// The public fields of the credential in use, such as the account in a path.
     public: Mutex<Fields>,
+    /// The admin's access token, where the issuer wants one.
+    token: AccessToken,
+    /// A private key that no issuer knows, for decoys: to make one takes a moment.
+    other_key: OnceLock<Option<Zeroizing<String>>>,
 }
 
 impl Runner {
@@ -35,7 +41,16 @@ impl Runner {
     /// ([`Spec::needs_admin`]); without it, operations that are sent as the admin fail with K0103.
     pub fn new(spec: Spec, admin: Option<SecretBytes>) -> Self {
         let capabilities = spec.capabilities();
-        Self { spec, admin, capabilities, own: OwnUses::default(), settings: None, public: Mutex::default() }
+        Self {
+            spec,
+            admin,
+            capabilities,
+            own: OwnUses::default(),
+            settings: None,
+            public: Mutex::default(),
+            token: AccessToken::default(),
+            other_key: OnceLock::new(),
+        }
     }
 
     /// Mints with the settings that [`Issuer::settings`] returned, without asking the issuer for them again.
@@ -93,7 +108,9 @@ impl Runner {
     }
 
     fn call<'a>(&'a self, what: &'static str, caller: As, request: &'a Request, nature: Nature) -> Call<'a> {
-        Call { document: self.document(), what, caller, request, nature }
+        let public = self.public.lock().unwrap_or_else(PoisonError::into_inner).duplicate();
+        let (document, token) = (self.document(), &self.token);
+        Call { document, what, caller, request, nature, token, public, presents: None }
     }
 
     /// The placeholders' values: the admin credential alone.
@@ -127,13 +144,20 @@ impl Runner {
     ) -> Result<(), Failure> {
         let Some(op) = op else { return Err(self.not_offered(what)) };
         let call = self.call(what, As::Admin, &op.request, Nature::Change);
-        let public = self.public.lock().unwrap_or_else(PoisonError::into_inner).duplicate();
-        let values = Values { id: Some(id.as_str()), current_fields: Some(&public), ..self.values() };
+        let values = Values { id: Some(id.as_str()), ..self.values() };
         let answer = call.send(&values).await?;
         if matcher::any(&op.ok, &answer) || matcher::any(&op.already, &answer) {
             return Ok(());
         }
         Err(call.refused(&answer))
+    }
+
+    /// Whether a complete list shows that the credential is gone, for an issuer whose refusal does not say so.
+    async fn is_gone(&self, id: &CredentialId) -> bool {
+        let Some(list) = &self.document().op.list else { return false };
+        let public = self.public.lock().unwrap_or_else(PoisonError::into_inner).duplicate();
+        let listing = self.listing(list, &Credential { id: None, fields: public }).await;
+        listing.is_ok_and(|listing| listing.complete && listing.entries.iter().all(|entry| entry.id != *id))
     }
 
     /// The operation that reads the record of refused uses, ready to be asked about a credential.
@@ -146,6 +170,14 @@ impl Runner {
         let call = self.call(what, As::Admin, &op.request, Nature::Read);
         let id = current.id.as_ref().map(CredentialId::as_str);
         Ok((call, op, Values { id, ..self.values() }))
+    }
+
+    /// The id that the credential itself contains.
+    fn id_in(&self, credential: &Credential) -> Option<CredentialId> {
+        let values = Values { fields: Some(&credential.fields), ..Values::default() };
+        let id = text(self.document().id_in.as_ref()?, &values).ok()?;
+        let id = self.document().id_form.id(id.to_string());
+        (!id.is_empty()).then(|| CredentialId::new(id))
     }
 
     fn not_offered(&self, what: &str) -> Failure {
@@ -215,8 +247,11 @@ impl Issuer for Runner {
         let secret = || self.document().fields.values().filter(|form| form.secret);
         let mut alphabet: Vec<u8> = secret()
             .flat_map(|form| {
-                let spelled = form.alphabet.iter().flat_map(|alphabet| alphabet.bytes());
-                form.prefix.bytes().chain(spelled.copied())
+                let spelled = form.alphabet.iter().flat_map(|alphabet| alphabet.bytes()).copied();
+                // A document has every printable character and line breaks.
+                let whole = form.form != ValueForm::Text;
+                let document = (b' '..=b'~').chain(*b"\n\t").filter(move |_| whole);
+                form.prefix.bytes().chain(spelled).chain(document)
             })
             .collect();
         alphabet.sort_unstable();
@@ -259,6 +294,7 @@ impl Issuer for Runner {
                 .because("none is configured")
                 .help("set `admin = \"file:…\"` on the secret, then `keyroll plan`"));
         }
+        self.remember(current);
         let rights_read = self.rights().await?;
         preflight::preflight(self.document(), self, rights_read, current).await
     }
@@ -267,7 +303,11 @@ impl Issuer for Runner {
         let op = &self.document().op;
         if let Some(identify) = &op.identify {
             let call = self.call("ask whose a credential is", As::Own, &identify.request, Nature::Read);
-            return identify::whoami(&call, identify, &self.about(credential)).await;
+            let told = identify::whoami(&call, identify, &self.about(credential)).await?;
+            return Ok(Identity { id: told.id.or(self.id_in(credential)), ..told });
+        }
+        if let Some(id) = self.id_in(credential) {
+            return Ok(Identity { id: Some(id), principal: None });
         }
         match op.list.as_ref().filter(|list| list.hint.is_some()) {
             Some(list) => {
@@ -345,7 +385,8 @@ impl Issuer for Runner {
     }
 
     fn decoy(&self, current: &Credential) -> Credential {
-        mint::decoy(self.document(), current)
+        let other = || self.other_key.get_or_init(private_key::generated).as_ref().map(|key| key.as_str());
+        mint::decoy(self.document(), current, other)
     }
 
     async fn disable(&self, id: &CredentialId) -> Result<(), Failure> {
@@ -361,7 +402,20 @@ impl Issuer for Runner {
     }
 
     async fn revoke(&self, id: &CredentialId) -> Result<(), Failure> {
-        self.change("revoke a credential", self.document().op.revoke.as_ref(), id).await
+        let op = self.document().op.revoke.as_ref();
+        if op.is_some_and(|revoke| revoke.after_disable)
+            && let Err(failure) = self.disable(id).await
+            && failure.class != Class::Permanent
+        {
+            return Err(failure);
+        }
+        // A refused disable may mean that the credential is gone: the revoke says so.
+        let told = self.change("revoke a credential", op, id).await;
+        let silent = op.is_some_and(|revoke| revoke.already.is_empty());
+        match told {
+            Err(failure) if silent && failure.class == Class::Permanent && self.is_gone(id).await => Ok(()),
+            told => told,
+        }
     }
 
     async fn sessions(&self, id: &CredentialId) -> Result<Option<Vec<Session>>, Failure> {

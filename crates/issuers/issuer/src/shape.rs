@@ -3,7 +3,9 @@ use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 
-use crate::document::{Checksum, FieldForm};
+use crate::answer::wipe;
+use crate::document::{Checksum, FieldForm, ValueForm};
+use crate::private_key;
 
 /// The length of a value for which neither a model nor the spec gives a length.
 const DRAWN_LENGTH: usize = 32;
@@ -37,25 +39,66 @@ pub(crate) fn choose(form: &FieldForm) -> Result<SecretBytes, Failure> {
     let fail = || Failure::new(Class::Permanent, Code::IssuerSettingsInvalid, "choose a new value");
     let alphabet = form.alphabet.as_ref().ok_or_else(fail)?.bytes();
     let length = form.length_max.ok_or_else(fail)?;
+    // `=` only fills up the end of Base64.
+    let drawn: Vec<u8> = alphabet.iter().copied().filter(|byte| *byte != b'=').collect();
     let mut made = Vec::with_capacity(length);
     made.extend_from_slice(form.prefix.as_bytes());
     while made.len() < length {
-        made.push(draw(alphabet).ok_or_else(|| fail().because("the system gives no randomness"))?);
+        made.push(draw(&drawn).ok_or_else(|| fail().because("the system gives no randomness"))?);
     }
     Ok(SecretBytes::new(made))
 }
 
 /// Whether a value has the declared form.
 pub(crate) fn fits(value: &[u8], form: &FieldForm) -> bool {
+    let sized =
+        value.len() >= form.length_min && form.length_max.is_none_or(|longest| value.len() <= longest);
+    match form.form {
+        ValueForm::Text => {}
+        ValueForm::Json => return sized && is_json(value),
+        ValueForm::Pem => return sized && is_pem(value),
+    }
     let Some(rest) = value.strip_prefix(form.prefix.as_bytes()) else { return false };
     let spelled = form.alphabet.as_ref().is_none_or(|alphabet| rest.iter().all(|byte| alphabet.holds(*byte)));
-    spelled && value.len() >= form.length_min && form.length_max.is_none_or(|longest| value.len() <= longest)
+    spelled && sized
+}
+
+fn is_json(value: &[u8]) -> bool {
+    let mut json: Option<serde_json::Value> = serde_json::from_slice(value).ok();
+    let object = json.as_ref().is_some_and(serde_json::Value::is_object);
+    json.iter_mut().for_each(wipe);
+    object
+}
+
+fn is_pem(value: &[u8]) -> bool {
+    std::str::from_utf8(value).is_ok_and(|text| private_key::pair(text).is_some())
+}
+
+/// Why a value of several lines cannot be right.
+fn document_fault(value: &[u8], form: &FieldForm) -> Option<String> {
+    let what = match form.form {
+        ValueForm::Text => return None,
+        ValueForm::Json if is_json(value) => None,
+        ValueForm::Json => Some("is not a JSON document: give the whole file".to_owned()),
+        ValueForm::Pem if is_pem(value) => None,
+        ValueForm::Pem => Some("is not an RSA private key in PEM: give the whole file".to_owned()),
+    };
+    let long = form.length_max.is_some_and(|longest| value.len() > longest);
+    what.or_else(|| {
+        (!fits(value, form)).then(|| match long {
+            true => "is longer than such a value is".to_owned(),
+            false => "is shorter than such a value is: it was cut off".to_owned(),
+        })
+    })
 }
 
 /// Why a value that the operator entered cannot be right, as a clause without any part of the value. The most likely
 /// mistake is checked first.
 pub(crate) fn fault(value: &[u8], form: &FieldForm) -> Option<String> {
     let said = |text: &str| Some(text.to_owned());
+    if form.form != ValueForm::Text {
+        return document_fault(value, form);
+    }
     let (first, last) = (value.first()?, value.last()?);
     if value.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
         return said("has a line break in it: give the value alone");
@@ -176,6 +219,7 @@ mod tests {
         let alphabet = Some(Alphabet::try_from(alphabet.to_owned()).unwrap());
         FieldForm {
             secret: true,
+            form: ValueForm::Text,
             prefix: prefix.to_owned(),
             alphabet,
             length_min: length,

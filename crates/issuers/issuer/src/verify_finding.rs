@@ -1,11 +1,8 @@
 use keyroll_port::{Failure, FailureKind, Probe};
 use keyroll_secret::{Credential, Fields, SecretBytes};
 
-use crate::registry::Spec;
+use crate::registry::{NO_HOST, Spec};
 use crate::runner::{Runner, cause};
-
-/// The suffix of names that no host ever has (RFC 2606): a spec with such a host is a template to copy and edit.
-const NO_HOST: &str = ".example";
 
 /// What an issuer said about a value that a scan found.
 #[derive(Debug, Clone, PartialEq, Eq)]

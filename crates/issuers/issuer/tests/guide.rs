@@ -49,5 +49,5 @@ fn the_pages_in_the_guide_are_read() {
         Spec::parse(&text, "paged.toml").unwrap_or_else(|error| panic!("{page}: {error}"));
         count += 1;
     }
-    assert_eq!(count, 5);
+    assert_eq!(count, 6);
 }

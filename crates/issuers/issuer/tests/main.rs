@@ -4,9 +4,11 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod conformance;
+mod derived;
 mod fake;
 mod guide;
 mod harness;
+mod lint;
 mod lists;
 mod moods;
 mod parse;

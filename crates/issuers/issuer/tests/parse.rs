@@ -185,3 +185,43 @@ fn a_log_that_is_promised_is_described() {
     let unused = wrong("[propagation]", op);
     assert!(unused.message.contains("goes with refusals"), "{}", unused.message);
 }
+
+/// A source of the form with `says` is read strictly, and the place of a mistake is the item.
+#[test]
+fn what_a_page_states_is_a_key_that_the_spec_has() {
+    let from = GOOD.find("sources = [").unwrap();
+    let to = GOOD.find("assumed = ").unwrap();
+    let with = |pages: &str| format!("{}sources = [{pages}]\n{}", &GOOD[..from], &GOOD[to..]);
+    let page =
+        "{ at = \"https://openrouter.ai/docs\", says = [\"fields\", \"op.mint\"], checked = \"2026-11-21\" }";
+    let text = with(&format!("\"https://openrouter.ai\", {page}"));
+    let spec = Spec::parse(&text, "acme.toml").unwrap();
+    let pages = spec.sources();
+    assert_eq!(
+        (pages[0].at, pages[0].says.len(), pages[0].checked),
+        ("https://openrouter.ai", 0, "2026-11-20")
+    );
+    assert_eq!(
+        (pages[1].says, pages[1].checked),
+        (&["fields".to_owned(), "op.mint".to_owned()][..], "2026-11-21")
+    );
+    for (from, to, at, why) in [
+        ("\"op.mint\"", "\"op.mnt\"", "\"op.mnt\"", "did you mean `op.mint`?"),
+        ("\"op.mint\"", "\"sk-or-v1-0123456789abcdef\"", "\"sk-or", "it can state overlap, fields"),
+        ("\"op.mint\"", "\"op.sessions\"", "\"op.sessions\"", "the spec has no `op.sessions`"),
+        ("[\"fields\", \"op.mint\"]", "[]", "says =", "at least one key"),
+        ("https://openrouter.ai/docs", "http://openrouter.ai/docs", "at =", "begins with https://"),
+        ("2026-11-21", "2026-21-11", "checked =", "is a day"),
+        ("says =", "sys =", "sys =", "unknown key `sys`"),
+        (", says = [\"fields\", \"op.mint\"]", "", "{ at =", "`says` is missing"),
+        (page, "7", "7", "this must be an address, or {"),
+    ] {
+        let text = with(&page.replacen(from, to, 1));
+        let error = Spec::parse(&text, "acme.toml").expect_err(to);
+        assert!(error.message.contains(why), "{to}: {}", error.message);
+        assert!(!error.to_string().contains("0123456789abcdef"), "{error}");
+        let line = text.lines().nth(error.line - 1).unwrap();
+        let there: String = line.chars().skip(error.column - 1).collect();
+        assert!(there.starts_with(at), "{to} is at {}:{}: {there}", error.line, error.column);
+    }
+}

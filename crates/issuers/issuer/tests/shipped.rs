@@ -12,12 +12,15 @@ fn shipped_specs_are_read() {
         let spec = Spec::shipped(name).unwrap_or_else(|error| panic!("{error} ({:?})", error.help));
         assert!(!spec.sources().is_empty(), "{name}");
         let capabilities = spec.capabilities();
-        // A key that cannot be found by its label is found by its slot, or an operator made it.
-        let found = capabilities.label || capabilities.overlap == Overlap::TwoSlots;
+        // A key that cannot be found by its label is found by its slot, ends by itself, or an operator made it. Google's
+        // call takes no label: of a lost answer an operator must end the key.
+        let slot = capabilities.overlap == Overlap::TwoSlots;
+        let grace = matches!(capabilities.overlap, Overlap::Grace { .. });
+        let found = capabilities.label || slot || grace || name == "gcp-service-account-key";
         match capabilities.minted_by {
             MintedBy::Human => assert!(spec.by_hand().is_some_and(|hand| !hand.steps.is_empty()), "{name}"),
             MintedBy::Api | MintedBy::Us => {
-                assert!(spec.needs_admin() && capabilities.list && found, "{name}")
+                assert!(spec.needs_admin() && (capabilities.list || grace) && found, "{name}")
             }
         }
         assert_eq!(capabilities.last_used, LastUsed::NotVisible, "{name}");
@@ -112,13 +115,18 @@ fn known(value: &serde_json::Value, schema: &serde_json::Value, root: &serde_jso
     if let Some(name) = schema["$ref"].as_str().and_then(|name| name.strip_prefix("#")) {
         return known(value, root.pointer(name).unwrap(), root, path);
     }
-    if let Some(some) =
-        schema["anyOf"].as_array().and_then(|any| any.iter().find(|one| one["type"] != "null"))
-    {
+    // A page of `sources` is a text or a table.
+    let may =
+        |one: &&serde_json::Value| one["type"] != "null" && (one["type"] != "string" || value.is_string());
+    if let Some(some) = schema["anyOf"].as_array().and_then(|any| any.iter().find(may)) {
         return known(value, some, root, path);
     }
     if let Some(items) = value.as_array() {
         return items.iter().for_each(|item| known(item, &schema["items"], root, path));
+    }
+    // A JSON body may have anything in it.
+    if *schema == true {
+        return;
     }
     for (key, inner) in value.as_object().into_iter().flatten() {
         let path = format!("{path}.{key}");
@@ -135,10 +143,15 @@ fn known(value: &serde_json::Value, schema: &serde_json::Value, root: &serde_jso
 #[test]
 fn a_name_that_is_begun_is_told_before_one_that_is_only_near() {
     let help = |name: &str| Spec::shipped(name).err().and_then(|error| error.help).unwrap();
-    assert!(help("github").starts_with("did you mean `github-classic` or `github-fine-grained`? "));
+    assert!(help("github").starts_with(
+        "did you mean `github-app-key` or `github-app-token` or `github-classic` or `github-fine-grained`? "
+    ));
     assert!(help("stripe").starts_with("did you mean `stripe-restricted` or `stripe-secret`? "));
     assert!(help("githlab").starts_with("did you mean `gitlab`? "));
-    assert!(help("").starts_with("shipped are ") && help("nothing-of-it").starts_with("shipped are "));
+    assert!(
+        help("").starts_with("keyroll issuers list")
+            && help("nothing-of-it").starts_with("keyroll issuers list")
+    );
 }
 
 #[test]
@@ -152,4 +165,31 @@ fn a_rule_leads_to_the_spec_that_names_it() {
     for id in ["connection-password", "", "github-classic", "Authorization"] {
         assert_eq!(Spec::of_rule(id), None, "{id}");
     }
+}
+
+#[test]
+fn a_host_of_ones_own_replaces_the_only_host_and_nothing_else() {
+    let reach = |name: &str, host: &str| Spec::shipped_at(name, host).map(|spec| spec.reach());
+    let moved = reach("grafana", "grafana.acme.net").unwrap();
+    assert_eq!(moved, ["grafana.acme.net:443", "grafana.acme.net:443 (admin)"]);
+    assert_eq!(reach("gitlab", "git.acme.net:8443").unwrap().len(), 2);
+    let page = |spec: &Spec| spec.by_hand().map(|hand| hand.url.to_owned());
+    let (own, moved) =
+        (Spec::shipped("hugging-face").unwrap(), Spec::shipped_at("hugging-face", "hf.acme.net").unwrap());
+    assert_eq!((page(&moved), moved.reach()), (page(&own), vec!["hf.acme.net:443".to_owned()]));
+    for name in ["gcp-service-account-key", "entra-client-secret", "twilio"] {
+        let error = reach(name, "login.acme.net").unwrap_err();
+        assert!(error.message.contains("several hosts"), "{name}: {error}");
+    }
+    for wrong in ["", "https://acme.net", "acme.net/x", "ACME", "a\"b"] {
+        assert!(reach("grafana", wrong).is_err(), "{wrong}");
+    }
+    for name in Spec::names() {
+        let spec = Spec::shipped(name).unwrap();
+        let example = spec.reach().iter().any(|host| host.contains(".example:"));
+        assert_eq!(spec.host_to_name().is_some(), example, "{name}");
+    }
+    let templates: Vec<&str> =
+        Spec::names().into_iter().filter(|name| Spec::shipped(name).unwrap().is_template()).collect();
+    assert_eq!(templates, ["hmac-set", "oauth2-client-secret", "snowflake"]);
 }

@@ -1,25 +1,23 @@
 mod calls;
-mod connector;
 mod failure;
-mod settings;
 mod version_id;
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
+use keyroll_aws::AwsSettings;
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure, FailureKind, GivenOut, MadeBy, Truth, TruthVersion};
 use keyroll_secret::{Credential, Fields, SecretBytes};
 
-use self::calls::{CURRENT, Calls, PREVIOUS, Version, Which, described};
+use self::calls::{CURRENT, Calls, PREVIOUS, Version, Which, client, described};
 use self::version_id::version_id;
 use crate::attempt::Nature;
 use crate::document::Document;
 use crate::place::Place;
 
 pub use self::calls::PENDING;
-pub use self::settings::AwsSettings;
 
 /// How many earlier versions are read to find one that can be given out again.
 const CANDIDATES_MAX: usize = 8;
@@ -76,7 +74,7 @@ impl AwsTruth {
             return Err(failure.help("set `region` in the profile of ~/.aws/config, or AWS_REGION"));
         };
         let place = format!("{} ({region})", secret.reference);
-        let client = settings::client(&loaded);
+        let client = client(&loaded);
         let calls = Calls { client, id: secret.id, key: secret.key, region, place };
         let account = account.map_or_else(OnceLock::new, OnceLock::from);
         Ok(Self { calls, field: secret.field, reference: secret.reference, account })

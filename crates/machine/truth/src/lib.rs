@@ -15,8 +15,9 @@ mod file;
 mod place;
 mod vault;
 
-pub use aws::{AwsSecret, AwsSettings, AwsTruth, PENDING};
+pub use aws::{AwsSecret, AwsTruth, PENDING};
 pub use document::DocumentError;
 pub use exec::{ExecSecret, check_store, exec, store_program_schema};
 pub use file::{FileSecret, file};
+pub use keyroll_aws::AwsSettings;
 pub use vault::{VaultLogin, VaultSecret, VaultSettings, VaultToken, vault};

@@ -25,7 +25,8 @@ pub(crate) async fn try_open(config: &str, id: &str, key: Option<&str>) -> Resul
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("config");
     fs::write(&file, config).unwrap();
-    let settings = AwsSettings { profile: Some(PROFILE.to_owned()), config_file: Some(file) };
+    let settings =
+        AwsSettings { profile: Some(PROFILE.to_owned()), config_file: Some(file), ..AwsSettings::default() };
     let reference = key.map_or_else(|| format!("aws-sm:{id}"), |key| format!("aws-sm:{id}#{key}"));
     let key = key.map(str::to_owned);
     let secret = AwsSecret { id: id.to_owned(), key, field: "value".to_owned(), reference };

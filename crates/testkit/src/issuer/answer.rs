@@ -5,11 +5,13 @@ use std::net::Shutdown;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::books::Key;
-use super::described::{Asked, Described, HERE};
+use super::books::{Books, Key};
+use super::described::{Asked, Described, filled};
 use super::model::{ModelCall, Shape, model_of, pid_of};
+use super::proof::{Proof, is_signed};
 use super::request::Request;
-use super::{Ask, Issuer, ResponseFault};
+use super::{Ask, Issuer, RANDOM, ResponseFault};
+use crate::alphanumeric;
 
 /// Keys of one page of the list.
 const PAGE: usize = 1;
@@ -89,13 +91,16 @@ impl Issuer {
     fn answer(&self, request: &Request, client: &str) -> RawResponse {
         let mut books = self.books();
         if let Some(kept) = &mut books.kept {
-            kept.insert(request.masked.clone());
+            kept.extend(request.masked.iter().cloned());
         }
-        if request.bearer == books.admin {
+        if let Some(token) = self.exchanged(request) {
+            return token;
+        }
+        if self.admin_known.is_caller(request) {
             drop(books);
             return self.admin(request);
         }
-        let known = books.keys.iter().find(|key| key.digest == request.value).cloned();
+        let known = self.known(&books, request);
         let works = known.as_ref().is_some_and(|key| books.accepts(key, request.worker.is_some()));
         let whose = known.as_ref().map_or("nobody", |key| &key.id).to_owned();
         if known.as_ref().is_some_and(|key| key.disabled) {
@@ -128,6 +133,10 @@ impl Issuer {
             };
         }
         if let Some(described) = &self.described {
+            if works && described.asked_by_key(request).is_some() {
+                drop(books);
+                return self.by_spec(described, request);
+            }
             let (status, body) = described.me(request, works.then_some(whose.as_str()));
             return shown(status, &body);
         }
@@ -139,6 +148,33 @@ impl Issuer {
             path if path.starts_with("/v1/keys") => error(403, "admin_only"),
             _ => error(404, "not_found"),
         }
+    }
+
+    /// A token for the admin, where its credential is exchanged for one.
+    fn exchanged(&self, request: &Request) -> Option<RawResponse> {
+        let described = self.described.as_ref().filter(|described| described.exchanges(request))?;
+        self.admin_known.may_exchange(request).then(|| {
+            let token = alphanumeric(RANDOM);
+            self.admin_known.issued(self.digests.of(token.as_bytes()));
+            let (status, body) = described.token(&token);
+            shown(status, &body)
+        })
+    }
+
+    /// The key that a request shows, or was computed with.
+    fn known(&self, books: &Books, request: &Request) -> Option<Key> {
+        let shows = |text: Option<String>| {
+            text.is_some_and(|text| request.digests.contains(&self.digests.of(text.as_bytes())))
+        };
+        let proves = |key: &Key| match books.proofs.get(&key.id) {
+            Some(Proof::Rsa(public)) => request.jwts.iter().any(|jwt| is_signed(jwt, public)),
+            Some(Proof::Hmac(hmac)) => {
+                shows(self.described.as_ref().and_then(|described| described.hmac(hmac, request)))
+            }
+            None => false,
+        };
+        let is_shown = |key: &Key| key.digests.iter().any(|digest| request.digests.contains(digest));
+        books.keys.iter().find(|key| is_shown(key) || proves(key)).cloned()
     }
 
     fn admin(&self, request: &Request) -> RawResponse {
@@ -196,14 +232,14 @@ impl Issuer {
         let Some(asked) = described.asked(request) else { return error(404, "not_found") };
         let keys = self.books().keys.clone();
         let id = asked.text("{cred.id}").unwrap_or_default();
-        let known = keys.iter().any(|key| key.id == id);
         let change = |with: fn(&mut Key)| self.books().change(id, with).is_some();
         let (status, body) = match asked.op {
             "get" => described.settings(&asked, &keys),
+            "rights" => described.done(&asked),
             "list" => described.list(&asked, &keys, request, PAGE, false),
-            "disable" => described.changed(&asked, change(|key| key.disabled = true), known),
-            "enable" => described.changed(&asked, change(|key| key.disabled = false), known),
-            "revoke" => described.changed(&asked, change(|key| key.deleted = true), known),
+            "disable" => described.changed(&asked, change(|key| key.disabled = true)),
+            "enable" => described.changed(&asked, change(|key| key.disabled = false)),
+            "revoke" => described.changed(&asked, change(|key| key.deleted = true)),
             _ if !asked.copies_all() => (400, json!({ "message": "a setting is not the old key's" })),
             _ if !described.has_room(self.keys().len()) => (403, json!({ "title": "no room" })),
             _ => return self.minted_by_spec(described, &asked, request),
@@ -213,12 +249,13 @@ impl Issuer {
 
     fn minted_by_spec(&self, described: &Described, asked: &Asked<'_>, request: &Request) -> RawResponse {
         let label = asked.text("{label}").unwrap_or_default();
-        let Some(chosen) = request.chosen else {
+        let Some(chosen) = request.chosen.filter(|_| described.takes_values()) else {
             let (id, value) = self.mint(label);
             let (status, body) = described.minted(asked, &id);
-            return (status, filled(&body.to_string(), &value));
+            let whole = filled(&body.to_string(), &described.written(&value));
+            return (status, Zeroizing::new(whole.as_bytes().to_vec()));
         };
-        let id = self.books().make((label, String::new()), chosen, Vec::new);
+        let id = self.books().make((label, String::new()), [chosen; 2], Vec::new);
         let (status, body) = described.minted(asked, &id);
         shown(status, &body)
     }
@@ -278,14 +315,6 @@ fn minted(id: &str, value: &str) -> Bytes {
         }
     }
     body
-}
-
-/// A body with the value in its place; its buffer is overwritten when it is dropped.
-fn filled(body: &str, value: &str) -> Bytes {
-    let mut whole = Zeroizing::new(Vec::with_capacity(body.len() + value.len()));
-    let (before, after) = body.split_once(HERE).unwrap_or((body, ""));
-    [before, value, after].iter().for_each(|part| whole.extend_from_slice(part.as_bytes()));
-    whole
 }
 
 fn line(key: &Key, used: Option<&u64>) -> Value {

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::model::ModelCall;
+use super::proof::Proof;
 use super::{Ask, ResponseFault};
 use crate::alphanumeric;
 
@@ -21,7 +22,8 @@ pub struct Key {
     pub deleted: bool,
     /// How a list shows its value; empty where the issuer never saw it whole.
     pub(super) hint: String,
-    pub(super) digest: u64,
+    /// Of its value, and of what a service sends in place of one of several lines.
+    pub(super) digests: [u64; 2],
     /// It works from here on.
     born: Option<Instant>,
     /// It works until here all the same.
@@ -53,8 +55,9 @@ pub(super) struct Session {
 
 #[derive(Default)]
 pub(super) struct Books {
-    pub(super) admin: u64,
     pub(super) keys: Vec<Key>,
+    /// What is kept of keys that only compute, by their ids.
+    pub(super) proofs: BTreeMap<String, Proof>,
     pub(super) sessions: BTreeMap<String, Session>,
     /// When each key was last accepted, milliseconds since the Unix epoch.
     pub(super) used: BTreeMap<String, u64>,
@@ -93,7 +96,7 @@ impl Books {
     pub(super) fn make(
         &mut self,
         (label, hint): (&str, String),
-        digest: u64,
+        digests: [u64; 2],
         masked: impl FnOnce() -> Vec<u8>,
     ) -> String {
         if let Some(kept) = &mut self.kept {
@@ -108,7 +111,7 @@ impl Books {
             }
         }
         let (label, disabled, deleted, dies) = (label.to_owned(), false, false, None);
-        self.keys.push(Key { id: id.clone(), label, hint, disabled, deleted, digest, born, dies });
+        self.keys.push(Key { id: id.clone(), label, hint, disabled, deleted, digests, born, dies });
         id
     }
 

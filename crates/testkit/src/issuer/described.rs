@@ -3,22 +3,41 @@
 
 #![allow(clippy::indexing_slicing, reason = "what a spec does not have is null")]
 
+mod admin;
+mod body;
+mod made;
+mod page;
+mod route;
+mod spot;
+mod template;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
-use super::request::{Request, Shown};
+pub(super) use admin::Admin;
+use body::{JsonResponse, copies, encoded, error, flag, put, shaped};
+pub(super) use made::{Made, escaped, filled};
+use page::{START, is_whole, next_page};
+pub(super) use route::Asked;
+use route::route as routed;
+use spot::{Spot, of_caller, of_request};
+use template::{PLAIN, Piece, Slots, fill, meets_text, pieces};
+
+use super::digest::Digests;
+use super::mark::{Mark, Place};
+use super::request::Request;
 use super::{Ask, Key};
-use crate::chance;
 
 /// What stands for a value until it is written, so that no buffer of a serializer is left with it.
 pub(super) const HERE: &str = "@value@";
-
-/// What every setting that a new key copies has.
-const COPIED: &str = "copied";
-
-/// What every part of a credential has that is no secret: the number of an account, a project.
-const PLAIN: &str = "7";
 
 /// A secret longer than this is made as short as its spec allows.
 const LENGTH_MAX: u64 = 128;
@@ -26,103 +45,19 @@ const LENGTH_MAX: u64 = 128;
 /// The longest that a request may take.
 const REQUEST_MAX: &str = "5s";
 
+/// How long an old value works beside the new one, where the issuer ends it by itself: long enough for a scene's roll.
+const GRACE_S: u64 = 60;
+
+/// How long an admin's token works, seconds.
+const TOKEN_S: u64 = 3_600;
+
+/// How a service calls whose key is not the end of one header: in a way that the spec does not have.
+const SERVICE_PATH: &str = "/v1/me";
+const SERVICE_HEADER: &str = "X-Service-Key: ";
+
 /// A spec, as the issuer that it describes reads it.
 pub struct Described {
     spec: Value,
-}
-
-/// What an admin asks for, and what stands for the placeholders of its request.
-pub(super) struct Asked<'a> {
-    pub(super) op: &'static str,
-    pub(super) form: &'a Value,
-    slots: BTreeMap<String, Value>,
-}
-
-impl Asked<'_> {
-    /// A placeholder's text.
-    pub(super) fn text(&self, slot: &str) -> Option<&str> {
-        self.slots.get(slot)?.as_str()
-    }
-
-    /// Every setting that the new key copies is as it was told.
-    pub(super) fn copies_all(&self) -> bool {
-        let mut copies = self.slots.iter().filter(|(slot, _)| slot.starts_with("{copy."));
-        copies.all(|(slot, sent)| *sent == copied(slot.trim_start_matches("{copy.").trim_end_matches('}')))
-    }
-}
-
-fn copied(name: &str) -> Value {
-    json!(format!("{COPIED} {name}"))
-}
-
-/// A status and a body.
-pub(super) type JsonResponse = (u16, Value);
-
-/// Puts a value where a JSON pointer leads, and makes what is not there on the way.
-fn put(root: &mut Value, pointer: &str, value: Value) {
-    let Some(path) = pointer.strip_prefix('/') else {
-        *root = value;
-        return;
-    };
-    let (name, rest) = path.split_once('/').map_or((path, ""), |(name, rest)| (name, rest));
-    if !root.is_object() {
-        *root = json!({});
-    }
-    let Some(all) = root.as_object_mut() else { return };
-    let place = all.entry(name).or_insert(Value::Null);
-    if rest.is_empty() { *place = value } else { put(place, &format!("/{rest}"), value) }
-}
-
-/// An answer that a case of the spec accepts.
-fn shaped(cases: &Value) -> JsonResponse {
-    let case = cases.get(0).unwrap_or(&Value::Null);
-    let mut body = json!({});
-    for pointer in case["json_has"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        put(&mut body, pointer, json!("there"));
-    }
-    for (pointer, values) in case["json"].as_object().into_iter().flatten() {
-        put(&mut body, pointer, values[0].clone());
-    }
-    let status = case["status"][0].as_u64().and_then(|status| u16::try_from(status).ok());
-    (status.unwrap_or(500), body)
-}
-
-fn not_found() -> JsonResponse {
-    (404, json!({ "error": {}, "errors": [], "message": "no", "title": "no" }))
-}
-
-fn is_slot(text: &str) -> bool {
-    text.starts_with('{') && text.ends_with('}')
-}
-
-/// A template's text, or what it stands for, beside what was sent.
-fn meets(template: &Value, sent: &Value, slots: &mut BTreeMap<String, Value>) -> bool {
-    match template.as_str().filter(|text| is_slot(text)) {
-        Some(slot) => slots.insert(slot.to_owned(), sent.clone()).is_none(),
-        None => template == sent,
-    }
-}
-
-/// What the placeholders of an operation's request stand for, where a request is one.
-fn route(form: &Value, request: &Request) -> Option<BTreeMap<String, Value>> {
-    let wanted = form.get("request")?;
-    let (_, path) = wanted["url"].as_str()?.split_once("//")?.1.split_once('/')?;
-    let (path, there): (Vec<&str>, Vec<&str>) =
-        (path.split('/').collect(), request.path.trim_start_matches('/').split('/').collect());
-    if wanted["method"].as_str()? != request.method || path.len() != there.len() {
-        return None;
-    }
-    let mut slots = BTreeMap::new();
-    let of_path = path.iter().zip(there).all(|(part, sent)| meets(&json!(part), &json!(sent), &mut slots));
-    let query = request.queries();
-    let mut queries = wanted["query"].as_object().into_iter().flatten();
-    let of_query = queries.all(|(name, part)| {
-        query.get(name.as_str()).is_some_and(|sent| meets(part, &json!(sent), &mut slots))
-    });
-    let body = request.body.clone().unwrap_or_default();
-    let mut fields = wanted["json"].as_object().into_iter().flatten();
-    let of_body = fields.all(|(name, part)| body.get(name).is_some_and(|sent| meets(part, sent, &mut slots)));
-    (of_path && of_query && of_body).then_some(slots)
 }
 
 impl Described {
@@ -135,25 +70,47 @@ impl Described {
         Self { spec: toml::from_str(text).expect("a spec") }
     }
 
-    /// The text of a spec, pointed at a port of the loopback address, with this much time for births and deaths.
-    /// Nothing else of it is changed.
+    /// The text of a spec, pointed at a port of the loopback address, with this much time for births and deaths, and with
+    /// the grace of this issuer. All its hosts are this one.
     pub fn pointed_at(text: &str, port: u16, spread: &str) -> String {
         let spec = Self::read(text).spec;
-        // A console may be at the same host: it stays where it is.
+        // A console, or a source of a fact, may be at the same host: it stays where it is.
         let (head, rest) = text.split_once("[auth.").unwrap_or((text, ""));
-        let mut rest = rest.to_owned();
+        let sources = rest.find("\n[provenance]").filter(|at| rest.rfind("\n[") == Some(*at));
+        let (rest, end) = rest.split_at(sources.unwrap_or(rest.len()));
+        let (mut head, mut rest) = (head.to_owned(), rest.to_owned());
         for caller in ["admin", "self"] {
             for host in spec["auth"][caller]["hosts"].as_array().into_iter().flatten() {
                 let host = host.as_str().unwrap_or_default();
-                rest = rest.replace(&format!("https://{host}/"), &format!("http://127.0.0.1:{port}/"));
-                rest = rest.replace(&format!("[\"{host}\"]"), &format!("[\"127.0.0.1:{port}\"]"));
+                // Only where requests go: a scope or an audience may name the same host.
+                let to = format!("url = \"http://127.0.0.1:{port}/");
+                rest = rest.replace(&format!("url = \"https://{host}/"), &to);
+                rest = rest.replace(&format!("\"{host}\""), &format!("\"127.0.0.1:{port}\""));
             }
         }
+        let mut set = |name: &str, was: &Value, is: &str| {
+            let was = format!("{name} = \"{}\"", was.as_str().unwrap_or_default());
+            for part in [&mut head, &mut rest] {
+                *part = part.replace(&was, &format!("{name} = \"{is}\""));
+            }
+        };
         for name in ["birth_max", "death_max"] {
-            let was = spec["propagation"][name].as_str().unwrap_or_default();
-            rest = rest.replace(&format!("{name} = \"{was}\""), &format!("{name} = \"{spread}\""));
+            set(name, &spec["propagation"][name], spread);
         }
-        format!("{head}[auth.{rest}\n[limits]\nrequest_max = \"{REQUEST_MAX}\"\n")
+        set("grace", &spec["overlap"]["grace"], &format!("{GRACE_S}s"));
+        format!("{head}[auth.{rest}{end}\n[limits]\nrequest_max = \"{REQUEST_MAX}\"\n")
+    }
+
+    /// Whether whole rotations by it can be played with this issuer.
+    pub fn rotates_here(&self) -> bool {
+        let hmac = &self.spec["auth"]["self"]["hmac"];
+        let timed = hmac["text"].as_str().is_some_and(|text| text.contains("{time}"));
+        // A service's file has one variable, which is one field.
+        let one_secret = self.fields().iter().filter(|(_, secret)| *secret).count() == 1;
+        // Of a value that keyroll chose only a digest is ever here, and with a digest no HMAC is computed.
+        let computes = hmac.is_null() || self.spec["minted_by"] != "us";
+        // The time of a signature is read from a header that has nothing secret.
+        one_secret && computes && (!timed || self.time_header().is_some())
     }
 
     /// Whether a person makes its keys.
@@ -161,9 +118,15 @@ impl Described {
         self.spec["minted_by"] == "human"
     }
 
-    /// Whether its API ends a key; else that is a person's step.
+    /// Whether its API ends a key; else that is a person's step, or comes by itself after the grace.
     pub fn revokes(&self) -> bool {
-        self.spec["op"].get("revoke").is_some()
+        self.spec["op"].get("revoke").is_some() && self.grace().is_none()
+    }
+
+    /// Whether a key whose mint was not answered is found: by its label, or because keyroll chose its value.
+    pub fn finds_a_lost_mint(&self) -> bool {
+        let labelled = self.spec["op"]["list"].get("label").is_some();
+        self.grace().is_none() && (labelled || self.spec["minted_by"] != "api")
     }
 
     /// Whether it has one value at a time.
@@ -182,80 +145,147 @@ impl Described {
         all.map(|(name, form)| (name.as_str(), form["secret"] != json!(false))).collect()
     }
 
-    /// What every field has that is no secret.
-    pub fn plain(&self) -> &'static str {
-        PLAIN
+    /// The id of a value, if it is a document that contains its id.
+    pub(super) fn id_in(&self, value: &str) -> Option<String> {
+        made::id_in(&self.spec, value)
+    }
+
+    /// What a field has that is no secret: the id of the credential, where that is its place.
+    pub fn public<'a>(&'a self, field: &str, id: &'a str) -> &'a str {
+        if self.spec["id_in"] == format!("{{cred.{field}}}") { id } else { PLAIN }
+    }
+
+    /// How long an old value still works after a new one was made, where the issuer ends it by itself.
+    pub fn grace(&self) -> Option<Duration> {
+        (self.spec["overlap"]["kind"] == "grace").then(|| Duration::from_secs(GRACE_S))
+    }
+
+    /// Whether a value has several lines, so that no variable and no header can carry it.
+    pub fn is_document(&self) -> bool {
+        self.form()["form"].as_str().is_some_and(|form| form != "text")
     }
 
     /// How a service calls with its key: the path, and the header up to the value. Where that is Basic
     /// authentication, the user stands behind `basic:`.
     pub fn call(&self) -> (String, String) {
-        let url = self.spec["op"]["verify"]["request"]["url"].as_str().unwrap_or_default();
-        let path =
-            url.split_once("//").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
-        let part = |part: &str| if is_slot(part) { PLAIN.to_owned() } else { part.to_owned() };
-        let path: Vec<String> = path.split('/').map(part).collect();
-        let query = self.spec["op"]["verify"]["request"]["query"].as_object().into_iter().flatten();
-        let query: Vec<String> =
-            query.filter_map(|(name, text)| Some(format!("{name}={}", text.as_str()?))).collect();
-        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
-        let own = &self.spec["auth"]["self"];
-        let header = match own["header"].as_object().and_then(|all| all.iter().next()) {
-            Some((name, text)) => {
-                let text = text.as_str().and_then(|text| text.split('{').next()).unwrap_or_default();
-                format!("{name}: {text}")
-            }
-            None => format!("basic:{PLAIN}"),
+        let is_secret = |slot: &str| self.is_secret(slot);
+        let request = &self.spec["op"]["verify"]["request"];
+        let value = [Piece::Slot(format!("{{cred.{}}}", self.secret()))];
+        let spots = of_caller(&self.spec["auth"]["self"], &is_secret);
+        let header = match spots.as_slice() {
+            [spot] if spot.shown == value && spot.mark.is_basic() => Some(format!("basic:{PLAIN}")),
+            [spot] if spot.shown == value => spot.mark.header(),
+            _ => None,
         };
-        (format!("/{}{query}", path.join("/")), header)
+        let reads = request["method"] == "GET" && of_request(request, &is_secret).is_empty();
+        let Some(header) = header.filter(|_| reads && !self.is_document()) else {
+            return (SERVICE_PATH.to_owned(), SERVICE_HEADER.to_owned());
+        };
+        let plain = |text: &str| encoded(&fill(&pieces(text), &BTreeMap::new()));
+        let query = request["query"].as_object().into_iter().flatten();
+        let query: Vec<String> = query
+            .filter_map(|(name, text)| Some(format!("{}={}", encoded(name), plain(text.as_str()?))))
+            .collect();
+        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+        (format!("{}{query}", plain(spot::path(request))), header)
     }
 
-    /// Where credentials stand in its requests.
-    pub(super) fn shown(&self) -> Shown {
+    /// Whether a placeholder is a credential, or made of one.
+    fn is_secret(&self, slot: &str) -> bool {
+        let name = slot.trim_matches(['{', '}']).split('/').next().unwrap_or_default();
+        let field = name.strip_prefix("cred.").and_then(|name| self.spec["fields"].get(name));
+        matches!(name, "admin" | "token" | "jwt" | "hmac")
+            || field.is_some_and(|form| form["secret"] != json!(false))
+    }
+
+    /// Where credentials are in its requests.
+    pub(super) fn marks(&self) -> Vec<Mark> {
+        let is_secret = |slot: &str| self.is_secret(slot);
         let auth = &self.spec["auth"];
-        let basic = auth["self"].get("basic").is_some();
-        let mut headers: Vec<Vec<u8>> = Vec::new();
-        for caller in ["admin", "self"] {
-            for (name, text) in auth[caller]["header"].as_object().into_iter().flatten() {
-                let before = text.as_str().and_then(|text| text.split('{').next()).unwrap_or_default();
-                headers.push(format!("{name}: {before}").to_ascii_lowercase().into_bytes());
+        let exchange = &auth["admin"]["token"];
+        let mut spots: Vec<Spot> = Vec::new();
+        for caller in [&auth["admin"], &auth["self"], exchange] {
+            spots.extend(of_caller(caller, &is_secret));
+        }
+        let operations = self.spec["op"].as_object().into_iter().flatten();
+        for request in operations.map(|(_, form)| &form["request"]).chain([&exchange["request"]]) {
+            spots.extend(of_request(request, &is_secret));
+        }
+        let mut marks = vec![Mark::new(Place::Header, SERVICE_HEADER, "")];
+        for Spot { mark, .. } in spots {
+            if !marks.contains(&mark) {
+                marks.push(mark);
             }
         }
-        if basic {
-            headers.push(b"authorization: basic ".to_vec());
+        marks
+    }
+
+    /// A credential for its admin, and how the admin is known by it.
+    pub(super) fn admin(&self, digests: &Digests) -> (Zeroizing<String>, Admin) {
+        admin::issued(&self.spec, &|slot| self.is_secret(slot), digests)
+    }
+
+    /// Whether a request asks for a token in exchange for the admin's credential.
+    pub(super) fn exchanges(&self, request: &Request) -> bool {
+        let exchange = self.spec["auth"]["admin"].get("token");
+        exchange.is_some_and(|exchange| routed(&exchange["request"], request).is_some())
+    }
+
+    /// The answer that has a token.
+    pub(super) fn token(&self, token: &str) -> JsonResponse {
+        let exchange = &self.spec["auth"]["admin"]["token"];
+        let (status, mut body) = shaped(&exchange["ok"]);
+        put(&mut body, exchange["take"].as_str().unwrap_or_default(), json!(token));
+        if let Some(lasts) = exchange["lasts"].as_str() {
+            put(&mut body, lasts, json!(TOKEN_S));
         }
-        let chosen = |text: &Value| text.as_str().is_some_and(|text| text.starts_with("{cred."));
-        let mut fields = self.spec["op"]["mint"]["request"]["json"].as_object().into_iter().flatten();
-        let body =
-            fields.find(|(_, text)| chosen(text)).map(|(name, _)| format!("\"{name}\":\"").into_bytes());
-        Shown { headers, basic, body }
+        (status, body)
+    }
+
+    /// The header that has the time of an HMAC, with its template.
+    fn time_header(&self) -> Option<(&str, &str)> {
+        let headers = self.spec["auth"]["self"]["header"].as_object().into_iter().flatten();
+        let mut texts = headers.filter_map(|(name, text)| Some((name.as_str(), text.as_str()?)));
+        texts.find(|(_, text)| {
+            let secret = |piece: &Piece| matches!(piece, Piece::Slot(slot) if self.is_secret(slot));
+            let pieces = pieces(text);
+            pieces.contains(&Piece::Slot("{time}".to_owned())) && !pieces.iter().any(secret)
+        })
+    }
+
+    /// The HMAC that a request must show.
+    pub(super) fn hmac(&self, key: &hmac::Key, request: &Request) -> Option<String> {
+        let form = &self.spec["auth"]["self"]["hmac"];
+        let time = || {
+            let (name, template) = self.time_header()?;
+            let mut slots = Slots::new();
+            meets_text(template, &request.header(name)?, &mut slots).then_some(())?;
+            slots.get("{time}")?.as_str().map(str::to_owned)
+        };
+        let values = time().map(|time| ("{time}".to_owned(), time)).into_iter().collect();
+        let tag = hmac::sign(key, fill(&pieces(form["text"].as_str()?), &values).as_bytes());
+        Some(match form["form"].as_str() {
+            Some("base64") => STANDARD.encode(tag.as_ref()),
+            Some(_) | None => tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
+        })
+    }
+
+    /// The name of the field that is secret.
+    fn secret(&self) -> &str {
+        self.fields().into_iter().find(|(_, secret)| *secret).map_or("value", |(name, _)| name)
     }
 
     fn form(&self) -> &Value {
-        let secret = self.fields().into_iter().find(|(_, secret)| *secret).map(|(name, _)| name);
-        &self.spec["fields"][secret.unwrap_or("value")]
+        &self.spec["fields"][self.secret()]
     }
 
     fn prefix(&self) -> &str {
         self.form()["prefix"].as_str().unwrap_or_default()
     }
 
-    /// A value of the form that the spec declares: letters of every alphabet.
-    pub(super) fn value(&self) -> zeroize::Zeroizing<String> {
-        let form = self.form();
-        let most = form["length_max"].as_u64().unwrap_or(LENGTH_MAX);
-        let length = if most > LENGTH_MAX { form["length_min"].as_u64().unwrap_or(LENGTH_MAX) } else { most };
-        let summed = form["checksum"] == "github-crc32";
-        let sum = if summed { SUM_LETTERS } else { 0 };
-        let length = usize::try_from(length).unwrap_or(0).saturating_sub(self.prefix().len() + sum);
-        let drawn = zeroize::Zeroizing::new(chance::hexadecimal(length));
-        let mut value = zeroize::Zeroizing::new(String::with_capacity(self.prefix().len() + length + sum));
-        value.push_str(self.prefix());
-        value.push_str(&drawn);
-        if summed {
-            value.push_str(&checksum(drawn.as_bytes()));
-        }
-        value
+    /// A value of the form that the spec declares.
+    pub(super) fn value(&self) -> Made {
+        made::made(&self.spec, self.secret())
     }
 
     /// How a list shows a value.
@@ -267,10 +297,10 @@ impl Described {
 
     /// What a request of the admin, or of a key, asks for.
     pub(super) fn asks(&self, request: &Request, admin: bool) -> Option<Ask> {
-        if !admin {
-            return self.is_call(request).then_some(Ask::Me);
+        if !admin && self.is_call(request) {
+            return Some(Ask::Me);
         }
-        Some(match self.asked(request)?.op {
+        Some(match self.asked(request).filter(|asked| admin || asked.is_own())?.op {
             "mint" => Ask::Mint,
             "list" => Ask::List,
             "disable" => Ask::Disable,
@@ -281,44 +311,65 @@ impl Described {
     }
 
     pub(super) fn asked(&self, request: &Request) -> Option<Asked<'_>> {
-        ["get", "mint", "list", "disable", "enable", "revoke"].into_iter().find_map(|op| {
+        ["get", "mint", "list", "disable", "enable", "revoke", "rights"].into_iter().find_map(|op| {
             let form = self.spec["op"].get(op)?;
-            Some(Asked { op, form, slots: route(form, request)? })
+            Some(Asked { op, form, slots: routed(&form["request"], request)? })
         })
     }
 
+    /// What a key asks for beside whose it is.
+    pub(super) fn asked_by_key(&self, request: &Request) -> Option<Asked<'_>> {
+        self.asked(request).filter(|asked| asked.is_own() && !self.is_call(request))
+    }
+
     fn is_call(&self, request: &Request) -> bool {
-        ["verify", "identify"]
-            .iter()
-            .any(|op| self.spec["op"].get(op).is_some_and(|form| route(form, request).is_some()))
+        let op = |name: &&str| {
+            self.spec["op"].get(*name).is_some_and(|form| routed(&form["request"], request).is_some())
+        };
+        ["verify", "identify"].iter().any(op)
     }
 
     /// To a key: whose it is, or that it is dead.
     pub(super) fn me(&self, request: &Request, living: Option<&str>) -> JsonResponse {
         let op = &self.spec["op"];
         if !self.is_call(request) {
-            return not_found();
+            let known = self.asked(request).is_some() || self.exchanges(request);
+            return match (request.path.as_str(), living) {
+                (SERVICE_PATH, Some(_)) => (200, json!({})),
+                (SERVICE_PATH, None) => error(401),
+                _ => error(if known { 401 } else { 404 }),
+            };
         }
         let Some(id) = living else { return shaped(&op["verify"]["dead"]) };
         let (status, mut body) = shaped(&op["verify"]["alive"]);
-        for (at, told) in [("principal", "acct_1"), ("id", id)] {
+        for (at, told) in [("principal", "acct_1".to_owned()), ("id", self.told(id))] {
             if let Some(pointer) = op["identify"][at].as_str() {
                 put(&mut body, pointer, json!(told));
             }
         }
+        // The settings of a key may be read in the same call.
+        if op["get"]["as"] == "self" && routed(&op["get"]["request"], request).is_some() {
+            copies(&op["get"], &mut body);
+        }
         (status, body)
+    }
+
+    /// An id as answers have it.
+    fn told(&self, id: &str) -> String {
+        match self.spec["id_form"].as_str() {
+            Some("last-segment") => format!("accounts/{PLAIN}/keys/{id}"),
+            Some(_) | None => id.to_owned(),
+        }
     }
 
     /// The settings of a key.
     pub(super) fn settings(&self, asked: &Asked<'_>, keys: &[Key]) -> JsonResponse {
-        let id = asked.text("{current.id}").unwrap_or_default();
-        if !keys.iter().any(|key| key.id == id && !key.deleted) {
-            return not_found();
+        let is_there = |id: &str| keys.iter().any(|key| key.id == id && !key.deleted);
+        if asked.text("{current.id}").is_some_and(|id| !is_there(id)) {
+            return error(404);
         }
         let (status, mut body) = shaped(&asked.form["ok"]);
-        for (name, pointer) in asked.form["copy"].as_object().into_iter().flatten() {
-            put(&mut body, pointer.as_str().unwrap_or_default(), copied(name));
-        }
+        copies(asked.form, &mut body);
         (status, body)
     }
 
@@ -327,23 +378,45 @@ impl Described {
         self.spec["overlap"]["kind"] != "two-slots" || living < 2
     }
 
-    /// The answer to a mint; [`HERE`] stands for the value, where it is told.
+    /// The answer to a mint; [`HERE`] stands for the value, where it is told. Another field is plain, or the id.
     pub(super) fn minted(&self, asked: &Asked<'_>, id: &str) -> JsonResponse {
         let (status, mut body) = shaped(&asked.form["ok"]);
-        put(&mut body, asked.form["take"]["id"].as_str().unwrap_or_default(), json!(id));
-        for (_, pointer) in asked.form["take"]["fields"].as_object().into_iter().flatten() {
-            put(&mut body, pointer.as_str().unwrap_or_default(), json!(HERE));
+        let take = &asked.form["take"];
+        for (name, pointer) in take["fields"].as_object().into_iter().flatten() {
+            let told = if name == self.secret() { HERE } else { PLAIN };
+            put(&mut body, pointer.as_str().unwrap_or_default(), json!(told));
+        }
+        if let Some(pointer) = take["id"].as_str() {
+            put(&mut body, pointer, json!(self.told(id)));
         }
         (status, body)
     }
 
+    /// A value as it is written in the answer to a mint.
+    pub(super) fn written(&self, value: &str) -> Zeroizing<String> {
+        let mut encoded = self.spec["op"]["mint"]["take"]["base64"].as_array().into_iter().flatten();
+        match encoded.any(|name| name == self.secret()) {
+            true => Zeroizing::new(STANDARD.encode(value)),
+            false => escaped(value),
+        }
+    }
+
+    /// Whether keyroll chooses the values.
+    pub(super) fn takes_values(&self) -> bool {
+        self.spec["minted_by"] == "us"
+    }
+
+    /// An answer that a spec calls success.
+    pub(super) fn done(&self, asked: &Asked<'_>) -> JsonResponse {
+        shaped(&asked.form["ok"])
+    }
+
     /// The answer to a change that took place, or found nothing to change.
-    pub(super) fn changed(&self, asked: &Asked<'_>, done: bool, known: bool) -> JsonResponse {
-        let already = asked.form.get("already");
-        match (done || (known && already.is_none()), already) {
+    pub(super) fn changed(&self, asked: &Asked<'_>, done: bool) -> JsonResponse {
+        match (done, asked.form.get("already")) {
             (true, _) => shaped(&asked.form["ok"]),
             (false, Some(already)) => shaped(already),
-            (false, None) => not_found(),
+            (false, None) => error(404),
         }
     }
 
@@ -361,13 +434,17 @@ impl Described {
         let all: Vec<&Key> = keys.iter().filter(|key| keeps_ended || !key.deleted).collect();
         let page = &form["page"];
         let start = self.start(form, request, size);
-        let size = if page["kind"] == "none" { all.len() } else { size };
-        let shown: Vec<Value> = all.iter().skip(start).take(size).map(|key| item(form, key)).collect();
+        let size = if is_whole(page) { all.len() } else { size };
+        let shown: Vec<Value> =
+            all.iter().skip(start).take(size).map(|key| item(form, key, &self.told(&key.id))).collect();
         let (status, mut body) = shaped(&form["ok"]);
         put(&mut body, form["items"].as_str().unwrap_or_default(), json!(shown));
         let more = torn || start + size < all.len();
         if let Some(next) = page["next"].as_str() {
-            let cursor = json!((start + size).to_string());
+            let mut cursor = json!((start + size).to_string());
+            if page["kind"] == "address" {
+                cursor = json!(next_page(request, start + size));
+            }
             put(&mut body, next, if more || page.get("more").is_some() { cursor } else { Value::Null });
         }
         if let Some(flag) = page["more"].as_str() {
@@ -379,37 +456,27 @@ impl Described {
     /// How many keys stand on the pages before the one that is asked for.
     fn start(&self, form: &Value, request: &Request, size: usize) -> usize {
         let page = &form["page"];
-        let asked = page["query"].as_str().and_then(|name| request.queries().get(name).cloned());
+        let asked = request.queries().get(page["query"].as_str().unwrap_or(START)).cloned();
         let asked = asked.and_then(|text| text.parse::<usize>().ok());
         match page["kind"].as_str() {
-            Some("none") | None => 0,
-            Some("number") => asked.unwrap_or(1).saturating_sub(1) * size,
+            Some("none" | "link") | None => 0,
+            Some("number") => {
+                let first = page["first"].as_u64().and_then(|first| usize::try_from(first).ok()).unwrap_or(1);
+                asked.unwrap_or(first).saturating_sub(first) * size
+            }
             Some(_) => asked.unwrap_or(0),
         }
     }
 
     /// Whether this is the first of several pages.
     pub(super) fn begins(&self, asked: &Asked<'_>, request: &Request) -> bool {
-        asked.form["page"]["kind"] != "none" && self.start(asked.form, request, 1) == 0
+        !is_whole(&asked.form["page"]) && self.start(asked.form, request, 1) == 0
     }
 }
 
-/// Sets what a flag of the list is read from.
-fn flag(item: &mut Value, flag: Option<&Value>, on: bool) {
-    let Some(flag) = flag else { return };
-    let (at, is) = (flag["at"].as_str().unwrap_or_default(), &flag["is"][0]);
-    if let Some(is) = is.as_bool() {
-        put(item, at, json!(is == on));
-    } else if on {
-        put(item, at, is.clone());
-    } else if item.pointer(at).is_none() {
-        put(item, at, json!("active"));
-    }
-}
-
-fn item(form: &Value, key: &Key) -> Value {
+fn item(form: &Value, key: &Key, id: &str) -> Value {
     let mut item = json!({});
-    for (name, text) in [("id", &key.id), ("label", &key.label), ("hint", &key.hint)] {
+    for (name, text) in [("id", id), ("label", key.label.as_str()), ("hint", key.hint.as_str())] {
         if let Some(pointer) = form[name].as_str() {
             put(&mut item, pointer, json!(text));
         }
@@ -417,26 +484,4 @@ fn item(form: &Value, key: &Key) -> Value {
     flag(&mut item, form.get("disabled"), key.disabled && !key.deleted);
     flag(&mut item, form.get("ended"), key.deleted);
     item
-}
-
-/// Letters of GitHub's checksum.
-const SUM_LETTERS: usize = 6;
-
-/// CRC-32 in base 62: <https://github.blog/engineering/platform-security/behind-githubs-new-authentication-token-formats/>.
-fn checksum(body: &[u8]) -> String {
-    let mut sum = u32::MAX;
-    for byte in body {
-        sum ^= u32::from(*byte);
-        for _ in 0..8 {
-            sum = if sum & 1 == 1 { 0xEDB8_8320 ^ (sum >> 1) } else { sum >> 1 };
-        }
-    }
-    let mut left = !sum;
-    let digits: Vec<char> = ('0'..='9').chain('A'..='Z').chain('a'..='z').collect();
-    let mut text = String::new();
-    for _ in 0..SUM_LETTERS {
-        text.extend(digits.get((left % 62) as usize));
-        left /= 62;
-    }
-    text.chars().rev().collect()
 }

@@ -5,7 +5,10 @@
 mod answer;
 mod books;
 mod described;
+mod digest;
+mod mark;
 mod model;
+mod proof;
 mod request;
 
 use std::io::{Read as _, Write as _};
@@ -21,8 +24,12 @@ use answer::Reply;
 pub use books::Key;
 use books::{Books, Session};
 pub use described::Described;
+use described::{Admin, Made};
+pub use digest::sha256_hex;
+use digest::{Digests, masked};
+use mark::Mark;
 pub use model::ModelCall;
-use request::{Digests, Reading, Request, Shown};
+use request::{Reading, Request};
 
 /// Bytes that are read at once: shorter than a value.
 const PIECE_BYTES: usize = 16;
@@ -133,7 +140,8 @@ pub struct Issuer {
     digests: Digests,
     /// The spec that it answers by; none: those of [`Issuer::spec`].
     described: Option<Arc<Described>>,
-    shown: Arc<Shown>,
+    shown: Arc<[Mark]>,
+    admin_known: Arc<Admin>,
     address: SocketAddr,
 }
 
@@ -158,11 +166,19 @@ impl Issuer {
     fn started(described: Option<Described>) -> (Self, Zeroizing<String>) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of the loopback address");
         let address = listener.local_addr().expect("the port that was bound");
-        let shown = Arc::new(described.as_ref().map(Described::shown).unwrap_or_default());
+        let shown = described.as_ref().map_or_else(mark::usual, Described::marks).into();
         let (books, traps, digests) = (Arc::default(), Arc::default(), Digests::default());
-        let issuer = Self { books, traps, digests, described: described.map(Arc::new), shown, address };
-        let admin = Zeroizing::new(format!("admin_{}", alphanumeric(RANDOM)));
-        issuer.books().admin = issuer.digests.of(admin.as_bytes());
+        let (admin, known) = match &described {
+            Some(described) => described.admin(&digests),
+            None => {
+                let text = Zeroizing::new(format!("admin_{}", alphanumeric(RANDOM)));
+                let known = Admin::of_text(&text, &digests);
+                (text, known)
+            }
+        };
+        let (described, admin_known) = (described.map(Arc::new), Arc::new(known));
+        let issuer = Self { books, traps, digests, described, shown, admin_known, address };
+        issuer.books().replaces = issuer.described.as_ref().and_then(|described| described.grace());
         let serving = issuer.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -186,8 +202,7 @@ impl Issuer {
     /// What a request asks for, if that is known here.
     fn asks(&self, request: &Request) -> Option<Ask> {
         let Some(described) = &self.described else { return request.asks() };
-        let admin = request.bearer == self.books().admin;
-        described.asks(request, admin)
+        described.asks(request, self.admin_known.is_caller(request))
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -279,13 +294,22 @@ impl Issuer {
 
     /// A new key: its id and its value.
     pub fn mint(&self, label: &str) -> (String, Zeroizing<String>) {
-        let value = match &self.described {
+        let Made { value, proof } = match &self.described {
             Some(described) => described.value(),
-            None => self.acme(),
+            None => Made { value: self.acme(), proof: None },
         };
         let hint = self.described.as_ref().map(|described| described.hint(&value)).unwrap_or_default();
-        let digest = self.digests.of(value.as_bytes());
-        let id = self.books().make((label, hint), digest, || request::masked(value.as_bytes()));
+        let short = sha256_hex(value.as_bytes());
+        let digests = [value.as_bytes(), short.as_bytes()].map(|text| self.digests.of(text));
+        let mut books = self.books();
+        let mut id = books.make((label, hint), digests, || masked(value.as_bytes()));
+        // A credential may contain its id.
+        if let Some(own) = self.described.as_ref().and_then(|described| described.id_in(&value)) {
+            books.keys.iter_mut().filter(|key| key.id == id).for_each(|key| key.id.clone_from(&own));
+            id = own;
+        }
+        books.proofs.extend(proof.map(|proof| (id.clone(), proof)));
+        drop(books);
         (id, value)
     }
 
@@ -320,7 +344,7 @@ impl Issuer {
     /// The key whose value this is.
     pub fn whose(&self, value: &[u8]) -> Option<String> {
         let digest = self.digests.of(value);
-        self.books().keys.iter().find(|key| key.digest == digest).map(|key| key.id.clone())
+        self.books().keys.iter().find(|key| key.digests.contains(&digest)).map(|key| key.id.clone())
     }
 
     /// The key that a worker called with last, if that was accepted.
@@ -355,7 +379,7 @@ impl Issuer {
 
     /// Those values: to be asked for only when nothing searches this process any more.
     pub fn values(&self) -> Vec<Vec<u8>> {
-        self.books().kept.iter().flatten().map(|value| request::masked(value)).collect()
+        self.books().kept.iter().flatten().map(|value| masked(value)).collect()
     }
 
     fn serve(&self, mut stream: TcpStream) {

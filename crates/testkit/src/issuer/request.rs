@@ -1,65 +1,33 @@
-//! A request as the issuer reads it: without its credential, of which a digest and masked bytes are kept.
+//! A request as the issuer reads it: without its credentials, of which digests and masked bytes are kept.
 
 use std::collections::BTreeMap;
-use std::collections::hash_map::{DefaultHasher, RandomState};
-use std::hash::{BuildHasher as _, Hasher as _};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Ask;
+use super::digest::Digests;
+use super::mark::{Mark, Stretch, percent_decoded};
 
 /// The longest request, bytes: an agent sends a model what it is told about itself, and its tools.
 const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Where credentials stand in the requests of one issuer. They are digested as they pass by.
-#[derive(Clone)]
-pub(super) struct Shown {
-    /// What stands before one in a header, in small letters.
-    pub(super) headers: Vec<Vec<u8>>,
-    /// It is the base64 of a user, a colon and the value.
-    pub(super) basic: bool,
-    /// What stands before one in a body, where callers choose values.
-    pub(super) body: Option<Vec<u8>>,
-}
-
-impl Default for Shown {
-    fn default() -> Self {
-        let headers = vec![b"authorization: bearer ".to_vec(), b"x-api-key: ".to_vec()];
-        Self { headers, basic: false, body: None }
-    }
-}
-
-/// The digests of one issuer: nobody else can make them.
-#[derive(Clone, Default)]
-pub(super) struct Digests(RandomState);
-
-impl Digests {
-    /// Byte by byte, as it is read.
-    pub(super) fn of(&self, value: &[u8]) -> u64 {
-        let mut hasher = self.0.build_hasher();
-        value.iter().for_each(|byte| hasher.write(&[*byte]));
-        hasher.finish()
-    }
-}
-
-/// So that a search of this process finds no value; masked twice it is itself.
-pub(super) fn masked(value: &[u8]) -> Vec<u8> {
-    value.iter().map(|byte| byte ^ 0x5a).collect()
-}
-
 /// What is read of one request.
+#[derive(Default)]
 pub(super) struct Request {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) query: String,
-    /// The digest of what was shown, as it stood there.
-    pub(super) bearer: u64,
-    /// The digest of the value in it.
-    pub(super) value: u64,
+    /// The digests of every credential in it: as it was written, and of a user and a password each.
+    pub(super) digests: Vec<u64>,
+    /// The JWTs among them.
+    pub(super) jwts: Vec<String>,
     /// The digest of the value in the body, where there is one.
     pub(super) chosen: Option<u64>,
-    pub(super) masked: Vec<u8>,
+    pub(super) masked: Vec<Vec<u8>>,
     pub(super) worker: Option<String>,
+    /// Its lines after the first, without credentials.
+    pub(super) headers: Vec<String>,
+    /// A form as an object of texts.
     pub(super) body: Option<Value>,
 }
 
@@ -83,61 +51,45 @@ impl Request {
         })
     }
 
-    /// Its query by name, as it was written.
+    /// Its query by name.
     pub(super) fn queries(&self) -> BTreeMap<String, String> {
         let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
+        pairs.map(|(name, text)| (percent_decoded(name), percent_decoded(text))).collect()
     }
 
     /// Whether its body switches off or on.
     pub(super) fn off(&self) -> Option<bool> {
         self.body.as_ref()?.get("disabled")?.as_bool()
     }
-}
 
-/// Undoes base64 byte by byte, and tells what stands behind the first colon.
-#[derive(Default)]
-struct Password {
-    bits: u32,
-    count: u32,
-    behind: bool,
-}
-
-impl Password {
-    fn take(&mut self, byte: u8) -> Option<u8> {
-        let six = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        self.bits = (self.bits << 6) | u32::from(six);
-        self.count += 6;
-        let whole = self.count.checked_sub(8)?;
-        let plain = (self.bits >> whole) as u8;
-        self.bits &= (1 << whole) - 1;
-        self.count = whole;
-        if !self.behind {
-            self.behind = plain == b':';
-            return None;
-        }
-        Some(plain)
+    /// A header's value, by its name.
+    pub(super) fn header(&self, name: &str) -> Option<String> {
+        self.headers.iter().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+        })
     }
 }
 
-/// A request as far as it was read: its lines without the credential, and the credential's digest.
+fn form(body: &[u8]) -> Option<Value> {
+    let text = std::str::from_utf8(body).ok()?;
+    let pairs = text.split('&').map(|pair| {
+        let (name, text) = pair.split_once('=')?;
+        Some((percent_decoded(name), Value::String(percent_decoded(text))))
+    });
+    pairs.collect::<Option<Map<String, Value>>>().map(Value::Object)
+}
+
+/// A request as far as it was read: its lines without credentials, and the digests of these.
 pub(super) struct Reading<'a> {
-    shown: &'a Shown,
-    hasher: DefaultHasher,
-    password: Password,
-    value: DefaultHasher,
-    chosen: Option<DefaultHasher>,
-    masked: Vec<u8>,
+    digests: &'a Digests,
+    shown: &'a [Mark],
+    /// Credentials that are being read: several in a header, where one mark begins with another.
+    open: Vec<Stretch<'a>>,
+    ended: Vec<Stretch<'a>>,
     line: Vec<u8>,
-    /// In a credential: of a header, or of the body.
-    inside: bool,
+    /// Nothing more of this line is kept.
+    is_hidden: bool,
     head: Vec<Vec<u8>>,
     left: Option<usize>,
     body: Vec<u8>,
@@ -145,13 +97,9 @@ pub(super) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    pub(super) fn new(digests: &Digests, shown: &'a Shown) -> Self {
-        let (masked, line, head, body) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let hasher = || digests.0.build_hasher();
-        let chosen = shown.body.is_some().then(hasher);
-        let (password, inside, left, count) = (Password::default(), false, None, 0);
-        let (hasher, value) = (hasher(), hasher());
-        Self { shown, hasher, password, value, chosen, masked, line, inside, head, left, body, count }
+    pub(super) fn new(digests: &'a Digests, shown: &'a [Mark]) -> Self {
+        let (open, ended, line, head, body) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { digests, shown, open, ended, line, is_hidden: false, head, left: None, body, count: 0 }
     }
 
     /// Takes one byte; whether the request is whole. `None` where it is too long.
@@ -163,75 +111,88 @@ impl<'a> Reading<'a> {
         if let Some(left) = self.left.as_mut() {
             *left -= 1;
             let whole = *left == 0;
-            self.in_body(byte);
+            self.in_text(byte, true);
             return Some(whole);
         }
         match byte {
             b'\r' => {}
             b'\n' if self.line.is_empty() => {
-                let length = self.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+                let length = self.length();
                 self.left = Some(length);
                 return Some(length == 0);
             }
             b'\n' => {
-                self.inside = false;
+                self.ended.append(&mut self.open);
+                self.is_hidden = false;
                 self.head.push(std::mem::take(&mut self.line));
             }
-            byte if self.inside => {
-                self.hasher.write(&[byte]);
-                self.masked.extend(masked(&[byte]));
-                if self.shown.basic
-                    && let Some(plain) = self.password.take(byte)
-                {
-                    self.value.write(&[plain]);
-                }
-            }
-            byte => {
-                self.line.push(byte);
-                self.inside = self.shown.headers.iter().any(|mark| self.line.eq_ignore_ascii_case(mark));
-            }
+            byte if self.head.is_empty() => self.in_text(byte, false),
+            byte => self.in_header(byte),
         }
         Some(false)
     }
 
-    fn in_body(&mut self, byte: u8) {
-        let Some(mark) = &self.shown.body else { return self.body.push(byte) };
-        self.inside &= byte != b'"';
-        match self.chosen.as_mut().filter(|_| self.inside) {
-            Some(chosen) => chosen.write(&[byte]),
-            None => {
-                self.body.push(byte);
-                self.inside = self.body.ends_with(mark);
+    /// A byte of the first line, or of the body.
+    fn in_text(&mut self, byte: u8, is_body: bool) {
+        if let Some(mut stretch) = self.open.pop() {
+            if stretch.take(byte) {
+                return self.open.push(stretch);
             }
+            self.ended.push(stretch);
         }
+        let read = if is_body { &mut self.body } else { &mut self.line };
+        read.push(byte);
+        let is_here = |mark: &&Mark| if is_body { mark.is_in_body() } else { mark.is_in_target() };
+        let mark = self.shown.iter().filter(is_here).find(|mark| mark.is_met(read));
+        self.open.extend(mark.map(|mark| Stretch::new(mark, self.digests)));
     }
 
-    /// A header's value, by its name in lower case.
-    fn header(&self, name: &str) -> Option<String> {
-        self.head.iter().skip(1).find_map(|line| {
+    fn in_header(&mut self, byte: u8) {
+        for mut stretch in std::mem::take(&mut self.open) {
+            let goes_on = stretch.take(byte);
+            if goes_on { self.open.push(stretch) } else { self.ended.push(stretch) }
+        }
+        if self.is_hidden {
+            return;
+        }
+        self.line.push(byte);
+        let marks = self.shown.iter().filter(|mark| mark.is_in_header());
+        let met = marks.clone().filter(|mark| mark.is_met(&self.line));
+        self.open.extend(met.map(|mark| Stretch::new(mark, self.digests)));
+        self.is_hidden = !self.open.is_empty() && !marks.clone().any(|mark| mark.may_follow(&self.line));
+    }
+
+    /// The length of the body.
+    fn length(&self) -> usize {
+        let mut lengths = self.head.iter().filter_map(|line| {
             let text = String::from_utf8_lossy(line);
-            let (key, value) = text.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-        })
+            let (name, length) = text.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length").then(|| length.trim().parse().ok())?
+        });
+        lengths.next().unwrap_or(0)
     }
 
-    pub(super) fn request(self) -> Request {
-        let worker = self.header("x-worker");
-        let first = self.head.first().map(|line| String::from_utf8_lossy(line).into_owned());
-        let first = first.unwrap_or_default();
+    pub(super) fn request(mut self) -> Request {
+        self.ended.append(&mut self.open);
+        let mut lines = self.head.iter().map(|line| String::from_utf8_lossy(line).into_owned());
+        let first = lines.next().unwrap_or_default();
         let mut words = first.split(' ');
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        Request {
+        let chosen = self.ended.iter().find(|stretch| stretch.is_in_body());
+        let mut request = Request {
             method: method.to_owned(),
             path: path.to_owned(),
             query: query.to_owned(),
-            worker,
-            bearer: self.hasher.finish(),
-            value: if self.shown.basic { self.value.finish() } else { self.hasher.finish() },
-            chosen: self.chosen.as_ref().filter(|_| !self.body.is_empty()).map(DefaultHasher::finish),
-            masked: self.masked,
-            body: serde_json::from_slice(&self.body).ok(),
-        }
+            digests: self.ended.iter().flat_map(Stretch::digests).collect(),
+            jwts: self.ended.iter().filter_map(Stretch::jwt).collect(),
+            chosen: chosen.and_then(|stretch| stretch.digests().first().copied()),
+            masked: self.ended.iter().map(|stretch| stretch.masked().to_vec()).collect(),
+            worker: None,
+            headers: lines.collect(),
+            body: serde_json::from_slice(&self.body).ok().or_else(|| form(&self.body)),
+        };
+        request.worker = request.header("x-worker");
+        request
     }
 }

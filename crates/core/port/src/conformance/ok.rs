@@ -185,6 +185,9 @@ async fn end(
     current: &Credential,
     minted: &Credential,
 ) -> Result<(), Breach> {
+    if !harness.issuer().revokes() {
+        return Ok(());
+    }
     let id = id_of(minted)?;
     for time in ["revoke", "revoke of what is gone"] {
         succeeds(time, harness.issuer().revoke(&id).await)?;

@@ -61,7 +61,7 @@ impl<'a> Foreign<'a> {
         let config = installation.config()?;
         let its = |secret: &&Secret| match whose {
             Whose::Secret(name) => secret.name.as_str() == name,
-            Whose::Shipped(name) => secret.issuer.to_string() == *name,
+            Whose::Shipped(name) => secret.issuer_host.is_none() && secret.issuer.to_string() == *name,
         };
         let secret = config.secrets.values().find(its);
         let (mut spec, mut admin) = (None, None);

@@ -124,6 +124,8 @@ pub enum Event {
     Waiver(WaiverShown),
     /// One issuer, for `issuers`.
     Issuer(super::IssuerShown),
+    /// A warning about an issuer's spec, for `issuers lint`.
+    SpecWarning(super::SpecWarningShown),
     /// One error code, for `explain`.
     Code(super::CodeShown),
     /// What an inspection of this machine covered.

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use keyroll_codes::Code;
 use keyroll_config::IssuerRef;
-use keyroll_issuer::{Spec, SpecError, mechanism};
+use keyroll_issuer::{Spec, SpecError, SpecSource, mechanism};
 use keyroll_rotation::LastUsed;
 
 use crate::installation::Installation;
-use crate::operator::IssuerShown;
+use crate::operator::{IssuerShown, PageShown};
 use crate::problem::Problem;
 use crate::wiring::issuer::{described, spec_text};
 
@@ -54,6 +54,14 @@ pub fn issuers(installation: &Installation) -> Result<Issuers, Problem> {
 /// # Errors
 /// No issuer has this name (the help suggests the nearest one), or its spec cannot be read.
 pub fn issuer(name: &str, installation: &Installation) -> Result<IssuerShown, Problem> {
+    if name == IssuerRef::aws_word() || IssuerRef::server_words().contains(&name) {
+        return Err(Problem::new(Code::IssuerSettingsInvalid, format!("show the issuer {name}"))
+            .because("it is built into keyroll, and no spec describes it")
+            .help(format!(
+                "docs/guides describe it: rotate-*{}*.md",
+                name.split('-').next().unwrap_or(name)
+            )));
+    }
     if Spec::names().contains(&name) {
         return shipped(name);
     }
@@ -75,7 +83,7 @@ fn configured(name: &str, installation: &Installation) -> Result<Option<IssuerSh
     for secret in config.iter().flat_map(|config| config.secrets.values()) {
         let file = match &secret.issuer {
             IssuerRef::SpecFile(path) => Some(file_name(path, installation)),
-            IssuerRef::Shipped(_) | IssuerRef::Server(_) => None,
+            IssuerRef::Shipped(_) | IssuerRef::Server(_) | IssuerRef::AwsAccessKey => None,
         };
         let named = file.as_deref().is_some_and(|file| short.is_some_and(|short| file.ends_with(short)));
         if secret.name.as_str() != name && !named {
@@ -83,7 +91,7 @@ fn configured(name: &str, installation: &Installation) -> Result<Option<IssuerSh
         }
         let spec = described(secret)?.spec.ok_or_else(|| {
             Problem::new(Code::IssuerSettingsInvalid, format!("show the issuer of {name}"))
-                .because("it is a server with two alternating logins, which no spec describes")
+                .because(format!("`{}` is built into keyroll, and no spec describes it", secret.issuer))
                 .help("docs/guides describe each")
         })?;
         return Ok(Some(match file {
@@ -92,6 +100,15 @@ fn configured(name: &str, installation: &Installation) -> Result<Option<IssuerSh
         }));
     }
     Ok(None)
+}
+
+/// The text of a shipped spec, to be copied and edited.
+///
+/// # Errors
+/// No shipped spec has this name.
+pub fn shipped_text(name: &str) -> Result<&'static str, Problem> {
+    Spec::shipped(name).map_err(|error| unread(&error))?;
+    Ok(Spec::shipped_text(name).unwrap_or_default())
 }
 
 /// The name of a spec file as keyroll.toml writes it: relative, if it is beside or below that file.
@@ -107,7 +124,8 @@ fn shipped(name: &str) -> Result<IssuerShown, Problem> {
     Ok(shown(name, &Spec::shipped(name).map_err(|error| unread(&error))?, NEVER_TRIED))
 }
 
-fn unread(error: &SpecError) -> Problem {
+/// The problem of a name without a shipped spec.
+pub(super) fn unread(error: &SpecError) -> Problem {
     let problem = Problem::new(error.code, "find the issuer").because(error.message.clone());
     problem.help(error.help.clone().unwrap_or_else(|| "keyroll issuers list".to_owned()))
 }
@@ -135,6 +153,22 @@ fn shown(name: &str, spec: &Spec, tried: &'static str) -> IssuerShown {
     }
     let field =
         |(name, secret): (&str, bool)| if secret { format!("{name} (secret)") } else { name.to_owned() };
+    let mut needs = Vec::new();
+    if spec.is_template() {
+        needs.push(
+            "a copy that you edit, named issuer = \"file:./own.toml\": keyroll issuers show NAME --text"
+                .to_owned(),
+        );
+    } else if spec.host_to_name().is_some() {
+        needs.push("issuer_host: the host, which every customer has for itself".to_owned());
+    }
+    if spec.needs_admin() {
+        let parts = spec.admin_places();
+        needs.push(match parts.is_empty() {
+            true => "admin: a file with the admin credential".to_owned(),
+            false => format!("admin: a file with a JSON document that has {}", parts.join(", ")),
+        });
+    }
     IssuerShown {
         name: name.to_owned(),
         title: spec.title().to_owned(),
@@ -143,14 +177,21 @@ fn shown(name: &str, spec: &Spec, tried: &'static str) -> IssuerShown {
         ended_by,
         can: those(true).collect(),
         cannot: those(false).collect(),
+        needs,
         fields: spec.fields().map(field).collect(),
         reach: spec.reach(),
         by_hand,
-        sources: spec.sources().to_vec(),
+        sources: spec.sources().iter().map(|page| page.at.to_owned()).collect(),
         checked: spec.checked().to_owned(),
+        pages: spec.sources().into_iter().map(page).collect(),
         assumed: spec.assumed().to_vec(),
         tried,
     }
+}
+
+fn page(source: SpecSource<'_>) -> PageShown {
+    let SpecSource { at, says, checked } = source;
+    PageShown { at: at.to_owned(), says: says.to_vec(), checked: checked.to_owned() }
 }
 
 fn numbered(steps: &[String]) -> impl Iterator<Item = String> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use keyroll_config::{Check, Config, Consumer, Secret};
+use keyroll_config::{Check, Config, Consumer, IssuerRef, Secret};
 
 use crate::installation::Installation;
 use crate::problem::Problem;
@@ -60,7 +60,7 @@ type Step = (&'static str, Vec<String>);
 
 fn steps(secret: &Secret, config: &Config, described: &Described) -> Vec<Step> {
     let name = &secret.name;
-    let new = made(described);
+    let new = made(secret, described);
     let ends = match secret.emergency_revoke {
         true => {
             "the configuration consents: step 3 revokes the old key by itself (emergency_revoke)".to_owned()
@@ -96,8 +96,11 @@ fn steps(secret: &Secret, config: &Config, described: &Described) -> Vec<Step> {
     ]
 }
 
-fn made(described: &Described) -> Vec<String> {
+fn made(secret: &Secret, described: &Described) -> Vec<String> {
     match &described.spec {
+        None if secret.issuer == IssuerRef::AwsAccessKey => {
+            vec!["[ ] nothing to do: keyroll makes the key by AWS's API (leave `new_value` out)".to_owned()]
+        }
         None => vec!["[ ] nothing to do: keyroll chooses the password itself".to_owned()],
         Some(spec) if spec.by_hand().is_none() => vec![
             "[ ] nothing to do: keyroll makes the key by the issuer's API (leave `new_value` out)".to_owned(),

@@ -73,9 +73,10 @@ fn unknown(name: &str, title: Option<&str>) -> Issuer {
     }
     let what = "its form does not identify the issuer";
     notes.push(format!(
-        "fill in `issuer` ({what}): a name from keyroll issuers list, {}, \
+        "fill in `issuer` ({what}): a name from keyroll issuers list, {}, {}, \
          or your own spec (docs/guides/write-an-issuer.md); and `admin` if it needs one",
-        keyroll_config::IssuerRef::server_words().join(", ")
+        keyroll_config::IssuerRef::server_words().join(", "),
+        keyroll_config::IssuerRef::aws_word()
     ));
     let open = vec![format!("{name}: `issuer`, {what}; `admin` if it needs one")];
     Issuer { written: format!("file:./{FILL_IN}-{name}-issuer.toml"), admin: None, notes, open }

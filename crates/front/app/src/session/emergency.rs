@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use keyroll_codes::Code;
-use keyroll_config::Secret;
+use keyroll_config::{IssuerRef, Secret};
 use keyroll_host::SystemClock;
 use keyroll_port::{Clock as _, Failure, Journal as _, Recorded, Staging, Store};
 use keyroll_rotation::{Emergency, Fact, Hold, MintedBy, Phase, Reason, State};
@@ -84,7 +84,7 @@ pub fn replace(
     let store = store(&places)?;
     let (_, old) = runtime(&places)?.block_on(current(store.as_ref(), secret))?;
     let brought = match &wanted.given {
-        Some(_) if described.spec.is_none() => return Err(chooses(name)),
+        Some(_) if described.spec.is_none() => return Err(chooses(secret)),
         Some(given) => Some(read_value(secret, &old, Some(given), operator)?),
         None => None,
     };
@@ -330,10 +330,15 @@ fn several_fields(name: &str) -> Problem {
         ))
 }
 
-/// The issuer chooses nothing here: keyroll makes the password.
-fn chooses(name: &str) -> Problem {
+/// Nobody can bring a value here: keyroll or the issuer makes each.
+fn chooses(secret: &Secret) -> Problem {
+    let name = &secret.name;
+    let why = match secret.issuer == IssuerRef::AwsAccessKey {
+        true => "AWS makes the access keys itself, and keyroll asks it for the next one",
+        false => "keyroll chooses the password of this server's logins itself",
+    };
     Problem::new(Code::MintByHand, format!("take in a new key of {name}"))
-        .because("keyroll chooses the password of this server's logins itself")
+        .because(why)
         .help(format!("leave the value out: keyroll emergency {name}"))
         .exits(Exit::Usage)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use keyroll_codes::Code;
-use keyroll_config::{FieldSpec, Name, Secret};
+use keyroll_config::{FieldSpec, IssuerRef, Name, Secret};
 
 use super::issuer::Described;
 use crate::problem::Problem;
@@ -16,6 +16,12 @@ pub fn refuse_unfit_fields(described: &Described, secret: &Secret) -> Result<(),
     let faults = match &described.spec {
         Some(spec) => {
             let wanted: Vec<_> = spec.fields().map(|(name, secret)| (name, Some(secret))).collect();
+            unfit(&secret.fields, &wanted, false)
+        }
+        // A new key has these fields alone.
+        None if secret.issuer == IssuerRef::AwsAccessKey => {
+            let usual = secret.issuer.usual_fields().iter();
+            let wanted: Vec<_> = usual.map(|(name, secret)| (*name, Some(*secret))).collect();
             unfit(&secret.fields, &wanted, false)
         }
         None => unfit(&secret.fields, &LOGIN, true),

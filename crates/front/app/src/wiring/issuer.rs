@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use keyroll_aws::{AwsKeys, AwsSettings, IamUser, REQUEST_MS_MAX_DEFAULT};
 use keyroll_codes::Code;
-use keyroll_config::{IssuerRef, Reference, Secret};
+use keyroll_config::{AwsUser, IssuerRef, Reference, Secret};
 use keyroll_host::{read, resolve};
 use keyroll_issuer::{Runner, Spec, SpecError};
 use keyroll_logins::{Admins, Table};
@@ -25,25 +26,51 @@ pub struct Described {
     pub text: Option<String>,
 }
 
+/// The problem of a spec that the parser refuses.
+pub fn refused_spec(error: SpecError) -> Problem {
+    let problem = Problem::new(error.code, "read the issuer's spec").because_of(&error);
+    problem.help(error.help.unwrap_or_else(|| "docs/guides/write-an-issuer.md explains every key".to_owned()))
+}
+
 /// Reads the description of a secret's issuer.
 pub fn described(secret: &Secret) -> Result<Described, Problem> {
-    let unread = |error: SpecError| {
-        let problem = Problem::new(error.code, "read the issuer's spec").because_of(&error);
-        problem.help(
-            error.help.unwrap_or_else(|| "docs/guides/write-an-issuer.md explains every key".to_owned()),
-        )
-    };
     Ok(match &secret.issuer {
-        IssuerRef::Server(_) => Described { spec: None, text: None },
+        IssuerRef::Server(_) | IssuerRef::AwsAccessKey => Described { spec: None, text: None },
         IssuerRef::Shipped(name) => {
-            Described { spec: Some(Spec::shipped(name.as_str()).map_err(unread)?), text: None }
+            let shipped = Spec::shipped(name.as_str()).map_err(refused_spec)?;
+            if shipped.is_template() {
+                return Err(unedited(secret, &shipped));
+            }
+            let spec = match &secret.issuer_host {
+                Some(host) => Spec::shipped_at(name.as_str(), host).map_err(refused_spec)?,
+                None if shipped.host_to_name().is_some() => return Err(hostless(secret, &shipped)),
+                None => shipped,
+            };
+            Described { spec: Some(spec), text: None }
         }
         IssuerRef::SpecFile(path) => {
             let text = spec_text(path)?;
-            let spec = Spec::parse(&text, &path.display().to_string()).map_err(unread)?;
+            let spec = Spec::parse(&text, &path.display().to_string()).map_err(refused_spec)?;
             Described { spec: Some(spec), text: Some(text) }
         }
     })
+}
+
+/// The spec is one to copy.
+fn unedited(secret: &Secret, spec: &Spec) -> Problem {
+    let issuer = &secret.issuer;
+    Problem::new(Code::IssuerSettingsInvalid, format!("use the issuer of {}", secret.name))
+        .because(format!("the shipped spec of {} is a template, to be copied and edited", spec.title()))
+        .help(format!(
+            "keyroll issuers show {issuer} --text > own.toml; edit it, and write issuer = \"file:./own.toml\""
+        ))
+}
+
+/// The issuer has another host for every customer, and none is named.
+fn hostless(secret: &Secret, spec: &Spec) -> Problem {
+    Problem::new(Code::IssuerSettingsInvalid, format!("use the issuer of {}", secret.name))
+        .because(format!("the shipped spec of {} has no host: every customer has another", spec.title()))
+        .help(format!("add issuer_host = \"NAME\" to [secrets.{}], the host without https://", secret.name))
 }
 
 impl Described {
@@ -53,6 +80,9 @@ impl Described {
             Some(Reference::File(path)) => Some(admin_file(path)?),
             None => None,
         };
+        if let Some(aws) = &secret.aws {
+            return Ok(Arc::new(access_keys(aws)));
+        }
         let Some(spec) = &self.spec else { return server(secret, admin.as_ref()) };
         if spec.needs_admin() && admin.is_none() {
             return Err(Problem::new(
@@ -66,6 +96,10 @@ impl Described {
                 secret.name
             )));
         }
+        admin
+            .iter()
+            .flat_map(|admin| spec.admin_parts(admin))
+            .for_each(|part| crate::redact::remember(&part));
         let runner = Runner::new(spec.clone(), admin);
         let runner = match settings {
             None => runner,
@@ -78,9 +112,10 @@ impl Described {
 
     /// The hosts that may receive the secret's credentials.
     pub fn reach(&self, secret: &Secret) -> Vec<String> {
-        match &self.spec {
-            Some(spec) => spec.reach(),
-            None => secret.server.iter().flat_map(Table::endpoints).collect(),
+        match (&self.spec, &secret.aws) {
+            (Some(spec), _) => spec.reach(),
+            (None, Some(aws)) => AwsKeys::reach(&aws_settings(aws)),
+            (None, None) => secret.server.iter().flat_map(Table::endpoints).collect(),
         }
     }
 }
@@ -130,6 +165,21 @@ pub(crate) fn admin_file(path: &Path) -> Result<SecretBytes, Problem> {
         crate::redact::remember(&SecretBytes::new(value.expose().get(at + 1..).unwrap_or_default().to_vec()));
     }
     Ok(value)
+}
+
+/// The access keys of an IAM user, as an issuer.
+fn access_keys(aws: &AwsUser) -> AwsKeys {
+    AwsKeys::new(IamUser {
+        account: aws.account.clone(),
+        name: aws.user.clone(),
+        settings: aws_settings(aws),
+        request_ms_max: REQUEST_MS_MAX_DEFAULT,
+    })
+}
+
+fn aws_settings(aws: &AwsUser) -> AwsSettings {
+    let AwsUser { profile, region, endpoint, .. } = aws.clone();
+    AwsSettings { profile, region, endpoint, config_file: None }
 }
 
 /// A server of which two logins take turns, as an issuer.

@@ -38,7 +38,7 @@ pub fn trusted_of(config_file: &Path, secret: &Secret, runs: impl Fn(usize) -> b
     let mut all = vec![Reached::file(config_file.to_owned())];
     match &secret.issuer {
         IssuerRef::SpecFile(path) => all.push(Reached::file(folder.join(path))),
-        IssuerRef::Shipped(_) | IssuerRef::Server(_) => {}
+        IssuerRef::Shipped(_) | IssuerRef::Server(_) | IssuerRef::AwsAccessKey => {}
     }
     let consumers = secret.consumers.iter().enumerate().filter(|(at, _)| runs(*at));
     all.extend(consumers.flat_map(|(_, consumer)| run_by(folder, consumer)));

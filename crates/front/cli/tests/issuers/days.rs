@@ -38,7 +38,7 @@ fn made_by_hand(scene: &Scene, waits: &Ran) -> String {
 
 /// Plays the operator: revokes the old key, if the issuer's API does not.
 fn ended_by_hand(scene: &Scene, old: &str, ran: Ran) -> Ran {
-    if scene.spec.revokes() || scene.spec.one_value() {
+    if scene.spec.revokes() || scene.spec.one_value() || scene.spec.grace().is_some() {
         return ran;
     }
     ran.exits(6).says(&["--revoked-by-hand"]);
@@ -111,6 +111,13 @@ fn killed(name: &str) {
         let given = ["resume", &plan, "--value-file", "run/new.key", "--confirm", "ring"];
         scene.killed_at_a_restart(&given, "2");
         fs::remove_file(scene.path("run/new.key")).unwrap();
+    } else if scene.spec.grace().is_some() {
+        // A mint without an answer is the operator's: the new value is lost, and the old one ends.
+        scene.killed_at_a_restart(&apply, "2");
+    } else if !scene.spec.finds_a_lost_mint() {
+        scene.killed_at(Ask::Mint, &apply);
+        deleted_by_hand(&scene, &scene.run(&resume));
+        scene.killed_at_a_restart(&["retry", &plan], "2");
     } else {
         scene.killed_at(Ask::Mint, &apply);
         scene.killed_at_a_restart(&resume, "2");
@@ -129,12 +136,20 @@ fn killed(name: &str) {
     println!("    {name}: {} requests, none failed", load.end());
 }
 
+/// The value of a new key is lost: keyroll stands still, names the key, and the operator deletes it at the console.
+fn deleted_by_hand(scene: &Scene, ran: &Ran) {
+    ran.exits(6).says(&["\"outcome\":\"stuck\""]);
+    let lost = scene.issuer.keys().into_iter().find(|key| !key.deleted && key.label.is_empty()).unwrap();
+    assert!(ran.text.contains(&format!("delete {} at the issuer's console", lost.id)), "{}", ran.text);
+    scene.issuer.end(&lost.id);
+}
+
 fn back(name: &str) {
     let scene = Scene::of(name, "0s");
     let mut load = scene.load();
     let old = scene.holds().unwrap();
     let plan = scene.plan();
-    if scene.spec.one_value() {
+    if scene.spec.one_value() || scene.spec.grace().is_some() {
         // After the consent there is no rollback; before it nothing was changed.
         scene.run(&["apply", &plan]).exits(6).says(&["needs your consent"]);
         scene.run(&["abort", &plan]).exits(1).ended("rolled_back");
@@ -180,11 +195,13 @@ fn bad_weather(name: &str) {
     };
     moods(&[
         (Ask::Mint, ResponseFault::TooMany),
-        (Ask::Mint, ResponseFault::Lost),
         (Ask::Delete, ResponseFault::TooMany),
         (Ask::Delete, ResponseFault::Lost),
         (Ask::Disable, ResponseFault::Lost),
     ]);
+    if scene.spec.finds_a_lost_mint() || scene.spec.by_hand() {
+        moods(&[(Ask::Mint, ResponseFault::Lost)]);
+    }
     let apply = ["apply", &plan, "--confirm", "ring"];
     let of_looks = [
         (Ask::List, ResponseFault::TooMany),

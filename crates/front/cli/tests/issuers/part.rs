@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use keyroll_testkit::issuer::sha256_hex;
 use keyroll_testkit::load::{Worker, WorkerOptions, log_in, read_variable};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,7 +33,7 @@ pub fn play() {
 }
 
 /// How issuers are called with the keys of an env file: `calls=VARIABLE;PORT;PATH;HEADER`, separated by commas, with `~`
-/// for a blank. With `only`, the call of one variable.
+/// for a blank. With `only`, the call of one variable. A file without the variable is one key of several lines.
 fn url(words: &BTreeMap<&str, &str>) -> Zeroizing<String> {
     let mut all = Zeroizing::new("web:".to_owned());
     for call in words["calls"].split(',') {
@@ -41,13 +42,19 @@ fn url(words: &BTreeMap<&str, &str>) -> Zeroizing<String> {
         if words.get("only").is_some_and(|only| *only != variable) {
             continue;
         }
-        let key = Zeroizing::new(read_variable(Path::new(words["env"]), variable).unwrap());
+        let file = Path::new(words["env"]);
+        let key = Zeroizing::new(read_variable(file, variable).unwrap_or_else(|_| of_document(file)));
         let header = header.replace('~', " ");
         let line = Zeroizing::new([port, path, words["name"], &header, &key].join("|"));
         all.push_str(&line);
         all.push('\n');
     }
     all
+}
+
+/// What is sent in a header for a key of several lines. The process keeps the key in its memory, as a service does.
+fn of_document(file: &Path) -> String {
+    sha256_hex(std::fs::read(file).unwrap().leak())
 }
 
 /// One instance of the service.

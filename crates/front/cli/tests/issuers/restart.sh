@@ -20,7 +20,7 @@ case $1 in
 *) port=@PORT_2@ ;;
 esac
 rm -f "run/$name.used"
-KEYROLL_TEST_PART="worker used=run/$name.used env=app/api.env port=$port pool=2 warm_ms=0 drain_ms=1500 log=log/$name.log name=$name lifeline=@LIFELINE@ calls=@CALLS@" \
+KEYROLL_TEST_PART="worker used=run/$name.used env=@COPY@ port=$port pool=2 warm_ms=0 drain_ms=1500 log=log/$name.log name=$name lifeline=@LIFELINE@ calls=@CALLS@" \
     setsid @PROGRAM@ issuers::part --exact --nocapture </dev/null >>"log/$name.out" 2>&1 9>&- &
 # It becomes the worker.
 echo $! >"run/$name.pid"

@@ -24,6 +24,9 @@ const RATE: u32 = 100;
 /// Everything of the load runs on these threads.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
+/// How long an instance may take to be moved, where the old value works for a while only: the roll must fit into that.
+const IN_GRACE: &str = "\nunit_deadline = \"8s\"\nphase_deadline = \"60s\"";
+
 /// The whole scene; dropping it ends its processes by their ids.
 pub struct Scene {
     pub issuer: Issuer,
@@ -55,8 +58,7 @@ impl Scene {
     }
 
     fn raised(name: &str, spread: &str, two: bool) -> Self {
-        let text = format!("{}/../../../issuers/{name}.toml", env!("CARGO_MANIFEST_DIR"));
-        let text = fs::read_to_string(text).unwrap();
+        let text = spec_text(name);
         let (issuer, admin) = Issuer::described(&text);
         let (home, spec) = (TempDir::new().unwrap(), Described::read(&text));
         let ports = [(); 2].map(|()| free_port().unwrap());
@@ -68,7 +70,10 @@ impl Scene {
         let other = scene.side.as_ref().map(|side| side.mint("by hand"));
         let (before, after) = ("# The API\nLOG=info\nKEY=", "\nPOOL=4\nSIDE=");
         let beside = other.as_ref().map_or("", |(_, value)| value);
-        put(&scene.path("app/api.env"), &[before, &value, after, beside, "\n"], 0o600);
+        let variables = [before, &value, after, beside, "\n"];
+        let whole = [value.as_str()];
+        let content = if scene.spec.is_document() { &whole[..] } else { &variables[..] };
+        put(&scene.path(scene.copy()), content, 0o600);
         scene.take_in("ring", &id, &value);
         if let (Some((id, value)), Some(admin)) = (&other, &side_admin) {
             put(&scene.path("side.key"), &[admin, "\n"], 0o600);
@@ -99,13 +104,20 @@ impl Scene {
         });
         let fields = format!("[secrets.ring.fields]\n{}", fields.collect::<String>());
         let admins = if self.spec.needs_admin() { "admin = \"file:./admin.key\"" } else { "" };
+        let limits = if self.spec.grace().is_some() { IN_GRACE } else { "" };
+        let reads = match self.spec.is_document() {
+            true => format!("{{ file = \"./{}\" }}", self.copy()),
+            false => format!("{{ env_file = \"./{}\", variable = \"KEY\" }}", self.copy()),
+        };
         let (path, header) = self.spec.call();
         let mut calls = format!("KEY;{};{path};{}", self.issuer.port(), header.replace(' ', "~"));
         if let Some(side) = &self.side {
             calls += &format!(",SIDE;{};/v1/me;authorization:~bearer~", side.port());
         }
         let fill = |text: &str| {
-            text.replace("@ADMIN@", admins)
+            text.replace("@ADMIN@", &format!("{admins}{limits}"))
+                .replace("@READS@", &reads)
+                .replace("@COPY@", self.copy())
                 .replace("@FIELDS@", &fields)
                 .replace("@PORT_1@", &self.ports[0].to_string())
                 .replace("@PORT_2@", &self.ports[1].to_string())
@@ -133,7 +145,8 @@ impl Scene {
 
     fn take_in(&self, secret: &str, id: &str, value: &Zeroizing<String>) {
         let plain = self.spec.fields().into_iter().filter(|(_, secret)| !secret);
-        let plain: Vec<String> = plain.map(|(name, _)| format!("{name}={}", self.spec.plain())).collect();
+        let plain: Vec<String> =
+            plain.map(|(name, _)| format!("{name}={}", self.spec.public(name, id))).collect();
         let mut words = vec!["secret", "add", secret];
         words.extend(plain.iter().flat_map(|field| ["--field", field.as_str()]));
         // GitHub, Stripe and Discord do not show the id of a key.
@@ -146,6 +159,11 @@ impl Scene {
     /// The folder of keyroll.toml.
     pub fn dir(&self) -> PathBuf {
         self.home.path().join("scene")
+    }
+
+    /// The file that the service reads its key from, in that folder.
+    fn copy(&self) -> &'static str {
+        if self.spec.is_document() { "app/api.key" } else { "app/api.env" }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -219,7 +237,10 @@ impl Scene {
 
     /// Whose key the service's file holds.
     pub fn holds(&self) -> Option<String> {
-        let content = Zeroizing::new(fs::read(self.path("app/api.env")).unwrap());
+        let content = Zeroizing::new(fs::read(self.path(self.copy())).unwrap());
+        if self.spec.is_document() {
+            return self.issuer.whose(&content);
+        }
         let line = content.split(|byte| *byte == b'\n').find(|line| line.starts_with(b"KEY="))?;
         self.issuer.whose(&line[4..])
     }
@@ -311,6 +332,11 @@ impl Drop for Scene {
             }
         }
     }
+}
+
+/// The text of a shipped spec.
+pub fn spec_text(name: &str) -> String {
+    fs::read_to_string(format!("{}/../../../issuers/{name}.toml", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
 pub fn put(path: &Path, pieces: &[&str], mode: u32) {

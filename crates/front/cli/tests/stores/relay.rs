@@ -9,8 +9,8 @@ use zeroize::Zeroize as _;
 
 use crate::way::{Act, Way, lead, listen};
 
-/// What stands before the action in the head of a request to AWS.
-const TARGET: &[u8] = b"secretsmanager.";
+/// What stands before the action in a request to AWS: in the head, or in the form that is its body.
+const TARGETS: [&[u8]; 2] = [b"secretsmanager.", b"Action="];
 
 /// What ends a request's head.
 const HEAD_END: &[u8] = b"\r\n\r\n";
@@ -116,9 +116,11 @@ impl Relay {
 
 /// What a request asks for: its action at AWS, or its method and path.
 fn action(request: &[u8]) -> Option<Vec<u8>> {
-    if let Some(at) = found(request, TARGET) {
-        let name = request[at + TARGET.len()..].iter().copied();
-        return Some(name.take_while(u8::is_ascii_alphanumeric).collect());
+    for target in TARGETS {
+        if let Some(at) = found(request, target) {
+            let name = request[at + target.len()..].iter().copied();
+            return Some(name.take_while(u8::is_ascii_alphanumeric).collect());
+        }
     }
     let mut words = request.split(|byte| byte.is_ascii_whitespace());
     let (method, target) = (words.next()?, words.next()?);

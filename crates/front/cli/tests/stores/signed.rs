@@ -1,6 +1,6 @@
-//! One request to the store: signed as
-//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html> says, without keyroll's code; or through the door of the tests for
-//! another party.
+//! One request to a service of AWS: signed as
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html> says, without keyroll's code;
+//! or through the door of the tests for another party.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
@@ -19,26 +19,34 @@ pub struct Login {
 
 /// Calls an action; the answer, or its status and its kind of error.
 pub fn call(host: &str, login: &Login, action: &str, body: &Value) -> Result<Value, String> {
-    let body = body.to_string();
+    let target = format!("secretsmanager.{action}");
+    let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target.as_str())];
+    exchanged(host, &signed(host, login, SERVICE, &headers, &body.to_string()))
+}
+
+/// A whole signed request with this body and these headers, beside those that every request has.
+pub fn signed(host: &str, login: &Login, service: &str, headers: &[(&str, &str)], body: &str) -> String {
     let at = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-    let (kind, target) = ("application/x-amz-json-1.1", format!("secretsmanager.{action}"));
-    let headers = format!("content-type:{kind}\nhost:{host}\nx-amz-date:{at}\nx-amz-target:{target}\n");
-    let signed = "content-type;host;x-amz-date;x-amz-target";
-    let canonical = format!("POST\n/\n\n{headers}\n{signed}\n{}", hash(body.as_bytes()));
-    let scope = format!("{}/{MOTO_REGION}/{SERVICE}/aws4_request", &at[..8]);
+    let own = [("host", host), ("x-amz-date", at.as_str())];
+    let mut all = [headers, own.as_slice()].concat();
+    all.sort_unstable();
+    let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+    let (names, day) = (names.join(";"), &at[..8]);
+    let lines: String = all.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+    let canonical = format!("POST\n/\n\n{lines}\n{names}\n{}", hash(body.as_bytes()));
+    let scope = format!("{day}/{MOTO_REGION}/{service}/aws4_request");
     let text = format!("AWS4-HMAC-SHA256\n{at}\n{scope}\n{}", hash(canonical.as_bytes()));
     let first = format!("AWS4{}", login.secret).into_bytes();
-    let key =
-        [&at[..8], MOTO_REGION, SERVICE, "aws4_request"].iter().fold(first, |key, part| mac(&key, part));
+    let key = [day, MOTO_REGION, service, "aws4_request"].iter().fold(first, |key, part| mac(&key, part));
     let signature = hex(&mac(&key, &text));
-    let credential = format!("{}/{scope}", login.id);
-    let request = format!(
-        "POST / HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nX-Amz-Date: {at}\r\nX-Amz-Target: {target}\r\n\
-         Authorization: AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={signed}, Signature={signature}\r\n\
+    let sent: String = all.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!(
+        "POST / HTTP/1.1\r\n{sent}\
+         Authorization: AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        login.id,
         body.len()
-    );
-    exchanged(host, &request)
+    )
 }
 
 /// What another party does, who has every right.

@@ -1,15 +1,19 @@
 //! An issuer that answers as a shipped spec expects: its paths, bodies and pages are read from the spec itself. It
 //! tests that the spec is consistent and that the runner works, not the facts about the vendor.
 
-use std::collections::BTreeMap;
+mod caller;
+mod route;
+
 use std::net::SocketAddr;
 
 use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use caller::{exchanged, has_old_token, of_admin, presented, private_key};
 use keyroll_issuer::Spec;
+use route::{Slots, route};
 use serde_json::{Value, json};
 
 use super::dialect::Reply;
-use super::wire::plain;
 use super::{Key, RecordedRequest, World, random};
 
 /// The answer to `op.get`, which a mint must repeat.
@@ -28,14 +32,14 @@ pub fn spec(name: &str) -> Value {
 /// The spec's text, pointed at this address.
 pub fn pointed_at(name: &str, address: SocketAddr) -> String {
     let text = text(name);
-    // Do not replace the console's address, which may have the same host.
+    // Only where requests go: a scope, a console and a source may name the same host.
     let (head, mut text) =
         text.split_once("[auth.").map(|(head, rest)| (head.to_owned(), rest.to_owned())).unwrap();
     for caller in ["admin", "self"] {
         for host in spec(name)["auth"][caller]["hosts"].as_array().into_iter().flatten() {
             let host = host.as_str().unwrap();
-            text = text.replace(&format!("https://{host}"), &format!("http://{address}"));
-            text = text.replace(&format!("[\"{host}\"]"), &format!("[\"{address}\"]"));
+            text = text.replace(&format!("url = \"https://{host}/"), &format!("url = \"http://{address}/"));
+            text = text.replace(&format!("\"{host}\""), &format!("\"{address}\""));
         }
     }
     format!("{head}[auth.{text}")
@@ -50,7 +54,13 @@ pub fn secret_field(name: &str) -> String {
 
 /// A value of the form that the spec declares.
 pub fn value(name: &str) -> String {
-    let form = &spec(name)["fields"][secret_field(name)];
+    let spec = spec(name);
+    let form = &spec["fields"][secret_field(name)];
+    match form["form"].as_str() {
+        Some("json") => return caller::document(&spec, "self", &format!("cred.{}", secret_field(name))),
+        Some("pem") => return private_key(),
+        _ => {}
+    }
     let prefix = form["prefix"].as_str().unwrap_or_default();
     let most = form["length_max"].as_u64().unwrap();
     let length = if most > 128 { form["length_min"].as_u64().unwrap() } else { most } as usize;
@@ -88,10 +98,19 @@ fn put(root: &mut Value, pointer: &str, value: Value) {
     };
     let mut place = root;
     for part in path.split('/') {
-        if !place.is_object() {
-            *place = json!({});
+        if let Ok(at) = part.parse::<usize>() {
+            if !place.is_array() {
+                *place = json!([]);
+            }
+            let items = place.as_array_mut().unwrap();
+            items.resize(items.len().max(at + 1), json!(""));
+            place = &mut items[at];
+        } else {
+            if !place.is_object() {
+                *place = json!({});
+            }
+            place = &mut place[part];
         }
-        place = &mut place[part];
     }
     *place = value;
 }
@@ -105,6 +124,13 @@ fn shaped(case: &Value) -> (u16, Value) {
     for (pointer, values) in case["json"].as_object().into_iter().flatten() {
         put(&mut body, pointer, values[0].clone());
     }
+    if let Some(text) = case["body_has"][0].as_str() {
+        // A member of the body, or any text in it.
+        match serde_json::from_str::<Value>(&format!("{{{text}}}")) {
+            Ok(Value::Object(members)) => body.as_object_mut().unwrap().extend(members),
+            _ => put(&mut body, "/said", json!(text)),
+        }
+    }
     (case["status"][0].as_u64().unwrap() as u16, body)
 }
 
@@ -113,79 +139,47 @@ fn reply((status, body): (u16, Value)) -> Reply {
     Reply { status, media: "application/json", body, ..Reply::default() }
 }
 
-fn is_slot(text: &str) -> bool {
-    text.starts_with('{') && text.ends_with('}') && !text.starts_with("{{")
-}
-
-/// The placeholders' values, if the request is one of this operation.
-fn route(op: &Value, seen: &RecordedRequest) -> Option<BTreeMap<String, Value>> {
-    let request = op.get("request")?;
-    let url = request["url"].as_str()?;
-    let path = url.split_once("//")?.1.split_once('/').map_or("", |(_, path)| path);
-    let (wanted, there): (Vec<&str>, Vec<&str>) =
-        (path.split('/').collect(), seen.path[1..].split('/').collect());
-    if request["method"].as_str()? != seen.method || wanted.len() != there.len() {
-        return None;
-    }
-    let body: Value = serde_json::from_str(&seen.body).unwrap_or_default();
-    let mut slots = BTreeMap::new();
-    let mut meets = |template: &Value, found: Value| {
-        let slot = template.as_str().filter(|text| is_slot(text)).map(str::to_owned);
-        match slot {
-            Some(slot) => slots.insert(slot, found).is_none(),
-            None => *template == found,
-        }
-    };
-    for (wanted, there) in wanted.iter().zip(there) {
-        if !meets(&json!(wanted), json!(plain(there))) {
-            return None;
-        }
-    }
-    for (name, template) in request["query"].as_object().into_iter().flatten() {
-        if !meets(template, json!(seen.query.get(name)?)) {
-            return None;
-        }
-    }
-    for (name, template) in request["json"].as_object().into_iter().flatten() {
-        if !meets(template, body.get(name)?.clone()) {
-            return None;
-        }
-    }
-    Some(slots)
-}
-
-/// The credential that a caller presents, read as the spec sends it.
-fn shown(spec: &Value, caller: &str, seen: &RecordedRequest) -> Option<String> {
-    let auth = spec["auth"].get(caller)?;
-    if auth.get("basic").is_some() {
-        let encoded = seen.headers.get("authorization")?.strip_prefix("Basic ")?;
-        let pair = base64::engine::general_purpose::STANDARD.decode(encoded).ok()?;
-        let pair = String::from_utf8(pair).ok()?;
-        return pair.split_once(':').map(|(_, password)| password.to_owned());
-    }
-    let (name, template) = auth["header"].as_object()?.iter().next()?;
-    let before = template.as_str()?.split('{').next()?;
-    seen.headers.get(&name.to_ascii_lowercase())?.strip_prefix(before).map(str::to_owned)
-}
-
 /// The answer of an issuer of this kind.
 pub fn answer(name: &'static str, world: &mut World, seen: &RecordedRequest, peer: SocketAddr) -> Reply {
     let spec = spec(name);
-    let admin = shown(&spec, "admin", seen).is_some_and(|token| token == world.admin);
-    if admin { of_admin(name, &spec, world, seen) } else { of_itself(&spec, world, seen, peer) }
+    match exchanged(&spec, world, seen) {
+        // The same call may be the one by which a credential is verified.
+        Some(None) if route(&spec["op"]["verify"], seen).is_some() => {}
+        Some(token) => return Reply { passing: true, ..token_reply(&spec, token) },
+        None => {}
+    }
+    if has_old_token(&spec, world, seen) {
+        return reply((401, json!({"error": {}})));
+    }
+    if of_admin(&spec, world, seen) {
+        return to_admin(name, &spec, world, seen);
+    }
+    to_itself(name, &spec, world, seen, peer)
 }
 
-fn of_itself(spec: &Value, world: &mut World, seen: &RecordedRequest, peer: SocketAddr) -> Reply {
+/// The answer to an exchange of the admin credential.
+fn token_reply(spec: &Value, token: Option<String>) -> Reply {
+    let exchange = &spec["auth"]["admin"]["token"];
+    let Some(token) = token else { return reply((401, json!({"error": "invalid_client"}))) };
+    let (status, mut body) = shaped(&exchange["ok"][0]);
+    put(&mut body, exchange["take"].as_str().unwrap(), json!(token));
+    if let Some(lasts) = exchange["lasts"].as_str() {
+        put(&mut body, lasts, json!(3_600));
+    }
+    reply((status, body))
+}
+
+fn to_itself(name: &str, spec: &Value, world: &mut World, seen: &RecordedRequest, peer: SocketAddr) -> Reply {
     let verify = &spec["op"]["verify"];
     let identify = spec["op"].get("identify").filter(|op| route(op, seen).is_some());
-    if route(verify, seen).is_none() && identify.is_none() {
+    let Some(slots) = route(verify, seen).or_else(|| route(identify?, seen)) else {
         return reply((404, json!({"nothing": "here"})));
-    }
+    };
     if !world.scripted.is_empty() {
         let (status, media, body) = world.scripted.remove(0);
         return Reply { status, media, body, ..Reply::default() };
     }
-    let token = shown(spec, "self", seen).unwrap_or_default();
+    let token = presented(name, spec, world, &slots, seen).unwrap_or_default();
     let Some(id) = world.accepts(&token) else {
         world.refuse(&token, peer, seen.headers.get("user-agent").cloned());
         return reply(shaped(&verify["dead"][0]));
@@ -195,12 +189,12 @@ fn of_itself(spec: &Value, world: &mut World, seen: &RecordedRequest, peer: Sock
         put(&mut body, pointer, json!("acct_1"));
     }
     for pointer in identify.and_then(|op| op["id"].as_str()).into_iter() {
-        put(&mut body, pointer, json!(id));
+        put(&mut body, pointer, json!(written(spec, &id)));
     }
     Reply { key: Some(id), ..reply((status, body)) }
 }
 
-fn of_admin(name: &'static str, spec: &Value, world: &mut World, seen: &RecordedRequest) -> Reply {
+fn to_admin(name: &'static str, spec: &Value, world: &mut World, seen: &RecordedRequest) -> Reply {
     let not_found = || reply((404, json!({"error": {}, "errors": [], "message": "no", "title": "no"})));
     for op in ["get", "mint", "list", "disable", "enable", "revoke"] {
         let Some(described) = spec["op"].get(op) else { continue };
@@ -214,9 +208,7 @@ fn of_admin(name: &'static str, spec: &Value, world: &mut World, seen: &Recorded
             "enable" => world.switch(&id, true).is_some(),
             _ => world.delete(&id),
         };
-        let known = world.keys.iter().any(|key| key.id == id);
-        let again = known && op == "revoke" && described.get("already").is_none();
-        return match (done || again, described.get("already")) {
+        return match (done, described.get("already")) {
             (true, _) => reply(shaped(&described["ok"][0])),
             (false, Some(already)) => reply(shaped(&already[0])),
             (false, None) => not_found(),
@@ -225,7 +217,7 @@ fn of_admin(name: &'static str, spec: &Value, world: &mut World, seen: &Recorded
     not_found()
 }
 
-fn get(op: &Value, world: &World, slots: &BTreeMap<String, Value>) -> Option<Reply> {
+fn get(op: &Value, world: &World, slots: &Slots) -> Option<Reply> {
     let id = slots.get("{current.id}")?.as_str()?;
     world.keys.iter().find(|key| key.id == id && !key.deleted)?;
     let (status, mut body) = shaped(&op["ok"][0]);
@@ -235,7 +227,7 @@ fn get(op: &Value, world: &World, slots: &BTreeMap<String, Value>) -> Option<Rep
     Some(reply((status, body)))
 }
 
-fn mint(name: &'static str, spec: &Value, world: &mut World, slots: &BTreeMap<String, Value>) -> Reply {
+fn mint(name: &'static str, spec: &Value, world: &mut World, slots: &Slots) -> Reply {
     let copies = slots.iter().filter_map(|(slot, sent)| Some((slot.strip_prefix("{copy.")?, sent)));
     for (copy, sent) in copies {
         assert_eq!(
@@ -251,14 +243,54 @@ fn mint(name: &'static str, spec: &Value, world: &mut World, slots: &BTreeMap<St
     let text = |slot: &str| slots.get(slot).and_then(Value::as_str).map(str::to_owned);
     let label = text("{label}").unwrap_or_default();
     let chosen = text(&format!("{{cred.{}}}", secret_field(name)));
-    let key = world.make(super::Dialect::Shipped(name), &label, chosen);
+    let mut key = world.make(super::Dialect::Shipped(name), &label, chosen);
     let op = &spec["op"]["mint"];
     let (status, mut body) = shaped(&op["ok"][0]);
-    put(&mut body, op["take"]["id"].as_str().unwrap(), json!(key.id));
-    for pointer in op["take"]["fields"].as_object().into_iter().flat_map(|fields| fields.values()) {
-        put(&mut body, pointer.as_str().unwrap(), json!(key.value));
+    match op["take"]["id"].as_str() {
+        Some(pointer) => put(&mut body, pointer, json!(written(spec, &key.id))),
+        // keyroll knows it by its label, which the request need not have: then it is that of the suite.
+        None => {
+            key.id = if label.is_empty() { "keyroll/conformance/1".to_owned() } else { label };
+            world.keys.last_mut().unwrap().id = key.id.clone();
+        }
+    }
+    let encoded = op["take"]["base64"].as_array().is_some_and(|all| !all.is_empty());
+    let value = if encoded { STANDARD.encode(&key.value) } else { key.value.clone() };
+    for (field, pointer) in op["take"]["fields"].as_object().into_iter().flatten() {
+        let text = if *field == secret_field(name) { &value } else { &key.id };
+        put(&mut body, pointer.as_str().unwrap(), json!(text));
     }
     reply((status, body))
+}
+
+/// An id as an answer has it.
+fn written(spec: &Value, id: &str) -> String {
+    if spec["id_form"] == "last-segment" { format!("parents/p 1/keys/{id}") } else { id.to_owned() }
+}
+
+/// What follows the number in an id: nothing that a last segment cannot have.
+pub fn id_tail(name: &str) -> &'static str {
+    if spec(name)["id_form"] == "last-segment" { "-" } else { "/" }
+}
+
+/// The id of a key, if the credential itself contains it.
+pub fn id_in(name: &str, key: &Key) -> String {
+    let spec = spec(name);
+    let Some(template) = spec["id_in"].as_str() else { return key.id.clone() };
+    let pointer = template.split_once('/').map(|(_, rest)| format!("/{}", rest.trim_end_matches('}')));
+    match pointer {
+        Some(pointer) => {
+            let value: Value = serde_json::from_str(&key.value).unwrap();
+            value.pointer(&pointer).unwrap().as_str().unwrap().to_owned()
+        }
+        // A public field has no blank.
+        None => key.id.replace(' ', "-"),
+    }
+}
+
+/// The admin credential of a spec.
+pub fn admin(name: &str) -> String {
+    caller::admin(&spec(name))
 }
 
 fn flag(item: &mut Value, flag: Option<&Value>, on: bool) {
@@ -275,7 +307,7 @@ fn flag(item: &mut Value, flag: Option<&Value>, on: bool) {
 
 fn item(op: &Value, spec: &Value, name: &str, key: &Key) -> Value {
     let mut item = json!({});
-    put(&mut item, op["id"].as_str().unwrap(), json!(key.id));
+    put(&mut item, op["id"].as_str().unwrap(), json!(written(spec, &key.id)));
     if let Some(label) = op["label"].as_str() {
         put(&mut item, label, json!(key.name));
     }
@@ -298,11 +330,14 @@ fn list(op: &Value, spec: &Value, name: &str, world: &World, seen: &RecordedRequ
         .map(|key| item(op, spec, name, key))
         .collect();
     let page = &op["page"];
-    let asked = page["query"].as_str().and_then(|query| seen.query.get(query));
+    let asked = seen.query.get(page["query"].as_str().unwrap_or("start"));
     let asked = asked.map(|text| text.parse::<usize>().unwrap());
     let start = match page["kind"].as_str().unwrap() {
         "none" => 0,
-        "number" => (asked.unwrap_or(1) - 1) * world.page,
+        "number" => {
+            let first = page["first"].as_u64().map_or(1, |first| first as usize);
+            (asked.unwrap_or(first) - first) * world.page
+        }
         _ => asked.unwrap_or(0),
     };
     let size = if page["kind"] == "none" { all.len() } else { world.page };
@@ -311,7 +346,13 @@ fn list(op: &Value, spec: &Value, name: &str, world: &World, seen: &RecordedRequ
     put(&mut body, op["items"].as_str().unwrap(), json!(shown));
     let more = start + size < all.len();
     if let Some(next) = page["next"].as_str() {
-        let cursor = json!((start + size).to_string());
+        let mut cursor = json!((start + size).to_string());
+        if page["kind"] == "address" {
+            let rest = seen.query.iter().filter(|(name, _)| *name != "start");
+            let rest: Vec<String> = rest.map(|(name, value)| format!("{name}={value}")).collect();
+            let (host, path) = (&seen.headers["host"], &seen.path);
+            cursor = json!(format!("http://{host}{path}?start={}&{}", start + size, rest.join("&")));
+        }
         put(&mut body, next, if more || page.get("more").is_some() { cursor } else { Value::Null });
     }
     if let Some(flag) = page["more"].as_str() {

@@ -22,6 +22,8 @@ pub struct Reply {
     pub media: &'static str,
     pub headers: Vec<(&'static str, String)>,
     pub body: String,
+    /// It changed nothing: it is not the answer that is lost.
+    pub passing: bool,
     /// The key that was accepted on this connection.
     pub key: Option<String>,
 }

@@ -98,6 +98,8 @@ pub struct World {
     pub mood: Behaviour,
     pub keys: Vec<Key>,
     pub admin: String,
+    /// The access tokens that were given for it.
+    pub tokens: Vec<String>,
     pub made: u64,
     pub page: usize,
     pub live: BTreeMap<u64, Live>,
@@ -134,7 +136,11 @@ impl Fake {
             death: 3_000,
             mood: Behaviour::Fair,
             keys: Vec::new(),
-            admin: random("admin_", 24),
+            admin: match dialect {
+                Dialect::Shipped(name) => described::admin(name),
+                Dialect::Acme | Dialect::OpenRouter | Dialect::SendGrid => random("admin_", 24),
+            },
+            tokens: Vec::new(),
             made: 0,
             page: 2,
             live: BTreeMap::new(),
@@ -223,8 +229,12 @@ impl World {
 
     pub fn make(&mut self, dialect: Dialect, name: &str, value: Option<String>) -> Key {
         self.made += 1;
+        let tail = match dialect {
+            Dialect::Shipped(name) => described::id_tail(name),
+            Dialect::Acme | Dialect::OpenRouter | Dialect::SendGrid => "/",
+        };
         let key = Key {
-            id: format!("key {}/{}", self.made, random("", 8)),
+            id: format!("key {}{}{}", self.made, tail, random("", 8)),
             name: name.to_owned(),
             value: value.unwrap_or_else(|| dialect.value()),
             enabled: true,
@@ -232,6 +242,10 @@ impl World {
             born: self.now + self.birth,
             settled: self.now + self.birth,
             last_used: None,
+        };
+        let key = match dialect {
+            Dialect::Shipped(name) => Key { id: described::id_in(name, &key), ..key },
+            Dialect::Acme | Dialect::OpenRouter | Dialect::SendGrid => key,
         };
         self.keys.push(key.clone());
         key

@@ -48,7 +48,7 @@ async fn talk(
                 if let Behaviour::RepeatsKey(key) = mood {
                     reply.body = reply.body.replacen('{', &format!("{{\"{key}\":\"another\","), 1);
                 }
-                if mood == Behaviour::LoseNext && seen.method != "GET" {
+                if mood == Behaviour::LoseNext && seen.method != "GET" && !reply.passing {
                     world.mood = Behaviour::Fair;
                     return;
                 }

@@ -25,16 +25,23 @@ const GUIDE: &str = include_str!("../../../../../docs/guides/write-an-issuer.md"
 
 /// The spec of a dialect as it is shipped or shown in the guide, pointed at the fake.
 pub fn spec_text(dialect: Dialect, address: SocketAddr) -> String {
+    let plain;
     let (text, host) = match dialect {
         Dialect::Acme => {
             let mut block = GUIDE.split("```toml\n").filter_map(|rest| rest.split("```").next());
-            (block.find(|block| block.starts_with("spec = 1")).unwrap(), "api.acme.example")
+            let block = block.find(|block| block.starts_with("spec = 1")).unwrap();
+            // Tests take operations away: no source may state one that is gone.
+            let (facts, _) = block.split_once("[provenance]").unwrap();
+            plain = format!(
+                "{facts}[provenance]\nchecked = \"2026-11-20\"\nsources = [\"https://docs.acme.example\"]\n"
+            );
+            (plain.as_str(), "api.acme.example")
         }
         Dialect::OpenRouter => (include_str!("../../../../../issuers/openrouter.toml"), "openrouter.ai"),
         Dialect::SendGrid => (include_str!("../../../../../issuers/sendgrid.toml"), "api.sendgrid.com"),
         Dialect::Shipped(name) => return described::pointed_at(name, address),
     };
-    let text = text.replace(&format!("https://{host}"), &format!("http://{address}"));
+    let text = text.replace(&format!("url = \"https://{host}"), &format!("url = \"http://{address}"));
     text.replace(&format!("\"{host}\""), &format!("\"{address}\""))
 }
 
@@ -79,7 +86,15 @@ impl Harness {
         let Dialect::Shipped(name) = self.fake.dialect else { return Self::credential(id, value) };
         let mut fields = Fields::new();
         for (field, secret) in Spec::shipped(name).unwrap().fields() {
-            let text = if secret { value.to_owned() } else { "7".to_owned() };
+            let is_id = described::spec(name)["id_in"] == format!("{{cred.{field}}}");
+            let text = if secret {
+                value
+            } else if is_id {
+                id
+            } else {
+                "7"
+            };
+            let text = text.to_owned();
             fields.insert(field, SecretBytes::from(text), secret);
         }
         Credential { id: Some(CredentialId::new(id)), fields }

@@ -445,8 +445,18 @@ fn carries_format(
     };
     match copy {
         CopySetup::Value { format, slot, source: CopySource::Field(name) } => {
-            let (alphabet, length) = can_be(name);
-            format.carries(bytes, slot, &alphabet, length)
+            let (mut alphabet, length) = can_be(name);
+            // A document has no white space at its ends, which is all that a whole file does not carry.
+            if *format == Format::Whole && alphabet.contains(&b'\n') {
+                alphabet.retain(|byte| !byte.is_ascii_whitespace());
+            }
+            let told = format.carries(bytes, slot, &alphabet, length);
+            // A tilde means itself everywhere but at the beginning, where Stage refuses it before a consumer gets it.
+            if told.is_err() && alphabet.contains(&b'~') {
+                alphabet.retain(|byte| *byte != b'~');
+                return format.carries(bytes, slot, &alphabet, length);
+            }
+            told
         }
         CopySetup::Value { format, slot, source: CopySource::Text(template) } => {
             template.names().into_iter().try_for_each(|name| {

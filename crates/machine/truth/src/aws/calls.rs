@@ -1,5 +1,7 @@
 use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::{Builder, StalledStreamProtectionConfig};
 use aws_sdk_secretsmanager::primitives::{DateTime, DateTimeFormat};
+use keyroll_aws::SdkConfig;
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure, TruthVersion};
 use keyroll_secret::SecretBytes;
@@ -168,6 +170,12 @@ impl Calls {
         let call = call.set_move_to_version_id(to.map(str::to_owned));
         call.send().await.map(drop).map_err(|error| attempt.failure(&error))
     }
+}
+
+/// The client. Answers come whole from the connector, so that there is no stream to watch.
+pub(super) fn client(loaded: &SdkConfig) -> Client {
+    let config = Builder::from(loaded).stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    Client::from_conf(config.build())
 }
 
 /// `version ID, made 2026-11-27T17:16:18Z`.

@@ -135,6 +135,10 @@ fn check_issuer(report: &mut Report, secret: &Secret) -> Option<Arc<dyn Issuer>>
     let admin = format!("{}: admin credential", secret.name);
     let mut private = match &secret.admin {
         Some(Reference::File(path)) => check_private_file(report, &admin, path, true),
+        None if secret.issuer == IssuerRef::AwsAccessKey => {
+            report.note(&admin, "that of the usual AWS configuration".to_owned());
+            true
+        }
         None => {
             report.note(&admin, "none is named".to_owned());
             true
@@ -163,7 +167,7 @@ fn ok_or_report<T>(report: &mut Report, name: &str, found: Result<T, Problem>) -
 fn word(issuer: &IssuerRef) -> String {
     match issuer {
         IssuerRef::SpecFile(path) => format!("{}, read completely", path.display()),
-        IssuerRef::Shipped(_) | IssuerRef::Server(_) => issuer.to_string(),
+        IssuerRef::Shipped(_) | IssuerRef::Server(_) | IssuerRef::AwsAccessKey => issuer.to_string(),
     }
 }
 

@@ -31,7 +31,7 @@ const METADATA: [&str; 5] =
 
 /// The HTTP client of the SDK: that of the house, with its one connection per request, its TLS and its limits.
 #[derive(Debug)]
-pub(super) struct Https;
+pub(crate) struct Https;
 
 impl HttpClient for Https {
     fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
