@@ -10,12 +10,11 @@ pub(crate) mod scene;
 
 use std::fs;
 
-use keyroll_needle::{NeedleId, Needles};
-use keyroll_secret::SecretBytes;
 use keyroll_testkit::{IamLogin, MotoIam, TempDir};
 use scene::Scene;
 
 use crate::kill::apart;
+use crate::stores::needles::needles_of;
 
 /// One case, in a scene of its own.
 type Case = fn(&Scene);
@@ -66,12 +65,9 @@ fn run(name: &str, made: usize) {
     let report = apart::run("iam::lane", &words).unwrap();
     let values: Vec<Vec<u8>> = serde_json::from_str(&report).unwrap();
     assert_eq!(values.len(), SEEDED + made, "not every secret was looked for");
-    let needles = (0u32..)
-        .zip(values)
-        .fold(Needles::builder(), |all, (id, value)| all.add(NeedleId(id), &SecretBytes::new(value)));
     let log = moto.log();
     assert!(log.contains("POST / "), "the log has no request: {log}");
-    assert!(needles.build().unwrap().is_clean(log.as_bytes()), "the log has a secret");
+    assert!(needles_of(&values).is_clean(log.as_bytes()), "the log has a secret");
 }
 
 /// Both fields are replaced in every copy while the service calls; a second rotation is rolled back once all is moved.

@@ -16,6 +16,7 @@ pub(crate) mod door;
 pub(crate) mod exchange;
 pub(crate) mod killed;
 pub(crate) mod kind;
+pub(crate) mod needles;
 pub(crate) mod part;
 pub(crate) mod recipe;
 pub(crate) mod relay;
@@ -26,13 +27,13 @@ pub(crate) mod untrusted;
 use std::fs;
 
 use door::{Door, End, serve};
-use keyroll_needle::{NeedleId, Needles};
-use keyroll_secret::SecretBytes;
+use keyroll_needle::Needles;
 use keyroll_testkit::{FakeVault, Moto, MotoUser, TempDir, VaultUser};
 use kind::Kind;
 use scene::Scene;
 
 use crate::kill::apart;
+use crate::stores::needles::needles_of;
 use crate::way::listen;
 
 /// The case in which a key that is in use is revoked first: the calls with it are refused.
@@ -147,10 +148,7 @@ fn run_with_vault(name: &str) {
 fn needles(report: &str) -> Needles {
     let values: Vec<Vec<u8>> = serde_json::from_str(report).unwrap();
     assert!(values.len() >= 4, "{} values were looked for", values.len());
-    let all = (0u32..)
-        .zip(values)
-        .fold(Needles::builder(), |all, (id, value)| all.add(NeedleId(id), &SecretBytes::new(value)));
-    all.build().unwrap()
+    needles_of(&values)
 }
 
 /// The users of AWS, one a line: name, key id, secret key.

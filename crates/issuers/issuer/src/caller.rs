@@ -32,6 +32,36 @@ pub(crate) struct Caller {
     pub(crate) token: Option<Exchange>,
 }
 
+impl Caller {
+    /// Every template with which this caller authenticates.
+    pub(crate) fn templates(&self) -> Vec<&Template> {
+        let exchange = self.token.as_ref();
+        let headers =
+            self.header.values().chain(exchange.iter().flat_map(|exchange| exchange.header.values()));
+        let basic = self.basics().flat_map(|basic| [&basic.user, &basic.password]);
+        let jwt =
+            self.jwt.iter().flat_map(|jwt| jwt.header.values().chain(jwt.claims.values()).chain([&jwt.key]));
+        let sent = exchange.iter().flat_map(|exchange| exchange.request.templates());
+        headers.chain(basic).chain(jwt).chain(sent).collect()
+    }
+
+    /// Those of them that hold a secret: not the name of an account, which is a part of many messages.
+    pub(crate) fn secrets(&self) -> Vec<&Template> {
+        let exchange = self.token.as_ref();
+        let headers =
+            self.header.values().chain(exchange.iter().flat_map(|exchange| exchange.header.values()));
+        let basic = self.basics().map(|basic| &basic.password);
+        let jwt = self.jwt.iter().map(|jwt| &jwt.key);
+        let sent = exchange.iter().flat_map(|exchange| exchange.request.secrets());
+        headers.chain(basic).chain(jwt).chain(sent).collect()
+    }
+
+    fn basics(&self) -> impl Iterator<Item = &Basic> {
+        let exchange = self.token.as_ref().and_then(|exchange| exchange.basic.as_ref());
+        self.basic.iter().chain(exchange)
+    }
+}
+
 /// A user and a password for HTTP Basic authentication.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -4,7 +4,7 @@ mod rule;
 use std::collections::BTreeSet;
 
 pub(crate) use self::rule::Contradiction;
-use self::rule::{Checked, fault, header_name, require, settling};
+use self::rule::{Checked, fault, require, sendable, settling};
 
 use crate::document::{Checksum, Document, FieldForm, Human, MintedBy, OverlapKind, Refusals, ValueForm};
 use crate::keys::keys;
@@ -364,12 +364,7 @@ impl Place<'_> {
         let Some(caller) = caller else {
             return Err(fault(self.path, "this operation is the admin's: it needs [auth.admin]"));
         };
-        let host = &self.request.url.host;
-        let allowed = caller.hosts.contains(host);
-        require(allowed, self.path, format!("this url's host and port are not in {name}.hosts"))?;
-        let bodies = self.request.json.is_none() || self.request.form.is_none();
-        require(bodies, self.path, "a request has `json` or `form`, not both")?;
-        self.request.header.keys().try_for_each(|header| header_name(header, self.path))?;
+        sendable(self.request, caller, name, self.path)?;
         self.slots(document)
     }
 

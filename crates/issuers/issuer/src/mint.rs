@@ -123,36 +123,22 @@ pub(crate) fn propose(document: &Document, current: &Credential) -> Result<Crede
 
 /// The field with the private key of the credential's own JWT, with another private key in its place.
 fn signer(key: &Template, fields: &Fields, other: &str) -> Option<(String, SecretBytes)> {
-    match key.sole_slot()? {
-        Slot::CredField(name) => Some((name.clone(), SecretBytes::new(other.as_bytes().to_vec()))),
-        Slot::CredPart(name, at) => {
-            let mut json: Value = serde_json::from_slice(fields.get(name)?.value.expose()).ok()?;
-            let made = at.find_mut(&mut json).map(|place| {
-                wipe(place);
-                *place = Value::String(other.to_string());
-            });
-            let document = made.and_then(|()| serde_json::to_vec(&json).ok());
-            wipe(&mut json);
-            Some((name.clone(), SecretBytes::new(document?)))
-        }
-        Slot::Label
-        | Slot::Admin(_)
-        | Slot::Token
-        | Slot::Jwt
-        | Slot::Hmac
-        | Slot::Time
-        | Slot::CredId
-        | Slot::CurrentId
-        | Slot::CurrentField(_)
-        | Slot::Copy(_)
-        | Slot::SessionHandle
-        | Slot::Since
-        | Slot::SessionForce => None,
+    let slot = key.sole_slot()?;
+    if let Slot::CredField(name) = slot {
+        return Some((name.clone(), SecretBytes::new(other.as_bytes().to_vec())));
     }
+    let Slot::CredPart(name, at) = slot else { return None };
+    let mut json: Value = serde_json::from_slice(fields.get(name)?.value.expose()).ok()?;
+    let made = at.find_mut(&mut json).map(|place| {
+        wipe(place);
+        *place = Value::String(other.to_owned());
+    });
+    let document = made.and_then(|()| serde_json::to_vec(&json).ok());
+    wipe(&mut json);
+    Some((name.clone(), SecretBytes::new(document?)))
 }
 
-/// A credential that must be refused.
-/// `other` is a private key that no issuer knows.
+/// A credential that must be refused. `other` is a private key that no issuer knows.
 pub(crate) fn decoy<'a>(
     document: &Document,
     current: &Credential,

@@ -42,6 +42,25 @@ pub(crate) struct Operations {
     pub(crate) end_session: Option<EndSession>,
 }
 
+impl Operations {
+    /// Every request that the spec describes, by the key of its operation.
+    pub(crate) fn requests(&self) -> Vec<(&'static str, &Request)> {
+        let mut all: Vec<(&'static str, &Request)> = vec![("op.verify", &self.verify.request)];
+        all.extend(self.get.iter().map(|get| ("op.get", &get.request)));
+        all.extend(self.mint.iter().map(|mint| ("op.mint", &mint.request)));
+        all.extend(self.list.iter().map(|list| ("op.list", &list.request)));
+        all.extend(self.identify.iter().map(|identify| ("op.identify", &identify.request)));
+        all.extend(self.rights.iter().map(|rights| ("op.rights", &rights.request)));
+        let changes =
+            [("op.disable", &self.disable), ("op.enable", &self.enable), ("op.revoke", &self.revoke)];
+        all.extend(changes.into_iter().filter_map(|(key, change)| Some((key, &change.as_ref()?.request))));
+        all.extend(self.sessions.iter().map(|sessions| ("op.sessions", &sessions.request)));
+        all.extend(self.end_session.iter().map(|end| ("op.end_session", &end.request)));
+        all.extend(self.refusals.iter().map(|refusals| ("op.refusals", &refusals.request)));
+        all
+    }
+}
+
 /// The credential that a request authenticates with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -6,11 +6,12 @@ use keyroll_codes::Code;
 use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 use keyroll_secret::{Fields, SecretBytes};
 
+use crate::caller::Caller;
 use crate::document::{self, Document, OverlapKind, Per};
 use crate::operation::As;
 use crate::parse::{SpecError, parse};
 use crate::target::Host;
-use crate::template::Slot;
+use crate::template::{Slot, Template};
 use crate::{render, shape};
 
 /// The specs that come with the program, by name.
@@ -125,15 +126,15 @@ impl Spec {
         })
     }
 
-    /// A shipped spec at another host than the one in it. Every caller's credential goes to that host instead.
+    /// This spec, which is shipped under a name, at another host than the one in it. Every caller's credential goes to that
+    /// host instead.
     ///
     /// # Errors
-    /// As [`Spec::shipped`], and K0140 if the text is no host, or the spec has several.
-    pub fn shipped_at(name: &str, host: &str) -> Result<Self, SpecError> {
-        let spec = Self::shipped(name)?;
+    /// The text is no host; or the spec has several (K0140).
+    pub fn at_host(&self, name: &str, host: &str) -> Result<Self, SpecError> {
         let text = Self::shipped_text(name).unwrap_or_default();
-        let was = spec.0.op.verify.request.url.host.authority(true);
-        let auth = &spec.0.auth;
+        let was = self.0.op.verify.request.url.host.authority(true);
+        let auth = &self.0.auth;
         let mut hosts = auth.own.hosts.iter().chain(auth.admin.iter().flat_map(|admin| &admin.hosts));
         if hosts.any(|one| one.authority(true) != was) {
             let help = "copy the spec, and write your hosts into it: keyroll issuers show NAME --text";
@@ -205,38 +206,20 @@ impl Spec {
 
     /// The places of an admin credential that is a JSON document, as far as the spec uses them: `/client_id`.
     pub fn admin_places(&self) -> Vec<String> {
-        let Some(caller) = &self.0.auth.admin else { return Vec::new() };
-        let exchange = caller.token.as_ref();
-        let basic = [caller.basic.as_ref(), exchange.and_then(|exchange| exchange.basic.as_ref())];
-        let basic = basic.into_iter().flatten().flat_map(|basic| [&basic.user, &basic.password]);
-        let jwt = caller
-            .jwt
-            .iter()
-            .flat_map(|jwt| jwt.claims.values().chain(jwt.header.values()).chain([&jwt.key]));
-        let sent = exchange.iter().flat_map(|exchange| exchange.request.templates()).chain(basic).chain(jwt);
-        let headers = exchange.iter().flat_map(|exchange| exchange.header.values());
         let place = |slot: &Slot| if let Slot::Admin(Some(at)) = slot { Some(at.to_string()) } else { None };
-        let all = sent.chain(headers).chain(caller.header.values()).flat_map(|text| text.slots());
-        all.filter_map(place).collect::<BTreeSet<String>>().into_iter().collect()
+        let used = self.0.auth.admin.iter().flat_map(Caller::templates).flat_map(Template::slots);
+        used.filter_map(place).collect::<BTreeSet<String>>().into_iter().collect()
     }
 
     /// The parts of an admin credential that is a JSON document, as far as the spec uses them. Each is a value of its own
     /// in an output that must not show it.
     pub fn admin_parts(&self, admin: &SecretBytes) -> Vec<SecretBytes> {
-        let Some(caller) = &self.0.auth.admin else { return Vec::new() };
-        let exchange = caller.token.as_ref();
-        let basic = [caller.basic.as_ref(), exchange.and_then(|exchange| exchange.basic.as_ref())];
-        let basic = basic.into_iter().flatten().map(|basic| &basic.password);
-        let sent = exchange.iter().flat_map(|exchange| exchange.request.secrets()).chain(basic);
-        let headers = exchange.iter().flat_map(|exchange| exchange.header.values());
-        let sent =
-            sent.chain(headers).chain(caller.header.values()).chain(caller.jwt.iter().map(|jwt| &jwt.key));
         let part = |slot: &Slot| {
             let Slot::Admin(Some(at)) = slot else { return None };
             render::part(admin, at, "admin credential").ok()
         };
-        let parts = sent.flat_map(|template| template.slots()).filter_map(part);
-        parts.map(|text| SecretBytes::new(text.as_bytes().to_vec())).collect()
+        let used = self.0.auth.admin.iter().flat_map(Caller::secrets).flat_map(Template::slots);
+        used.filter_map(part).map(|text| SecretBytes::new(text.as_bytes().to_vec())).collect()
     }
 
     /// Whether the mint, or the list, is sent with the credential in use. Once that credential has ended, no new one

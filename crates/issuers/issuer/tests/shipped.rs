@@ -169,13 +169,13 @@ fn a_rule_leads_to_the_spec_that_names_it() {
 
 #[test]
 fn a_host_of_ones_own_replaces_the_only_host_and_nothing_else() {
-    let reach = |name: &str, host: &str| Spec::shipped_at(name, host).map(|spec| spec.reach());
+    let at = |name: &str, host: &str| Spec::shipped(name).unwrap().at_host(name, host);
+    let reach = |name: &str, host: &str| at(name, host).map(|spec| spec.reach());
     let moved = reach("grafana", "grafana.acme.net").unwrap();
     assert_eq!(moved, ["grafana.acme.net:443", "grafana.acme.net:443 (admin)"]);
     assert_eq!(reach("gitlab", "git.acme.net:8443").unwrap().len(), 2);
     let page = |spec: &Spec| spec.by_hand().map(|hand| hand.url.to_owned());
-    let (own, moved) =
-        (Spec::shipped("hugging-face").unwrap(), Spec::shipped_at("hugging-face", "hf.acme.net").unwrap());
+    let (own, moved) = (Spec::shipped("hugging-face").unwrap(), at("hugging-face", "hf.acme.net").unwrap());
     assert_eq!((page(&moved), moved.reach()), (page(&own), vec!["hf.acme.net:443".to_owned()]));
     for name in ["gcp-service-account-key", "entra-client-secret", "twilio"] {
         let error = reach(name, "login.acme.net").unwrap_err();

@@ -42,7 +42,7 @@ pub fn described(secret: &Secret) -> Result<Described, Problem> {
                 return Err(unedited(secret, &shipped));
             }
             let spec = match &secret.issuer_host {
-                Some(host) => Spec::shipped_at(name.as_str(), host).map_err(refused_spec)?,
+                Some(host) => shipped.at_host(name.as_str(), host).map_err(refused_spec)?,
                 None if shipped.host_to_name().is_some() => return Err(hostless(secret, &shipped)),
                 None => shipped,
             };

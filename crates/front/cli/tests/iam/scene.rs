@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
-use keyroll_needle::{NeedleId, Needles};
-use keyroll_secret::SecretBytes;
 use keyroll_testkit::command::{Ran, Running, dress, end_own, kill, wait};
 use keyroll_testkit::{TempDir, alphanumeric};
 use serde_json::json;
@@ -17,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::hostile::scene::{files, put};
 use crate::iam::part::{PART, USER};
+use crate::stores::needles::needles_of;
 use crate::stores::relay::{Relay, When};
 use crate::stores::signed::door;
 use crate::way::Act;
@@ -189,10 +188,7 @@ impl Scene {
         let told = door(&self.store, &json!({"act": "secrets"})).unwrap();
         let all = told.as_array().unwrap().iter();
         let values: Vec<Vec<u8>> = all.map(|value| value.as_str().unwrap().as_bytes().to_vec()).collect();
-        let needles = (0u32..).zip(&values).fold(Needles::builder(), |all, (id, value)| {
-            all.add(NeedleId(id), &SecretBytes::new(value.clone()))
-        });
-        let needles = needles.build().unwrap();
+        let needles = needles_of(&values);
         for text in self.said.borrow().iter() {
             assert!(needles.is_clean(text.as_bytes()), "a secret was said");
         }

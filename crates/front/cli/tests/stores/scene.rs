@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
-use keyroll_needle::{NeedleId, Needles};
-use keyroll_secret::SecretBytes;
 use keyroll_testkit::command::{Ran, Running, dress, end_own, kill, wait};
 use keyroll_testkit::issuer::{Ask, Issuer, Key, Moment};
 use keyroll_testkit::{MOTO_REGION, TempDir, alphanumeric};
@@ -18,6 +16,7 @@ use crate::hostile::scene::{files, put};
 use crate::hostile::worker::read_key;
 use crate::stores::door::Door;
 use crate::stores::kind::Kind;
+use crate::stores::needles::needles_of;
 use crate::stores::part::{KEY, PART};
 use crate::stores::relay::{Relay, Wanted, When};
 use crate::way::Act;
@@ -379,10 +378,7 @@ impl Scene {
             let text = fs::read_to_string(self.dir().join(login)).unwrap();
             values.push(text.split_whitespace().next_back().unwrap().as_bytes().to_vec());
         }
-        let all = (0u32..).zip(&values).fold(Needles::builder(), |all, (id, value)| {
-            all.add(NeedleId(id), &SecretBytes::new(value.clone()))
-        });
-        let needles = all.build().unwrap();
+        let needles = needles_of(&values);
         for text in self.said.borrow().iter() {
             assert!(needles.is_clean(text.as_bytes()), "a value was said");
         }

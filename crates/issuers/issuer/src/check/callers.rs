@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::rule::{Checked, fault, header_name, require, settling};
+use super::rule::{Checked, fault, header_name, require, sendable, settling};
 use crate::caller::{Basic, Caller, Exchange, Hmac, Jwt};
 use crate::document::Document;
 use crate::template::{Slot, Template};
@@ -110,43 +110,16 @@ impl Side<'_> {
     fn is_credential(&self, slot: &Slot) -> bool {
         let declared = |name: &String| self.document.fields.contains_key(name);
         let own = self.path == "auth.self";
-        match slot {
-            Slot::Admin(_) => !own,
-            Slot::CredField(name) | Slot::CredPart(name, _) => own && declared(name),
-            Slot::Label
-            | Slot::Token
-            | Slot::Jwt
-            | Slot::Hmac
-            | Slot::Time
-            | Slot::CredId
-            | Slot::CurrentId
-            | Slot::CurrentField(_)
-            | Slot::Copy(_)
-            | Slot::SessionHandle
-            | Slot::Since
-            | Slot::SessionForce => false,
-        }
+        let of_field = matches!(slot, Slot::CredField(name) | Slot::CredPart(name, _) if declared(name));
+        if own { of_field } else { matches!(slot, Slot::Admin(_)) }
     }
 
     /// Whether the placeholder is a field of the credential in use that is not secret. The admin's own calls name it.
     fn is_public(&self, slot: &Slot) -> bool {
         let public = |name: &String| self.document.fields.get(name).is_some_and(|field| !field.secret);
-        match slot {
-            Slot::CurrentField(name) => self.path == "auth.admin" && public(name),
-            Slot::CredField(name) => self.path == "auth.self" && public(name),
-            Slot::Label
-            | Slot::Admin(_)
-            | Slot::CredPart(..)
-            | Slot::Token
-            | Slot::Jwt
-            | Slot::Hmac
-            | Slot::Time
-            | Slot::CredId
-            | Slot::CurrentId
-            | Slot::Copy(_)
-            | Slot::SessionHandle
-            | Slot::Since
-            | Slot::SessionForce => false,
+        match self.path {
+            "auth.admin" => matches!(slot, Slot::CurrentField(name) if public(name)),
+            _ => matches!(slot, Slot::CredField(name) if public(name)),
         }
     }
 
@@ -185,13 +158,9 @@ impl Side<'_> {
     fn exchange(&self, exchange: &Exchange) -> Checked {
         let path = "auth.admin.token";
         let request = &exchange.request;
-        let allowed = self.caller.hosts.contains(&request.url.host);
-        require(allowed, path, "this url's host and port are not in auth.admin.hosts")?;
-        let bodies = request.json.is_none() || request.form.is_none();
-        require(bodies, path, "a request has `json` or `form`, not both")?;
+        sendable(request, self.caller, self.path, path)?;
         require(!exchange.ok.is_empty(), path, "`ok` needs a case")?;
         exchange.ok.iter().try_for_each(|matcher| settling(matcher, path))?;
-        request.header.keys().try_for_each(|header| header_name(header, path))?;
         self.headers(&exchange.header)?;
         self.once(&exchange.header, exchange.basic.as_ref(), path)?;
         let basic = exchange.basic.iter().flat_map(|basic| [&basic.user, &basic.password]);

@@ -1,6 +1,8 @@
 //! What every check of a spec is made of.
 
+use crate::caller::Caller;
 use crate::matcher::Matcher;
+use crate::operation::Request;
 
 /// Two parts of a spec that contradict each other, and the key that has the contradiction.
 pub(crate) struct Contradiction {
@@ -38,4 +40,13 @@ pub(super) fn settling(matcher: &Matcher, path: &str) -> Checked {
     let settles = |status: &u16| matches!(status, 200..=299 | 400..=499) && ![408, 425, 429].contains(status);
     let why = "408, 425, 429, 5xx, redirects and 1xx always mean unknown: no case may list them";
     require(matcher.status.iter().all(settles), path, why)
+}
+
+/// A request goes to a host of its caller (`name`), and has one body and its own headers.
+pub(super) fn sendable(request: &Request, caller: &Caller, name: &str, path: &str) -> Checked {
+    let allowed = caller.hosts.contains(&request.url.host);
+    require(allowed, path, format!("this url's host and port are not in {name}.hosts"))?;
+    let bodies = request.json.is_none() || request.form.is_none();
+    require(bodies, path, "a request has `json` or `form`, not both")?;
+    request.header.keys().try_for_each(|header| header_name(header, path))
 }

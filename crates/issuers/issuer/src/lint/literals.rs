@@ -33,18 +33,7 @@ pub(crate) fn judge(document: &Document) -> Vec<Remark> {
 }
 
 fn requests(document: &Document) -> Vec<(&'static str, &Request)> {
-    let op = &document.op;
-    let mut all: Vec<(&'static str, &Request)> = vec![("op.verify", &op.verify.request)];
-    all.extend(op.get.iter().map(|get| ("op.get", &get.request)));
-    all.extend(op.mint.iter().map(|mint| ("op.mint", &mint.request)));
-    all.extend(op.list.iter().map(|list| ("op.list", &list.request)));
-    all.extend(op.identify.iter().map(|identify| ("op.identify", &identify.request)));
-    all.extend(op.rights.iter().map(|rights| ("op.rights", &rights.request)));
-    let changes = [("op.disable", &op.disable), ("op.enable", &op.enable), ("op.revoke", &op.revoke)];
-    all.extend(changes.into_iter().filter_map(|(key, change)| Some((key, &change.as_ref()?.request))));
-    all.extend(op.sessions.iter().map(|sessions| ("op.sessions", &sessions.request)));
-    all.extend(op.end_session.iter().map(|end| ("op.end_session", &end.request)));
-    all.extend(op.refusals.iter().map(|refusals| ("op.refusals", &refusals.request)));
+    let mut all = document.op.requests();
     let exchange = document.auth.admin.iter().filter_map(|admin| admin.token.as_ref());
     all.extend(exchange.map(|exchange| ("auth.admin.token", &exchange.request)));
     all
