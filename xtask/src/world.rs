@@ -118,6 +118,8 @@ impl World {
         for (name, otherwise) in [
             ("CARGO_HOME", ".cargo"),
             ("RUSTUP_HOME", ".rustup"),
+            ("GOENV", ".config/go/env"),
+            ("GOPATH", "go"),
             ("NPM_CONFIG_USERCONFIG", ".npmrc"),
             ("PIP_CONFIG_FILE", ".config/pip/pip.conf"),
         ] {

@@ -20,6 +20,20 @@ pub fn alphanumeric(length: usize) -> String {
     }
 }
 
+/// A random password as Vault makes them where no policy says otherwise: 20 small and capital letters, digits and `-`, at
+/// least one of each. Source: <https://github.com/hashicorp/vault/blob/main/helper/random/string_generator.go>,
+/// `DefaultStringGenerator`.
+pub(crate) fn vault_password() -> String {
+    let has = |text: &str, is: fn(&u8) -> bool| text.bytes().any(|byte| is(&byte));
+    loop {
+        let text = drawn(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-", 20);
+        let letters = has(&text, u8::is_ascii_lowercase) && has(&text, u8::is_ascii_uppercase);
+        if letters && has(&text, u8::is_ascii_digit) && has(&text, |byte| *byte == b'-') {
+            return text;
+        }
+    }
+}
+
 /// A random name of small letters that fits a role, a database or a file, such as `t_kqzxwvua`.
 ///
 /// # Panics

@@ -1,3 +1,4 @@
+mod database;
 mod key_value;
 mod reply;
 mod request;
@@ -8,7 +9,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use zeroize::Zeroizing;
@@ -20,23 +21,27 @@ use self::state::State;
 use self::storage::{Engine, Role, Secret, Storage, Version};
 use crate::alphanumeric;
 
+pub use self::database::AfterRotation;
 pub use self::storage::VaultUser;
 
 /// Letters and digits of a role's id, and of its secret id.
 const ID_CHARS: usize = 36;
 
 /// A fake of Vault and OpenBao on a free loopback port, in the test's own process: it answers as their documents say, and
-/// knows nothing else. Key/value engines of version 2 are at `kv` and `team/kv`, one of version 1 is at `old`.
+/// knows nothing else. Key/value engines of version 2 are at `kv` and `team/kv`, one of version 1 is at `old`; a test can
+/// mount the database engine at `database`.
 ///
 /// A document is kept byte by byte as it was written; the real servers sort its keys and write escapes and numbers in their
 /// own way. It has no namespaces, and does not look at their header.
 #[derive(Clone)]
 pub struct FakeVault {
     state: Arc<Mutex<State>>,
+    /// Whether the answers to `rotate-role` are held back.
+    held: Arc<(Mutex<bool>, Condvar)>,
     address: SocketAddr,
 }
 
-/// The whole storage at one moment: secrets, tokens and roles.
+/// The whole storage at one moment: secrets, tokens, roles, and the passwords of static roles.
 /// Source: <https://developer.hashicorp.com/vault/api-docs/system/storage/raft#take-a-snapshot-of-the-raft-cluster>.
 pub struct VaultSnapshot(Storage);
 
@@ -49,7 +54,7 @@ impl FakeVault {
     pub fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of the loopback address");
         let address = listener.local_addr().expect("the port that was bound");
-        let server = Self { state: Arc::default(), address };
+        let server = Self { state: Arc::default(), held: Arc::default(), address };
         let serving = server.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -220,7 +225,9 @@ impl FakeVault {
 
     fn serve(&self, mut stream: impl Read + Write, answer: fn(&Self, &Request) -> Reply) {
         while let Some(request) = Request::read(&mut stream) {
-            let sent = stream.write_all(&answer(self, &request).bytes()).and_then(|()| stream.flush());
+            let reply = answer(self, &request);
+            self.wait_while_held(&request);
+            let sent = stream.write_all(&reply.bytes()).and_then(|()| stream.flush());
             if sent.is_err() || request.is_last {
                 break;
             }

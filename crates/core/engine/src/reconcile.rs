@@ -149,6 +149,10 @@ impl Executor {
         if capabilities.list && capabilities.label {
             return self.find_by_label(old, intent, proposed, state).await;
         }
+        // No version has what it may have made, and the next mint replaces that.
+        if capabilities.mint_replaces && chosen.is_none() {
+            return Ok(Reconciled::Absent);
+        }
         // The chosen value is not in the store any more: a probe of the old one shows nothing of the mint.
         if proposed.is_none() && chosen.is_some() {
             return Ok(Reconciled::Unclear);

@@ -221,6 +221,23 @@ fn a_key_whose_value_is_lost_and_that_has_no_label_is_left_to_the_operator() {
     assert_eq!(*locked(&scene.keys.ended), ["id-1"]);
 }
 
+/// The next mint replaces what the lost one made: nobody is asked, and nothing is searched for.
+#[test]
+fn a_lost_mint_that_the_next_one_replaces_is_repeated() {
+    let able = Capabilities {
+        label: false,
+        mint_replaces: true,
+        birth_ms_max: 5_000,
+        overlap: Overlap::TwoSlots,
+        ..capabilities()
+    };
+    let scene = Scene::with(able, &[], "id-2", "value-two");
+    *locked(&scene.fate.at) = Some((0, Mishap::Lost));
+    let (standing, state) = drive(&scene);
+    assert_eq!((standing, state.phase()), (DriverState::Ended, Phase::Done));
+    assert_eq!(*locked(&scene.keys.ended), ["id-1"]);
+}
+
 /// From an unknown outcome on, every list is incomplete.
 struct Overlooks(Arc<parts::Keys>, Vec<String>);
 

@@ -34,6 +34,7 @@ fn plan() -> Plan {
             overlap: Overlap::Independent { max: 0 },
             disable: true,
             label: true,
+            mint_replaces: false,
             list: true,
             last_used: LastUsed::NotVisible,
             refusals: Refusals::ConsumerLogs,

@@ -66,6 +66,8 @@ pub struct Capabilities {
     pub disable: bool,
     /// A credential carries a label of ours.
     pub label: bool,
+    /// A second mint replaces whatever a first one made: after a lost answer it is made anew, without a search.
+    pub mint_replaces: bool,
     /// Credentials can be listed, completely.
     pub list: bool,
     /// Last use.

@@ -459,11 +459,14 @@ fn given_up_in_vain(next: &mut State, intent: &Intent) {
     }
 }
 
-/// Whether a mint that is not seen was certainly not carried out. A list with labels shows it, or a value that we
-/// chose, or the old value, which a mint would have ended.
+/// Whether a mint that is not seen was certainly not carried out, or is harmless. A list with labels shows it, or a value
+/// that we chose, or the old value, which a mint would have ended; and a next mint may replace what it made.
 fn absence_shows(state: &State) -> bool {
     let capabilities = &state.plan().capabilities;
-    (capabilities.list && capabilities.label) || capabilities.minted_by == MintedBy::Us || state.exchanges()
+    (capabilities.list && capabilities.label)
+        || capabilities.minted_by == MintedBy::Us
+        || capabilities.mint_replaces
+        || state.exchanges()
 }
 
 /// The operator settled an operation whose outcome is unknown.

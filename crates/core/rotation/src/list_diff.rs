@@ -66,6 +66,7 @@ mod tests {
             overlap: Overlap::Independent { max: 0 },
             disable: false,
             label: false,
+            mint_replaces: false,
             list: true,
             last_used: LastUsed::NotVisible,
             refusals: Refusals::NotVisible,

@@ -286,6 +286,7 @@ mod tests {
                 overlap,
                 disable: false,
                 label: true,
+                mint_replaces: false,
                 list: true,
                 last_used: LastUsed::NotVisible,
                 refusals: Refusals::NotVisible,

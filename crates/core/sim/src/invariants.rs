@@ -353,6 +353,7 @@ impl Run {
                 || cred.value == self.world.first_value()
                 || cred.strange()
                 || cred.of_colleague()
+                || self.world.issuer.is_replaced_by_a_mint(cred)
                 || state.new_version().is_some_and(|new| new.credential == cred.id)
             {
                 continue;

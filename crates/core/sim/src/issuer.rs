@@ -1,6 +1,6 @@
 //! The simulated issuer: credentials with a delayed birth and death, labels, a list that may lag.
 
-use keyroll_rotation::{CredId, Seq};
+use keyroll_rotation::{Capabilities, CredId, Seq};
 
 use crate::rng::Rng;
 use crate::scene::{BIRTH_MS_MAX, DEATH_MS_MAX, Kind};
@@ -59,10 +59,15 @@ pub(crate) struct Issuer {
     pub(crate) kind: Kind,
     pub(crate) creds: Vec<Cred>,
     pub(crate) labels: bool,
+    /// What is in a slot has an id of its own.
+    renames: bool,
     minted: u32,
     death_ms_max: u64,
     rng: Rng,
 }
+
+/// The slot that the credential in use is not in.
+const FREE_SLOT: &str = "slot-b";
 
 /// Labels from here on belong to no rotation of this journal.
 pub(crate) const STRANGE: Seq = 1 << 40;
@@ -111,11 +116,12 @@ impl Issuer {
         self.creds.push(Cred::new(id, value, now, death_ms));
     }
 
-    pub(crate) fn new(kind: Kind, labels: bool, seed: u64) -> Self {
+    pub(crate) fn new(kind: Kind, can: &Capabilities, seed: u64) -> Self {
         let mut issuer = Self {
             kind,
             creds: Vec::new(),
-            labels,
+            labels: can.label,
+            renames: can.mint_replaces,
             minted: 0,
             death_ms_max: DEATH_MS_MAX,
             rng: Rng::new(seed),
@@ -141,13 +147,15 @@ impl Issuer {
         }
         self.minted += 1;
         let id = match self.kind {
-            Kind::TwoSlots => CredId::new("slot-b"),
+            Kind::TwoSlots if self.renames => CredId::new(&format!("{FREE_SLOT}@{}", self.minted)),
+            Kind::TwoSlots => CredId::new(FREE_SLOT),
             Kind::None => CredId::new("key-0"),
             Kind::Independent | Kind::Grace => CredId::new(&format!("key-{}", self.minted)),
         };
         for cred in &mut self.creds {
             let replaced = match self.kind {
-                Kind::TwoSlots | Kind::None => cred.id == id,
+                Kind::TwoSlots => cred.id.as_str().starts_with(FREE_SLOT),
+                Kind::None => cred.id == id,
                 Kind::Grace => cred.ended.is_none(),
                 Kind::Independent => false,
             };
@@ -162,6 +170,11 @@ impl Issuer {
         let made = Cred::new(id.clone(), value, works_from, death_ms);
         self.creds.push(Cred { label, shows_from, ..made });
         id
+    }
+
+    /// Whether it is in the free slot of a server that chooses the values there: nobody has to have it.
+    pub(crate) fn is_replaced_by_a_mint(&self, cred: &Cred) -> bool {
+        self.renames && cred.id.as_str().starts_with(FREE_SLOT)
     }
 
     /// All values that ever belonged to an id.

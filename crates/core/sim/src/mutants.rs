@@ -53,6 +53,7 @@ pub const ALL: &[Mutant] = &[
     issuer::PARTIAL_LIST_IS_COMPLETE,
     issuer::GRACE_AS_INDEPENDENT,
     issuer::NONE_AS_INDEPENDENT,
+    issuer::EVERY_MINT_REPEATED,
     issuer::LIST_BELIEVED,
     issuer::ORPHAN_BY_PLACE,
     issuer::NEW_KEY_UNASKED,

@@ -74,6 +74,8 @@ pub struct Scene {
 
 /// Draws whether an issuer that lists its credentials shows labels.
 const UNLABELLED: u64 = 0x1ab_e15;
+/// Draws whether the server chooses the value of a slot.
+const REPLACES: u64 = 0x5e1f_0ddd;
 
 /// Draws the policy of a scene with quirks.
 const QUIRKS: u64 = 0x90_11c7;
@@ -148,11 +150,15 @@ impl Scene {
     }
 
     fn capabilities(&self, rng: &mut Rng) -> Capabilities {
+        // The server chooses the value of its free slot: a lost one is replaced.
+        let replaces = self.kind == Kind::TwoSlots && Rng::new(self.draw ^ REPLACES).one_in(2);
         let minted_by = match (self.kind, rng.below(8)) {
             (_, 0) => MintedBy::Human,
+            (Kind::TwoSlots, _) if replaces => MintedBy::Api,
             (Kind::TwoSlots, _) | (Kind::None, 1..=4) | (Kind::Independent, 1) => MintedBy::Us,
             _ => MintedBy::Api,
         };
+        let mint_replaces = replaces && minted_by == MintedBy::Api;
         let overlap = match self.kind {
             Kind::Independent => Overlap::Independent { max: 0 },
             Kind::TwoSlots => Overlap::TwoSlots,
@@ -168,7 +174,8 @@ impl Scene {
             minted_by,
             overlap,
             disable: !matches!(self.kind, Kind::None | Kind::Grace) && rng.below(3) != 0,
-            label: lists && !unlabelled,
+            label: lists && !unlabelled && !mint_replaces,
+            mint_replaces,
             list: lists,
             last_used: match rng.below(3) {
                 0 => LastUsed::NotVisible,

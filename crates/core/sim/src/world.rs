@@ -136,7 +136,7 @@ impl World {
             now,
             boot: 1,
             boot_at: 0,
-            issuer: Issuer::new(scene.kind, plan.capabilities.label, scene.draw ^ 0x155),
+            issuer: Issuer::new(scene.kind, &plan.capabilities, scene.draw ^ 0x155),
             store: Store::new(CredId::new("none")),
             truth: Truth::of(&scene),
             store_whole: None,

@@ -51,6 +51,7 @@ mod seen;
 mod servers;
 mod shielded;
 mod split;
+mod static_roles;
 mod stores;
 mod systemd;
 mod terminal;

@@ -92,6 +92,7 @@ impl Config {
         }
         refuse_shared_places(&secrets, &spans)?;
         refuse_shared_stores(&secrets, &spans)?;
+        refuse_shared_roles(&secrets, &spans)?;
         let server = shape.server.map(|server| Server::build(&server.value, folder, &secrets)).transpose()?;
         Ok(Self { folder: folder.to_path_buf(), defaults, schedule, search, secrets, server })
     }
@@ -177,6 +178,32 @@ fn refuse_shared_stores(
         return Err(Mistake::new(Kind::Duplicate, why)
             .at(&span.unwrap_or_default())
             .help("it holds one value: make them one secret, or correct the key behind `#`"));
+    }
+    Ok(())
+}
+
+/// The idle static role of one secret would be the one in use of the other.
+fn refuse_shared_roles(
+    secrets: &BTreeMap<Name, Secret>,
+    spans: &[(Name, Range<usize>)],
+) -> Result<(), Mistake> {
+    let mut owners: BTreeMap<&str, &Name> = BTreeMap::new();
+    for secret in secrets.values() {
+        let Some(table) = &secret.server else { continue };
+        for role in table.static_roles().into_iter().flatten() {
+            let other = *owners.entry(role).or_insert(&secret.name);
+            if other == &secret.name {
+                continue;
+            }
+            let span = spans.iter().find(|(name, _)| name == &secret.name).map(|(_, span)| span.clone());
+            let why = format!(
+                "secrets `{other}` and `{}` have the same static role in `vault_roles`: {role}",
+                secret.name
+            );
+            return Err(Mistake::new(Kind::Duplicate, why)
+                .at(&span.unwrap_or_default())
+                .help("a rotation of the one would end the password of the other: make them one secret"));
+        }
     }
     Ok(())
 }

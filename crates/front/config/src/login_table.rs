@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use keyroll_logins::{Key, KeyForm, LoginServer, Table, Value};
+use keyroll_logins::{Key, KeyForm, LoginServer, Table, Value, is_static_role};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value as Json, json};
@@ -15,6 +15,8 @@ use crate::{Kind, Reference};
 
 /// The longest path on a server's machine, bytes.
 const PATH_BYTES_MAX: usize = 4_096;
+/// The longest name of a static role with its mount, bytes.
+const STATIC_ROLE_BYTES_MAX: usize = 512;
 
 /// A value as it is written, of any key.
 #[derive(Debug)]
@@ -94,6 +96,7 @@ pub(crate) fn required(server: &LoginServer) -> String {
             KeyForm::Host
             | KeyForm::Port(_)
             | KeyForm::Name(_)
+            | KeyForm::StaticRoles
             | KeyForm::ServerPath
             | KeyForm::File
             | KeyForm::Tables(_) => format!("`{}`", key.name),
@@ -148,7 +151,12 @@ fn read_value(
                 Err(wrong_form("u16", written))
             }
         },
-        KeyForm::Slots { noun, apart_from } => read_slots(key, noun, apart_from, written, table),
+        KeyForm::Slots { noun, apart_from, unless } => {
+            let has = |key: &str| table.0.keys().any(|name| name.value == key);
+            let apart_from = apart_from.filter(|_| !unless.is_some_and(has));
+            read_slots(key, noun, apart_from, written, table)
+        }
+        KeyForm::StaticRoles => read_static_roles(key, written),
         KeyForm::Tables(keys) => {
             let mut tables = Vec::new();
             for item in items(written)? {
@@ -187,6 +195,32 @@ fn read_slots(
         Ok(_) | Err(_) => {
             let and = apart_from.map_or_else(String::new, |other| format!(" and from `{other}`"));
             let why = format!("`{key}` must name two {noun} that differ from each other{and}");
+            Err(Mistake::new(Kind::BadCombination, why).at(&written.span))
+        }
+    }
+}
+
+/// Two static roles of Vault or OpenBao that differ from each other.
+fn read_static_roles(key: &str, written: &At<Written>) -> Result<Value, Mistake> {
+    let mut roles = Vec::new();
+    for item in items(written)? {
+        let role = text(item)?;
+        let plain = |one: char| !one.is_control() && !one.is_whitespace();
+        let fits = role.value.len() <= STATIC_ROLE_BYTES_MAX && role.value.chars().all(plain);
+        if !fits || !is_static_role(&role.value) {
+            let why = format!(
+                "`{key}` must name static roles as MOUNT/NAME, with at most {STATIC_ROLE_BYTES_MAX} bytes and without spaces"
+            );
+            return Err(Mistake::new(Kind::WrongForm, why)
+                .at(&role.span)
+                .help("such as \"database/orders-a\"; `vault list database/static-roles` lists the names"));
+        }
+        roles.push(role.value);
+    }
+    match <[String; 2]>::try_from(roles) {
+        Ok(roles) if roles[0] != roles[1] => Ok(Value::StaticRoles(roles)),
+        Ok(_) | Err(_) => {
+            let why = format!("`{key}` must name two static roles that differ, in the order of the logins");
             Err(Mistake::new(Kind::BadCombination, why).at(&written.span))
         }
     }
@@ -288,7 +322,7 @@ fn key_schema(table: &str, key: &Key) -> Json {
         KeyForm::Port(_) => json!({
             "description": key.doc, "type": one("integer"), "format": "uint16", "minimum": 0, "maximum": 65535,
         }),
-        KeyForm::Slots { .. } => {
+        KeyForm::Slots { .. } | KeyForm::StaticRoles => {
             json!({ "description": key.doc, "type": "array", "items": { "type": "string" } })
         }
         KeyForm::Tables(_) => {

@@ -185,6 +185,25 @@ fn postgres_has_its_own_fields() {
 }
 
 #[test]
+fn static_roles_go_with_the_logins_and_one_of_those_may_be_the_owner() {
+    let with = |slots: &str| {
+        let text = FULL.replace(
+            "slots = [\"orders_a\", \"orders_b\"]",
+            &format!("{slots}\nvault_roles = [\"database/orders-a\", \"team/database/orders-b\"]"),
+        );
+        config(&text).secrets["orders"].server.clone().unwrap()
+    };
+    let table = with("slots = [\"orders_a\", \"orders_b\"]");
+    let roles = ["database/orders-a", "team/database/orders-b"].map(str::to_owned);
+    assert_eq!(table.static_roles(), Some(&roles));
+    let table = with("slots = [\"orders\", \"orders_b\"]");
+    assert_eq!(table.slots().map(|slots| slots[0].as_str()), table.text("owner_role"));
+    // Credentials go to the server alone.
+    assert_eq!(table.endpoints(), ["127.0.0.1:5432"]);
+    assert_eq!(config(FULL).secrets["orders"].server.as_ref().unwrap().static_roles(), None);
+}
+
+#[test]
 fn braces_of_the_folder_are_not_placeholders() {
     let text = "version = 1\n[secrets.a]\nissuer = \"x\"\n[[secrets.a.consumers]]\nname = \"c\"\n\
                 runs = { restart = [\"./r\"], pid_file = \"./c.pid\" }\nreads = { file = \"./k\" }\n";

@@ -344,6 +344,42 @@ fn keys_that_need_each_other_are_checked() {
 }
 
 #[test]
+fn static_roles_of_vault_are_two_and_named_fully() {
+    let with = |keys: &str| {
+        let table = "[secrets.acme.postgres]\nhost = \"h\"\ndbname = \"d\"\nowner_role = \"o\"\n";
+        with_secret(&format!("{table}{keys}")).replace("openrouter", "postgres")
+    };
+    let roles = |roles: &str| with(&format!("slots = [\"a\", \"b\"]\nvault_roles = {roles}\n"));
+    let long = format!("[\"database/a\", \"database/{}\"]", "b".repeat(512));
+    for (wrong, why) in [
+        ("[\"database/a\"]", "two static roles"),
+        ("[\"database/a\", \"database/a\"]", "two static roles"),
+        ("[\"database/a\", \"database/b\", \"database/c\"]", "two static roles"),
+        ("[\"database/a\", \"b\"]", "MOUNT/NAME"),
+        ("[\"database/a\", \"database/\"]", "MOUNT/NAME"),
+        ("[\"database/a\", \"/b\"]", "MOUNT/NAME"),
+        ("[\"database/a\", \"database//b\"]", "MOUNT/NAME"),
+        ("[\"database/a\", \"database/b\\u0007\"]", "MOUNT/NAME"),
+        ("[\"database/a\", \"database/b c\"]", "MOUNT/NAME"),
+        (&format!("[\"database/a\", \"{VALUE}\"]"), "MOUNT/NAME"),
+        (&long, "512 bytes"),
+        ("\"database/a\"", "a sequence"),
+    ] {
+        expect(&roles(wrong), "K0004", 9, why);
+    }
+    let own = roles("[\"database/a\", \"database/b\"]");
+    let other = "[secrets.other]\nissuer = \"postgres\"\nadmin = \"file:./x\"\n[secrets.other.postgres]\nhost = \"h\"\n\
+                 dbname = \"d\"\nowner_role = \"o\"\nslots = [\"c\", \"d\"]\nvault_roles = [\"database/c\", \"database/a\"]\n";
+    let both = format!("{own}{other}");
+    let line = both.lines().position(|line| line == "[secrets.other]").unwrap() + 1;
+    expect(&both, "K0004", line, "the same static role");
+    let one = with("slots = [\"o\", \"b\"]\n");
+    expect(&one, "K0004", 8, "from `owner_role`");
+    let both = "slots = [\"b\", \"b\"]\nvault_roles = [\"database/a\", \"database/b\"]\n";
+    expect(&with(both), "K0004", 8, "two login roles");
+}
+
+#[test]
 fn unreadable_files_are_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let missing = Config::load(&folder.path().join("keyroll.toml")).unwrap_err();

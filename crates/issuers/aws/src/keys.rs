@@ -91,6 +91,7 @@ impl AwsKeys {
             overlap: Overlap::TwoSlots,
             disable: true,
             label: false,
+            mint_replaces: false,
             list: true,
             // AWS documents no time within which a use appears.
             last_used: LastUsed::NotVisible,

@@ -54,8 +54,7 @@ pub async fn connect(
 /// [`HttpError::NotSent`].
 pub async fn dial(endpoint: Endpoint<'_>) -> Result<TcpStream, HttpError> {
     let found = tokio::net::lookup_host((endpoint.host, endpoint.port)).await;
-    let found =
-        found.map_err(|error| HttpError::NotSent(format!("the name does not resolve ({})", error.kind())))?;
+    let found = found.map_err(|error| HttpError::NotSent(format!("the name does not resolve ({error})")))?;
     // Connect to the address that was checked. A second resolution of the name could give another address.
     let addresses: Vec<SocketAddr> = found.filter(|address| is_allowed(address.ip(), endpoint.tls)).collect();
     let mut last = "the name leads to no address that may be asked".to_owned();

@@ -73,6 +73,11 @@ const SERVERS: &[[&str; 3]] = &[
         "`logins_are_replaced_under_load`, `a_rotation_goes_back_half_way_and_nothing_fails`",
     ],
     [
+        "PostgreSQL logins of Vault or OpenBao",
+        "two static roles of the database engine; Vault chooses the password, and a rotation of the old role revokes it",
+        "`two_static_roles_take_turns_under_load`, `killed_when_vault_has_turned_the_idle_role_nothing_is_lost`, `while_vault_is_sealed_programs_go_on_and_the_revocation_waits`, `an_abort_turns_the_idle_role_once_more_and_touches_no_program`",
+    ],
+    [
         "Redis users",
         "rotations alternate between two users; keyroll chooses the password",
         "`redis_users_are_replaced_under_load`, `a_redis_rotation_goes_back_half_way`, `a_redis_rotation_killed_at_any_moment_loses_nothing`",

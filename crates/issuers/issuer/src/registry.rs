@@ -326,6 +326,7 @@ impl Spec {
             },
             disable: op.disable.is_some(),
             label: labelled,
+            mint_replaces: false,
             list: op.list.is_some(),
             last_used: match &document.last_used {
                 None => LastUsed::NotVisible,

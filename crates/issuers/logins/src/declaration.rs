@@ -4,6 +4,7 @@ use std::fmt;
 
 use keyroll_port::{Failure, Issuer};
 use keyroll_secret::SecretBytes;
+use keyroll_vault::VaultSettings;
 
 use crate::table::Table;
 
@@ -23,12 +24,14 @@ pub struct LoginServer {
     pub(crate) issuer: Build,
 }
 
-/// The contents of the files of admin credentials: `user:password`.
+/// The contents of the files of admin credentials, `user:password`, and how keyroll logs in at Vault.
 pub struct Admins<'a> {
-    /// The one that changes logins.
+    /// The one that changes logins, or watches them where another party changes them.
     pub server: &'a SecretBytes,
     /// Those of the table's poolers, in their order.
     pub poolers: &'a [SecretBytes],
+    /// How Vault or OpenBao is reached, which only a table with static roles needs.
+    pub vault: &'a VaultSettings,
 }
 
 /// One key of a server's table.
@@ -68,7 +71,11 @@ pub enum KeyForm {
         noun: &'static str,
         /// The other key.
         apart_from: Option<&'static str>,
+        /// The key with which one of the two may be that login.
+        unless: Option<&'static str>,
     },
+    /// The static roles of Vault or OpenBao that change the passwords of the two logins, `MOUNT/NAME`, in their order.
+    StaticRoles,
     /// An absolute path on the server's machine.
     ServerPath,
     /// A reference to a file of this machine: `file:./name`.
@@ -116,4 +123,4 @@ pub(crate) const HOST: Key = Key::required(
 );
 
 /// The two logins, on a server where no other key names a login that they could clash with.
-pub(crate) const TWO_LOGINS: KeyForm = KeyForm::Slots { noun: "logins", apart_from: None };
+pub(crate) const TWO_LOGINS: KeyForm = KeyForm::Slots { noun: "logins", apart_from: None, unless: None };

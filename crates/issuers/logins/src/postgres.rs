@@ -19,13 +19,17 @@ mod settings;
 mod switch;
 mod tls;
 mod verifier;
+mod watch;
 mod work;
 
-use crate::declaration::LoginServer;
+use crate::declaration::{Admins, LoginServer};
 use crate::endpoint::parse_endpoint;
 use crate::id::{self, Mark};
 use crate::password;
+use crate::static_roles::{self, StaticRoles};
+use crate::table::Table;
 use crate::turn::{self, Turn, password_of, user_of};
+use crate::watched::Watched;
 use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_port::{
@@ -33,10 +37,11 @@ use keyroll_port::{
 };
 use keyroll_rotation::Capabilities;
 use keyroll_secret::{Credential, CredentialId};
+use keyroll_vault::{StaticRole, VaultSettings};
 
 use crate::postgres::link::PostgresError;
 use crate::postgres::mint::Mint;
-use crate::postgres::options::is_local;
+use crate::postgres::options::{ChangedBy, is_local};
 use crate::postgres::probe::Attempt;
 use crate::postgres::server::Server;
 use crate::postgres::switch::Switch;
@@ -50,8 +55,29 @@ pub(crate) static SERVER: LoginServer = LoginServer {
     doc: "A PostgreSQL server, and the two login roles between which rotations alternate.",
     keys: declared::KEYS,
     fields: declared::FIELDS,
-    issuer: |table, admins| Ok(Box::new(Postgres::new(Options::read(table, admins)?)?)),
+    issuer: build,
 };
+
+fn build(table: &Table, admins: &Admins<'_>) -> Result<Box<dyn Issuer>, Failure> {
+    let options = Options::read(table, admins)?;
+    let Some(names) = table.static_roles() else { return Ok(Box::new(Postgres::new(options)?)) };
+    let roles = static_roles::parse(names)?;
+    Ok(Box::new(with_static_roles(options, roles, admins.vault)?))
+}
+
+/// Two login roles as an issuer, whose passwords Vault or OpenBao changes by these static roles, in the order of the slots.
+/// Checks the options without connecting to either server.
+///
+/// # Errors
+/// K0140, permanent; or the settings of Vault lack an address or a login.
+pub fn with_static_roles(
+    options: Options,
+    roles: [StaticRole; 2],
+    vault: &VaultSettings,
+) -> Result<StaticRoles, Failure> {
+    let watched = Postgres::changed_by(options, ChangedBy::Another)?;
+    StaticRoles::new(Box::new(watched), roles, vault)
+}
 
 /// PostgreSQL as an issuer: two login roles that take turns under one owner role.
 ///
@@ -69,7 +95,11 @@ impl Postgres {
     /// # Errors
     /// K0140, permanent.
     pub fn new(options: Options) -> Result<Self, Failure> {
-        let server = Server::new(options)?;
+        Self::changed_by(options, ChangedBy::Keyroll)
+    }
+
+    fn changed_by(options: Options, by: ChangedBy) -> Result<Self, Failure> {
+        let server = Server::new(options, by)?;
         let options = &server.options;
         // Over a Unix socket the server shows no client's end.
         let attributes = !options.host.starts_with('/');
@@ -122,14 +152,10 @@ impl Issuer for Postgres {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let [one, two] = &self.server.options.slots;
         vec![
-            format!(
-                "the user name changes too: {one:?} and {two:?} take turns; objects stay with {:?}",
-                self.server.options.owner_role
-            ),
+            self.turns(),
             "revoking sets NOLOGIN and removes the password; the role is never dropped".to_owned(),
-            "sessions that are open outlive a revoked password until they are ended".to_owned(),
+            turn::OPEN_SESSIONS.to_owned(),
         ]
     }
 
@@ -159,12 +185,7 @@ impl Issuer for Postgres {
 
     fn propose(&self, current: &Credential) -> Result<Option<Credential>, Failure> {
         let options = &self.server.options;
-        let own = [
-            ("host", options.host.clone()),
-            ("port", options.port.to_string()),
-            ("dbname", options.dbname.clone()),
-        ];
-        turn::propose(current, &options.slots, &own)
+        turn::propose(current, &options.slots, &options.own_fields())
     }
 
     async fn mint(
@@ -269,5 +290,39 @@ impl Issuer for Postgres {
         let ours = self.server.own.refused(role);
         let found = refusals::since(&self.server, role, mark).await?;
         Ok(found.into_iter().skip(ours).collect())
+    }
+}
+
+/// Where another party changes the passwords.
+#[async_trait]
+impl Watched for Postgres {
+    fn slots(&self) -> &[String; 2] {
+        &self.server.options.slots
+    }
+
+    fn own_fields(&self) -> Vec<(&'static str, String)> {
+        self.server.options.own_fields()
+    }
+
+    fn turns(&self) -> String {
+        let [one, two] = &self.server.options.slots;
+        let owner = &self.server.options.owner_role;
+        format!("the user name changes too: {one:?} and {two:?} take turns; objects stay with {owner:?}")
+    }
+
+    async fn watch(&self, current: &str, idle: &str) -> Result<Vec<String>, Failure> {
+        watch::run(&self.server, current, idle).await
+    }
+
+    async fn sessions_of(&self, login: &str) -> Result<Vec<Session>, Failure> {
+        sessions::list_of(&self.server, login).await
+    }
+
+    async fn end_sessions_of(&self, login: &str, handles: &[String], busy: bool) -> Result<usize, Failure> {
+        sessions::end_of(&self.server, login, handles, busy).await
+    }
+
+    async fn end_unused_sessions_of(&self, login: &str) -> Result<(), Failure> {
+        sessions::end_pooled_of(&self.server, login).await
     }
 }

@@ -16,6 +16,8 @@ pub enum Value {
     Port(u16),
     /// The two logins.
     Slots([String; 2]),
+    /// The static roles of the two logins.
+    StaticRoles([String; 2]),
     /// A file of this machine, absolute.
     File(PathBuf),
     /// Further servers.
@@ -31,7 +33,9 @@ impl Table {
     pub fn text(&self, key: &str) -> Option<&str> {
         self.find(key, |value| match value {
             Value::Text(text) => Some(text.as_str()),
-            Value::Port(_) | Value::Slots(_) | Value::File(_) | Value::Tables(_) => None,
+            Value::Port(_) | Value::Slots(_) | Value::StaticRoles(_) | Value::File(_) | Value::Tables(_) => {
+                None
+            }
         })
     }
 
@@ -39,7 +43,9 @@ impl Table {
     pub fn port(&self, key: &str) -> Option<u16> {
         self.find(key, |value| match value {
             Value::Port(port) => Some(*port),
-            Value::Text(_) | Value::Slots(_) | Value::File(_) | Value::Tables(_) => None,
+            Value::Text(_) | Value::Slots(_) | Value::StaticRoles(_) | Value::File(_) | Value::Tables(_) => {
+                None
+            }
         })
     }
 
@@ -47,7 +53,17 @@ impl Table {
     pub fn slots(&self) -> Option<&[String; 2]> {
         self.find("slots", |value| match value {
             Value::Slots(slots) => Some(slots),
-            Value::Text(_) | Value::Port(_) | Value::File(_) | Value::Tables(_) => None,
+            Value::Text(_) | Value::Port(_) | Value::StaticRoles(_) | Value::File(_) | Value::Tables(_) => {
+                None
+            }
+        })
+    }
+
+    /// The static roles that change the passwords of the two logins, in their order.
+    pub fn static_roles(&self) -> Option<&[String; 2]> {
+        self.find("vault_roles", |value| match value {
+            Value::StaticRoles(roles) => Some(roles),
+            Value::Text(_) | Value::Port(_) | Value::Slots(_) | Value::File(_) | Value::Tables(_) => None,
         })
     }
 
@@ -55,7 +71,9 @@ impl Table {
     pub fn admin_file(&self) -> Option<&Path> {
         self.find("admin", |value| match value {
             Value::File(path) => Some(path.as_path()),
-            Value::Text(_) | Value::Port(_) | Value::Slots(_) | Value::Tables(_) => None,
+            Value::Text(_) | Value::Port(_) | Value::Slots(_) | Value::StaticRoles(_) | Value::Tables(_) => {
+                None
+            }
         })
     }
 
@@ -63,7 +81,9 @@ impl Table {
     pub fn poolers(&self) -> &[Self] {
         let tables = self.find("poolers", |value| match value {
             Value::Tables(tables) => Some(tables.as_slice()),
-            Value::Text(_) | Value::Port(_) | Value::Slots(_) | Value::File(_) => None,
+            Value::Text(_) | Value::Port(_) | Value::Slots(_) | Value::StaticRoles(_) | Value::File(_) => {
+                None
+            }
         });
         tables.unwrap_or_default()
     }
@@ -73,7 +93,9 @@ impl Table {
         let host = self.text("host").unwrap_or_default();
         let ports = self.values.iter().filter_map(|(_, value)| match value {
             Value::Port(port) => Some(format!("{host}:{port}")),
-            Value::Text(_) | Value::Slots(_) | Value::File(_) | Value::Tables(_) => None,
+            Value::Text(_) | Value::Slots(_) | Value::StaticRoles(_) | Value::File(_) | Value::Tables(_) => {
+                None
+            }
         });
         ports.chain(self.poolers().iter().flat_map(Self::endpoints)).collect()
     }

@@ -1,7 +1,7 @@
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
-use keyroll_secret::{Credential, SecretBytes};
+use keyroll_secret::{Credential, Fields, SecretBytes};
 
 use crate::{id, password};
 
@@ -9,6 +9,10 @@ use crate::{id, password};
 const VISIBLE_MS_MAX: u64 = 1_000;
 /// What a decoy holds if the system has no randomness; no password of ours has a dash.
 const DECOY_WITHOUT_RANDOMNESS: &str = "keyroll-decoy";
+
+/// The warning that goes with every login.
+pub(crate) const OPEN_SESSIONS: &str =
+    "sessions that are open outlive a revoked password until they are ended";
 
 /// The inputs of a mint: a free slot, and the password that was chosen for it.
 pub(crate) struct Turn<'a> {
@@ -51,6 +55,7 @@ pub(crate) fn capabilities(attributes: bool, request_ms_max: u64) -> Capabilitie
         overlap: Overlap::TwoSlots,
         disable: true,
         label: true,
+        mint_replaces: false,
         list: true,
         last_used: LastUsed::NotVisible,
         refusals: Refusals::ConsumerLogs,
@@ -125,8 +130,19 @@ pub(crate) fn propose(
     slots: &[String; 2],
     own: &[(&str, String)],
 ) -> Result<Option<Credential>, Failure> {
-    let slot = next_slot(slots, user_of(current)?).to_owned();
-    let password = password::generate()?;
+    let slot = next_slot(slots, user_of(current)?);
+    let fields = filled(current, slot, password::generate()?, own);
+    Ok(Some(Credential { id: None, fields }))
+}
+
+/// The fields of the next credential: those of `current`, with this login and password. `own` are parts that a credential
+/// may lack.
+pub(crate) fn filled(
+    current: &Credential,
+    slot: &str,
+    password: SecretBytes,
+    own: &[(&str, String)],
+) -> Fields {
     let mut fields = current.fields.duplicate();
     for (name, value) in own {
         if fields.get(name).is_none() {
@@ -134,9 +150,9 @@ pub(crate) fn propose(
         }
     }
     let secret_user = fields.get("user").is_some_and(|field| field.secret);
-    fields.insert("user", SecretBytes::from(slot), secret_user);
+    fields.insert("user", SecretBytes::from(slot.to_owned()), secret_user);
     fields.insert("password", password, true);
-    Ok(Some(Credential { id: None, fields }))
+    fields
 }
 
 /// The inputs of a mint, if `proposed` comes from [`propose`] and `label` is one of ours.
@@ -180,8 +196,6 @@ pub(crate) fn decoy(current: &Credential) -> Credential {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_secret::Fields;
-
     use super::*;
 
     fn slots() -> [String; 2] {

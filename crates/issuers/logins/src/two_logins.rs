@@ -98,7 +98,7 @@ impl Issuer for TwoLogins {
         vec![
             format!("the user name changes too: {one:?} and {two:?} take turns, with the same rights"),
             "revoking disables the login and removes its password; the login is never removed".to_owned(),
-            "sessions that are open outlive a revoked password until they are ended".to_owned(),
+            turn::OPEN_SESSIONS.to_owned(),
         ]
     }
 

@@ -5,3 +5,5 @@
 
 mod postgres;
 mod servers;
+mod static_roles;
+mod static_roles_real;

@@ -20,4 +20,5 @@ pub use document::DocumentError;
 pub use exec::{ExecSecret, check_store, exec, store_program_schema};
 pub use file::{FileSecret, file};
 pub use keyroll_aws::AwsSettings;
-pub use vault::{VaultLogin, VaultSecret, VaultSettings, VaultToken, vault};
+pub use keyroll_vault::{VaultLogin, VaultSettings, VaultToken};
+pub use vault::{VaultSecret, vault};

@@ -1,11 +1,5 @@
 mod answers;
-mod app_role;
-mod client;
-mod failure;
 mod mount;
-mod private_file;
-mod server;
-mod settings;
 
 use std::sync::OnceLock;
 
@@ -14,19 +8,12 @@ use keyroll_codes::Code;
 use keyroll_http::{Method, joined};
 use keyroll_port::{Class, Failure, MadeBy, Truth, TruthVersion};
 use keyroll_secret::SecretBytes;
+use keyroll_vault::{Attempt, Call, Client, Codes, Nature, Needs, VaultSettings, foreign, refused, says};
 use zeroize::Zeroizing;
 
-use self::app_role::AppRole;
-use self::client::{Call, Client, Login};
-use self::failure::{Needs, foreign, refused, says};
 use self::mount::Mount;
-use self::private_file::LOGIN;
-use self::server::Server;
-use crate::attempt::{Attempt, Nature};
 use crate::cell::{Cell, CellTruth, Held, Written};
 use crate::document::Document;
-
-pub use self::settings::{VaultLogin, VaultSettings, VaultToken};
 
 /// The longest text of a version, bytes: the storage of Vault takes 1 MiB for an entry.
 /// Source: <https://developer.hashicorp.com/vault/docs/internals/limits>.
@@ -62,16 +49,14 @@ pub struct VaultSecret {
 /// No address or no login is configured, the address is not encrypted and not of this machine, or the login's file is
 /// missing, or open to other users.
 pub fn vault(secret: VaultSecret, settings: &VaultSettings) -> Result<impl Truth + use<>, Failure> {
-    let attempt = Attempt { what: "open", place: &secret.reference, nature: Nature::Read };
     if !is_path(&secret.path) {
+        let (place, codes) = (secret.reference.as_str(), &Codes::TRUTH);
+        let attempt = Attempt { what: "open", place, nature: Nature::Read, codes };
         let failure = attempt.fail(Class::Permanent, Code::TruthUnsuitable);
         let failure = failure.because("its path is not that of an engine and a secret");
         return Err(failure.help("name both in `store`, without empty parts: vault:kv/agents/openai#key"));
     }
-    let server = reached(&attempt, settings)?;
-    let login = logged_in(&attempt, settings)?;
-    let place = format!("{} ({})", secret.reference, server.shown());
-    let client = Client { server, login, place };
+    let client = Client::open(&secret.reference, settings, &Codes::TRUTH)?;
     let cell = VaultCell { client, path: secret.path, key: secret.key, found: OnceLock::new() };
     Ok(CellTruth { cell, field: secret.field })
 }
@@ -81,48 +66,6 @@ pub fn vault(secret: VaultSecret, settings: &VaultSettings) -> Result<impl Truth
 fn is_path(path: &str) -> bool {
     let is_part = |part: &str| !part.is_empty() && part != "." && part != "..";
     path.contains('/') && path.split('/').all(is_part) && !path.ends_with('.')
-}
-
-fn reached(attempt: &Attempt<'_>, settings: &VaultSettings) -> Result<Server, Failure> {
-    let server = match (&settings.login, &settings.address) {
-        (Some(VaultLogin::Agent(socket)), _) => Server::socket(socket),
-        (_, Some(address)) => Server::at(address, settings.ca.as_deref()).map_err(|why| {
-            let failure = attempt.fail(Class::Permanent, Code::TruthUnreachable).because(why);
-            failure.help("correct `address` and `ca` in keyroll.toml, or VAULT_ADDR and VAULT_CACERT")
-        })?,
-        (_, None) => {
-            let failure = attempt.fail(Class::Permanent, Code::TruthAccess);
-            let failure = failure.because("no address of Vault is configured");
-            return Err(
-                failure.help("set `address` in keyroll.toml, or VAULT_ADDR: https://vault.example:8200")
-            );
-        }
-    };
-    let namespace = settings.namespace.as_deref().map(|name| name.trim_matches('/'));
-    let Some(namespace) = namespace.filter(|name| !name.is_empty()) else { return Ok(server) };
-    server.within(namespace).ok_or_else(|| {
-        let failure = attempt.fail(Class::Permanent, Code::TruthUnsuitable);
-        failure
-            .because("the name of the namespace is no plain text")
-            .help("correct `namespace` in keyroll.toml")
-    })
-}
-
-fn logged_in(attempt: &Attempt<'_>, settings: &VaultSettings) -> Result<Login, Failure> {
-    Ok(match &settings.login {
-        Some(VaultLogin::Agent(_)) => Login::Agent,
-        Some(VaultLogin::Token(file)) => Login::Token(private_file::read(attempt, file)?),
-        Some(VaultLogin::Environment(token)) => {
-            Login::Token(SecretBytes::new(token.bytes().expose().trim_ascii().to_vec()))
-        }
-        Some(VaultLogin::AppRole { mount, role_id, secret_id }) => {
-            Login::AppRole(AppRole::new(mount, role_id.clone(), secret_id.clone()))
-        }
-        None => {
-            let failure = attempt.fail(Class::Permanent, Code::TruthAccess);
-            return Err(failure.because("no login at Vault is configured").help(LOGIN));
-        }
-    })
 }
 
 /// A secret in a key/value engine of version 2. What is written last is given out; a write names the version that it was
@@ -149,7 +92,7 @@ impl VaultCell {
 #[async_trait]
 impl Cell for VaultCell {
     fn place(&self) -> &str {
-        &self.client.place
+        self.client.place()
     }
 
     async fn read(&self) -> Result<Held, Failure> {

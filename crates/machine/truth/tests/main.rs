@@ -21,5 +21,6 @@ mod vault_at_once;
 mod vault_conformance;
 mod vault_login;
 mod vault_lost;
+mod vault_real;
 mod vault_refused;
 mod vault_sample;

@@ -50,7 +50,7 @@ async fn a_token_that_has_ended_is_refused_with_the_next_command() {
     let truth = scene.direct();
     truth.current().await.unwrap();
     scene.vault.expire_tokens();
-    unread(&*truth, &scene.old, Class::Permanent, "K0641", &["not valid", "vault token lookup"]).await;
+    unread(&*truth, &scene.old, Class::Retryable, "K0641", &["not valid", "vault token lookup"]).await;
 }
 
 #[tokio::test]

@@ -137,6 +137,7 @@ fn opening(number: u64) -> Opening {
         overlap: Overlap::Independent { max: 0 },
         disable: true,
         label: true,
+        mint_replaces: false,
         list: true,
         last_used: LastUsed::NotVisible,
         refusals: Refusals::NotVisible,

@@ -133,7 +133,7 @@ fn time(time: Option<Timestamp>) -> String {
 }
 
 /// In one buffer of the full size: one that grows leaves a copy in memory.
-fn joined(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+pub(super) fn joined(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     let mut all = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
     parts.iter().for_each(|part| all.extend_from_slice(part));
     all

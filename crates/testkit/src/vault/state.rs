@@ -1,5 +1,8 @@
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
+use super::database::{self, AfterRotation, Change};
 use super::reply::Reply;
 use super::request::Request;
 use super::storage::{Engine, Storage, VaultUser};
@@ -14,9 +17,9 @@ const TOKEN_CHARS: usize = 24;
 /// What is said to a token that is unknown, or has ended.
 const INVALID: &str = "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n";
 /// What is said to a token without the right.
-const DENIED: &str = "1 error occurred:\n\t* permission denied\n\n";
+pub(super) const DENIED: &str = "1 error occurred:\n\t* permission denied\n\n";
 
-const EVERY: &[&str] = &["create", "delete", "list", "patch", "read", "update"];
+pub(super) const EVERY: &[&str] = &["create", "delete", "list", "patch", "read", "update"];
 
 /// The server: what it holds, and the state that it is in.
 #[derive(Default)]
@@ -25,6 +28,12 @@ pub(super) struct State {
     pub(super) sealed: bool,
     pub(super) standby: bool,
     pub(super) quota: bool,
+    /// Changes a login's password at the database; none where the engine is not mounted.
+    pub(super) database: Option<Change>,
+    /// What happens right after a rotation.
+    pub(super) after_rotation: AfterRotation,
+    /// How often each static role's password was changed. No snapshot holds it.
+    pub(super) rotations: BTreeMap<String, usize>,
     /// A line for each request.
     pub(super) log: String,
 }
@@ -126,6 +135,9 @@ impl State {
             }
             _ => {}
         }
+        if let Some(rest) = request.path.strip_prefix(database::MOUNT) {
+            return self.database(request, user, rest);
+        }
         let Some((engine, rest)) = Engine::of(&request.path) else {
             return Reply::error(403, DENIED);
         };
@@ -167,6 +179,9 @@ fn capabilities(user: VaultUser, path: &str) -> &'static [&'static str] {
         "sys/capabilities-self" => return &["update"],
         "auth/token/lookup-self" => return &["read"],
         _ => {}
+    }
+    if let Some(rest) = path.strip_prefix(database::MOUNT) {
+        return database::capabilities(user, rest);
     }
     let Some((engine, rest)) = Engine::of(path) else { return &[] };
     let part = rest.split('/').next().unwrap_or_default();

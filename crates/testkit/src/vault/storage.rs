@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
+use super::database::StaticRole;
+
 /// How many versions of a secret are kept where nothing else is configured.
 /// Source: <https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2#max_versions>.
 const VERSIONS_MAX: usize = 10;
@@ -10,9 +12,10 @@ const VERSIONS_MAX: usize = 10;
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VaultUser {
-    /// With the rights that keyroll needs: to read and write versions, and to read their list.
+    /// With the rights that keyroll needs: to read and write versions, to read their list, to read static roles and their
+    /// credentials, and to rotate them.
     Keyroll,
-    /// With the right to read versions alone.
+    /// With the right to read versions, static roles and their credentials alone.
     Reader,
     /// Another party, with every right.
     Writer,
@@ -94,6 +97,8 @@ pub(super) struct Storage {
     pub(super) secrets: BTreeMap<String, Secret>,
     pub(super) tokens: BTreeMap<String, VaultUser>,
     pub(super) roles: Vec<Role>,
+    /// Those of the database engine, by their names.
+    pub(super) static_roles: BTreeMap<String, StaticRole>,
 }
 
 impl Storage {
@@ -125,6 +130,6 @@ impl Storage {
 }
 
 /// Masked twice it is itself.
-fn masked(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn masked(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().map(|byte| byte ^ 0x5a).collect()
 }

@@ -130,7 +130,9 @@ impl Issuer for Keys {
             alive.insert(value.clone(), id.clone());
             self.born_ms.store(self.time.monotonic_ms(), Ordering::SeqCst);
             alive.extend(locked(&self.colleagues).take().map(|(id, value)| (value, id)));
-            locked(&self.labels).insert(id.clone(), label.to_owned());
+            if self.capabilities.label {
+                locked(&self.labels).insert(id.clone(), label.to_owned());
+            }
             let minted = credential(&id, &value);
             Minted { id: CredentialId::new(id), fields: minted.fields }
         })
@@ -517,6 +519,7 @@ pub(crate) fn capabilities() -> Capabilities {
         overlap: Overlap::Independent { max: 0 },
         disable: false,
         label: true,
+        mint_replaces: false,
         list: true,
         last_used: LastUsed::NotVisible,
         refusals: Refusals::NotVisible,

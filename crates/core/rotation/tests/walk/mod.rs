@@ -18,6 +18,7 @@ pub(crate) fn plan() -> Plan {
         overlap: Overlap::Independent { max: 0 },
         disable: true,
         label: true,
+        mint_replaces: false,
         list: true,
         last_used: LastUsed::NotVisible,
         refusals: Refusals::ConsumerLogs,

@@ -118,6 +118,14 @@ pub(super) const NONE_AS_INDEPENDENT: Mutant = Mutant {
     ..Mutant::NONE
 };
 
+/// Every mint is taken for one that replaces what an earlier one made.
+pub(super) const EVERY_MINT_REPEATED: Mutant = Mutant {
+    name: "every mint repeated",
+    sentence: "P-160",
+    plan: |plan| plan.capabilities.mint_replaces = true,
+    ..Mutant::NONE
+};
+
 /// A list that lags is believed at once.
 pub(super) const LIST_BELIEVED: Mutant = Mutant {
     name: "list believed at once",

@@ -145,9 +145,9 @@ pub async fn look(
         restarts: aim.makes_new(),
         rehearses: subject.rehearse && standing != Acceptance::Dead && aim.makes_new(),
     });
-    let Survey { looked, holders, live, other_networks, linked, checks, programs } = survey.await?;
-    notes.extend(linked);
-    notes.extend(checks.iter().map(check_note));
+    let Survey { looked, holders, live, other_networks, linked, checks, programs } =
+        survey.await.map_err(|failure| super::source_of_truth::other_value(failure, subject.secret))?;
+    notes.extend(linked.into_iter().chain(checks.iter().map(check_note)));
     notes.extend(super::unsearched::notes(&looked, subject.secret, aim.ends_old()));
     // Other holders of a shared key that stays valid keep it.
     let (unexplained, holders) = match aim.ends_old() {

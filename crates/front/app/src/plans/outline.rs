@@ -181,8 +181,9 @@ fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
         ReloadMode::Rereads => "no restart: it reloads the file".to_owned(),
         ReloadMode::AtRest => "at rest: run its check in its own environment".to_owned(),
     };
+    let writes = if consumer.fetch.is_some() { "its fetch writes" } else { "writes" };
     let files: Vec<String> =
-        consumer.reads.iter().map(|copy| format!("\n     writes {}", copy.place)).collect();
+        consumer.reads.iter().map(|copy| format!("\n     {writes} {}", copy.place)).collect();
     format!("{name}: {verb}{}", files.join(""))
 }
 

@@ -1,8 +1,13 @@
 //! Compares what the source of truth gives out with the sealed store, before anything is made.
 
+use keyroll_codes::Code;
+use keyroll_config::Secret;
+use keyroll_port::Failure;
+
 use super::subject::Subject;
 use crate::problem::Problem;
 use crate::records::given_out::given_out_now;
+use crate::records::versions;
 use crate::wiring::truth;
 
 /// A source of truth that gives out the current version.
@@ -33,4 +38,18 @@ pub(super) async fn agreeing_truth(subject: &Subject<'_>) -> Result<Option<Agree
     }
     let note = format!("its source of truth is {}, which gives out {}", now.name, now.what());
     Ok(Some(AgreeingTruth { name: now.name, note }))
+}
+
+/// A copy that does not hold the value in use. Vault may have changed the password, and the copy have the new one.
+pub(crate) fn other_value(failure: Failure, secret: &Secret) -> Problem {
+    let is_other = failure.code == Code::CopyDiffers && versions::is_changed_by_vault(secret);
+    let help = failure.help.clone().unwrap_or_default();
+    let problem = Problem::from(failure);
+    match is_other {
+        true => problem.help(format!(
+            "{help}; if Vault changed the password and the programs' files have the new one: keyroll secret import {}",
+            secret.name
+        )),
+        false => problem,
+    }
 }

@@ -40,6 +40,19 @@ pub fn keep(places: &Places, secret: &Secret, credential: &Credential) -> Result
     Ok(())
 }
 
+/// Whether Vault changes the value too, by itself: what it made can be taken over at any time.
+pub fn is_changed_by_vault(secret: &Secret) -> bool {
+    secret.server.as_ref().is_some_and(|table| table.static_roles().is_some())
+}
+
+/// Seals the value that the copies hold: as the first version, or in place of the one that Vault replaced.
+pub fn import(places: &Places, secret: &Secret, credential: &Credential) -> Result<(), Problem> {
+    match is_changed_by_vault(secret) && !versions(places, secret)?.is_empty() {
+        true => accept(places, secret, credential),
+        false => keep(places, secret, credential),
+    }
+}
+
 fn not_kept(failure: Failure, secret: &Secret) -> Problem {
     let exists = failure.kind == FailureKind::SecretExists;
     let problem = Problem::from(failure);
@@ -53,8 +66,12 @@ fn not_kept(failure: Failure, secret: &Secret) -> Problem {
     }
 }
 
-/// Replaces a wrong first value. Refused after a rotation used it.
+/// Replaces a wrong first value. Refused after a rotation used it, unless Vault changes the value too: then what it made is
+/// taken over.
 pub fn correct(places: &Places, secret: &Secret, credential: &Credential) -> Result<(), Problem> {
+    if is_changed_by_vault(secret) {
+        return accept(places, secret, credential);
+    }
     let lock = lock(places)?;
     no_rotation_is_open(places, secret)?;
     runtime(places)?.block_on(store(places)?.0.correct(secret.name.as_str(), credential))?;

@@ -35,7 +35,7 @@ pub struct ImportRequest<'a> {
 /// Imports the value of one secret, or of all that have none. Returns whether an import failed that was not named.
 ///
 /// # Errors
-/// The named secret already has a value that is not to be taken from its store, its copies differ or cannot be read, or the
+/// The named secret already has a value that neither its store nor Vault may replace, its copies differ or cannot be read, or the
 /// validation fails.
 pub fn import(
     request: &ImportRequest<'_>,
@@ -47,7 +47,8 @@ pub fn import(
     if let Some(name) = request.name {
         let wanted = secret(&config, name)?;
         let from_store = is_from_store(wanted, request.from)?;
-        if !from_store && !versions::versions(&places, wanted)?.is_empty() {
+        let replaces = from_store || versions::is_changed_by_vault(wanted);
+        if !replaces && !versions::versions(&places, wanted)?.is_empty() {
             return Err(importing(wanted, Code::VersionRefused)
                 .because("it already has a value")
                 .help(format!("to change its value, rotate it: keyroll plan {name}")));
@@ -108,7 +109,7 @@ fn import_one(
     let mut looked = validate_value::look(wanted, &credential, places, open::folder_of(&config_file))?;
     validate_value::beside_truth(wanted, &credential, (places, &config_file), &mut looked)?;
     report_validation(&looked, wanted, request.anyway, operator)?;
-    versions::keep(places, wanted, &credential)?;
+    versions::import(places, wanted, &credential)?;
     operator.note(format!("added {}; its value is sealed in {}", wanted.name, places.state.display()));
     if credential.id.is_none() {
         operator.note(format!(

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use keyroll_aws::{AwsKeys, AwsSettings, IamUser, REQUEST_MS_MAX_DEFAULT};
 use keyroll_codes::Code;
-use keyroll_config::{AwsUser, IssuerRef, Reference, Secret};
+use keyroll_config::{AwsUser, IssuerRef, Reference, Secret, VaultLogin};
 use keyroll_host::{read, resolve};
 use keyroll_issuer::{Runner, Spec, SpecError};
 use keyroll_logins::{Admins, Table};
 use keyroll_port::Issuer;
 use keyroll_secret::SecretBytes;
+use keyroll_truth::VaultSettings;
 
 use super::trusted::is_foreign;
+use super::vault::trusted_vault;
 use crate::problem::Problem;
 
 /// The largest spec file, bytes.
@@ -182,6 +184,19 @@ fn aws_settings(aws: &AwsUser) -> AwsSettings {
     AwsSettings { profile, region, endpoint, config_file: None }
 }
 
+/// The Vault of a secret's static roles. A rotation must find the same one from every shell, service and timer: which it is
+/// never comes from the environment.
+fn vault_of_roles(secret: &Secret) -> Result<VaultSettings, Problem> {
+    let vault = &secret.vault;
+    if vault.address.is_none() && !matches!(vault.login, Some(VaultLogin::Agent(_))) {
+        let attempted = format!("use the static roles of {}", secret.name);
+        return Err(Problem::new(Code::IssuerSettingsInvalid, attempted)
+            .because("keyroll.toml does not name the address of Vault")
+            .help("add it, because VAULT_ADDR differs from shell to shell: [vault] address = \"https://vault.example:8200\""));
+    }
+    Ok(VaultSettings { namespace: vault.namespace.clone(), ..trusted_vault(vault)? })
+}
+
 /// A server of which two logins take turns, as an issuer.
 fn server(secret: &Secret, admin: Option<&SecretBytes>) -> Result<Arc<dyn Issuer>, Problem> {
     let missing = |what: &str, help: String| {
@@ -198,5 +213,9 @@ fn server(secret: &Secret, admin: Option<&SecretBytes>) -> Result<Arc<dyn Issuer
     })?;
     let poolers: Vec<SecretBytes> =
         table.poolers().iter().filter_map(Table::admin_file).map(admin_file).collect::<Result<_, _>>()?;
-    Ok(Arc::from(server.issuer(table, &Admins { server: admin, poolers: &poolers })?))
+    let vault = match table.static_roles() {
+        Some(_) => vault_of_roles(secret)?,
+        None => VaultSettings::default(),
+    };
+    Ok(Arc::from(server.issuer(table, &Admins { server: admin, poolers: &poolers, vault: &vault })?))
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use keyroll_codes::Code;
-use keyroll_config::{Secret, StoreRef, Vault, VaultLogin};
+use keyroll_config::{Secret, StoreRef};
 use keyroll_port::{Class, Failure, GivenOut, MadeBy, Truth, TruthVersion};
 use keyroll_rotation::Emergency;
 use keyroll_secret::Credential;
-use keyroll_truth::{AwsSecret, AwsSettings, AwsTruth, ExecSecret, FileSecret, VaultSecret, VaultSettings};
+use keyroll_truth::{AwsSecret, AwsSettings, AwsTruth, ExecSecret, FileSecret, VaultSecret};
 
 use super::trusted::{trusted_files, trusted_of, trusted_program};
-use crate::env;
+use super::vault::trusted_vault;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::redact::Remembering;
@@ -56,13 +56,7 @@ async fn open(secret: &Secret) -> Result<Option<Arc<dyn Truth>>, Problem> {
         }
         StoreRef::Vault { path, key } => {
             let at = VaultSecret { path: path.clone(), key: key.clone(), field, reference };
-            let settings = vault_settings(&secret.vault).with_environment(&env::of_vault);
-            // Whoever listens at the socket, or signs the certificate, gets the value.
-            let socket = match &settings.login {
-                Some(keyroll_truth::VaultLogin::Agent(socket)) => Some(socket.clone()),
-                _ => None,
-            };
-            trusted_files(settings.ca.clone().into_iter().chain(socket).collect())?;
+            let settings = trusted_vault(&secret.vault)?;
             Arc::new(Remembering(keyroll_truth::vault(at, &settings)?))
         }
         StoreRef::File { path, at, .. } => {
@@ -78,20 +72,6 @@ async fn open(secret: &Secret) -> Result<Option<Arc<dyn Truth>>, Problem> {
             Arc::new(Remembering(keyroll_truth::exec(at)?))
         }
     }))
-}
-
-fn vault_settings(vault: &Vault) -> VaultSettings {
-    let login = vault.login.as_ref().map(|login| match login {
-        VaultLogin::Token(file) => keyroll_truth::VaultLogin::Token(file.clone()),
-        VaultLogin::AppRole { mount, role_id, secret_id } => keyroll_truth::VaultLogin::AppRole {
-            mount: mount.clone(),
-            role_id: role_id.clone(),
-            secret_id: secret_id.clone(),
-        },
-        VaultLogin::Agent(socket) => keyroll_truth::VaultLogin::Agent(socket.clone()),
-    });
-    let Vault { address, namespace, ca, .. } = vault.clone();
-    VaultSettings { address, namespace, ca, login }
 }
 
 /// The source of truth of an open rotation. Refuses another region or account than that of its plan: consumers do not get

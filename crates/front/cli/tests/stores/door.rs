@@ -7,10 +7,10 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use keyroll_testkit::FakeVault;
 
 /// The end of the words.
-const END: &str = "end";
+pub const END: &str = "end";
 
 /// The answer to each word.
-const DONE: &str = "done";
+pub const DONE: &str = "done";
 
 /// The way from the scene to the process outside, by its port.
 #[derive(Debug, Clone, Copy)]
@@ -20,11 +20,17 @@ impl Door {
     /// Returns once it has happened: `seal`, `unseal`, `standby`, `active`, `snapshot`, `restore`.
     #[track_caller]
     pub fn ask(self, word: &str) {
+        assert_eq!(self.told(word), DONE, "{word}");
+    }
+
+    /// What is answered to a word.
+    #[track_caller]
+    pub fn told(self, word: &str) -> String {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.0)).unwrap();
         writeln!(stream, "{word}").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        assert_eq!(answer, DONE, "{word}");
+        answer
     }
 }
 

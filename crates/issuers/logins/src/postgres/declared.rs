@@ -23,8 +23,16 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     Key::required(
         "slots",
-        KeyForm::Slots { noun: "login roles", apart_from: Some("owner_role") },
+        KeyForm::Slots { noun: "login roles", apart_from: Some("owner_role"), unless: Some("vault_roles") },
         "The names of the two login roles. keyroll creates a role when it first needs it.",
+    ),
+    Key::optional(
+        "vault_roles",
+        KeyForm::StaticRoles,
+        "The static roles of Vault's or OpenBao's database engine for the two login roles, `MOUNT/NAME`, in the order of \
+         `slots`: `[\"database/orders-a\", \"database/orders-b\"]`. Then Vault changes the passwords, and keyroll changes nothing \
+         at the server: both login roles must exist, one of them may be `owner_role`, and the admin needs only \
+         `pg_read_all_stats` and `pg_signal_backend`. `[vault]` says how Vault is reached, and must have the address.",
     ),
     Key::optional(
         "log",

@@ -10,6 +10,15 @@ use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 
+/// Who changes the passwords of the two login roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChangedBy {
+    /// keyroll, which makes the roles too.
+    Keyroll,
+    /// Another party: keyroll only looks at the server.
+    Another,
+}
+
 /// Which database, which roles, and who administers them.
 pub struct Options {
     /// The host that consumers connect to: a name, an address, or the folder of a Unix socket. To any but this machine
@@ -19,9 +28,11 @@ pub struct Options {
     pub port: u16,
     /// The database that consumers use.
     pub dbname: String,
-    /// The role that owns the objects. The first rotation adopts it if consumers still log in as this role.
+    /// The role that owns the objects. The first rotation adopts it if consumers still log in as this role. Where another
+    /// party changes the passwords, it may be one of the two login roles.
     pub owner_role: String,
-    /// The two login roles that take turns; they are made when first needed and never dropped.
+    /// The two login roles that take turns; they are made when first needed and never dropped. Where another party changes the
+    /// passwords, they must exist.
     pub slots: [String; 2],
     /// A PEM file of the root certificates to trust in place of the system's; with it, connections to this machine
     /// are encrypted too.
@@ -37,7 +48,8 @@ pub struct Options {
     pub request_ms_max: u64,
 }
 
-/// The login that changes roles: a superuser, or CREATEROLE with `pg_read_all_stats` and `pg_signal_backend`.
+/// The login that changes roles: a superuser, or CREATEROLE with `pg_read_all_stats` and `pg_signal_backend`. Where another
+/// party changes the passwords, the last two are enough.
 pub struct Admin {
     /// Its role.
     pub user: String,
@@ -101,7 +113,7 @@ impl Options {
     }
 
     /// Refuses options that cannot work, without connecting to the server.
-    pub(crate) fn check(&self) -> Result<(), Failure> {
+    pub(crate) fn check(&self, by: ChangedBy) -> Result<(), Failure> {
         let refuse = |why: String| {
             Err(Failure::new(Class::Permanent, Code::IssuerSettingsInvalid, "use the PostgreSQL options")
                 .because(why))
@@ -114,7 +126,10 @@ impl Options {
                 ));
             }
         }
-        if one == two || [one, two].contains(&&self.owner_role) {
+        if one == two {
+            return refuse("the two slots must be two different roles".to_owned());
+        }
+        if by == ChangedBy::Keyroll && [one, two].contains(&&self.owner_role) {
             return refuse("owner_role and the two slots must be three different roles".to_owned());
         }
         if [one, two, &self.owner_role].contains(&&self.admin.user) {
@@ -158,6 +173,11 @@ impl Options {
         endpoint::host_port(&self.host, self.port)
     }
 
+    /// The parts of a credential that it may lack.
+    pub(crate) fn own_fields(&self) -> Vec<(&'static str, String)> {
+        vec![("host", self.host.clone()), ("port", self.port.to_string()), ("dbname", self.dbname.clone())]
+    }
+
     /// The slot for the next credential: the other one. The first if the current role is no slot.
     pub(crate) fn next_slot(&self, current_role: &str) -> &str {
         turn::next_slot(&self.slots, current_role)
@@ -196,18 +216,22 @@ mod tests {
 
     #[test]
     fn what_cannot_work_is_refused_by_name() {
-        options().check().unwrap();
+        options().check(ChangedBy::Keyroll).unwrap();
         let pooler = |o: &mut Options, host: &str, port| {
             let admin = Admin { user: "stats".to_owned(), password: None, socket_dir: None };
             o.poolers.push(Pooler { host: host.to_owned(), port, admin });
         };
         let mut with = options();
         pooler(&mut with, "127.0.0.1", 6432);
-        with.check().unwrap();
+        with.check(ChangedBy::Keyroll).unwrap();
         for (host, port) in [("127.0.0.1", 5432), ("192.0.2.1", 6432)] {
             let mut options = options();
             pooler(&mut options, host, port);
-            assert_eq!(options.check().unwrap_err().code, Code::IssuerSettingsInvalid, "{host}:{port}");
+            assert_eq!(
+                options.check(ChangedBy::Keyroll).unwrap_err().code,
+                Code::IssuerSettingsInvalid,
+                "{host}:{port}"
+            );
         }
         let spoil: [fn(&mut Options); 8] = [
             |o| o.host.clear(),
@@ -225,8 +249,26 @@ mod tests {
         for (at, spoil) in spoil.iter().enumerate() {
             let mut options = options();
             spoil(&mut options);
-            assert_eq!(options.check().unwrap_err().code, Code::IssuerSettingsInvalid, "case {at}");
+            assert_eq!(
+                options.check(ChangedBy::Keyroll).unwrap_err().code,
+                Code::IssuerSettingsInvalid,
+                "case {at}"
+            );
         }
+    }
+
+    #[test]
+    fn the_owner_is_a_slot_only_where_another_party_changes_the_passwords() {
+        let refused = |owner: &str, by| {
+            let options = Options { owner_role: owner.to_owned(), ..options() };
+            options.check(by).is_err_and(|failure| failure.code == Code::IssuerSettingsInvalid)
+        };
+        assert!(refused("orders_a", ChangedBy::Keyroll));
+        assert!(!refused("orders_a", ChangedBy::Another));
+        assert!(!refused("orders", ChangedBy::Another));
+        assert!(refused("postgres", ChangedBy::Another), "the admin");
+        let one = Options { slots: ["orders_a", "orders_a"].map(str::to_owned), ..options() };
+        assert!(one.check(ChangedBy::Another).is_err());
     }
 
     #[test]

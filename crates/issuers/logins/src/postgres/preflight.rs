@@ -9,7 +9,7 @@ use crate::postgres::catalogue::{self, Catalogue};
 use crate::postgres::hba;
 use crate::postgres::link::{LOCK_MS_MAX, PostgresError};
 use crate::postgres::mint::{self, Mint};
-use crate::postgres::options::Options;
+use crate::postgres::options::{ChangedBy, Options};
 use crate::postgres::pooler;
 use crate::postgres::probe::Attempt;
 use crate::postgres::quote::identifier;
@@ -34,7 +34,7 @@ pub(crate) async fn run(server: &Server, current: &Credential) -> Result<Vec<Str
     let slot = options.next_slot(user);
     let work = Work::open(server).await?;
     check_server(&work).await?;
-    check_rights(&work, options).await?;
+    check_rights(&work, options, ChangedBy::Keyroll).await?;
     work.begin().await?;
     let read = |fault: PostgresError| work.failed(&fault, "read the roles");
     let roles = catalogue::read(work.link(), options, user).await.map_err(read)?;
@@ -55,20 +55,28 @@ pub(crate) async fn run(server: &Server, current: &Credential) -> Result<Vec<Str
     notes.extend(check_session_user(&work).await?);
     notes.extend(note_of_room(&work, &roles, user).await?);
     work.roll_back().await?;
-    notes.extend(pooler::look(server, user).await?.kept().iter().map(|database| {
-        format!(
-            "the pooler's clients keep their connections to {database:?} until they log out (pool_mode = session): a \
-             client on the old login delays the rotation until it reconnects, or until keyroll ends its connection after \
-             the login is dead"
-        )
-    }));
+    notes.extend(notes_of_poolers(server, user).await?);
     for role in [user, slot] {
         control(server, role).await?;
     }
     Ok(notes)
 }
 
-async fn check_server(work: &Work<'_>) -> Result<(), Failure> {
+/// A client of a pooler in session mode keeps its connection to the server.
+pub(crate) async fn notes_of_poolers(server: &Server, current: &str) -> Result<Vec<String>, Failure> {
+    let pooled = pooler::look(server, current).await?;
+    let notes = pooled.kept().iter().map(|database| {
+        format!(
+            "the pooler's clients keep their connections to {database:?} until they log out (pool_mode = session): a \
+             client on the old login delays the rotation until it reconnects, or until keyroll ends its connection after \
+             the login is dead"
+        )
+    });
+    Ok(notes.collect())
+}
+
+/// Refuses a server whose logins cannot be watched or changed.
+pub(crate) async fn check_server(work: &Work<'_>) -> Result<(), Failure> {
     let server = "SELECT current_setting('server_version_num')::int, pg_is_in_recovery(), \
                          current_setting('track_activities')::bool, \
                          coalesce(current_setting('credcheck.max_auth_failure', true), '0') <> '0', \
@@ -111,7 +119,8 @@ async fn check_server(work: &Work<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn check_rights(work: &Work<'_>, options: &Options) -> Result<(), Failure> {
+/// The admin's rights: to see and end sessions, and to change roles where keyroll does that.
+pub(crate) async fn check_rights(work: &Work<'_>, options: &Options, by: ChangedBy) -> Result<(), Failure> {
     let rights = "SELECT rolsuper, rolcreaterole, pg_has_role('pg_read_all_stats', 'USAGE'), \
                          pg_has_role('pg_signal_backend', 'USAGE') FROM pg_roles WHERE rolname = current_user";
     let rows = work.rows(rights, &[], "read the admin's rights").await?;
@@ -122,7 +131,7 @@ async fn check_rights(work: &Work<'_>, options: &Options) -> Result<(), Failure>
     }
     let admin = identifier(&options.admin.user);
     let missing = [
-        (create, format!("ALTER ROLE {admin} CREATEROLE")),
+        (create || by == ChangedBy::Another, format!("ALTER ROLE {admin} CREATEROLE")),
         (see, format!("GRANT pg_read_all_stats TO {admin}")),
         (signal, format!("GRANT pg_signal_backend TO {admin}")),
     ];
@@ -140,7 +149,12 @@ async fn check_rights(work: &Work<'_>, options: &Options) -> Result<(), Failure>
 }
 
 /// A further login that becomes the owner is a credential that we did not make and that nobody asked us to end.
-fn check_second_key(roles: &Catalogue, options: &Options, current: &str, slot: &str) -> Result<(), Failure> {
+pub(crate) fn check_second_key(
+    roles: &Catalogue,
+    options: &Options,
+    current: &str,
+    slot: &str,
+) -> Result<(), Failure> {
     let second = roles.credentials(options).find(|role| {
         role.name != current && role.name != slot && !role.is_off() && !matches!(role.comment, Mark::Ours(_))
     });
@@ -172,20 +186,24 @@ fn notes_of_roles(roles: &Catalogue, options: &Options, current: &str) -> Vec<St
             "{current:?} may have {limit} connections; the new login gets the same limit of its own"
         ));
     }
-    let others: Vec<_> = roles.other_members(options).filter(|role| role.name != current).collect();
-    if !others.is_empty() {
-        let names: Vec<_> = others.iter().take(NAMES_MAX).map(|role| format!("{:?}", role.name)).collect();
-        let names = names.join(", ");
-        notes.push(format!(
-            "members of {:?} with logins of their own, left alone: {names}",
-            options.owner_role
-        ));
-    }
+    notes.extend(note_of_others(roles, options, current));
     notes
 }
 
+/// Members of the owner that log in under their own name.
+pub(crate) fn note_of_others(roles: &Catalogue, options: &Options, current: &str) -> Option<String> {
+    let others = roles.other_members(options).filter(|role| role.name != current);
+    let names: Vec<_> = others.take(NAMES_MAX).map(|role| format!("{:?}", role.name)).collect();
+    let names = (!names.is_empty()).then(|| names.join(", "))?;
+    Some(format!("members of {:?} with logins of their own, left alone: {names}", options.owner_role))
+}
+
 /// During a rollout, an instance may hold connections of both logins at the same time.
-async fn note_of_room(work: &Work<'_>, roles: &Catalogue, current: &str) -> Result<Option<String>, Failure> {
+pub(crate) async fn note_of_room(
+    work: &Work<'_>,
+    roles: &Catalogue,
+    current: &str,
+) -> Result<Option<String>, Failure> {
     let room = "SELECT current_setting('max_connections')::bigint \
                      - current_setting('superuser_reserved_connections')::bigint \
                      - (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')";
@@ -237,8 +255,8 @@ async fn rehearse(
     Ok(())
 }
 
-/// Runs inside the rehearsal, in which the slot is already a member of the owner.
-async fn check_hba(
+/// pg_hba.conf must treat both logins alike. The slot must be a member of the owner by now: in the rehearsal it is.
+pub(crate) async fn check_hba(
     work: &Work<'_>,
     options: &Options,
     current: &str,
@@ -290,7 +308,7 @@ const MENTIONS: &str = r"
      ORDER BY 1 LIMIT 10";
 
 /// `current_user` stays the owner; `session_user` is the login, and changes with every rotation.
-async fn check_session_user(work: &Work<'_>) -> Result<Vec<String>, Failure> {
+pub(crate) async fn check_session_user(work: &Work<'_>) -> Result<Vec<String>, Failure> {
     let names = async |sql: &str| -> Result<Vec<String>, Failure> {
         let rows = work.rows(sql, &[], "search the database for session_user").await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
@@ -313,7 +331,7 @@ async fn check_session_user(work: &Work<'_>) -> Result<Vec<String>, Failure> {
 }
 
 /// The negative control: a wrong password must be asked for, and refused as one.
-async fn control(server: &Server, role: &str) -> Result<(), Failure> {
+pub(crate) async fn control(server: &Server, role: &str) -> Result<(), Failure> {
     let options = &server.options;
     let wrong = password::generate()?;
     let attempted = format!("see a wrong password for {role:?} refused at {}", options.endpoint());

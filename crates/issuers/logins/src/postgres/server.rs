@@ -2,7 +2,7 @@ use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
 use crate::postgres::log_tail::Tail;
-use crate::postgres::options::Options;
+use crate::postgres::options::{ChangedBy, Options};
 use crate::postgres::probe::{self, Attempt, OwnSessions};
 use crate::postgres::tls::Tls;
 
@@ -20,8 +20,8 @@ pub(crate) struct Server {
 
 impl Server {
     /// Checks the options and reads the roots that TLS trusts, without connecting to the server.
-    pub(crate) fn new(options: Options) -> Result<Self, Failure> {
-        options.check()?;
+    pub(crate) fn new(options: Options, by: ChangedBy) -> Result<Self, Failure> {
+        options.check(by)?;
         let encrypted = options.is_encrypted();
         let tls = encrypted.then(|| Tls::new(options.root_certificates.as_deref())).transpose()?;
         Ok(Self { options, tls, own: OwnSessions::default(), tail: Tail::default() })

@@ -41,6 +41,15 @@ const END: &str = "
 pub(crate) async fn list(server: &Server, id: &CredentialId) -> Result<Vec<Session>, Failure> {
     let work = Work::open(server).await?;
     let Some(role) = role_of(&work, &server.options, id).await? else { return Ok(Vec::new()) };
+    listed(work, server, &role).await
+}
+
+/// The same for a role, whichever credential it carries.
+pub(crate) async fn list_of(server: &Server, role: &str) -> Result<Vec<Session>, Failure> {
+    listed(Work::open(server).await?, server, role).await
+}
+
+async fn listed(work: Work<'_>, server: &Server, role: &str) -> Result<Vec<Session>, Failure> {
     require_sight(&work).await?;
     let rows = work.rows(SESSIONS, &[&role], "read the live sessions").await?;
     if rows.iter().any(|row| row.get(5)) {
@@ -49,7 +58,7 @@ pub(crate) async fn list(server: &Server, id: &CredentialId) -> Result<Vec<Sessi
     let sessions: Vec<Session> =
         rows.iter().filter(|row| !server.own.sessions.has(&(row.get(0), row.get(1)))).map(session).collect();
     work.close().await;
-    let pooled = pooler::look(server, &role).await?;
+    let pooled = pooler::look(server, role).await?;
     let shown = sessions.iter().filter_map(|session| session.client.map(|at| (at, session.busy))).collect();
     let clients: Vec<Session> = pooled.sessions(&shown).collect();
     let own = sessions.into_iter().filter(|session| !session.client.is_some_and(|client| pooled.has(client)));
@@ -83,16 +92,29 @@ pub(crate) async fn end_pooled(server: &Server, id: &CredentialId) -> Result<(),
     if server.options.poolers.is_empty() {
         return Ok(());
     }
-    let unclear = |failure| Failure { class: Class::Unknown, ..failure };
     let work = Work::open(server).await.map_err(unclear)?;
     let Some(role) = role_of(&work, &server.options, id).await.map_err(unclear)? else { return Ok(()) };
-    let (pids, starts): (Vec<i32>, Vec<i64>) =
-        kept(server, &work, &role).await.map_err(unclear)?.into_iter().unzip();
+    end_kept(work, server, &role).await.map_err(unclear)
+}
+
+/// The same for a role, whichever credential it carries.
+pub(crate) async fn end_pooled_of(server: &Server, role: &str) -> Result<(), Failure> {
+    if server.options.poolers.is_empty() {
+        return Ok(());
+    }
+    let work = Work::open(server).await.map_err(unclear)?;
+    end_kept(work, server, role).await.map_err(unclear)
+}
+
+fn unclear(failure: Failure) -> Failure {
+    Failure { class: Class::Unknown, ..failure }
+}
+
+async fn end_kept(work: Work<'_>, server: &Server, role: &str) -> Result<(), Failure> {
+    let (pids, starts): (Vec<i32>, Vec<i64>) = kept(server, &work, role).await?.into_iter().unzip();
     if !pids.is_empty() {
         let attempted = "end the sessions that poolers keep";
-        work.rows(END, &[&role, &pids, &starts, &false, &END_WAIT_MS_MAX], attempted)
-            .await
-            .map_err(unclear)?;
+        work.rows(END, &[&role, &pids, &starts, &false, &END_WAIT_MS_MAX], attempted).await?;
     }
     work.close().await;
     Ok(())
@@ -107,12 +129,32 @@ pub(crate) async fn end(
 ) -> Result<usize, Failure> {
     let work = Work::open(server).await?;
     let Some(role) = role_of(&work, &server.options, id).await? else { return Ok(0) };
+    ended(work, server, &role, handles, busy).await
+}
+
+/// The same for sessions of a role, whichever credential it carries.
+pub(crate) async fn end_of(
+    server: &Server,
+    role: &str,
+    handles: &[String],
+    busy: bool,
+) -> Result<usize, Failure> {
+    ended(Work::open(server).await?, server, role, handles, busy).await
+}
+
+async fn ended(
+    work: Work<'_>,
+    server: &Server,
+    role: &str,
+    handles: &[String],
+    busy: bool,
+) -> Result<usize, Failure> {
     require_sight(&work).await?;
     let (of_poolers, own): (Vec<String>, Vec<String>) =
         handles.iter().cloned().partition(|handle| pooler::is_handle(handle));
     let mut named: Vec<(i32, i64)> = own.iter().filter_map(|handle| parse(handle)).collect();
     if !of_poolers.is_empty() {
-        let pooled = pooler::look(server, &role).await?;
+        let pooled = pooler::look(server, role).await?;
         let behind = pooled.behind(&of_poolers);
         let rows = work.rows(SESSIONS, &[&role], "read the live sessions").await?;
         let rows = rows.iter().filter(|row| session(row).client.is_some_and(|at| behind.contains(&at)));
@@ -122,14 +164,14 @@ pub(crate) async fn end(
     let rows = work.link().rows(END, &[&role, &pids, &starts, &busy, &END_WAIT_MS_MAX]).await;
     let rows = rows.map_err(|fault| match fault.without_effect(Code::RequestFailed, "end the sessions") {
         // The server sends the signals at once: they remain sent even if the statement fails.
-        failure if failure.class == Class::Retryable => Failure { class: Class::Unknown, ..failure },
+        failure if failure.class == Class::Retryable => unclear(failure),
         failure => failure,
     })?;
     let ended: i64 = rows.first().map_or(0, |row| row.get(0));
     work.close().await;
     if !of_poolers.is_empty() {
         // A client that has no connection now would get one of the unused ones.
-        end_pooled(server, id).await?;
+        end_pooled_of(server, role).await?;
     }
     Ok(usize::try_from(ended).unwrap_or(0))
 }

@@ -6,12 +6,11 @@ use keyroll_codes::Code;
 use keyroll_http::{Response, strict_json};
 use keyroll_port::{Class, Failure, TruthVersion};
 use keyroll_secret::SecretBytes;
+use keyroll_vault::{Attempt, foreign, refused};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::failure::{foreign, refused};
 use super::mount::Mount;
-use crate::attempt::Attempt;
 use crate::cell::Held;
 use crate::document::Document;
 

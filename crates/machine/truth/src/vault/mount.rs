@@ -3,12 +3,9 @@ use std::collections::BTreeMap;
 use keyroll_codes::Code;
 use keyroll_http::{Method, strict_json};
 use keyroll_port::{Class, Failure};
+use keyroll_vault::{Call, Client, Nature, Needs, foreign, refused, says};
 use serde::Deserialize;
 use zeroize::Zeroizing;
-
-use super::client::{Call, Client};
-use super::failure::{Needs, foreign, refused, says};
-use crate::attempt::Nature;
 
 /// A secret by the secrets engine that it is in.
 pub(super) struct Mount {

@@ -190,14 +190,22 @@ fn capabilities() -> impl Strategy<Value = Capabilities> {
         select(vec![LastUsed::NotVisible, LastUsed::PerPrincipal]),
     ];
     let refusals = select(vec![Refusals::IssuerLog, Refusals::ConsumerLogs, Refusals::NotVisible]);
-    (minted_by, overlap, any::<[bool; 5]>(), last_used, refusals, any::<[u64; 3]>()).prop_map(
-        |(minted_by, overlap, [disable, label, list, sessions, attributes], last_used, refusals, times)| {
+    (minted_by, overlap, any::<[bool; 6]>(), last_used, refusals, any::<[u64; 3]>()).prop_map(
+        |(
+            minted_by,
+            overlap,
+            [disable, label, mint_replaces, list, sessions, attributes],
+            last_used,
+            refusals,
+            times,
+        )| {
             let [birth_ms_max, death_ms_max, request_ms_max] = times;
             Capabilities {
                 minted_by,
                 overlap,
                 disable,
                 label,
+                mint_replaces,
                 list,
                 last_used,
                 refusals,

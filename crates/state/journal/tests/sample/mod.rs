@@ -71,6 +71,7 @@ pub(crate) fn plan() -> Plan {
             overlap: Overlap::TwoSlots,
             disable: true,
             label: true,
+            mint_replaces: false,
             list: true,
             last_used: LastUsed::PerKey { lag_ms: 1, granularity_ms: 2 },
             refusals: Refusals::ConsumerLogs,

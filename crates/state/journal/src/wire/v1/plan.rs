@@ -23,6 +23,9 @@ forms! {
         overlap: Overlap,
         disable: bool,
         label: bool,
+        /// Absent where it is false.
+        #[serde(default, skip_serializing_if = "is_false")]
+        mint_replaces: bool,
         list: bool,
         last_used: LastUsed,
         refusals: Refusals,

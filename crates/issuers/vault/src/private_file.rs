@@ -15,23 +15,23 @@ use crate::attempt::Attempt;
 const FILE_BYTES_MAX: usize = 16 * 1024;
 
 /// The next step where no login can be read.
-pub(super) const LOGIN: &str = "give keyroll a login: a token's file, AppRole, or the socket of an agent in keyroll.toml, or \
+pub(crate) const LOGIN: &str = "give keyroll a login: a token's file, AppRole, or the socket of an agent in keyroll.toml, or \
                                 VAULT_TOKEN, or `vault login` as this user";
 
 /// The text of a file that only its owner may read, without the white space around it. The kind and the rights are those of
 /// the opened file: a link may lead to it.
-pub(super) fn read(attempt: &Attempt<'_>, path: &Path) -> Result<SecretBytes, Failure> {
+pub(crate) fn read(attempt: &Attempt<'_>, path: &Path) -> Result<SecretBytes, Failure> {
     let refused = |code: Code, why: String| {
         attempt.fail(Class::Permanent, code).because(format!("{}: {why}", path.display()))
     };
-    let unread = |error: &io::Error| refused(Code::TruthAccess, error.kind().to_string()).help(LOGIN);
+    let unread = |error: &io::Error| refused(attempt.codes.access, error.kind().to_string()).help(LOGIN);
     // A FIFO must not block the call.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = rustix::fs::open(path, flags, Mode::empty());
     let file = File::from(opened.map_err(|error| unread(&io::Error::from(error)))?);
     let meta = file.metadata().map_err(|error| unread(&error))?;
     if !meta.is_file() {
-        return Err(refused(Code::TruthAccess, "it is not a regular file".to_owned()).help(LOGIN));
+        return Err(refused(attempt.codes.access, "it is not a regular file".to_owned()).help(LOGIN));
     }
     let mode = meta.mode() & 0o7777;
     if mode & 0o077 != 0 {
@@ -48,12 +48,12 @@ pub(super) fn read(attempt: &Attempt<'_>, path: &Path) -> Result<SecretBytes, Fa
     file.take(limit).read_to_end(&mut text).map_err(|error| unread(&error))?;
     if text.len() > FILE_BYTES_MAX {
         return Err(
-            refused(Code::TruthAccess, format!("it has more than {FILE_BYTES_MAX} bytes")).help(LOGIN)
+            refused(attempt.codes.access, format!("it has more than {FILE_BYTES_MAX} bytes")).help(LOGIN)
         );
     }
     let login = text.trim_ascii();
     if login.is_empty() {
-        return Err(refused(Code::TruthAccess, "it is empty".to_owned()).help(LOGIN));
+        return Err(refused(attempt.codes.access, "it is empty".to_owned()).help(LOGIN));
     }
     Ok(SecretBytes::new(login.to_vec()))
 }

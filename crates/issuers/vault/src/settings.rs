@@ -8,7 +8,7 @@ use keyroll_secret::SecretBytes;
 
 /// What an address begins with that is a Unix socket.
 /// Source: <https://github.com/openbao/openbao/blob/main/api/client.go>, `ParseAddress`.
-pub(super) const SOCKET: &str = "unix://";
+pub(crate) const SOCKET: &str = "unix://";
 
 /// Where the command line tools keep the token of the last login, below the home folder.
 /// Source: <https://developer.hashicorp.com/vault/docs/commands/token-helper>.
@@ -57,7 +57,7 @@ impl VaultToken {
         Self(Arc::new(token))
     }
 
-    pub(super) fn bytes(&self) -> &SecretBytes {
+    pub(crate) fn bytes(&self) -> &SecretBytes {
         &self.0
     }
 }

@@ -2,7 +2,6 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use keyroll_codes::Code;
 use keyroll_http::header::HeaderValue;
 use keyroll_http::{Method, Response, secret_header};
 use keyroll_port::{Class, Failure};
@@ -10,17 +9,17 @@ use keyroll_secret::SecretBytes;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::failure::{REACH, foreign, refused, says};
-use super::private_file;
-use super::server::Server;
 use crate::attempt::{Attempt, Nature};
+use crate::failure::{REACH, foreign, refused, says};
+use crate::private_file;
+use crate::server::Server;
 
 /// A token is not used any more when its lease ends within this time, milliseconds: it would end on its way.
 const LEASE_LEFT_MS_MIN: u64 = 10_000;
 
 /// The login with AppRole. Its token is kept in this process only.
 /// Source: <https://developer.hashicorp.com/vault/api-docs/auth/approle#login-with-approle>.
-pub(super) struct AppRole {
+pub(crate) struct AppRole {
     mount: String,
     role_id: String,
     secret_id: PathBuf,
@@ -47,12 +46,12 @@ struct Granted<'a> {
 }
 
 impl AppRole {
-    pub(super) fn new(mount: &str, role_id: String, secret_id: PathBuf) -> Self {
+    pub(crate) fn new(mount: &str, role_id: String, secret_id: PathBuf) -> Self {
         Self { mount: mount.trim_matches('/').to_owned(), role_id, secret_id, held: Mutex::new(None) }
     }
 
     /// The token, as long as its lease lasts.
-    pub(super) fn token(&self) -> Option<HeaderValue> {
+    pub(crate) fn token(&self) -> Option<HeaderValue> {
         let held = self.lock();
         let held = held.as_ref()?;
         let least = Duration::from_millis(LEASE_LEFT_MS_MIN);
@@ -61,17 +60,17 @@ impl AppRole {
     }
 
     /// The next request begins with a login.
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         *self.lock() = None;
     }
 
     /// Logs in. The secret id is read each time: it may have been replaced.
-    pub(super) async fn log_in(&self, server: &Server, place: &str) -> Result<HeaderValue, Failure> {
+    pub(crate) async fn log_in(&self, server: &Server, of: &Attempt<'_>) -> Result<HeaderValue, Failure> {
         // Whatever the login is for has not been sent yet.
-        let attempt = Attempt { what: "log in with AppRole for", place, nature: Nature::Read };
+        let attempt = Attempt { what: "log in with AppRole for", nature: Nature::Read, ..*of };
         let secret_id = private_file::read(&attempt, &self.secret_id)?;
         let Some(body) = self.body(&secret_id) else {
-            let failure = attempt.fail(Class::Permanent, Code::TruthAccess);
+            let failure = attempt.fail(Class::Permanent, attempt.codes.access);
             return Err(failure.because("the secret id is no text").help(self.help()));
         };
         let path = format!("auth/{}/login", self.mount);
@@ -90,7 +89,7 @@ impl AppRole {
             400 | 403 | 404 | 405 => format!("auth/{} refused the login ({})", self.mount, answer.status),
             _ => return Err(refused(&attempt, &answer)),
         };
-        Err(attempt.fail(Class::Permanent, Code::TruthAccess).because(why).help(self.help()))
+        Err(attempt.fail(Class::Permanent, attempt.codes.access).because(why).help(self.help()))
     }
 
     fn help(&self) -> String {
@@ -121,7 +120,7 @@ impl AppRole {
         let read: Result<LoginAnswer<'_>, _> = serde_json::from_slice(&answer.body);
         let granted = read.map_err(|_| foreign(attempt, answer))?.auth;
         if granted.client_token.is_empty() {
-            let failure = attempt.fail(Class::Permanent, Code::TruthAccess);
+            let failure = attempt.fail(Class::Permanent, attempt.codes.access);
             let failure = failure.because("the login asks for a second factor");
             return Err(failure.help("use a role without one (`vault list identity/mfa/login-enforcement`)"));
         }
@@ -139,6 +138,6 @@ impl AppRole {
 }
 
 /// A token as a header's value; `None` where it has a byte that no header can carry.
-pub(super) fn header(token: &SecretBytes) -> Option<HeaderValue> {
+pub(crate) fn header(token: &SecretBytes) -> Option<HeaderValue> {
     secret_header(Zeroizing::new(token.expose().to_vec()))
 }

@@ -11,10 +11,10 @@ use keyroll_http::{
 use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
-use super::settings::SOCKET;
+use crate::settings::SOCKET;
 
 /// How long one request may take, from the name's look-up to the last byte of the answer, milliseconds.
-const REQUEST_MS_MAX: u64 = 20_000;
+pub(crate) const REQUEST_MS_MAX: u64 = 20_000;
 
 /// The largest answer, bytes. The storage of Vault takes 1 MiB for an entry.
 /// Source: <https://developer.hashicorp.com/vault/docs/internals/limits>.
@@ -49,7 +49,7 @@ enum Route {
 }
 
 /// A server of Vault or OpenBao, or an agent before it.
-pub(super) struct Server {
+pub(crate) struct Server {
     route: Route,
     /// For the header `Host`.
     authority: String,
@@ -62,7 +62,7 @@ pub(super) struct Server {
 
 impl Server {
     /// The server at this address; or why it is not asked.
-    pub(super) fn at(address: &str, ca: Option<&Path>) -> Result<Self, String> {
+    pub(crate) fn at(address: &str, ca: Option<&Path>) -> Result<Self, String> {
         if let Some(path) = address.strip_prefix(SOCKET) {
             return Ok(Self::socket(Path::new(path)));
         }
@@ -101,7 +101,7 @@ impl Server {
     }
 
     /// The server at a Unix socket.
-    pub(super) fn socket(path: &Path) -> Self {
+    pub(crate) fn socket(path: &Path) -> Self {
         Self {
             route: Route::Socket(path.to_owned()),
             authority: "localhost".to_owned(),
@@ -112,19 +112,19 @@ impl Server {
     }
 
     /// The same server, asked within a namespace; `None` where the name cannot stand in a header.
-    pub(super) fn within(self, namespace: &str) -> Option<Self> {
+    pub(crate) fn within(self, namespace: &str) -> Option<Self> {
         let name = namespace.trim_matches('/');
         let shown = format!("{}, namespace {name}", self.shown);
         Some(Self { namespace: Some(HeaderValue::from_str(name).ok()?), shown, ..self })
     }
 
     /// For people.
-    pub(super) fn shown(&self) -> &str {
+    pub(crate) fn shown(&self) -> &str {
         &self.shown
     }
 
     /// Sends one request, once. The path is one below `/v1/`, without escapes.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         method: Method,
         path: &str,
@@ -155,7 +155,6 @@ impl Server {
         exchange(self.open(), request, &LIMITS).await
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the exchange limits the time")]
     async fn open(&self) -> Result<Box<dyn Stream>, HttpError> {
         match &self.route {
             Route::Socket(path) => {

@@ -2,38 +2,47 @@ use keyroll_codes::Code;
 use keyroll_http::{Response, Uri};
 use keyroll_port::{Class, Failure, FailureKind};
 
-use crate::attempt::{AGAIN, Attempt};
+use crate::attempt::{Attempt, Nature};
 
 /// The longest name of a host that is shown, bytes. Source: RFC 1035, 2.3.4.
 const HOST_BYTES_MAX: usize = 255;
 
 /// What a policy must allow for a request, for the words of a refusal.
-pub(super) struct Needs<'a> {
+#[derive(Debug, Clone, Copy)]
+pub struct Needs<'a> {
     /// The path of the request, as a policy names it.
-    pub(super) path: &'a str,
+    pub path: &'a str,
     /// The capabilities, as a policy lists them.
-    pub(super) capabilities: &'static str,
+    pub capabilities: &'static str,
     /// Why it was refused, as far as a refusal tells.
-    pub(super) why: &'static str,
+    pub why: &'static str,
 }
 
 impl<'a> Needs<'a> {
-    pub(super) fn new(path: &'a str, capabilities: &'static str) -> Self {
+    /// A request that a policy denies.
+    pub fn new(path: &'a str, capabilities: &'static str) -> Self {
         Self { path, capabilities, why: "permission denied (403)" }
     }
 
     /// The help for a missing right.
-    pub(super) fn help(&self) -> String {
-        format!(
-            "add this to a policy of keyroll's token: path \"{}\" {{ capabilities = [{}] }}; and look whether address and \
-             namespace are the right ones (`vault token lookup`)",
-            self.path, self.capabilities
-        )
+    pub fn help(&self) -> String {
+        policy(&[(self.path, self.capabilities)])
     }
 }
 
+/// The help for missing rights: of each path, the capabilities as a policy lists them.
+pub(crate) fn policy(rules: &[(&str, &str)]) -> String {
+    let rule = |(path, list): &(&str, &str)| format!("path \"{path}\" {{ capabilities = [{list}] }}");
+    let rules: Vec<String> = rules.iter().map(rule).collect();
+    format!(
+        "add this to a policy of keyroll's token: {}; and look whether address and namespace are the right ones \
+         (`vault token lookup`)",
+        rules.join(" ")
+    )
+}
+
 /// Whether the answer has these words of Vault's own. Its text is never shown: it may repeat what was sent.
-pub(super) fn says(answer: &Response, words: &str) -> bool {
+pub fn says(answer: &Response, words: &str) -> bool {
     answer.body.windows(words.len()).any(|window| window == words.as_bytes())
 }
 
@@ -45,9 +54,9 @@ pub(super) fn says(answer: &Response, words: &str) -> bool {
 /// <https://github.com/openbao/openbao/blob/main/sdk/logical/response_util.go>, `RespondErrorCommon`;
 /// <https://developer.hashicorp.com/vault/api-docs#http-status-codes>,
 /// <https://developer.hashicorp.com/vault/api-docs/system/health>.
-pub(super) fn refused(attempt: &Attempt<'_>, answer: &Response) -> Failure {
+pub fn refused(attempt: &Attempt<'_>, answer: &Response) -> Failure {
     let away = |class: Class, why: &str, help: &str| {
-        attempt.fail(class, Code::TruthUnreachable).because(why.to_owned()).help(help)
+        attempt.fail(class, attempt.codes.unreachable).because(why.to_owned()).help(help)
     };
     let no_active = ["no active Vault instance", "node is not active", "active cluster node not found"];
     match answer.status {
@@ -57,7 +66,7 @@ pub(super) fn refused(attempt: &Attempt<'_>, answer: &Response) -> Failure {
         404 | 405 => unsuitable(attempt, "it does not know the request at this path (404 or 405)"),
         408 => attempt.unclear("status 408".to_owned()),
         412 => away(Class::Retryable, "it is not up to date yet (412)", "run the same command again"),
-        413 => {
+        413 if attempt.nature == Nature::ChangeWithValue => {
             let failure = attempt.fail(Class::Permanent, Code::ValueNotWritable);
             failure
                 .because("the secret is longer than it takes")
@@ -84,7 +93,7 @@ pub(super) fn refused(attempt: &Attempt<'_>, answer: &Response) -> Failure {
 }
 
 fn unsuitable(attempt: &Attempt<'_>, why: &str) -> Failure {
-    attempt.fail(Class::Permanent, Code::TruthUnsuitable).because(why.to_owned()).help(STATE)
+    attempt.fail(Class::Permanent, attempt.codes.unsuitable).because(why.to_owned()).help(attempt.codes.state)
 }
 
 /// No redirect is followed: a token goes only to the address that an operator chose.
@@ -94,7 +103,7 @@ fn redirected(attempt: &Attempt<'_>, answer: &Response) -> Failure {
         "it answers with another address (status {}), which keyroll does not follow{to}",
         answer.status
     );
-    attempt.fail(attempt.unsettled(), Code::TruthUnreachable).because(why).help(
+    attempt.fail(attempt.unsettled(), attempt.codes.unreachable).because(why).help(
         "if it is a standby node, set `address` to that of the active node, or of a load balancer that leads there; \
          `vault status` names the active node",
     )
@@ -108,7 +117,7 @@ fn leads_to(answer: &Response) -> Option<String> {
 }
 
 /// The next step where no answer came.
-pub(super) const REACH: &str = "see that this machine reaches the server (`vault status`), and look at `address` in keyroll.toml \
+pub(crate) const REACH: &str = "see that this machine reaches the server (`vault status`), and look at `address` in keyroll.toml \
                                 or VAULT_ADDR; then run the command again";
 const SECONDARY: &str = "it is a secondary cluster for disaster recovery, which serves no client";
 const PRIMARY: &str = "set `address` to that of the primary cluster";
@@ -116,14 +125,8 @@ const ACTIVE: &str = "look at `vault status` of each node; set `address` to the 
                       there; then run the same command again";
 const UNSEAL: &str = "`vault operator unseal` at the server, then run the same command again";
 const RATE: &str = "wait a little; `vault list sys/quotas/rate-limit` names the limits";
-const STATE: &str = "look at the secret (`vault kv metadata get`), and at the path in `store`";
 
 /// The answer to a request that may be repeated, without the form that every such answer has.
-pub(super) fn foreign(attempt: &Attempt<'_>, answer: &Response) -> Failure {
-    let why = format!("status {}, and an answer that is not Vault's", answer.status);
-    attempt
-        .fail(attempt.unsettled(), Code::TruthUnreachable)
-        .kind(FailureKind::AnswerUnclear)
-        .because(why)
-        .help(AGAIN)
+pub fn foreign(attempt: &Attempt<'_>, answer: &Response) -> Failure {
+    attempt.unclear(format!("status {}, and an answer that is not Vault's", answer.status))
 }
