@@ -150,13 +150,9 @@ fn refuse_shared_places(
             if other == &secret.name {
                 continue;
             }
-            let span = spans.iter().find(|(name, _)| name == &secret.name).map(|(_, span)| span.clone());
-            return Err(Mistake::new(
-                Kind::Duplicate,
-                format!("secrets `{other}` and `{}` claim the same place: {place}", secret.name),
-            )
-            .at(&span.unwrap_or_default())
-            .help("a place holds one secret: make them one secret, or correct the path"));
+            let why = format!("secrets `{other}` and `{}` claim the same place: {place}", secret.name);
+            return Err(shared(secret, spans, why)
+                .help("a place holds one secret: make them one secret, or correct the path"));
         }
     }
     Ok(())
@@ -173,13 +169,17 @@ fn refuse_shared_stores(
             owners.push((&secret.store, &secret.name));
             continue;
         };
-        let span = spans.iter().find(|(name, _)| name == &secret.name).map(|(_, span)| span.clone());
         let why = format!("secrets `{other}` and `{}` have the same `store`", secret.name);
-        return Err(Mistake::new(Kind::Duplicate, why)
-            .at(&span.unwrap_or_default())
+        return Err(shared(secret, spans, why)
             .help("it holds one value: make them one secret, or correct the key behind `#`"));
     }
     Ok(())
+}
+
+/// The mistake of the second of two secrets that have the same.
+fn shared(secret: &Secret, spans: &[(Name, Range<usize>)], why: String) -> Mistake {
+    let span = spans.iter().find(|(name, _)| name == &secret.name).map(|(_, span)| span.clone());
+    Mistake::new(Kind::Duplicate, why).at(&span.unwrap_or_default())
 }
 
 /// The idle static role of one secret would be the one in use of the other.
@@ -195,13 +195,11 @@ fn refuse_shared_roles(
             if other == &secret.name {
                 continue;
             }
-            let span = spans.iter().find(|(name, _)| name == &secret.name).map(|(_, span)| span.clone());
             let why = format!(
                 "secrets `{other}` and `{}` have the same static role in `vault_roles`: {role}",
                 secret.name
             );
-            return Err(Mistake::new(Kind::Duplicate, why)
-                .at(&span.unwrap_or_default())
+            return Err(shared(secret, spans, why)
                 .help("a rotation of the one would end the password of the other: make them one secret"));
         }
     }

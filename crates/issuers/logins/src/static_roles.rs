@@ -216,12 +216,12 @@ impl StaticRoles {
     }
 
     async fn listed(&self, current: &Credential) -> Result<Listing, Failure> {
-        let own = current.id.as_ref().and_then(|id| Some((id, slot::split(id)?)));
+        let own = current.id.as_ref().and_then(slot::split);
         let mut entries = Vec::new();
         for slot in self.both() {
             let mut state = self.state(slot).await?;
             // A Vault that was put back, or a node that lags, does not show that the password in use is gone.
-            if let Some((_, (_, time))) = own.filter(|(_, (login, _))| *login == slot.login)
+            if let Some((_, time)) = own.filter(|(login, _)| *login == slot.login)
                 && is_later(time, &state.rotated)
             {
                 state.rotated = time.to_owned();

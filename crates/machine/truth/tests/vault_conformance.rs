@@ -10,8 +10,27 @@ use keyroll_truth::{VaultLogin, VaultSettings};
 use crate::sample::{credential, document, value};
 use crate::vault_sample::{VaultScene, open};
 
-struct AtVault {
-    scene: VaultScene,
+/// A Vault with secrets in a key/value engine: the fake, or the real one.
+pub(crate) trait Holder: Send + Sync {
+    /// Somebody else writes a version.
+    fn put(&self, path: &str, document: &str);
+
+    /// The document of the last version.
+    fn text(&self, path: &str) -> String;
+}
+
+impl Holder for VaultScene {
+    fn put(&self, path: &str, document: &str) {
+        self.vault.put(path, document);
+    }
+
+    fn text(&self, path: &str) -> String {
+        self.vault.text(path)
+    }
+}
+
+struct AtVault<S> {
+    scene: S,
     settings: VaultSettings,
     path: String,
     beside: String,
@@ -19,11 +38,11 @@ struct AtVault {
 }
 
 #[async_trait]
-impl TruthHarness for AtVault {
+impl<S: Holder> TruthHarness for AtVault<S> {
     async fn fresh(&mut self) -> Credential {
         let old = credential();
         (self.path, self.beside) = (format!("kv/agents/{}", tag()), tag());
-        self.scene.vault.put(&self.path, &document(&old, &self.beside));
+        self.scene.put(&self.path, &document(&old, &self.beside));
         self.opened = Some(open(&self.path, &self.settings));
         old
     }
@@ -41,13 +60,13 @@ impl TruthHarness for AtVault {
     }
 
     async fn change(&mut self, to: &Credential) {
-        self.scene.vault.put(&self.path, &document(to, &self.beside));
+        self.scene.put(&self.path, &document(to, &self.beside));
     }
 
     async fn change_beside(&mut self) -> bool {
         let before = std::mem::replace(&mut self.beside, tag());
-        let text = self.scene.vault.text(&self.path).replace(&before, &self.beside);
-        self.scene.vault.put(&self.path, &text);
+        let text = self.scene.text(&self.path).replace(&before, &self.beside);
+        self.scene.put(&self.path, &text);
         true
     }
 
@@ -60,11 +79,12 @@ impl TruthHarness for AtVault {
     }
 
     async fn without(&self, credential: &Credential) -> Vec<u8> {
-        self.scene.vault.text(&self.path).replace(&value(credential), "").into_bytes()
+        self.scene.text(&self.path).replace(&value(credential), "").into_bytes()
     }
 }
 
-async fn keeps_every_rule(scene: VaultScene, settings: VaultSettings) {
+/// Runs the suite over secrets there.
+pub(crate) async fn keeps_every_rule(scene: impl Holder, settings: VaultSettings) {
     let mut harness = AtVault { scene, settings, path: String::new(), beside: String::new(), opened: None };
     run(&mut harness).await.unwrap();
 }

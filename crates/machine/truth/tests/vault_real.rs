@@ -1,7 +1,5 @@
 //! The adapter with the real Vault: the conformance suite, and what Vault refuses.
 
-use async_trait::async_trait;
-use keyroll_port::conformance::truth::{TruthHarness, run};
 use keyroll_port::{Class, FailureKind, Truth};
 use keyroll_secret::Credential;
 use keyroll_testkit::{RealVault, TempDir, tag};
@@ -9,6 +7,7 @@ use keyroll_truth::{VaultLogin, VaultSettings};
 use serde_json::{Value, json};
 
 use crate::sample::{KEY, by, credential, document, failed, value};
+use crate::vault_conformance::{Holder, keeps_every_rule};
 use crate::vault_sample::{is, open, private_file, unread};
 
 /// With the rights that keyroll needs.
@@ -50,17 +49,6 @@ impl Scene {
         let scene = Self { vault, path, old, beside, home: TempDir::new().unwrap() };
         scene.put(&scene.path, &document(&scene.old, &scene.beside));
         Some(scene)
-    }
-
-    /// Somebody else writes a version.
-    fn put(&self, path: &str, document: &str) {
-        let document: Value = serde_json::from_str(document).unwrap();
-        self.vault.post(&below(path, "data"), &json!({ "data": document }));
-    }
-
-    /// The document of the last version, in Vault's writing.
-    fn text(&self, path: &str) -> String {
-        self.vault.get(&below(path, "data"))["data"].to_string()
     }
 
     /// The number of the last version.
@@ -110,63 +98,16 @@ fn below(path: &str, endpoint: &str) -> String {
     path.replacen("kv/", &format!("kv/{endpoint}/"), 1)
 }
 
-struct AtVault {
-    scene: Scene,
-    settings: VaultSettings,
-    path: String,
-    beside: String,
-    opened: Option<Box<dyn Truth>>,
-}
-
-#[async_trait]
-impl TruthHarness for AtVault {
-    async fn fresh(&mut self) -> Credential {
-        let old = credential();
-        (self.path, self.beside) = (format!("kv/agents/{}", tag()), tag());
-        self.scene.put(&self.path, &document(&old, &self.beside));
-        self.opened = Some(open(&self.path, &self.settings));
-        old
+impl Holder for Scene {
+    fn put(&self, path: &str, document: &str) {
+        let document: Value = serde_json::from_str(document).unwrap();
+        self.vault.post(&below(path, "data"), &json!({ "data": document }));
     }
 
-    fn truth(&self) -> &dyn Truth {
-        self.opened.as_deref().expect("a fresh secret")
+    /// In Vault's writing.
+    fn text(&self, path: &str) -> String {
+        self.vault.get(&below(path, "data"))["data"].to_string()
     }
-
-    fn has_pending(&self) -> bool {
-        false
-    }
-
-    fn credential(&mut self) -> Credential {
-        credential()
-    }
-
-    async fn change(&mut self, to: &Credential) {
-        self.scene.put(&self.path, &document(to, &self.beside));
-    }
-
-    async fn change_beside(&mut self) -> bool {
-        let before = std::mem::replace(&mut self.beside, tag());
-        let text = self.scene.text(&self.path).replace(&before, &self.beside);
-        self.scene.put(&self.path, &text);
-        true
-    }
-
-    async fn pending_of_others(&mut self) -> String {
-        panic!("there is no place for one")
-    }
-
-    async fn pending(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    async fn without(&self, credential: &Credential) -> Vec<u8> {
-        self.scene.text(&self.path).replace(&value(credential), "").into_bytes()
-    }
-}
-
-async fn keeps_every_rule(scene: Scene, settings: VaultSettings) {
-    let mut harness = AtVault { scene, settings, path: String::new(), beside: String::new(), opened: None };
-    run(&mut harness).await.unwrap();
 }
 
 #[tokio::test]

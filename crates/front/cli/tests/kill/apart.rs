@@ -20,6 +20,16 @@ pub fn namespaces() -> bool {
     tried.is_ok_and(|status| status.success())
 }
 
+/// The same for a case that needs one: it is left out without it, but not in CI.
+pub fn namespaces_or_skip(case: &str) -> bool {
+    let can = namespaces();
+    if !can {
+        assert!(std::env::var("CI").is_err(), "no namespace of processes in CI");
+        eprintln!("left out, because a namespace of processes cannot be made: {case}");
+    }
+    can
+}
+
 /// Runs a test of this program, which must be a lane, with these words; its report.
 pub fn run(test: &str, words: &str) -> Result<String, String> {
     let folder = TempDir::new().unwrap();

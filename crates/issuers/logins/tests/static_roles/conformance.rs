@@ -8,15 +8,67 @@ use keyroll_logins::postgres::{Options, with_static_roles};
 use keyroll_port::conformance::{FaultMode, IssuerHarness};
 use keyroll_port::{Issuer, Probe};
 use keyroll_secret::{Credential, CredentialId};
-use keyroll_testkit::Relay;
+use keyroll_testkit::{Postgres as Server, Relay};
 use keyroll_vault::StaticRole;
 use tokio_postgres::Client;
 
-use crate::postgres::stage::{Names, id, options};
+use crate::postgres::stage::{Names, field, id, options};
 use crate::static_roles::stage::{PERIOD_S, ROLES, SLOTS, Stage, WATCH, Wiring};
 
-struct Harness {
-    stage: Stage,
+/// A real server with two logins, and a Vault with a static role for each: the fake, or the real one.
+pub trait Ground: Send + Sync {
+    fn server(&self) -> &Server;
+
+    /// Vault's port.
+    fn vault_port(&self) -> u16;
+
+    /// The issuer, which reaches both without a relay.
+    fn direct(&self) -> &dyn Issuer;
+
+    /// The issuer with Vault and the server at these ports.
+    fn through(&self, vault_port: u16, server_port: u16, request_ms_max: u64) -> Box<dyn Issuer>;
+
+    /// Both roles get a new password.
+    fn renew(&self);
+
+    /// The credential of a slot as Vault shows it now.
+    fn shown_at(&self, slot: usize) -> Credential;
+}
+
+impl Ground for Stage {
+    fn server(&self) -> &Server {
+        &self.server
+    }
+
+    fn vault_port(&self) -> u16 {
+        self.vault.port()
+    }
+
+    fn direct(&self) -> &dyn Issuer {
+        &*self.issuer
+    }
+
+    fn through(&self, vault_port: u16, server_port: u16, request_ms_max: u64) -> Box<dyn Issuer> {
+        let wiring = Wiring { vault_port, ..self.wiring() };
+        let wired = options(server_port, &Names::default(), WATCH, &self.watch);
+        let roles = wiring.roles.map(|role| StaticRole::parse(role).unwrap());
+        let wired = Options { request_ms_max, ..wired };
+        Box::new(with_static_roles(wired, roles, &self.settings(wiring)).unwrap())
+    }
+
+    fn renew(&self) {
+        for (role, login) in ROLES.into_iter().zip(SLOTS) {
+            self.vault.static_role(role, login, PERIOD_S);
+        }
+    }
+
+    fn shown_at(&self, slot: usize) -> Credential {
+        self.shown(ROLES[slot])
+    }
+}
+
+pub struct Harness<G> {
+    ground: G,
     vault: Relay,
     server: Relay,
     issuer: Box<dyn Issuer>,
@@ -28,33 +80,27 @@ fn rotates(sent: &[u8]) -> bool {
     sent.starts_with(b"POST /v1/database/rotate-role/")
 }
 
-impl Harness {
+impl<G: Ground> Harness<G> {
     /// The time limit is that of the calls to the server; those to Vault have their own.
-    async fn start(request_ms_max: u64) -> Option<Self> {
-        let stage = Stage::new("the issuer's conformance suite over static roles").await?;
-        let vault = Relay::start(stage.vault.port(), rotates).await.unwrap();
-        let server = Relay::start(stage.server.port(), |_| false).await.unwrap();
-        let wiring = Wiring { vault_port: vault.port(), ..stage.wiring() };
-        let wired = options(server.port(), &Names::default(), WATCH, &stage.watch);
-        let roles = wiring.roles.map(|role| StaticRole::parse(role).unwrap());
-        let issuer =
-            with_static_roles(Options { request_ms_max, ..wired }, roles, &stage.settings(wiring)).unwrap();
-        Some(Self { stage, vault, server, issuer: Box::new(issuer), held: Vec::new() })
+    pub async fn over(ground: G, request_ms_max: u64) -> Self {
+        let vault = Relay::start(ground.vault_port(), rotates).await.unwrap();
+        let server = Relay::start(ground.server().port(), |_| false).await.unwrap();
+        let issuer = ground.through(vault.port(), server.port(), request_ms_max);
+        Self { ground, vault, server, issuer, held: Vec::new() }
     }
 }
 
 #[async_trait]
-impl IssuerHarness for Harness {
+impl<G: Ground> IssuerHarness for Harness<G> {
     async fn fresh(&mut self) -> Credential {
         self.fault_mode(FaultMode::Fair).await;
         self.held.clear();
         let end =
             "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE usename LIKE 'orders%'";
-        self.stage.sql(end).await;
-        for (role, login) in ROLES.into_iter().zip(SLOTS) {
-            self.stage.vault.static_role(role, login, PERIOD_S);
-        }
-        self.stage.current()
+        let admin = self.ground.server().connect_admin("orders").await.unwrap();
+        admin.batch_execute(end).await.unwrap();
+        self.ground.renew();
+        self.ground.shown_at(0)
     }
 
     fn issuer(&self) -> &dyn Issuer {
@@ -72,9 +118,9 @@ impl IssuerHarness for Harness {
     /// What Vault shows and the server accepts.
     async fn live(&mut self) -> BTreeSet<CredentialId> {
         let mut live = BTreeSet::new();
-        for role in ROLES {
-            let shown = self.stage.shown(role);
-            if self.stage.probe(&shown).await == Probe::Alive {
+        for slot in 0..ROLES.len() {
+            let (shown, issuer) = (self.ground.shown_at(slot), self.ground.direct());
+            if issuer.probe(&issuer.endpoints()[0], &shown).await == Probe::Alive {
                 live.insert(id(&shown).clone());
             }
         }
@@ -87,7 +133,8 @@ impl IssuerHarness for Harness {
     }
 
     async fn hold_session(&mut self, credential: &Credential) -> Option<SocketAddr> {
-        let session = self.stage.session(credential).await;
+        let (user, password) = (field(credential, "user"), field(credential, "password"));
+        let session = self.ground.server().connect(&user, &password, "orders").await.unwrap();
         let end = "SELECT host(inet_client_addr()), inet_client_port()";
         let row = session.query_one(end, &[]).await.unwrap();
         let (address, port): (String, i32) = (row.get(0), row.get(1));
@@ -96,4 +143,9 @@ impl IssuerHarness for Harness {
     }
 }
 
-keyroll_port::conformance_tests!(Harness::start: ok, dead, timeout, odd, absent, lost, refused);
+async fn start(request_ms_max: u64) -> Option<Harness<Stage>> {
+    let stage = Stage::new("the issuer's conformance suite over static roles").await?;
+    Some(Harness::over(stage, request_ms_max).await)
+}
+
+keyroll_port::conformance_tests!(start: ok, dead, timeout, odd, absent, lost, refused);
