@@ -19,4 +19,4 @@ pub use attempt::{Attempt, Codes, Nature};
 pub use client::{Call, Client};
 pub use failure::{Needs, foreign, refused, says};
 pub use settings::{VaultLogin, VaultSettings, VaultToken};
-pub use static_roles::{RoleCredential, RoleState, Roles, StaticRole, Turns, is_later};
+pub use static_roles::{ROTATE, RoleCredential, RoleState, Roles, STATE, StaticRole, Turns, is_later};

@@ -5,14 +5,14 @@ use keyroll_http::Method;
 use keyroll_port::{Class, Failure};
 use zeroize::Zeroizing;
 
-use self::role::{CREDENTIAL, ROTATE, STATE};
+use self::role::CREDENTIAL;
 use crate::attempt::{Attempt, Codes, Nature};
 use crate::client::{Call, Client};
 use crate::failure::{Needs, foreign, policy, refused};
 use crate::settings::VaultSettings;
 
 pub use self::answers::is_later;
-pub use self::role::{RoleCredential, RoleState, StaticRole, Turns};
+pub use self::role::{ROTATE, RoleCredential, RoleState, STATE, StaticRole, Turns};
 
 /// Capabilities, as a policy lists them. Source: <https://developer.hashicorp.com/vault/docs/concepts/policies>.
 const READ: &str = "\"read\"";

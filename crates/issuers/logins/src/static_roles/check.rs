@@ -130,7 +130,7 @@ pub(crate) fn note_of_refused(slot: Slot<'_>) -> String {
 /// login of another server would be somebody else's.
 pub(crate) fn databases([one, two]: [(Slot<'_>, &RoleState); 2]) -> Result<(), Failure> {
     let connection =
-        |(slot, state): (Slot<'_>, &RoleState)| format!("{}/config/{}", slot.mount(), state.database);
+        |(slot, state): (Slot<'_>, &RoleState)| format!("{}/config/{}", slot.role.mount(), state.database);
     let (first, second) = (connection(one), connection(two));
     if first == second {
         return Ok(());

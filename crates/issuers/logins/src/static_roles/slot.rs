@@ -1,7 +1,7 @@
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::CredentialId;
-use keyroll_vault::StaticRole;
+use keyroll_vault::{ROTATE, STATE, StaticRole};
 
 /// Between the login and the time of its last rotation in an id. No such time has it.
 const SEPARATOR: char = '@';
@@ -36,36 +36,21 @@ pub(crate) struct Slot<'a> {
 }
 
 impl Slot<'_> {
-    /// The path of the role below an endpoint of its engine: `database/static-creds/orders-a`.
-    fn path(&self, endpoint: &str) -> String {
-        let role = self.role.to_string();
-        match role.rsplit_once('/') {
-            Some((mount, name)) => word(&format!("{mount}/{endpoint}/{name}")),
-            None => word(&role),
-        }
-    }
-
-    /// The mount of the engine.
-    pub(crate) fn mount(&self) -> String {
-        let role = self.role.to_string();
-        role.rsplit_once('/').map_or_else(String::new, |(mount, _)| mount.to_owned())
-    }
-
     /// The command that shows the role, without its password.
     pub(crate) fn show(&self) -> String {
-        format!("vault read {}", self.path("static-roles"))
+        format!("vault read {}", word(&self.role.path(STATE)))
     }
 
     /// The command that gives the login a new password.
     pub(crate) fn rotate(&self) -> String {
-        format!("vault write -f {}", self.path("rotate-role"))
+        format!("vault write -f {}", word(&self.role.path(ROTATE)))
     }
 
     /// The command that changes a setting of the role. Vault refuses it without the login; what it does not name stays.
     /// Source: <https://github.com/hashicorp/vault/blob/main/builtin/logical/database/path_roles.go>,
     /// `pathStaticRoleCreateUpdate`.
     pub(crate) fn set(&self, setting: &str) -> String {
-        format!("vault write {} username={} {setting}", self.path("static-roles"), word(self.login))
+        format!("vault write {} username={} {setting}", word(&self.role.path(STATE)), word(self.login))
     }
 }
 

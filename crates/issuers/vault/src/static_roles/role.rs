@@ -2,11 +2,14 @@ use std::fmt;
 
 use keyroll_secret::SecretBytes;
 
-/// The requests about a role, between its engine and its name.
-/// Source: <https://developer.hashicorp.com/vault/api-docs/secret/databases>.
-pub(super) const STATE: &str = "static-roles";
+// The requests about a role, between its engine and its name.
+// Source: <https://developer.hashicorp.com/vault/api-docs/secret/databases>.
+
+/// The role as it is.
+pub const STATE: &str = "static-roles";
 pub(super) const CREDENTIAL: &str = "static-creds";
-pub(super) const ROTATE: &str = "rotate-role";
+/// The change of its password.
+pub const ROTATE: &str = "rotate-role";
 
 /// The longest name of a role or path of an engine, bytes.
 const NAME_BYTES_MAX: usize = 256;
@@ -67,8 +70,13 @@ impl StaticRole {
         (is_mount(&mount) && is_name(&name)).then_some(Self { mount, name })
     }
 
-    /// Below `/v1/`, also for a policy.
-    pub(super) fn path(&self, request: &str) -> String {
+    /// The path of its engine, without slashes around it.
+    pub fn mount(&self) -> &str {
+        &self.mount
+    }
+
+    /// Below `/v1/`, also for a policy and for the command line.
+    pub fn path(&self, request: &str) -> String {
         format!("{}/{request}/{}", self.mount, self.name)
     }
 }
