@@ -68,13 +68,12 @@ impl Place {
     }
 
     pub(crate) fn host(&self, files: Vec<FileSetup>, slot: SlotSetup) -> Local {
-        let consumer = ConsumerSetup {
-            name: "app".into(),
-            files: vec![FileId(0)],
-            fetch: None,
-            slots: vec![slot],
-            served: None,
-        };
+        self.host_of(files, vec![slot])
+    }
+
+    pub(crate) fn host_of(&self, files: Vec<FileSetup>, slots: Vec<SlotSetup>) -> Local {
+        let consumer =
+            ConsumerSetup { name: "app".into(), files: vec![FileId(0)], fetch: None, slots, served: None };
         Local::new(
             Setup {
                 rotation: "r1".into(),
@@ -100,7 +99,17 @@ impl Place {
     }
 
     pub(crate) fn rereads_as(&self, pid: u32, check: Option<CheckSetup>, log: Option<LogSetup>) -> SlotSetup {
-        let path = self.path("app.pid");
+        self.rereads_by("app.pid", pid, check, log)
+    }
+
+    pub(crate) fn rereads_by(
+        &self,
+        pid_file: &str,
+        pid: u32,
+        check: Option<CheckSetup>,
+        log: Option<LogSetup>,
+    ) -> SlotSetup {
+        let path = self.path(pid_file);
         fs::write(&path, format!("{pid}\n")).unwrap();
         let run = Arc::new(Reread { instances: Vec::new(), find: Find::PidFile { path, exe: None } });
         SlotSetup { instance: None, run, checks: vec![check], log, ready: None }

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use keyroll_host::{Local, LogSetup};
 use keyroll_observe::LogSource;
-use keyroll_port::{Host as _, Session, Sessions};
+use keyroll_port::{AllowedChanges, Failure, Host as _, Session, SessionSource, Sessions};
 use keyroll_rotation::{ConsumerId, FileId, Incarnation, Kinds, Proof, Which};
 use keyroll_secret::Fields;
+use keyroll_testkit::command::wait;
 
 use crate::evidence::{Place, Shown};
 use crate::step;
@@ -40,10 +41,10 @@ impl Restarting {
         self.tell(&format!("read {}", file.display()));
     }
 
-    async fn restart(&mut self, value: &str) {
+    fn restart(&mut self, value: &str) {
         self.tell(&format!("restart {value}"));
         let name = || std::fs::read_to_string(format!("/proc/{}/comm", self.0.id())).unwrap();
-        until("the other program runs", async || name() == "sleep\n").await;
+        wait("the other program runs", || name() == "sleep\n");
     }
 }
 
@@ -62,11 +63,15 @@ async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     }
 }
 
+fn session(pid: u32, handle: &str) -> Session {
+    Session { client: None, pid: Some(pid), busy: false, handle: handle.to_owned(), calls: None }
+}
+
 fn text(fields: &Fields) -> String {
     String::from_utf8(fields.get("value").unwrap().value.expose().to_vec()).unwrap()
 }
 
-async fn proof(host: &Local, place: &Place, source: &Shown) -> Proof {
+async fn proof(host: &Local, place: &Place, source: &dyn SessionSource) -> Proof {
     let proved = host.prove(ConsumerId(0), None, Which::New, place.values(), source).await;
     *proved.evidence.unwrap().proofs.first().unwrap()
 }
@@ -86,7 +91,7 @@ async fn what_a_process_showed_before_it_executed_another_program_is_void() {
     let before = proof(&host, &place, &nothing).await;
     assert!(before.paths[0].has(Kinds::LOADED), "{:?}", before.paths[0]);
     assert_eq!(listed(&host, &place).await, before.who);
-    process.restart(&text(&place.old)).await;
+    process.restart(&text(&place.old));
     let after = proof(&host, &place, &nothing).await;
     assert!(!after.paths[0].has(Kinds::LOADED), "it holds the old value: {:?}", after.paths[0]);
     assert_ne!(after.who, before.who);
@@ -100,23 +105,76 @@ async fn a_call_of_the_program_before_is_no_call_of_the_program_after() {
     let pid = process.0.id();
     let file = place.env("app.env", "value", &place.new);
     let host = place.host(vec![file], place.rereads_as(pid, None, None));
-    let session = |handle: &str| Session {
-        client: None,
-        pid: Some(pid),
-        busy: false,
-        handle: handle.to_owned(),
-        calls: None,
-    };
     let open = |handles: &[&str]| {
-        let new = Some(handles.iter().map(|handle| session(handle)).collect());
+        let new = Some(handles.iter().map(|handle| session(pid, handle)).collect());
         Shown(Mutex::new(Sessions { old: Some(Vec::new()), new }))
     };
     let exercised = async |source: &Shown| proof(&host, &place, source).await.paths[0].has(Kinds::EXERCISED);
     assert!(exercised(&open(&["first"])).await);
-    process.restart(&text(&place.old)).await;
+    process.restart(&text(&place.old));
     assert!(!exercised(&open(&["first"])).await, "the socket outlived its program");
     assert!(!exercised(&open(&["first"])).await);
     assert!(exercised(&open(&["first", "second"])).await);
+}
+
+/// The first time that it is asked, a process becomes another program first, which then has a session.
+struct Meanwhile {
+    process: Mutex<Restarting>,
+    value: Mutex<Option<String>>,
+    shown: Shown,
+}
+
+#[async_trait::async_trait]
+impl SessionSource for Meanwhile {
+    async fn now(&self) -> Result<Sessions, Failure> {
+        if let Some(value) = self.value.lock().unwrap().take() {
+            self.process.lock().unwrap().restart(&value);
+        }
+        self.shown.now().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_begins_during_a_look_has_its_own_evidence() {
+    let place = Place::new();
+    let process = Restarting::with(&text(&place.new));
+    let pid = process.0.id();
+    let host = place.host(vec![place.env("app.env", "value", &place.new)], place.rereads_as(pid, None, None));
+    let new = Some(vec![session(pid, "first")]);
+    let shown = Shown(Mutex::new(Sessions { old: Some(Vec::new()), new }));
+    let source = Meanwhile { process: Mutex::new(process), value: Mutex::new(Some(text(&place.new))), shown };
+    let during = proof(&host, &place, &source).await;
+    let now = listed(&host, &place).await;
+    assert_ne!(during.who, now);
+    assert_eq!(during.paths[0], Kinds::NONE, "the program before has no such session");
+    let after = proof(&host, &place, &source).await;
+    assert_eq!(after.who, now);
+    assert!(after.paths[0].has(Kinds::EXERCISED.and(Kinds::LOADED)), "{:?}", after.paths[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_instance_showed_outlasts_the_restart_of_another_one() {
+    let place = Place::new();
+    let processes = [text(&place.new), text(&place.new)].map(|value| Restarting::with(&value));
+    let [first, second] = [&processes[0], &processes[1]].map(|process| process.0.id());
+    let slots = [("first.pid", first), ("second.pid", second)]
+        .map(|(file, pid)| place.rereads_by(file, pid, None, None))
+        .into();
+    let host = place.host_of(vec![place.env("app.env", "value", &place.new)], slots);
+    let new = Some(vec![session(first, "first"), session(second, "second")]);
+    let source = Shown(Mutex::new(Sessions { old: Some(Vec::new()), new }));
+    let exercised = async || {
+        let proved = host.prove(ConsumerId(0), None, Which::New, place.values(), &source).await;
+        let proofs = proved.evidence.unwrap().proofs;
+        [0, 1].map(|slot| {
+            let proof = proofs.iter().find(|proof| proof.slot == slot).unwrap();
+            proof.paths[0].has(Kinds::EXERCISED)
+        })
+    };
+    assert_eq!(exercised().await, [true, true]);
+    host.apply(ConsumerId(0), 1, step(1), AllowedChanges::Anything).await.unwrap();
+    // The second one's session is from before its verb.
+    assert_eq!(exercised().await, [true, false]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +202,7 @@ async fn a_line_in_its_log_and_a_file_that_was_read_are_of_the_program_that_ran_
         kinds.has(Kinds::REPORTED) && (kinds.has(Kinds::READ) || !watched)
     })
     .await;
-    process.restart(&text(&place.old)).await;
+    process.restart(&text(&place.old));
     let after = kinds().await;
     assert!(!after.has(Kinds::REPORTED) && !after.has(Kinds::READ), "{after:?}");
     write();

@@ -9,7 +9,7 @@ use keyroll_codes::Code;
 use keyroll_manager::{Attempt, CommandLine, Leftover, end_leftover, fetch, instances};
 use keyroll_observe::{ProcessId, WrittenAt};
 use keyroll_port::{AllowedChanges, Applied, Class, Failure};
-use keyroll_rotation::{ConsumerId, FileId, Seq};
+use keyroll_rotation::{ConsumerId, FileId, Incarnation, Seq};
 use keyroll_secret::SecretBytes;
 
 use super::under_way::OneEffect;
@@ -100,7 +100,7 @@ impl Local {
             AllowedChanges::Anything => self.unaccepted(consumer, setup, &running, &[]),
         };
         self.watch_log(id, slot, setup);
-        self.forget_consumer(id);
+        self.forget_slot(id, slot);
         self.watch_downtime(id, setup, running.as_deref().unwrap_or_default());
         if let Ok(now) = WrittenAt::now() {
             self.memo().applied.insert((id.0, slot), now);
@@ -158,14 +158,24 @@ impl Local {
     }
 
     /// Evidence about a consumer's processes is void once its value changes.
-    pub(super) fn forget_consumer(&self, id: ConsumerId) {
+    fn forget_consumer(&self, id: ConsumerId) {
+        self.forget(|consumer, _| consumer == id);
+    }
+
+    /// Evidence about an instance is void once its verb is carried out. Instances of other slots keep theirs.
+    fn forget_slot(&self, id: ConsumerId, slot: u8) {
+        let slots = self.memo().slots.clone();
+        self.forget(|consumer, who| consumer == id && slots.get(&who).is_none_or(|of| *of == slot));
+    }
+
+    fn forget(&self, concerns: impl Fn(ConsumerId, Incarnation) -> bool) {
         let mut memo = self.memo();
         let Memo { sessions, before, shown, .. } = &mut *memo;
         // Sessions that are open now were opened before the change.
-        for (of, seen) in sessions.iter().filter(|((consumer, ..), _)| *consumer == id) {
+        for (of, seen) in sessions.iter().filter(|((consumer, who, _), _)| concerns(*consumer, *who)) {
             before.entry(*of).or_default().extend(seen.clone());
         }
-        shown.retain(|(consumer, ..), _| *consumer != id);
+        shown.retain(|(consumer, who, ..), _| !concerns(*consumer, *who));
     }
 
     pub(super) fn forget_readers(&self, file: FileId) {

@@ -13,6 +13,7 @@ impl Local {
     pub(super) fn life_of(&self, one: &Running) -> Incarnation {
         let who = incarnation(&one.process);
         let mut memo = self.memo();
+        memo.slots.insert(who, one.slot);
         let Some(last) = memo.lives.insert(one.process, who).filter(|last| *last != who) else { return who };
         for which in [Which::Old, Which::New] {
             let of = (one.consumer, last, which);
@@ -33,6 +34,10 @@ impl Local {
     /// Whether a line in the log of this instance shows an accepted credential since the change.
     pub(super) fn reported(&self, one: &Running, who: Incarnation) -> bool {
         let (lines, _) = self.log_lines(one.consumer, one.slot);
+        // After the lines were read: they may be of another program that began meanwhile.
+        if self.life_of(one) != who {
+            return false;
+        }
         let Some(log) = self.memo().logs.get(&(one.consumer.0, one.slot)).cloned() else { return false };
         let mut log = locked(&log);
         log.seen.insert(who, lines);

@@ -60,6 +60,8 @@ pub(super) struct Memo {
     pub(super) servers: HashSet<Incarnation>,
     /// The last incarnation of each instance that was asked for evidence.
     pub(super) lives: HashMap<ProcessId, Incarnation>,
+    /// The slot of each of these incarnations.
+    pub(super) slots: HashMap<Incarnation, u8>,
 }
 
 /// A log, and the lines that were seen in it since the watch began.

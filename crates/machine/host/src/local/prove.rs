@@ -133,29 +133,33 @@ impl Local {
         let mut paths = [Kinds::NONE; PATHS_MAX];
         // A process that does not report that it is ready has given no evidence, whatever it holds.
         let ready = block_in_place(|| is_ready(setup))?;
-        for (at, kinds) in paths.iter_mut().enumerate().take(setup.checks.len()).filter(|_| ready) {
-            let path = u8::try_from(at).unwrap_or(u8::MAX);
+        for (path, kinds) in (0u8..).zip(&mut paths).take(setup.checks.len()).filter(|_| ready) {
             let known = self.memo().shown.get(&(one.consumer, who, path, which)).copied().unwrap_or_default();
             // What a process says last counts, and not what it said before.
             let mut now = known.without(Kinds::TOLD).and(base).and(self.told(one, path, which, values));
             // The process's own report: a line in its log that shows an accepted credential since the change.
-            if at == 0 && block_in_place(|| self.reported(one, who)) {
+            if path == 0 && block_in_place(|| self.reported(one, who)) {
                 now = now.and(Kinds::REPORTED);
             }
             let called_below = || now.has(Kinds::TOLD) && self.called_below(one, mine, which);
-            if at == 0 && (self.called(one, which) || called_below()) {
+            if path == 0 && (self.called(one, which) || called_below()) {
                 now = now.and(Kinds::EXERCISED);
                 self.downtime_shown(one.consumer, setup);
             }
-            let check = setup.checks.get(at).and_then(Option::as_ref);
-            if let Some(check) = check
+            if let Some(Some(check)) = setup.checks.get(usize::from(path))
                 && base.has(Kinds::DELIVERED)
             {
                 let of = ProofRequest { instance: one, slot: setup, which, values, sessions: source };
                 now = now.and(self.check_path(of, path, check, now).await?);
             }
-            self.memo().shown.insert((one.consumer, who, path, which), now);
+            if self.life_of(one) == who {
+                self.memo().shown.insert((one.consumer, who, path, which), now);
+            }
             *kinds = now;
+        }
+        // Another program began meanwhile: some of this evidence may be of that one.
+        if self.life_of(one) != who {
+            paths = [Kinds::NONE; PATHS_MAX];
         }
         Ok(Proof { who, slot: one.slot, version: which, paths, other_session })
     }
