@@ -172,7 +172,16 @@ impl Running {
     /// Waits for an event.
     #[track_caller]
     pub fn says(&self, what: &str, is: impl Fn(&Value) -> bool) {
-        wait(what, || self.events.lock().unwrap().iter().any(&is));
+        self.wait(what, || self.events.lock().unwrap().iter().any(&is));
+    }
+
+    /// Waits for something that must come, and tells what the command said where it does not.
+    #[track_caller]
+    fn wait(&self, what: &str, until: impl FnMut() -> bool) {
+        if !comes(until) {
+            let said = self.events.lock().unwrap().iter().map(Value::to_string).collect::<Vec<_>>();
+            panic!("in vain: {what}; it said:\n{}", said.join("\n"));
+        }
     }
 
     /// Its process.
@@ -188,13 +197,11 @@ impl Running {
     /// Awaits its end.
     #[track_caller]
     pub fn end(mut self) -> Ran {
-        let mut status = None;
-        wait("the end of a command", || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        });
+        let pid = self.pid();
+        self.wait("the end of a command", || has_ended(pid));
+        let status = self.child.wait().unwrap();
         let out = self.out.take().unwrap().join().unwrap();
-        Ran::read(status.unwrap().code(), out.as_bytes(), b"")
+        Ran::read(status.code(), out.as_bytes(), b"")
     }
 }
 
@@ -263,19 +270,29 @@ pub fn kill(id: &OnceLock<u32>) {
     let pid = *id.wait();
     let Some(known) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
     let _ = kill_process(known, Signal::KILL);
-    wait("the end of the command", || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The process name may contain anything; the fields begin after its last bracket.
-        stat.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.starts_with(" Z"))
-    });
+    wait("the end of the command", || has_ended(known));
+}
+
+/// Whether a process has ended; its parent may not have asked for that.
+pub fn has_ended(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    // The process name may contain anything; the fields begin after its last bracket.
+    stat.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.starts_with(" Z"))
 }
 
 /// Waits for something that must come.
 #[track_caller]
-pub fn wait(what: &str, mut until: impl FnMut() -> bool) {
+pub fn wait(what: &str, until: impl FnMut() -> bool) {
+    assert!(comes(until), "in vain: {what}");
+}
+
+fn comes(mut until: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + TIME_MAX;
     while !until() {
-        assert!(Instant::now() < end, "in vain: {what}");
+        if Instant::now() >= end {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
+    true
 }

@@ -30,10 +30,14 @@ pub fn namespaces_or_skip(case: &str) -> bool {
     can
 }
 
-/// Runs a test of this program, which must be a lane, with these words; its report.
+/// How much of what a lane said last is told of one that failed, bytes.
+const TOLD_MAX: usize = 6_000;
+
+/// Runs a test of this program, which must be a lane, with these words; its report, or how it ended and what it said last.
 pub fn run(test: &str, words: &str) -> Result<String, String> {
     let folder = TempDir::new().unwrap();
-    let report = folder.path().join("report");
+    let (report, said) = (folder.path().join("report"), folder.path().join("said"));
+    let log = fs::File::create(&said).unwrap();
     let program = std::env::current_exe().unwrap();
     let mut command = if namespaces() {
         let mut command = Command::new("unshare");
@@ -43,6 +47,7 @@ pub fn run(test: &str, words: &str) -> Result<String, String> {
         Command::new(program)
     };
     command.args([test, "--exact", "--nocapture"]).env(LANE, format!("{} {words}", report.display()));
+    command.stderr(log);
     // When this process ends, its end of the pipe closes, and the lane ends too.
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     let held = child.stdin.take();
@@ -50,7 +55,11 @@ pub fn run(test: &str, words: &str) -> Result<String, String> {
     drop(held);
     match fs::read_to_string(report) {
         Ok(report) if status.success() => Ok(report),
-        Ok(_) | Err(_) => Err(format!("the lane {words} ended with {status}")),
+        Ok(_) | Err(_) => {
+            let said = fs::read(said).unwrap();
+            let last = String::from_utf8_lossy(&said[said.len().saturating_sub(TOLD_MAX)..]).into_owned();
+            Err(format!("the lane {words} ended with {status}, and said last:\n{last}"))
+        }
     }
 }
 

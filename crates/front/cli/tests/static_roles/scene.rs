@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, OnceLock};
 
-use keyroll_testkit::command::{Ran, Running, dress, end_own, kill, wait};
+use keyroll_testkit::command::{Ran, Running, dress, end_own, has_ended, kill, wait};
 use keyroll_testkit::{TempDir, alphanumeric, free_port};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::hostile::scene::{files, put};
@@ -271,10 +271,15 @@ impl Scene {
         assert!(open.of("paused").is_empty(), "a rotation is open: {}", open.text);
     }
 
-    /// Every instance uses the login of a role, and none the other.
+    /// Every instance uses the login of a role, and none the other. One that has ended never will.
     #[track_caller]
     pub fn is_used(&self, role: usize) {
         wait("every instance uses the login", || {
+            for instance in INSTANCES {
+                let ended = self.pid(instance).is_none_or(|pid| has_ended(of_number(pid)));
+                let said = || fs::read_to_string(self.dir().join(format!("log/{instance}.out")));
+                assert!(!ended, "{instance} ended: {:?}", said());
+            }
             self.sessions(role) >= SESSIONS_MIN && self.sessions(1 - role) == 0
         });
     }
@@ -313,9 +318,9 @@ impl Scene {
     fn queries(&self) -> (u64, u64) {
         let mut all = (0, 0);
         for instance in INSTANCES {
-            let pid = Pid::from_raw(i32::try_from(self.pid(instance).unwrap()).unwrap()).unwrap();
+            let pid = of_number(self.pid(instance).unwrap());
             kill_process(pid, Signal::TERM).unwrap();
-            wait("the end of an instance", || is_gone(pid));
+            wait("the end of an instance", || has_ended(pid));
             let counts = fs::read_to_string(self.dir().join(format!("log/{instance}.count"))).unwrap();
             for line in counts.lines() {
                 let (sent, failed) = line.split_once(' ').unwrap();
@@ -326,10 +331,8 @@ impl Scene {
     }
 }
 
-/// Whether a process has ended; its parent may not have asked for that.
-fn is_gone(pid: Pid) -> bool {
-    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
-    test_kill_process(pid).is_err() || status.lines().any(|line| line.starts_with("State:\tZ"))
+fn of_number(pid: u32) -> Pid {
+    Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
 }
 
 impl Drop for Scene {
