@@ -9,11 +9,11 @@ use keyroll_codes::Code;
 use keyroll_manager::{Attempt, CommandLine, Leftover, end_leftover, fetch, instances};
 use keyroll_observe::{ProcessId, WrittenAt};
 use keyroll_port::{AllowedChanges, Applied, Class, Failure};
-use keyroll_rotation::{ConsumerId, FileId, Incarnation, Seq};
+use keyroll_rotation::{ConsumerId, FileId, Seq};
 use keyroll_secret::SecretBytes;
 
 use super::under_way::OneEffect;
-use super::{ConsumerSetup, Local, Memo, SlotSetup, scratch_dir};
+use super::{ConsumerSetup, Local, Memo, SlotSetup, process_of, scratch_dir};
 
 /// How long a restart command may take, milliseconds, unless its instance may take longer.
 const APPLY_MS_MAX: u64 = 120_000;
@@ -159,18 +159,22 @@ impl Local {
 
     /// Evidence about a consumer's processes is void once its value changes.
     fn forget_consumer(&self, id: ConsumerId) {
-        self.forget(|consumer, _| consumer == id);
+        self.forget(id, |_| true);
     }
 
     /// Evidence about an instance is void once its verb is carried out. Instances of other slots keep theirs.
     fn forget_slot(&self, id: ConsumerId, slot: u8) {
-        let slots = self.memo().slots.clone();
-        self.forget(|consumer, who| consumer == id && slots.get(&who).is_none_or(|of| *of == slot));
+        self.forget(id, |of| of.is_none_or(|of| of == slot));
     }
 
-    fn forget(&self, concerns: impl Fn(ConsumerId, Incarnation) -> bool) {
+    /// Forgets the instances in the slots that are meant; one that was asked for no evidence has none.
+    fn forget(&self, id: ConsumerId, means: impl Fn(Option<u8>) -> bool) {
         let mut memo = self.memo();
-        let Memo { sessions, before, shown, .. } = &mut *memo;
+        let Memo { sessions, before, shown, lives, .. } = &mut *memo;
+        let concerns = |consumer, who| {
+            let life = process_of(who).and_then(|process| lives.get(&process));
+            consumer == id && means(life.map(|(_, slot)| *slot))
+        };
         // Sessions that are open now were opened before the change.
         for (of, seen) in sessions.iter().filter(|((consumer, who, _), _)| concerns(*consumer, *who)) {
             before.entry(*of).or_default().extend(seen.clone());

@@ -13,8 +13,8 @@ impl Local {
     pub(super) fn life_of(&self, one: &Running) -> Incarnation {
         let who = incarnation(&one.process);
         let mut memo = self.memo();
-        memo.slots.insert(who, one.slot);
-        let Some(last) = memo.lives.insert(one.process, who).filter(|last| *last != who) else { return who };
+        let last = memo.lives.insert(one.process, (who, one.slot)).map(|(last, _)| last);
+        let Some(last) = last.filter(|last| *last != who) else { return who };
         for which in [Which::Old, Which::New] {
             let of = (one.consumer, last, which);
             let mut known = memo.before.get(&of).cloned().unwrap_or_default();

@@ -58,10 +58,8 @@ pub(super) struct Memo {
     pub(super) known: HashMap<String, Arc<Known>>,
     /// Processes that were seen to be the issuer's own server, until they end.
     pub(super) servers: HashSet<Incarnation>,
-    /// The last incarnation of each instance that was asked for evidence.
-    pub(super) lives: HashMap<ProcessId, Incarnation>,
-    /// The slot of each of these incarnations.
-    pub(super) slots: HashMap<Incarnation, u8>,
+    /// The last incarnation of each instance that was asked for evidence, and its slot.
+    pub(super) lives: HashMap<ProcessId, (Incarnation, u8)>,
 }
 
 /// A log, and the lines that were seen in it since the watch began.
