@@ -130,6 +130,13 @@ impl Ran {
         self
     }
 
+    /// The id of the plan that it saved.
+    #[track_caller]
+    pub fn plan(&self) -> String {
+        let event = *self.of("plan").first().unwrap_or_else(|| panic!("no plan: {}", self.text));
+        event["id"].as_str().unwrap().to_owned()
+    }
+
     /// The id of the rotation that it opened.
     #[track_caller]
     pub fn rotation(&self) -> String {
@@ -271,6 +278,19 @@ pub fn kill(id: &OnceLock<u32>) {
     let Some(known) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
     let _ = kill_process(known, Signal::KILL);
     wait("the end of the command", || has_ended(known));
+}
+
+/// Runs a command that is killed at a moment of its life: `aim` lays the trap that kills it.
+#[track_caller]
+pub fn killed(command: Command, aim: impl FnOnce(Box<dyn FnOnce() + Send>)) -> Ran {
+    let driver: Arc<OnceLock<u32>> = Arc::default();
+    let known = driver.clone();
+    aim(Box::new(move || kill(&known)));
+    let running = Running::start(command);
+    driver.set(u32::try_from(running.pid().as_raw_nonzero().get()).unwrap()).unwrap();
+    let ran = running.end();
+    assert_eq!(ran.code, None, "it was not killed: {}", ran.text);
+    ran
 }
 
 /// Whether a process has ended; its parent may not have asked for that.

@@ -55,7 +55,7 @@ fn an_edit_of_the_project_is_made_live_only_by_name() {
     live.sort_unstable();
     assert_eq!(live, ["worker/environment:KEYROLL_TEST_PART", "worker/environment:LOG"], "{}", ran.text);
     assert!(!ran.text.contains("debug"), "{}", ran.text);
-    let plan = ran.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let plan = ran.plan();
     let words = ["apply", &plan, "--confirm", "ring"];
     scene.run(&words).refused(6, "K0851", &["worker/environment:LOG"]);
     let before = scene.container("worker-b");

@@ -76,7 +76,7 @@ fn forward_and_back(scene: &Scene) {
         "the access key id changes too",
         "arn:aws:iam::123456789012:user/keyroll",
     ]);
-    let id = plan.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let id = plan.plan();
     scene.run(&["apply", &id, "--confirm", "mail"]).exits(0).ended("done");
     let new = scene.holds(scene::COPIES[0]);
     assert_ne!(new, scene.old);

@@ -225,7 +225,7 @@ fn what_names_an_adoption_has_the_check_where_one_is_needed() {
     );
     let ran = scene.run(&["plan", "ring"]);
     ran.exits(0).says(&[&check]);
-    let plan = ran.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let plan = ran.plan();
     let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
     ran.exits(6).says(&[&check]);
     assert!(ran.of("blocked").iter().all(|one| one.to_string().contains("--check")), "{}", ran.text);

@@ -318,7 +318,7 @@ fn what_a_failing_check_and_restart_say_is_shown_without_the_value() {
     let ran = scene.run(&["plan", "ring"]);
     ran.exits(0).says(&["exit status: 3; it said: LOG=info", "POOL=4"]);
     assert!(!ran.text.contains("hostile_sk_"), "a value is shown");
-    let plan = ran.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let plan = ran.plan();
     scene.sh("printf '#!/bin/sh\\ncat api/api.env >&2\\nexit 4\\n' > restart.sh");
     let with = ["apply", &plan, "--emergency", "roll-first", "--confirm", "ring"];
     let ran = scene.run(&with);

@@ -29,7 +29,7 @@ fn one_value_at_a_time_ends_the_old_one_only_after_consent_to_the_gap() {
     let planned = scene.run(&["plan", "ring"]);
     planned.exits(0).says(&["WHICH REVOKES THE OLD ONE AT ONCE", "DOWNTIME of"]);
     assert_eq!(planned.of("plan")[0]["downtimes"][0], "api", "{}", planned.text);
-    let plan = planned.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let plan = planned.plan();
     // Without an operator nothing is made, and the old key keeps working.
     scene.run(&["apply", &plan]).exits(6).says(&["consent"]);
     assert_eq!(scene.issuer.asked(Ask::Mint), 0);

@@ -140,7 +140,7 @@ fn each_consumer_gets_a_key_of_its_own_and_no_call_fails() {
     assert_eq!(now.len(), 3, "{now:?}");
     assert_eq!(now.iter().filter(|key| keys.contains(key)).count(), 2, "only its own key changed: {now:?}");
     // A member can be split like any other secret, although it came from a split itself.
-    let again = scene.run(&["split", "ring-api"]).exits(0).of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let again = scene.run(&["split", "ring-api"]).exits(0).plan();
     let ran = scene.run(&["apply", &again, "--confirm", "ring-api"]);
     ran.exits(0).ended("done");
     put(&scene.path("run/late.toml"), &[&LATE.replace("secrets.ring.", "secrets.ring-api.")], 0o644);
@@ -198,7 +198,7 @@ fn a_member_that_fails_goes_back_alone_and_a_stranger_holds_up_the_end_of_the_sh
     // A late consumer is split off too, and the revoke checks the consumers of the first split as well.
     scene.sh("cp run/late.env api/late.env; cat run/late.toml >>keyroll.toml");
     scene.restart("late", "api/late.env");
-    let second = scene.run(&["split", "ring"]).exits(0).of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let second = scene.run(&["split", "ring"]).exits(0).plan();
     scene.restart("jobs", "run/late.env");
     carry_out(&scene, &second).exits(4).says(&["`jobs` does not use its own key, or did not prove it"]);
     assert!(scene.issuer.keys().iter().any(|key| key.id == scene.old), "the shared key is alive");
@@ -269,7 +269,7 @@ fn a_leak_of_the_shared_key_does_not_wait_for_a_member_that_is_stuck() {
     planned
         .exits(0)
         .says(&[&format!("mail is not moved by this: the open rotation {open}"), "only with --emergency"]);
-    let leaked = planned.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let leaked = planned.plan();
     scene.run(&["apply", &leaked, "--confirm", "ring"]).refused(7, "K0846", &[&open, "--emergency"]);
     let ran = scene.run(&["apply", &leaked, "--emergency", "roll-first", "--confirm", "ring"]);
     // All other consumers have moved. The consumer that still uses the leaked key is named, and so is its rotation.

@@ -421,7 +421,7 @@ fn a_split_stops_between_two_rotations_and_asks_for_its_end() {
     scene.restart("mail", "api/mail.env");
     let ran = scene.run(&["split", "ring"]);
     ran.exits(0);
-    let plan = ran.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let plan = ran.plan();
     let mut terminal = Terminal::start(&scene, &["apply", &plan]);
     terminal.says("moved api into [secrets.ring-api]");
     terminal.types("\x03");

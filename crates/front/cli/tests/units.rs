@@ -130,7 +130,7 @@ fn credentials_a_users_manager_and_a_timer() {
     let live: Vec<String> =
         ran.of("live").iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect();
     assert_eq!(live, ["cred/credential:other"], "{}", ran.text);
-    let plan = ran.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let plan = ran.plan();
     units.keyroll(&["apply", &plan, "--confirm", "ring"]).refused(6, "K0851", &["cred/credential:other"]);
 
     // A job that its timer has started holds the old value for as long as it runs.
@@ -169,7 +169,7 @@ fn credentials_a_users_manager_and_a_timer() {
     // A line in the journal of the user's own unit, while the old key is disabled: keyroll enables the key again.
     units.inside("sed -i '/^soak /s/\"0s\"/\"30m\"/' keyroll.toml");
     let ran = units.keyroll(&["plan", "ring"]);
-    let plan = ran.exits(0).of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let plan = ran.exits(0).plan();
     let running = Running::start(units.command(&["apply", &plan, "--confirm", "ring"]));
     running.enters("soak");
     units.inside("touch bot/say");

@@ -17,7 +17,7 @@ fn a_consumer_that_is_too_large_pauses_until_the_limit_is_raised() {
     scene.restart("api", "api/api.env");
     let planned = scene.run(&["plan", "ring"]);
     planned.exits(0).says(&["api, process", "search.max_memory", "the rotation pauses"]);
-    let plan = planned.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let plan = planned.plan();
     let paused = scene.run(&["apply", &plan, "--confirm", "ring"]);
     paused.exits(6).paused();
     paused.says(&["was not searched completely", "raise `search.max_memory`", "keyroll consumer waive"]);
@@ -40,7 +40,7 @@ fn an_undeclared_process_that_is_too_large_is_named_before_the_consent() {
     let pid = scene.start_by_hand("two", &scene.path("other.env"), "idle=yes fat=100");
     let planned = scene.run(&["plan", "ring"]);
     planned.exits(0).says(&["undeclared process", "also with a standing consent"]);
-    let plan = planned.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let plan = planned.plan();
     // Nobody is there to consent.
     let asked = scene.run(&["apply", &plan]);
     asked.exits(6);

@@ -98,7 +98,7 @@ impl Day {
     fn plan(&self) -> String {
         let ran = self.keyroll(&["plan", "ring"]);
         ran.exits(0);
-        ran.of("plan")[0]["id"].as_str().unwrap().to_owned()
+        ran.plan()
     }
 
     fn mood(&self, mood: &str) {

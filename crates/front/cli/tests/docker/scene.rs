@@ -137,7 +137,7 @@ impl Scene {
     pub fn plan(&self) -> String {
         let ran = self.run(&["plan", "ring"]);
         ran.exits(0);
-        ran.of("plan")[0]["id"].as_str().unwrap().to_owned()
+        ran.plan()
     }
 
     /// One key, made by keyroll, in the file and in use by both.

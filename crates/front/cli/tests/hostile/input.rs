@@ -82,7 +82,7 @@ fn alphabet_not_carried() {
     let plan = scene.run(&["plan", "ring"]);
     let ran = match plan.code {
         Some(0) => {
-            let id = plan.of("plan")[0]["id"].as_str().unwrap().to_owned();
+            let id = plan.plan();
             scene.run(&["apply", &id, "--confirm", "ring"])
         }
         _ => plan,

@@ -48,7 +48,7 @@ fn earlier_edit() {
     let names: Vec<&str> = shown.of("live").iter().filter_map(|event| event["name"].as_str()).collect();
     assert_eq!(names, ["api/api.env:POOL", MODE], "{}", shown.text);
     assert!(!shown.text.contains("by-somebody"), "a value of the file is shown: {}", shown.text);
-    let id = shown.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let id = shown.plan();
     let before = scene.snapshot();
     let pids = ["api", "two"].map(|instance| pid(&scene, instance));
     let apply = ["apply", id.as_str(), "--confirm", "ring"];
@@ -72,7 +72,7 @@ fn further_edit() {
     scene.sh("echo '# by somebody' >> restart.sh");
     let shown = scene.run(&["plan", "ring"]);
     shown.exits(0).says(&["api/restart:restart.sh"]);
-    let id = shown.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let id = shown.plan();
     scene.sh("echo '# by another' >> restart.sh");
     let before = scene.snapshot();
     let apply = ["apply", id.as_str(), "--confirm", "ring", "--accept", "api/restart:restart.sh"];

@@ -64,8 +64,8 @@ fn half_list_at_plan() {
     let ran = scene.run(&["plan", "ring"]);
     ran.exits(0).says(&["the issuer's list is incomplete"]);
     scene.issuer.calm();
-    let id = ran.of("plan")[0]["id"].as_str().unwrap();
-    let stale = scene.run(&["apply", id, "--confirm", "ring"]);
+    let id = ran.plan();
+    let stale = scene.run(&["apply", &id, "--confirm", "ring"]);
     stale.refused(1, "K0838", &["keyroll plan ring"]);
     assert_eq!(scene.snapshot(), before);
     let slots = Scene::made(|_, spec| {

@@ -45,7 +45,7 @@ fn soaking(scene: &Scene) -> (String, Running) {
     scene.copy("api/api.env", "log/kept.env");
     let planned = scene.run(&["plan", "ring"]);
     planned.exits(0).says(&["refused calls with the old key are visible in the log of ACME API keys"]);
-    let plan = planned.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let plan = planned.plan();
     let running = scene.start(&["apply", &plan, "--confirm", "ring"]);
     running.enters("soak");
     assert!(is_off(scene));

@@ -169,7 +169,7 @@ impl Scene {
     pub fn plan_of(&self, secret: &str) -> String {
         let ran = self.run(&["plan", secret]);
         ran.exits(0);
-        ran.of("plan")[0]["id"].as_str().unwrap().to_owned()
+        ran.plan()
     }
 
     /// Applies a plan up to a step; returns the rotation's id.

@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, OnceLock};
 
-use keyroll_testkit::command::{Ran, Running, dress, end_own, kill, wait};
+use keyroll_testkit::command::{Ran, dress, end_own, killed, wait};
 use keyroll_testkit::{TempDir, alphanumeric};
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -18,7 +17,6 @@ use crate::iam::part::{PART, USER};
 use crate::stores::needles::needles_of;
 use crate::stores::relay::{Relay, When};
 use crate::stores::signed::door;
-use crate::way::Act;
 
 /// The instances of the service.
 pub const INSTANCES: [&str; 2] = ["app-1", "app-2"];
@@ -118,21 +116,14 @@ impl Scene {
     pub fn plan(&self) -> String {
         let ran = self.run(&["plan", "mail"]);
         ran.exits(0);
-        ran.of("plan")[0]["id"].as_str().unwrap().to_owned()
+        ran.plan()
     }
 
     /// Runs a command that is killed once IAM has carried out an action; its answer comes to nobody.
     #[track_caller]
     pub fn killed_after(&self, action: &'static str, words: &[&str]) {
-        let driver: Arc<OnceLock<u32>> = Arc::default();
-        let known = driver.clone();
-        let act: Act = Box::new(move || kill(&known));
-        self.relay.trap((action, ""), When::After, act);
-        let running = Running::start(self.command(words));
-        driver.set(u32::try_from(running.pid().as_raw_nonzero().get()).unwrap()).unwrap();
-        let ran = running.end();
-        self.said.borrow_mut().push(ran.text.clone());
-        assert_eq!(ran.code, None, "it was not killed: {}", ran.text);
+        let ran = killed(self.command(words), |act| self.relay.trap((action, ""), When::After, act));
+        self.said.borrow_mut().push(ran.text);
     }
 
     /// The id of each key of the user, with its status.

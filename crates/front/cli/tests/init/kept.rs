@@ -116,7 +116,7 @@ fn run(case: &Case) {
     ran.exits(0);
     holds_no_value(&ran.text);
     if case.whole {
-        let plan = ran.of("plan")[0]["id"].as_str().unwrap().to_owned();
+        let plan = ran.plan();
         place.run(&["apply", &plan, "--confirm", "ring"]).exits(0).ended("done");
         place.rotated();
     }

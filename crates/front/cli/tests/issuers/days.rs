@@ -60,7 +60,7 @@ fn under_load(name: &str) {
     let mut load = scene.load();
     let old = scene.holds().unwrap();
     let planned = scene.run(&["plan", "ring"]);
-    let plan = planned.exits(0).of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let plan = planned.exits(0).plan();
     let apply = ["apply", &plan, "--confirm", "ring"];
     if !scene.spec.by_hand() {
         done(&scene, &scene.run(&apply), None);

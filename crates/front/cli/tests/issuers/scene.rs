@@ -203,7 +203,7 @@ impl Scene {
     pub fn plan_of(&self, secret: &str) -> String {
         let ran = self.run(&["plan", secret]);
         ran.exits(0);
-        ran.of("plan")[0]["id"].as_str().unwrap().to_owned()
+        ran.plan()
     }
 
     /// A command that is killed where an instance is about to be restarted.

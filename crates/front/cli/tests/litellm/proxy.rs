@@ -264,7 +264,7 @@ impl Proxy {
         let ran = self.scene.run(&["plan", source.secret]);
         ran.exits(0);
         assert!(!ran.text.contains("K0434"), "{}", ran.text);
-        let plan = ran.of("plan")[0]["id"].as_str().unwrap().to_owned();
+        let plan = ran.plan();
         let ran = self.scene.run(&["apply", &plan, "--confirm", source.secret]);
         ran.exits(0).ended("done");
         ran

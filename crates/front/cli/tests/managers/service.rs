@@ -58,7 +58,7 @@ impl Service {
         let ran = self.run(&["plan", "ring"]);
         ran.exits(0);
         assert!(ran.of("live").is_empty(), "{}", ran.text);
-        ran.of("plan")[0]["id"].as_str().unwrap().to_owned()
+        ran.plan()
     }
 
     /// The service calls with this key, and no call was refused.

@@ -60,7 +60,7 @@ fn an_edit_of_a_program_of_supervisord_is_shown_and_stops() {
     let live = ran.exits(0).of("live");
     assert_eq!(live.len(), 1, "{}", ran.text);
     assert_eq!(live[0]["name"], "bot/supervisor:supervisord.conf", "{}", ran.text);
-    let plan = ran.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let plan = ran.plan();
     let apply = ["apply", &plan, "--confirm", "ring"];
     service.run(&apply).refused(6, "K0851", &["bot/supervisor:supervisord.conf"]);
     let accept = [&apply[..], &["--accept", "bot/supervisor:supervisord.conf"]].concat();

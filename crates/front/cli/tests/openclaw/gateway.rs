@@ -300,7 +300,7 @@ impl Claw {
     pub fn rotate(&self, key: &Key) -> Ran {
         let ran = self.scene.run(&["plan", key.provider]);
         ran.exits(0);
-        let plan = ran.of("plan")[0]["id"].as_str().unwrap().to_owned();
+        let plan = ran.plan();
         let ran = self.scene.run(&["apply", &plan, "--confirm", key.provider]);
         ran.exits(0).ended("done");
         ran
@@ -311,7 +311,7 @@ impl Claw {
         self.ask(key.provider).expect("a turn before");
         let before = self.last_key();
         let ran = self.scene.run(&["plan", key.provider]);
-        let plan = ran.exits(0).of("plan")[0]["id"].as_str().unwrap().to_owned();
+        let plan = ran.exits(0).plan();
         self.scene.run(&["apply", &plan, "--confirm", key.provider, "--until", "quiesce"]).exits(4).paused();
         self.ask(key.provider).expect("a turn on the new key");
         assert_ne!(self.last_key(), before, "{}: it was moved", key.provider);

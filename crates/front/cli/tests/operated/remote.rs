@@ -64,7 +64,7 @@ impl Away {
     fn plan(&self) -> String {
         let ran = self.run("otto", &["plan", "ring", "--json"]);
         ran.exits(0);
-        ran.of("plan")[0]["id"].as_str().unwrap().to_owned()
+        ran.plan()
     }
 }
 
@@ -168,7 +168,7 @@ fn a_plan_says_what_a_restart_would_make_live() {
     let plan = away.run("otto", &["plan", "ring", "--json"]);
     let noted = |note: &&serde_json::Value| note["text"].as_str().is_some_and(|text| text.contains(CHANGE));
     assert!(plan.exits(0).of("note").iter().any(noted), "{}", plan.text);
-    let id = plan.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let id = plan.plan();
     let refused = away.run("otto", &["apply", &id]);
     assert!(!matches!(refused.code, Some(0 | 4)), "{}", refused.text);
     refused.says(&["K0851", "restart.sh"]);

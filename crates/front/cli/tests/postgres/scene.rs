@@ -267,7 +267,7 @@ impl Scene {
     pub(crate) async fn plan(&self) -> (String, Ran) {
         let ran = self.run(&["plan", "orders-db"]).await;
         ran.exits(0);
-        let id = ran.of("plan")[0]["id"].as_str().unwrap().to_owned();
+        let id = ran.plan();
         (id, ran)
     }
 }

@@ -4,9 +4,8 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, OnceLock};
 
-use keyroll_testkit::command::{Ran, Running, dress, end_own, has_ended, kill, wait};
+use keyroll_testkit::command::{Ran, Running, dress, end_own, has_ended, killed, wait};
 use keyroll_testkit::{TempDir, alphanumeric, free_port};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -18,7 +17,6 @@ use crate::static_roles::part::PART;
 use crate::stores::door::Door;
 use crate::stores::needles::needles_of;
 use crate::stores::relay::{Relay, Wanted, When};
-use crate::way::Act;
 
 pub const INSTANCES: [&str; 3] = ["app-1", "app-2", "app-3"];
 
@@ -225,7 +223,7 @@ impl Scene {
     pub fn plan(&self) -> String {
         let ran = self.run(&["plan", "orders"]);
         ran.exits(0);
-        ran.of("plan")[0]["id"].as_str().unwrap().to_owned()
+        ran.plan()
     }
 
     /// A whole rotation.
@@ -246,14 +244,7 @@ impl Scene {
     /// Runs a command that is killed at this request to Vault, before it is carried out or before its answer comes.
     #[track_caller]
     pub fn killed(&self, words: &[&str], wanted: Wanted, when: When) {
-        let driver: Arc<OnceLock<u32>> = Arc::default();
-        let known = driver.clone();
-        let act: Act = Box::new(move || kill(&known));
-        self.relay.trap(wanted, when, act);
-        let running = self.start(words);
-        driver.set(u32::try_from(running.pid().as_raw_nonzero().get()).unwrap()).unwrap();
-        let ran = self.heard(running.end());
-        assert_eq!(ran.code, None, "it was not killed: {}", ran.text);
+        self.heard(killed(self.command(words), |act| self.relay.trap(wanted, when, act)));
     }
 
     /// Everything that must be true once a rotation has ended: the file has what Vault shows of this role, the login works, every

@@ -140,7 +140,7 @@ pub fn a_file(scene: &Scene) {
     scene.sh("mount --bind secrets secrets && mount -o remount,bind,ro secrets");
     let mut ran = scene.run(&["plan", "ring"]);
     if ran.code == Some(0) {
-        let id = ran.of("plan")[0]["id"].as_str().unwrap().to_owned();
+        let id = ran.plan();
         ran = scene.run(&["apply", &id, "--confirm", "ring"]);
     }
     assert_ne!(ran.code, Some(0), "{}", ran.text);

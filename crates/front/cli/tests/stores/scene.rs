@@ -4,9 +4,8 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, OnceLock};
 
-use keyroll_testkit::command::{Ran, Running, dress, end_own, kill, wait};
+use keyroll_testkit::command::{Ran, Running, dress, end_own, killed, wait};
 use keyroll_testkit::issuer::{Ask, Issuer, Key, Moment};
 use keyroll_testkit::{MOTO_REGION, TempDir, alphanumeric};
 use serde_json::Value;
@@ -279,7 +278,7 @@ impl Scene {
     pub fn plan(&self) -> String {
         let ran = self.run(&["plan", "ring"]);
         ran.exits(0);
-        ran.of("plan")[0]["id"].as_str().unwrap().to_owned()
+        ran.plan()
     }
 
     /// Applies a plan up to a step; returns the rotation's id.
@@ -299,10 +298,7 @@ impl Scene {
     /// Runs a command that is killed at this place.
     #[track_caller]
     pub fn killed(&self, words: &[&str], at: At) {
-        let driver: Arc<OnceLock<u32>> = Arc::default();
-        let known = driver.clone();
-        let act: Act = Box::new(move || kill(&known));
-        match at {
+        let aim = |act: Act| match at {
             At::Store(wanted, when) => self.relay.trap(wanted, when, act),
             At::StoreAfter(first, wanted, when) => {
                 let relay = self.relay.clone();
@@ -312,12 +308,9 @@ impl Scene {
             At::Script(script, when) => {
                 fs::write(self.dir().join(format!("run/aim-{script}-{when}")), "").unwrap();
             }
-        }
-        let running = self.start(words);
-        driver.set(u32::try_from(running.pid().as_raw_nonzero().get()).unwrap()).unwrap();
-        let ran = self.heard(running.end());
+        };
+        self.heard(killed(self.command(words), aim));
         self.issuer.disarm();
-        assert_eq!(ran.code, None, "it was not killed: {}", ran.text);
     }
 
     /// Everything that must be true once a rotation has ended: one live key, given out by the store, in the file, and in use by
