@@ -1,11 +1,16 @@
 //! What a night runs beyond the test of a change: named parts, each at most an hour on two cores.
 
+mod table;
+
 use std::fs;
 use std::time::Instant;
 
-use crate::run::{output, root, run};
+use table::{BUILT_WITH, DRIVEN, FRONTS};
+pub(crate) use table::{PARTS, Part};
+
+use crate::lanes;
+use crate::run::{output, root};
 use crate::targets::{self, Which};
-use crate::{lanes, parts, rings, sdk, sim};
 
 /// The last run of each part.
 const PAGE: &str = "docs/reference/night.md";
@@ -17,227 +22,16 @@ const PAGE_HEAD: &str = "# Parts of a night\n\nWritten by `cargo xtask test --fu
                          tests only; nothing of it is in keyroll.\n\n\
                          | part | what it tests | result | minutes | day | commit |\n| --- | --- | --- | --- | --- | --- |\n";
 
-/// Seeds of the simulation for a night.
-const SEEDS: &str = "4000000";
-
-/// One part of a night.
-pub(crate) struct Part {
-    pub(crate) name: &'static str,
-    /// What it tests.
-    pub(crate) what: &'static str,
-    /// The test modules that it runs, by the beginning of their names (`crate/module`), with all of their tests.
-    pub(crate) units: &'static [&'static str],
-    /// Tests of these modules that the test of a change does not run, by the beginning of their names
-    /// (`crate/module::…`).
-    pub(crate) only: &'static [&'static str],
-    /// A variable that extends the tests.
-    variable: Option<(&'static str, &'static str)>,
-    /// What it runs besides tests.
-    chore: Option<fn() -> Result<(), String>>,
-    /// Whether it carries out whole rotations: what they pass is then among its rooms and files.
-    rotates: bool,
-    /// The rooms that it is for: a change to one of them, or to what they import, touches the part.
-    rooms: &'static [&'static str],
-    /// Files that it is for, besides those of its tests, by the beginnings of their paths.
-    files: &'static [&'static str],
+/// The beginnings of the names (`crate/module::…`) of tests in all parts: of those that the test of a change leaves to
+/// them, and of those that it keeps.
+pub(crate) fn beginnings() -> impl Iterator<Item = &'static str> {
+    PARTS.iter().flat_map(|part| part.only.iter().chain(part.kept)).copied()
 }
 
-/// The rooms that every rotation passes.
-const DRIVEN: [&str; 4] = ["engine", "host", "journal", "store"];
-
-/// The files of the fronts of every rotation: these rooms import rooms that no rotation passes.
-const FRONTS: [&str; 3] = ["crates/front/app/", "crates/front/cli/src/", "crates/front/config/"];
-
-/// What all tests are built with or run by.
-const BUILT_WITH: [&str; 6] = [
-    "Cargo.lock",
-    "Cargo.toml",
-    "crates/testkit/",
-    "xtask/src/lanes.rs",
-    "xtask/src/targets.rs",
-    "xtask/src/world.rs",
-];
-
-/// A part without anything.
-const NONE: Part = Part {
-    name: "",
-    what: "",
-    units: &[],
-    only: &[],
-    variable: None,
-    chore: None,
-    rotates: false,
-    rooms: &[],
-    files: &[],
-};
-
-/// Every part.
-pub(crate) const PARTS: [Part; 17] = [
-    Part {
-        name: "issuers",
-        what: "whole rotations with every shipped spec, with faults and in emergencies",
-        units: &["cli/issuers", "cli/iam", "aws/"],
-        variable: Some(("KEYROLL_ISSUERS", "all")),
-        rotates: true,
-        rooms: &["issuer", "aws"],
-        files: &["issuers/"],
-        ..NONE
-    },
-    Part {
-        name: "servers",
-        what: "PostgreSQL, Redis, MariaDB, RabbitMQ: rotations under load, killed and rolled back at each moment",
-        units: &["cli/postgres", "cli/servers", "logins/"],
-        only: &[
-            "cli/postgres::a_driver_killed_at_any_moment",
-            "cli/postgres::a_rotation_goes_back_from_the_last_moment",
-            "cli/postgres::pooled::a_login_is_replaced_through_a_pooler_with_a_list",
-            "cli/postgres::pooled::a_pooler_that_logs_in_by_itself",
-            "cli/servers::a_killed_",
-            "cli/servers::a_mariadb_",
-            "cli/servers::a_rabbitmq_",
-            "cli/servers::a_redis_rotation_goes_back_from_the_last_moment",
-            "cli/servers::a_redis_rotation_killed_at_any_moment",
-            "cli/servers::mariadb_",
-            "cli/servers::rabbitmq_",
-        ],
-        rotates: true,
-        rooms: &["logins"],
-        ..NONE
-    },
-    Part {
-        name: "vault",
-        what: "the real Vault: secrets in its key/value engine, and static roles of its database engine on PostgreSQL",
-        units: &["truth/vault_real", "logins/static_roles_real"],
-        only: &["truth/vault_real::", "logins/static_roles_real::"],
-        rooms: &["logins", "truth"],
-        ..NONE
-    },
-    Part {
-        name: "managers",
-        what: "every row of the page of managers, under load, killed and rolled back",
-        units: &["cli/matrix", "cli/bad_days", "cli/units", "cli/docker"],
-        only: &[
-            "cli/bad_days::managers::a_manager_that_ends_in_the_middle",
-            "cli/bad_days::units::units_on_bad_days",
-        ],
-        variable: Some(("KEYROLL_MATRIX", "full")),
-        rotates: true,
-        rooms: &["manager"],
-        ..NONE
-    },
-    Part {
-        name: "litellm",
-        what: "the LiteLLM proxy with every source of its keys",
-        units: &["cli/litellm"],
-        only: &["cli/litellm::"],
-        variable: Some(("KEYROLL_AGENTS", "full")),
-        rotates: true,
-        rooms: &["agents", "manager"],
-        ..NONE
-    },
-    Part {
-        name: "openclaw",
-        what: "OpenClaw with every source of its keys",
-        units: &["cli/openclaw"],
-        only: &["cli/openclaw::"],
-        variable: Some(("KEYROLL_AGENTS", "full")),
-        rotates: true,
-        rooms: &["agents", "manager"],
-        ..NONE
-    },
-    Part {
-        name: "waits",
-        what: "what happens after a deadline of a minute",
-        units: &["cli/gate"],
-        only: &["cli/gate::a_rate_that_nobody_can_tell_"],
-        rotates: true,
-        ..NONE
-    },
-    Part {
-        name: "kill",
-        what: "keyroll killed at 1000 drawn system calls, with the released program",
-        units: &[],
-        chore: Some(|| crate::kill::kill(&[])),
-        rotates: true,
-        files: &["crates/front/cli/tests/kill"],
-        ..NONE
-    },
-    Part {
-        name: "aimed",
-        what: "keyroll killed before and after each kind of effect, and at 200 drawn system calls",
-        units: &["cli/aimed", "cli/kill"],
-        only: &["cli/aimed::killed_", "cli/kill::killed_anywhere_"],
-        rotates: true,
-        ..NONE
-    },
-    Part {
-        name: "disk",
-        what: "every fault and every power failure of journal, witness, lock and store",
-        units: &["journal/faulty_vfs"],
-        variable: Some(("KEYROLL_FAULTS", "all")),
-        rooms: &["journal", "store"],
-        ..NONE
-    },
-    Part {
-        name: "pairs",
-        what: "the simulation: every pair of faults",
-        chore: Some(|| sim::sim(&["--exhaustive".to_owned(), "2".to_owned()])),
-        rooms: &["sim"],
-        ..NONE
-    },
-    Part {
-        name: "full-pairs",
-        what: "the simulation: pairs of faults in the full world, and triples",
-        chore: Some(|| sim::sim(&["--full-pairs".to_owned(), "--triples".to_owned()])),
-        rooms: &["sim"],
-        ..NONE
-    },
-    Part {
-        name: "seeds",
-        what: "the simulation: drawn schedules, and every mutant",
-        chore: Some(|| sim::sim(&["--seeds".to_owned(), SEEDS.to_owned(), "--mutants".to_owned()])),
-        rooms: &["sim"],
-        ..NONE
-    },
-    Part {
-        name: "release",
-        what: "the demo of the release build, and the examples in documentation",
-        chore: Some(|| {
-            rings::released_demo()?;
-            run("cargo", &["test", "--quiet", "--workspace", "--doc"])
-        }),
-        rooms: &["demo"],
-        files: &["Cargo.toml"],
-        ..NONE
-    },
-    Part {
-        name: "python",
-        what: "the Python package as it is published, with each Python of this machine, and its types",
-        chore: Some(sdk::python_built),
-        files: &["rules/", "sdk/python/"],
-        ..NONE
-    },
-    Part {
-        name: "libraries",
-        what: "the Python package with the libraries that it serves, on PostgreSQL, Redis and moto",
-        units: &["cli/values"],
-        only: &["cli/values::two_hundred_tasks_"],
-        chore: Some(sdk::libraries),
-        files: &["sdk/python/"],
-        ..NONE
-    },
-    Part {
-        name: "licences",
-        what: "licences, bans and sources of all packages, by cargo-deny",
-        chore: Some(parts::deny),
-        files: &["Cargo.lock", "deny.toml"],
-        ..NONE
-    },
-];
-
-/// The beginnings of the names (`crate/module::…`) of all tests that the test of a change leaves to parts.
-pub(crate) fn beginnings() -> impl Iterator<Item = &'static str> {
-    PARTS.iter().flat_map(|part| part.only).copied()
+/// Whether the test of a change leaves a test (`crate/module::…`) to a part.
+pub(crate) fn leaves(test: &str) -> bool {
+    let begins = |all: &[&str]| all.iter().any(|beginning| test.starts_with(beginning));
+    PARTS.iter().any(|part| begins(part.only) && !begins(part.kept))
 }
 
 /// Prints the parts.
@@ -332,6 +126,10 @@ mod tests {
             for beginning in part.only {
                 let runs = part.units.iter().any(|unit| beginning.starts_with(unit));
                 assert!(runs, "{}: {beginning}", part.name);
+            }
+            for kept in part.kept {
+                let left = part.only.iter().any(|beginning| kept.starts_with(beginning));
+                assert!(left && !leaves(kept), "{}: {kept}", part.name);
             }
         }
     }

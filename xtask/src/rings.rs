@@ -19,10 +19,10 @@ const BUDGET_MINUTES: f64 = 20.0;
 const LIMIT_MINUTES: f64 = 35.0;
 
 /// Seeds of the simulation for a change.
-const SEEDS: &str = "20000";
+const SEEDS: &str = "12000";
 
 /// Of so many single faults, and first faults of a pair, a change's test tries one.
-const FAULTS_EVERY: &str = "31";
+const FAULTS_EVERY: &str = "61";
 
 /// The program that is built together with the tests.
 const BUILT: &str = "target/debug/keyroll";
@@ -100,7 +100,6 @@ fn beside() -> Vec<Beside> {
     let words = ["--exhaustive", "2", "--every", FAULTS_EVERY, "--seeds", SEEDS];
     let mut all: Vec<Beside> = sdk::python().map(|unit| Beside { unit, needs: None }).into_iter().collect();
     all.push(Beside { unit: sim("simulation/schedules", &words), needs: Some("sim") });
-    all.push(Beside { unit: sim("simulation/mutants", &["--mutants"]), needs: Some("sim") });
     all.push(Beside { unit: demo, needs: Some("keyroll") });
     all
 }

@@ -90,12 +90,9 @@ pub(crate) enum Which<'a> {
 }
 
 impl Which<'_> {
-    /// The beginnings for which this test is left to a part of a night.
-    fn left_out_by(&self, test: &str) -> Vec<&'static str> {
-        match self {
-            Self::Change => night::beginnings().filter(|beginning| test.starts_with(beginning)).collect(),
-            Self::Named(_) | Self::Begins(_) => Vec::new(),
-        }
+    /// Whether this test is left to a part of a night.
+    fn leaves(&self, test: &str) -> bool {
+        matches!(self, Self::Change) && night::leaves(test)
     }
 
     /// Each word and each beginning must be of a unit: else nothing would run, and pass.
@@ -164,12 +161,12 @@ struct Units<'a> {
     built: Receiver<Built>,
     build: Option<JoinHandle<Result<(), String>>>,
     more: Vec<Beside>,
-    left_out: BTreeSet<&'static str>,
+    named: BTreeSet<&'static str>,
 }
 
 impl Units<'_> {
     fn of(&mut self, program: Unit) -> Result<Vec<Unit>, String> {
-        let mut units = split(program, self.which, &mut self.left_out)?;
+        let mut units = split(program, self.which, &mut self.named)?;
         for unit in &mut units {
             unit.rank =
                 1 + LONGEST.iter().position(|name| unit.name.starts_with(name)).unwrap_or(LONGEST.len());
@@ -203,9 +200,9 @@ impl Units<'_> {
             Err(TryRecvError::Disconnected) => {
                 let build = self.build.take().map(JoinHandle::join);
                 build.unwrap_or(Ok(Ok(()))).map_err(|_| "the build panicked".to_owned())??;
-                let never = |one: &&'static str| !self.left_out.contains(one);
+                let never = |one: &&'static str| !self.named.contains(one);
                 if let (Which::Change, Some(unknown)) = (self.which, night::beginnings().find(never)) {
-                    let why = "which xtask/src/night.rs leaves to a part";
+                    let why = "which xtask/src/night/table.rs names";
                     return Err(format!("no test begins with `{unknown}`, {why}"));
                 }
                 return match self.more.first() {
@@ -241,7 +238,7 @@ pub(crate) fn test(
     let own = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
     let (tell, built) = channel();
     let build = Some(thread::spawn(move || build(&tell)));
-    let mut units = Units { which, variable, built, build, more, left_out: BTreeSet::new() };
+    let mut units = Units { which, variable, built, build, more, named: BTreeSet::new() };
     let (ended, broken) = match which {
         Which::Change => {
             let mut broken = None;
@@ -414,21 +411,17 @@ fn program(artifact: &Value, built: &[Value]) -> Option<Unit> {
     Some(Unit { words, folder, variables, tests: Some(TestCount::All), ..plain })
 }
 
-/// The modules of a suite, each with the names of its tests; any other program is not split. Adds the beginnings for
-/// which a test was left out.
-fn split(
-    program: Unit,
-    which: &Which<'_>,
-    left_out: &mut BTreeSet<&'static str>,
-) -> Result<Vec<Unit>, String> {
+/// The modules of a suite, each with the names of its tests; any other program is not split. Adds the beginnings in
+/// the parts of a night by which a test is named.
+fn split(program: Unit, which: &Which<'_>, named: &mut BTreeSet<&'static str>) -> Result<Vec<Unit>, String> {
     let Some(room) = program.name.strip_suffix(&format!("/{SUITE}")) else { return Ok(vec![program]) };
     let listed = output(&program.program.display().to_string(), &["--list", "--format", "terse"])?;
     let mut units = Vec::new();
     for (module, mut tests) in modules(&listed) {
         tests.retain(|test| {
-            let by = which.left_out_by(&format!("{room}/{test}"));
-            left_out.extend(&by);
-            by.is_empty()
+            let test = format!("{room}/{test}");
+            named.extend(night::beginnings().filter(|beginning| test.starts_with(beginning)));
+            !which.leaves(&test)
         });
         let name = format!("{room}/{module}");
         let each = SPLIT.contains(&name.as_str());

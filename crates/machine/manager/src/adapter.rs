@@ -17,7 +17,7 @@ use crate::command::{Ended, Output, With, run};
 use crate::converse::{good_words, one_line};
 use crate::declaration::{Key, KeyForm, Manager};
 use crate::facts::Notice::Away;
-use crate::facts::daily;
+use crate::facts::nightly;
 use crate::find::{list, with_workers};
 use crate::restart::CommandFailure;
 use crate::settle::{Settling, mains, question, settle};
@@ -210,7 +210,7 @@ pub(crate) static EXEC: Manager = Manager {
         downtime: "as the adapter declares",
         evidence: "as for any process, for those that the adapter names",
         test: "a_service_behind_an_adapter_is_moved_and_comes_back",
-        services: &[daily("exec", Away)],
+        services: &[nightly("exec", Away)],
     }],
     survey: None,
     read: |of| {

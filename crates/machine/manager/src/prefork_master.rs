@@ -199,7 +199,7 @@ pub(crate) static MASTER: Manager = Manager {
                 nightly("gunicorn-workers", NoneFails),
                 nightly("gunicorn-ttin", NoneFails),
                 nightly("prefork-usr2", NoneFails),
-                daily("uvicorn-hup", NoneFails),
+                nightly("uvicorn-hup", NoneFails),
             ],
         },
         ManagerFact {

@@ -13,7 +13,7 @@ use keyroll_port::{Class, Failure};
 use crate::command::{Ended, Output, With, run};
 use crate::declaration::{Key, KeyForm, Manager};
 use crate::facts::Notice::Away;
-use crate::facts::{OF_PROCESS, daily, nightly};
+use crate::facts::{OF_PROCESS, nightly};
 use crate::find::{list, with_workers};
 use crate::restart::CommandFailure;
 use crate::settle::{Settling, mains, question, settle, text};
@@ -380,7 +380,7 @@ pub(crate) static SUPERVISOR: Manager = Manager {
             downtime: "until the new process is ready",
             evidence: OF_PROCESS,
             test: "restart_keeps_the_old_environment_and_update_applies_the_new_one",
-            services: &[daily("supervisor-file", Away)],
+            services: &[nightly("supervisor-file", Away)],
         },
     ],
     survey: None,

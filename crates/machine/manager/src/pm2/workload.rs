@@ -9,7 +9,7 @@ use rustix::process::geteuid;
 
 use crate::declaration::{DeclarationError, Key, KeyForm, Manager};
 use crate::facts::Notice::Away;
-use crate::facts::daily;
+use crate::facts::nightly;
 use crate::{
     Applied, Attempt, Drift, InstanceProcess, ManagerFact, OwnCopies, Pm2, ServiceIdentity, Workload,
 };
@@ -40,7 +40,7 @@ pub(crate) static PM2: Manager = Manager {
         downtime: "until the new process is ready",
         evidence: "each process's own environment, memory and connections; the dumps, by value",
         test: "only_the_ecosystem_file_with_update_env_applies_a_value",
-        services: &[daily("pm2", Away)],
+        services: &[nightly("pm2", Away)],
     }],
     survey: None,
     read: |of| {
