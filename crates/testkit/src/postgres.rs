@@ -17,8 +17,8 @@ use crate::{alphanumeric, free_port};
 const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
 /// The account that Debian's package makes; the server refuses to run as root.
 const ACCOUNT: &str = "postgres";
-/// The folder of the new cluster in the cache.
-const CLUSTER: &str = "postgresql-15-cluster";
+/// The folder of the new cluster in the cache; its name ends with the user to whom it belongs.
+const CLUSTER: &str = "postgresql-15-of-";
 const START_MS_MAX: u64 = 60_000;
 const STOP_MS_MAX: u64 = 20_000;
 const LOOK_PAUSE_MS: u64 = 20;
@@ -279,7 +279,9 @@ fn make_cluster(home: &Path, password: &str) -> Result<(), PostgresError> {
 /// A cluster as `initdb` makes it, in this folder. It is made once and kept in the user's cache: that takes a second of
 /// processor time, and a run of all tests needs a hundred clusters.
 fn copy_new_cluster(data: &Path) -> Result<(), PostgresError> {
-    let kept = cache().join(CLUSTER);
+    let user = if geteuid().is_root() { account().map(|(uid, _)| uid) } else { Ok(geteuid().as_raw()) };
+    let user = user.map_err(failed("find the server's account"))?;
+    let kept = cache().join(format!("{CLUSTER}{user}"));
     if !kept.exists() {
         fs::create_dir(data).map_err(failed("make a folder"))?;
         give(data)?;
@@ -290,6 +292,8 @@ fn copy_new_cluster(data: &Path) -> Result<(), PostgresError> {
         fs::create_dir_all(cache()).map_err(failed("make the cache"))?;
         let work = tempfile::tempdir_in(cache()).map_err(failed("make a folder"))?;
         copy_folder(data, &work.path().join("data"))?;
+        // What is kept must be whole, also after a power failure.
+        said("keep the cluster", Command::new("sync").arg("--file-system").arg(work.path()).output())?;
         // Two tests may make it at once: the second finds the first one's, and leaves it.
         return match fs::rename(work.path().join("data"), &kept) {
             Err(error) if !kept.exists() => Err(failed("keep the cluster")(error)),

@@ -34,7 +34,14 @@ pub(crate) struct Part {
 pub(super) const DRIVEN: [&str; 4] = ["engine", "host", "journal", "store"];
 
 /// The files of the fronts of every rotation: these rooms import rooms that no rotation passes.
-pub(super) const FRONTS: [&str; 3] = ["crates/front/app/", "crates/front/cli/src/", "crates/front/config/"];
+/// The last two are what the scenes of all of them are made of.
+pub(super) const FRONTS: [&str; 5] = [
+    "crates/front/app/",
+    "crates/front/cli/src/",
+    "crates/front/config/",
+    "crates/front/cli/tests/hostile/",
+    "crates/front/cli/tests/kill/",
+];
 
 /// What all tests are built with or run by.
 pub(super) const BUILT_WITH: [&str; 6] = [
@@ -148,6 +155,7 @@ pub(crate) const PARTS: [Part; 23] = [
         ],
         kept: &[
             "cli/docker::services_are_moved_although_the_driver_is_killed",
+            "cli/docker::services_are_moved_one_by_one_",
             "cli/docker::services_go_back_with_an_abort",
             "cli/managers::master::workers_of_gunicorn_",
             "cli/managers::pm2::edits_of_an_app_",
@@ -203,7 +211,7 @@ pub(crate) const PARTS: [Part; 23] = [
             "cli/values::replaced::wrong_words_",
         ],
         rotates: true,
-        rooms: &["served"],
+        rooms: &["issuer", "scanner", "served"],
         files: &["crates/front/server/"],
         ..NONE
     },
@@ -222,6 +230,7 @@ pub(crate) const PARTS: [Part; 23] = [
             "cli/split::killed_in_the_middle_",
         ],
         rotates: true,
+        rooms: &["issuer"],
         ..NONE
     },
     Part {
@@ -242,8 +251,8 @@ pub(crate) const PARTS: [Part; 23] = [
             "trace/chains::pm2::an_app_that_a_shell_started_",
             "trace/chains::systemd::a_job_of_cron_",
         ],
-        rooms: &["trace", "observe", "manager"],
-        files: &["crates/front/app/"],
+        rotates: true,
+        rooms: &["manager", "observe", "trace"],
         ..NONE
     },
     Part {

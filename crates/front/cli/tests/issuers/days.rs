@@ -12,7 +12,7 @@ use crate::issuers::scene::{Load, Scene, put};
 /// A case and its name.
 pub type Day = (&'static str, fn(&str));
 
-/// The cases of every run.
+/// The cases of every run, though not each of them with each issuer.
 pub const DAYS: &[Day] = &[("under load", under_load), ("killed", killed), ("back", back)];
 
 /// The further cases of the nightly run.

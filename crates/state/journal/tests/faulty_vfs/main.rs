@@ -4,7 +4,8 @@
 //! What is acknowledged is never lost; nobody acts on what was lost; the error says what is true of the effect; when the
 //! fault is over, the same call succeeds, or the next process does.
 //!
-//! `KEYROLL_FAULTS=all` tries every combination; without it, a part of the power failures is drawn, always the same.
+//! `KEYROLL_FAULTS=all` tries every combination; without it, a part of them, always the same: the first fault of each kind
+//! at each kind of call on each file, one of so many others, and a power failure after every change.
 
 #![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]

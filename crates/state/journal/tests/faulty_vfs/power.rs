@@ -8,6 +8,9 @@ use crate::{all, begin, calm, crash, each, judge, written};
 /// A kill after every so many changes; with a prime number, every kind of change has its turn.
 const KILL_EVERY: usize = 17;
 
+/// After every so many changes, something of what was not durable is left.
+const OTHERS_EVERY: usize = 3;
+
 /// The folder after each change of a run, and before the first.
 fn folders(run: &crate::drive::Run) -> Vec<Folder> {
     let mut folders = vec![Folder::default()];
@@ -37,10 +40,10 @@ fn after_a_power_failure_at_any_change_nothing_acknowledged_is_lost() {
                 lefts.push(if changes % 2 == 0 { Left::AllBut(one) } else { Left::Only(one) });
                 lefts.push(Left::Drawn(draw(&mut seed)));
             }
-            // One of them after each change, drawn: a fixed turn could miss one kind of change for ever.
-            let one = draw(&mut seed) as usize % lefts.len();
-            lefts.swap(0, one);
-            lefts.truncate(1);
+            // Nothing, after each change; after some also one of the others, drawn.
+            let other = 1 + draw(&mut seed) as usize % (lefts.len() - 1);
+            lefts.swap(1, other);
+            lefts.truncate(if changes.is_multiple_of(OTHERS_EVERY) { 2 } else { 1 });
         }
         cases.extend(lefts.into_iter().map(|left| (changes, left)));
     }
