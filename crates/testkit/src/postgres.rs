@@ -2,7 +2,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 use tokio_postgres::{Client, Config, NoTls};
 
+use crate::managers::ran;
 use crate::systemd_host::cache;
 use crate::{alphanumeric, free_port};
 
@@ -283,28 +284,34 @@ fn copy_new_cluster(data: &Path) -> Result<(), PostgresError> {
     let user = user.map_err(failed("find the server's account"))?;
     let kept = cache().join(format!("{CLUSTER}{user}"));
     if !kept.exists() {
-        fs::create_dir(data).map_err(failed("make a folder"))?;
-        give(data)?;
-        let mut initdb = as_account(&format!("{PROGRAMS}/initdb"))?;
-        // Its superuser has no password yet.
-        initdb.arg("-D").arg(data).args(["--no-sync", "-U", "postgres", "-A", "trust", "-E", "UTF8"]);
-        said("make the cluster", initdb.arg("--locale=C").stdin(Stdio::null()).output())?;
-        fs::create_dir_all(cache()).map_err(failed("make the cache"))?;
-        let work = tempfile::tempdir_in(cache()).map_err(failed("make a folder"))?;
-        copy_folder(data, &work.path().join("data"))?;
-        // What is kept must be whole, also after a power failure.
-        said("keep the cluster", Command::new("sync").arg("--file-system").arg(work.path()).output())?;
-        // Two tests may make it at once: the second finds the first one's, and leaves it.
-        return match fs::rename(work.path().join("data"), &kept) {
-            Err(error) if !kept.exists() => Err(failed("keep the cluster")(error)),
-            Ok(()) | Err(_) => Ok(()),
-        };
+        make_new_cluster(&kept)?;
     }
     copy_folder(&kept, data)
 }
 
+fn make_new_cluster(kept: &Path) -> Result<(), PostgresError> {
+    // The server's account may not enter the cache.
+    let home = tempfile::tempdir().map_err(failed("make a folder"))?;
+    give(home.path())?;
+    let data = home.path().join("data");
+    let mut initdb = as_account(&format!("{PROGRAMS}/initdb"))?;
+    // Its superuser has no password yet.
+    initdb.arg("-D").arg(&data).args(["--no-sync", "-U", "postgres", "-A", "trust", "-E", "UTF8"]);
+    ran(initdb.arg("--locale=C")).map_err(said("make the cluster"))?;
+    fs::create_dir_all(cache()).map_err(failed("make the cache"))?;
+    let work = tempfile::tempdir_in(cache()).map_err(failed("make a folder"))?;
+    copy_folder(&data, &work.path().join("data"))?;
+    // What is kept must be whole, also after a power failure.
+    ran(Command::new("sync").arg("--file-system").arg(work.path())).map_err(said("keep the cluster"))?;
+    // Two tests may make it at once: the second finds the first one's, and leaves it.
+    match fs::rename(work.path().join("data"), kept) {
+        Err(error) if !kept.exists() => Err(failed("keep the cluster")(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 fn copy_folder(from: &Path, to: &Path) -> Result<(), PostgresError> {
-    said("copy the cluster", Command::new("cp").arg("--archive").args([from, to]).output())
+    ran(Command::new("cp").arg("--archive").args([from, to])).map_err(said("copy the cluster"))
 }
 
 /// By the server's single-user mode: it asks for no password, and writes no log.
@@ -322,15 +329,7 @@ fn set_password(data: &Path, password: &str) -> Result<(), PostgresError> {
         return Ok(());
     }
     let why = String::from_utf8_lossy(&output.stderr).replace(password, "(the password)");
-    Err(failed("set the password")(io::Error::other(why)))
-}
-
-fn said(step: &'static str, output: io::Result<Output>) -> Result<(), PostgresError> {
-    let output = output.map_err(failed(step))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(failed(step)(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned())))
+    Err(said("set the password")(why))
 }
 
 fn start_server(home: &Path, port: u16, more: &[&str]) -> Result<Child, PostgresError> {
@@ -402,4 +401,9 @@ fn account() -> io::Result<(u32, u32)> {
 
 pub(crate) fn failed(step: &'static str) -> impl Fn(io::Error) -> PostgresError {
     move |source| PostgresError::Start { step, source }
+}
+
+/// The same for a program that said why.
+fn said(step: &'static str) -> impl Fn(String) -> PostgresError {
+    move |why| failed(step)(io::Error::other(why))
 }

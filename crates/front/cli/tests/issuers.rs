@@ -41,12 +41,12 @@ const ON_ALL_DAYS: &str = "openrouter";
 fn issuers_under_load() {
     let all = std::env::var("KEYROLL_ISSUERS").is_ok_and(|which| which == "all");
     let chosen = std::env::var("KEYROLL_CASE").unwrap_or_default();
-    let days: &Vec<Day> = &if all { [DAYS, DAYS_OF_A_NIGHT].concat() } else { DAYS.to_vec() };
+    let days: Vec<Day> = if all { [DAYS, DAYS_OF_A_NIGHT].concat() } else { DAYS.to_vec() };
     let facts = ISSUER_FACTS.iter().filter(|fact| (all || fact.every_run) && plays(fact));
     let cases = facts.enumerate().flat_map(|(at, fact)| {
         let whole = all || fact.name == ON_ALL_DAYS;
-        let own = days.iter().enumerate().filter(move |(day, _)| whole || at % days.len() == *day);
-        own.map(move |(_, day)| (fact, *day))
+        let own = if whole { &days[..] } else { std::slice::from_ref(&days[at % days.len()]) };
+        own.iter().map(move |day| (fact, *day))
     });
     let wanted = |(fact, (day, _)): &(&IssuerFact, Day)| format!("{}: {day}", fact.name).contains(&chosen);
     let left: Mutex<VecDeque<(&IssuerFact, Day)>> = Mutex::new(cases.filter(wanted).collect());
