@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -141,8 +142,8 @@ impl Scene {
         let (out, err) = worker_log(&self.folder, name).map_err(|error| failed().because(error))?;
         let mut command = self.command(words);
         command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
-        let mut child = command.spawn().map_err(|error| failed().because(error))?;
         let deadline = Instant::now() + Duration::from_millis(START_MS_MAX);
+        let mut child = spawn(&mut command, deadline).map_err(|error| failed().because(error))?;
         while pid::read(&self.folder.pid_file(name)) != Some(child.id()) {
             if let Ok(Some(status)) = child.try_wait() {
                 return Err(failed().because(format!("it ended with {status}")).help(self.said(name)));
@@ -223,6 +224,19 @@ impl Drop for Scene {
         self.end(FRONTS.iter().map(|front| front.name).chain(["issuer", "janitor"]));
         if !self.keep {
             let _ = fs::remove_dir_all(self.folder.path());
+        }
+    }
+}
+
+/// Starts the copied program. Another thread that starts a process right now still holds the file open for writing, until that
+/// process executes its own program.
+fn spawn(command: &mut Command, deadline: Instant) -> std::io::Result<Child> {
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(LOOK_PAUSE_MS));
+            }
+            started => return started,
         }
     }
 }

@@ -58,10 +58,8 @@ fn a_forged_or_replayed_alert_has_no_effect() {
     // Signed an hour ago, and replayed now.
     let stale = sent.signed_at(now - 3_600, body, "msg_old");
     assert_eq!(stale.code, 401, "{stale:?}");
-    assert!(
-        stale.text("detail").contains("3600 s old") || stale.text("detail").contains("3601 s old"),
-        "{stale:?}"
-    );
+    let age = stale.text("detail").split(' ').find_map(|word| word.parse::<u64>().ok());
+    assert!(age.is_some_and(|age| age >= 3_600) && stale.text("detail").contains("s old"), "{stale:?}");
     assert_eq!(sent.signed_at(now + 3_600, body, "msg_new").code, 401);
     // A scanner's token opens nothing else.
     assert_eq!(sent.served.curl("/secret-status", &["-H", "@ci.admin"], b"").code, 401);
