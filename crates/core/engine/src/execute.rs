@@ -3,7 +3,7 @@
 use keyroll_codes::Code;
 use keyroll_port::{AllowedChanges, Applied, Asked, Class, Failure, FailureKind, Label, VersionInfo};
 use keyroll_rotation::{
-    ConsumerId, CredId, DeletedAnswers, Effect, NotDead, Op, Outcome, Overlap, Seq, State, Which,
+    ConsumerId, CredId, DeletedAnswers, Delivery, Effect, NotDead, Op, Outcome, Overlap, Seq, State, Which,
 };
 use keyroll_secret::{Credential, CredentialId, Fields};
 
@@ -58,6 +58,9 @@ impl Executor {
         asked: Asked,
         state: &State,
     ) -> Outcome {
+        if let Err(failure) = self.is_given_next(consumer, asked, state).await {
+            return self.failed(failure);
+        }
         let asks = state.asks_acceptance(which);
         let brings = if asks { AllowedChanges::Accepted(state.accepted()) } else { AllowedChanges::Anything };
         match self.ports.host.apply(consumer, slot, asked, brings).await {
@@ -76,6 +79,16 @@ impl Executor {
             Ok(Applied::Refused(_)) => Outcome::Failed { retry: true },
             Err(failure) => self.failed(failure),
         }
+    }
+
+    /// A consumer that reads the store when it starts is restarted only while the store gives out the right version.
+    async fn is_given_next(&self, id: ConsumerId, asked: Asked, state: &State) -> Result<(), Failure> {
+        let consumer = state.plan().consumers.get(id.index());
+        if consumer.is_none_or(|it| it.delivery != Delivery::Follow) {
+            return Ok(());
+        }
+        let old = self.old().await?;
+        self.gives_out_next(id, &old, asked, state).await
     }
 
     async fn attempt(&self, effect: &Effect, asked: Asked, state: &State) -> Result<Option<CredId>, Failure> {

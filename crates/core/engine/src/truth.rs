@@ -3,11 +3,11 @@
 
 use keyroll_codes::Code;
 use keyroll_port::{Asked, Class, Failure, FailureKind, GivenOut, Label, MadeBy, Truth};
-use keyroll_rotation::{ConsumerId, Phase, Seq, State, TruthValue, Which};
+use keyroll_rotation::{Consumer, ConsumerId, Phase, Seq, State, TruthValue, Which};
 use keyroll_secret::Credential;
 
 use crate::execute::{same_secrets, unsealed};
-use crate::executor::{Executor, Note, Old};
+use crate::executor::{Executor, Note, Old, values};
 use crate::observe::NEW_VALUE_LOST;
 use crate::task::until;
 
@@ -110,6 +110,7 @@ impl Executor {
         if let Some(truth) = &self.ports.truth {
             let (by, new) = self.staged(state).await?;
             let before = self.given_up_before(state).await?;
+            self.before_given_out(Which::New, old, state).await?;
             truth.give_out(&by, before.as_ref().unwrap_or(&old.credential), &new).await?;
         }
         // A version that was abandoned in an emergency may be current: then that is what is expected. Its credential may
@@ -124,9 +125,21 @@ impl Executor {
         let number = self.seal_pending(state).await?;
         if let Some(truth) = &self.ports.truth {
             let (by, new) = self.staged(state).await?;
+            self.before_given_out(Which::Old, old, state).await?;
             truth.give_out(&by, &new, &old.credential).await?;
         }
         self.ports.store.demote(self.secret(), old.number, number).await
+    }
+
+    /// What programs that read the store by themselves hold and have open before it gives out a version is no evidence of
+    /// that version.
+    async fn before_given_out(&self, which: Which, old: &Old, state: &State) -> Result<(), Failure> {
+        if !state.plan().consumers.iter().any(Consumer::follows_live) {
+            return Ok(());
+        }
+        let new = self.new_credential(state).await?;
+        let sessions = self.sessions(old, state).await?;
+        self.ports.host.before_given_out(which, values(old, new.as_ref(), state), &sessions).await
     }
 
     /// The new version, and the intent that made it.
@@ -163,7 +176,8 @@ impl Executor {
         }
     }
 
-    /// A consumer that fetches takes whatever is given out: it begins only while that is the version that it is moved to.
+    /// A consumer that fetches, or is restarted to read the store, takes whatever is given out: it begins only while that is
+    /// the version that it is moved to.
     pub(crate) async fn gives_out_next(
         &self,
         consumer: ConsumerId,
@@ -181,7 +195,7 @@ impl Executor {
         };
         let read = until(self.ports.clock.as_ref(), asked.until_ms, self.given(truth.as_ref())).await;
         let given = read.unwrap_or_else(|| {
-            let attempted = format!("read what {} gives out before a consumer fetches it", truth.name());
+            let attempted = format!("read what {} gives out before a consumer takes it", truth.name());
             Err(Failure::new(Class::Retryable, Code::RequestFailed, attempted)
                 .because("it did not answer within the time of a step")
                 .help("keyroll tries again; the consumer goes on with the value that it has"))

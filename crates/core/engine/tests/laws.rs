@@ -169,6 +169,7 @@ fn consumers() -> impl Strategy<Value = Vec<(Delivery, ReloadMode, u8)>> {
         1 => Just((Delivery::Push, ReloadMode::AtRest, 1)),
         1 => Just((Delivery::Fetch, ReloadMode::Verb, 1)),
         1 => Just((Delivery::Follow, ReloadMode::Rereads, 1)),
+        1 => (1..3u8).prop_map(|slots| (Delivery::Follow, ReloadMode::Verb, slots)),
     ];
     proptest::collection::vec(one, 0..3)
 }

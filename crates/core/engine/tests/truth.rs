@@ -6,7 +6,7 @@ use keyroll_engine::{Command, DriverState};
 use keyroll_port::Label;
 use keyroll_rotation::{
     Consumer, ConsumerId, Delivery, Emergency, Event, Fact, FileId, Hold, HostId, OnFailure, Op, Phase, Plan,
-    Reason, ReloadMode, State,
+    Reason, ReloadMode, State, Which,
 };
 
 use crate::parts::{self, Scene, locked};
@@ -197,6 +197,37 @@ fn a_consumer_does_not_fetch_a_value_of_another_party() {
         assert_eq!(scene.host.loaded(), ["value-one"]);
     }
     scene.source().give("value-one");
+    is_done(&scene, &after(&scene, Fact::Retried), "value-two");
+}
+
+/// The same consumer, which reads the source of truth itself when it starts.
+fn reads_it(op: Option<Op>) -> Scene {
+    let mut plan = plan();
+    let fetcher = plan.consumers.remove(0);
+    plan.consumers.push(Consumer { delivery: Delivery::Follow, files: Vec::new(), ..fetcher });
+    plan.files.clear();
+    let scene = scene_of(plan);
+    *locked(&scene.book.breaks_before) = op;
+    scene
+}
+
+#[test]
+fn a_consumer_that_reads_the_source_of_truth_is_moved_by_a_restart() {
+    let scene = reads_it(None);
+    is_done(&scene, &drive_before(&scene, There::Consents, &[]), "value-two");
+    assert_eq!(how_often(&scene, &Op::Apply(FETCHER, 0, Which::New)), 1);
+}
+
+#[test]
+fn a_consumer_is_not_restarted_to_read_a_value_of_another_party() {
+    let scene = reads_it(Some(Op::Apply(FETCHER, 0, Which::New)));
+    assert_eq!(drive(&scene).0, DriverState::Lost);
+    for theirs in ["value-one", "value-of-theirs"] {
+        scene.source().give(theirs);
+        assert_eq!(after(&scene, Fact::Clock).0, CHANGED, "{theirs}");
+        assert_eq!(scene.host.loaded(), ["value-one"]);
+    }
+    scene.source().give("value-two");
     is_done(&scene, &after(&scene, Fact::Retried), "value-two");
 }
 

@@ -246,6 +246,18 @@ pub trait Host: Send + Sync {
         Ok(())
     }
 
+    /// Called right before the source of truth gives out a version. What programs that read it again by themselves hold
+    /// of that version, and which sessions they have with it, is remembered, durably: it shows nothing of what they read
+    /// afterwards.
+    async fn before_given_out(
+        &self,
+        _which: Which,
+        _values: Values<'_>,
+        _sessions: &Sessions,
+    ) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Runs a pull consumer's fetch.
     async fn fetch(&self, consumer: ConsumerId, asked: Asked) -> Result<(), Failure>;
 

@@ -116,6 +116,10 @@ pub(crate) fn turn_round(next: &mut State) {
     if next.new.is_deleting() {
         next.abandon();
     }
+    // Only from a Promote on does the host know what a program that reads the store again has read.
+    if next.promoted() && next.plan().consumers.iter().any(crate::Consumer::follows_live) {
+        next.new.promote_again();
+    }
     next.units.send_all(next.now());
     let to = first_unfinished(next);
     next.enter(to);

@@ -101,7 +101,7 @@ pub(crate) fn ended(next: &mut State, seq: Seq, outcome: &Outcome) -> Result<(),
             refused(next, consumer, slot, which, differences);
         }
         Outcome::ChangedElsewhere => {
-            if !matches!(intent.op, Op::Stage | Op::Fetch(_) | Op::Promote | Op::Demote) {
+            if !matches!(intent.op, Op::Stage | Op::Fetch(_) | Op::Apply(..) | Op::Promote | Op::Demote) {
                 return Err("this operation does not ask the source of truth");
             }
             next.intents.close(seq);
@@ -119,11 +119,10 @@ fn changed_elsewhere(next: &mut State, intent: &Intent) {
         Op::Stage => intent.seq > next.position.entered(),
         Op::Promote => !back,
         Op::Demote => back,
-        Op::Fetch(consumer) => unit::attempts(next, *consumer, &intent.op),
+        Op::Fetch(consumer) | Op::Apply(consumer, ..) => unit::attempts(next, *consumer, &intent.op),
         Op::Choose
         | Op::Mint
         | Op::Deliver(..)
-        | Op::Apply(..)
         | Op::Disable
         | Op::Enable
         | Op::Revoke

@@ -37,8 +37,10 @@ mod wants;
 /// rests on a young look. 5: an answer of the issuer shows what was true when it was asked for; a process that executes
 /// another program is another instance; memory that was not searched is counted. 6: the word of a process counts where
 /// the operator trusts it. 7: a last use that the issuer does not show is unknown, and only the operator can waive it.
-/// 8: a value that another party put into the source of truth holds the rotation.
-pub const PROTOCOL: u32 = 8;
+/// 8: a value that another party put into the source of truth holds the rotation. 9: that holds it before a restart too,
+/// where the program reads the store by itself; a waiver for one that reads it again and again counts after the time of a
+/// unit.
+pub const PROTOCOL: u32 = 9;
 
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};

@@ -128,6 +128,11 @@ impl Consumer {
     pub(crate) fn is_pushed(&self) -> bool {
         self.delivery == Delivery::Push
     }
+
+    /// Whether its processes read the store again by themselves: what they hold changes with no step of keyroll's.
+    pub fn follows_live(&self) -> bool {
+        self.delivery == Delivery::Follow && self.uptake == ReloadMode::Rereads
+    }
 }
 
 /// Everything that the operator consented to. Only [`crate::Fact::Adopted`] changes it.

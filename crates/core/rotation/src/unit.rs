@@ -46,6 +46,11 @@ pub(crate) fn begun(next: &mut State, op: &Op) {
             for consumer in follow.filter_map(|(at, _)| id(at)).collect::<Vec<_>>() {
                 next.proofs.void(consumer, None);
                 begin_all(next, consumer);
+                await_anew(next, consumer);
+                // Its rollback begins with a Demote, also if this fails: from that on the host sees what it reads.
+                if *op == Op::Promote {
+                    next.new.doubt_promotion();
+                }
             }
         }
         Op::Choose
@@ -66,6 +71,17 @@ pub(crate) fn begun(next: &mut State, op: &Op) {
 fn begin_all(next: &mut State, consumer: ConsumerId) {
     let all = next.consumer(consumer).map_or(0, Consumer::all_slots);
     next.units.begin_slots(consumer.index(), all);
+}
+
+/// What is given out changes once more, so that a program which reads it again may have read something else meanwhile: it is
+/// awaited anew, for as long as before.
+fn await_anew(next: &mut State, consumer: ConsumerId) {
+    let live = next.consumer(consumer).is_some_and(Consumer::follows_live);
+    let Some(unit) = next.units.get(consumer.index()).filter(|_| live) else { return };
+    if unit.stage == UnitStep::Settled || unit.stage.is_moving() {
+        let (toward, slots) = (unit.toward, unit.moved);
+        next.units.send(consumer.index(), toward, slots, next.now());
+    }
 }
 
 /// Voids the evidence about consumers that re-read this file or start from it.
@@ -260,14 +276,16 @@ fn give_up_late(next: &mut State, at: usize) -> bool {
     false
 }
 
-/// There is evidence for the version from every instance that runs in this slot, and at least one runs.
+/// There is evidence for the version from every instance that runs in this slot, and at least one runs. Of a program that
+/// reads the store again by itself and was waived, only the time shows that it has: the whole limit of a unit.
 fn slot_shown(state: &State, at: usize, slot: u8) -> bool {
     let (Some(unit), Some(consumer), Some(owner)) =
         (state.units.get(at), state.plan().consumers.get(at), id(at))
     else {
         return false;
     };
-    let waived = state.is_waived(&crate::Waived::NotVisible(owner));
+    let waived = state.is_waived(&crate::Waived::NotVisible(owner))
+        && (!consumer.follows_live() || state.now().at_least(state.plan().policy.unit_ms_max, unit.since));
     let all = consumer.uptake != ReloadMode::Verb;
     let mut some = false;
     for (of, proof) in state.proofs.all() {

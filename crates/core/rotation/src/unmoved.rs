@@ -1,10 +1,10 @@
 //! Which consumers and files the new version never reached: the way back asks nothing of them.
 
 use crate::state::State;
-use crate::{Consumer, FileId, Which};
+use crate::{Consumer, Delivery, FileId, Which};
 
 /// Whether the new version can never have reached a consumer: it loaded it in no slot, and none of its files ever held it.
-/// Journals of protocol 3 and before asked for its proofs.
+/// One that reads the store may have loaded it in every slot once a Promote was begun. Journals of protocol 3 and before asked for its proofs.
 pub fn is_unmoved(state: &State, at: usize) -> bool {
     let Some((unit, consumer)) = state.units.get(at).zip(state.plan().consumers.get(at)) else {
         return false;
@@ -13,11 +13,11 @@ pub fn is_unmoved(state: &State, at: usize) -> bool {
     state.bounds_looks()
         && unit.moved == 0
         && !begun
-        && consumer.is_pushed()
+        && consumer.delivery != Delivery::Fetch
         && consumer.files.iter().all(|file| never_had_new(state, *file))
 }
 
-/// Whether the new version can never have been in a file. What a consumer fetches or follows by itself is not known.
+/// Whether the new version can never have been in a file. What a consumer fetches is not known.
 pub(crate) fn never_had_new(state: &State, file: FileId) -> bool {
     let mut readers = state.plan().consumers.iter().filter(|consumer| consumer.files.contains(&file));
     state.bounds_looks() && !state.files.had_new(file) && readers.all(Consumer::is_pushed)

@@ -4,6 +4,7 @@
 
 mod back;
 mod believed;
+mod followers;
 mod holds;
 mod last_use;
 mod late;

@@ -294,9 +294,9 @@ fn drawn(attributes: bool, kind: Kind, rng: &mut Rng) -> (Vec<Consumer>, Vec<Hos
             _ => Delivery::Push,
         };
         let uptake = match (delivery, rng.below(3)) {
-            (Delivery::Follow, _) | (Delivery::Fetch, 0) | (Delivery::Push, 1) => ReloadMode::Rereads,
+            (Delivery::Follow, 0 | 1) | (Delivery::Fetch, 0) | (Delivery::Push, 1) => ReloadMode::Rereads,
             (Delivery::Push, 2) => ReloadMode::AtRest,
-            (Delivery::Push | Delivery::Fetch, _) => ReloadMode::Verb,
+            (Delivery::Follow | Delivery::Push | Delivery::Fetch, _) => ReloadMode::Verb,
         };
         let same =
             |it: &&Consumer| it.host.0 == host && it.delivery == delivery && delivery == Delivery::Push;

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use keyroll_rotation::{
-    ConsumerId, CredId, Delivery, Difference, FileId, HostId, Kinds, PATHS_MAX, Plan, ReloadMode, State,
-    Which,
+    Consumer, ConsumerId, CredId, Delivery, Difference, FileId, HostId, Kinds, PATHS_MAX, Plan, ReloadMode,
+    State, Which,
 };
 
 use crate::connections::{Instead, LooseSession};
@@ -58,6 +58,8 @@ pub(crate) struct World {
     pub(crate) files: Vec<Value>,
     /// The files in which a new value ever was.
     pub(crate) had_new: Vec<FileId>,
+    /// Whether the new value was ever given out.
+    pub(crate) gave_new: bool,
     /// When another party last wrote each file.
     pub(crate) edited: Vec<u64>,
     /// When a debt was last retried, or a Revoke failed: an earlier look does not count.
@@ -143,6 +145,7 @@ impl World {
             shown_before: Vec::new(),
             files: vec![OLD; plan.files.len()],
             had_new: Vec::new(),
+            gave_new: false,
             edited: vec![0; plan.files.len()],
             look_since: 0,
             procs: Vec::new(),
@@ -318,11 +321,13 @@ impl World {
         }
     }
 
-    /// Whether the new value may have reached a consumer: it was in one of its files, or the consumer fetches by itself.
+    /// Whether the new value may have reached a consumer: it was in one of its files, or was given out to those that read the
+    /// store, or the consumer fetches.
     pub(crate) fn is_reached(&self, id: ConsumerId) -> bool {
-        let consumer = self.plan.consumers.get(id.index());
-        consumer.is_some_and(|it| {
-            it.delivery != Delivery::Push || it.files.iter().any(|file| self.had_new.contains(file))
+        self.plan.consumers.get(id.index()).is_some_and(|it| match it.delivery {
+            Delivery::Push => it.files.iter().any(|file| self.had_new.contains(file)),
+            Delivery::Fetch => true,
+            Delivery::Follow => self.gave_new,
         })
     }
 
@@ -382,10 +387,10 @@ impl World {
     /// What is given out changed: its followers load it.
     pub(crate) fn follow(&mut self, by_us: bool) {
         let value = self.given_out();
+        self.gave_new |= value != OLD && value != FOREIGN;
         for at in 0..self.procs.len() {
             let Some(id) = self.procs.get(at).and_then(|proc| proc.consumer) else { continue };
-            let follows =
-                self.plan.consumers.get(id.index()).is_some_and(|it| it.delivery == Delivery::Follow);
+            let follows = self.plan.consumers.get(id.index()).is_some_and(Consumer::follows_live);
             if follows {
                 self.load(at, value, by_us);
             }

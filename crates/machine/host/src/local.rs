@@ -11,8 +11,10 @@ mod enumerate;
 mod exec_in_place;
 mod file_fingerprint;
 mod find;
+mod followers;
 mod gate;
 mod generations;
+mod given_out;
 mod identity;
 mod inside;
 mod links;
@@ -124,6 +126,18 @@ impl Host for Local {
         block_in_place(|| {
             self.refuse_under_way(intent)?;
             self.delivered_file(file, which, values, intent)
+        })
+    }
+
+    async fn before_given_out(
+        &self,
+        which: Which,
+        values: Values<'_>,
+        sessions: &Sessions,
+    ) -> Result<(), Failure> {
+        block_in_place(|| {
+            self.learn(values);
+            self.note_given_out(which, values, sessions)
         })
     }
 

@@ -116,6 +116,7 @@ impl Claw {
                 files: vec![FileId(0)],
                 fetch,
                 slots,
+                follows: false,
                 served: None,
             }],
             roots: Vec::new(),

@@ -72,8 +72,20 @@ impl Place {
     }
 
     pub(crate) fn host_of(&self, files: Vec<FileSetup>, slots: Vec<SlotSetup>) -> Local {
-        let consumer =
-            ConsumerSetup { name: "app".into(), files: vec![FileId(0)], fetch: None, slots, served: None };
+        self.host_with(
+            files,
+            ConsumerSetup {
+                name: "app".into(),
+                files: vec![FileId(0)],
+                fetch: None,
+                slots,
+                follows: false,
+                served: None,
+            },
+        )
+    }
+
+    pub(crate) fn host_with(&self, files: Vec<FileSetup>, consumer: ConsumerSetup) -> Local {
         Local::new(
             Setup {
                 rotation: "r1".into(),
@@ -126,7 +138,7 @@ impl SessionSource for Shown {
     }
 }
 
-fn session(of: &TcpStream, handle: &str) -> Session {
+pub(crate) fn session(of: &TcpStream, handle: &str) -> Session {
     Session {
         client: Some(of.local_addr().unwrap()),
         pid: None,
@@ -136,7 +148,7 @@ fn session(of: &TcpStream, handle: &str) -> Session {
     }
 }
 
-async fn kinds(host: &Local, which: Which, place: &Place, source: &Shown) -> Kinds {
+pub(crate) async fn kinds(host: &Local, which: Which, place: &Place, source: &Shown) -> Kinds {
     kinds_and_remarks(host, which, place, source).await.0
 }
 
@@ -475,7 +487,7 @@ async fn a_write_in_place_that_ended_in_its_middle_is_neither_version() {
     }
 }
 
-struct Ended(std::process::Child);
+pub(crate) struct Ended(pub(crate) std::process::Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {

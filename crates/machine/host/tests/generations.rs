@@ -74,6 +74,7 @@ impl Scene {
             files: vec![FileId(0)],
             fetch,
             slots: vec![slot],
+            follows: false,
             served: None,
         };
         self.place.host(vec![file(&self.file, vec![variable("KEY")])], vec![consumer])

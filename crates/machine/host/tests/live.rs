@@ -79,8 +79,14 @@ impl Place {
         let run = Arc::new(Process { instances: Vec::new(), find, verb });
         let slot = SlotSetup { instance: None, run, checks: vec![None], log: None, ready: None };
         let slots = vec![slot];
-        let consumer =
-            ConsumerSetup { name: "app".into(), files: vec![FileId(0)], fetch: None, slots, served: None };
+        let consumer = ConsumerSetup {
+            name: "app".into(),
+            files: vec![FileId(0)],
+            fetch: None,
+            slots,
+            follows: false,
+            served: None,
+        };
         let setup = Setup {
             rotation: "r1".into(),
             files: vec![file],

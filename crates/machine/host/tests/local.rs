@@ -105,7 +105,7 @@ pub(crate) fn at_rest(files: Vec<FileId>, check: Option<CheckSetup>) -> Consumer
         log: None,
         ready: None,
     };
-    ConsumerSetup { name: "job".into(), files, fetch: None, slots: vec![slot], served: None }
+    ConsumerSetup { name: "job".into(), files, fetch: None, slots: vec![slot], follows: false, served: None }
 }
 
 pub(crate) struct NoSessions;
@@ -231,6 +231,7 @@ async fn holders_and_strangers_are_found_by_value_and_configured_processes_are_n
         files: vec![FileId(0)],
         fetch: None,
         slots: vec![slot],
+        follows: false,
         served: None,
     };
     let host = place.host(vec![file(&path, vec![variable("KEY")])], vec![consumer]);
@@ -304,6 +305,7 @@ async fn a_service_that_did_not_come_back_is_no_job_at_rest() {
         files: vec![FileId(0)],
         fetch: None,
         slots: vec![slot],
+        follows: false,
         served: None,
     };
     let job = at_rest(vec![FileId(0)], Some(check()));
@@ -555,6 +557,7 @@ async fn memory_beyond_the_limit_is_named_by_its_process() {
         name: "known".into(),
         files: vec![FileId(0)],
         fetch: None,
+        follows: false,
         served: None,
         slots: vec![SlotSetup {
             instance: None,

@@ -9,6 +9,7 @@ mod evidence;
 mod exec_in_place;
 mod faults;
 mod files;
+mod followers;
 mod generations;
 mod live;
 mod local;

@@ -79,6 +79,7 @@ impl Scene {
             files: vec![FileId(0)],
             fetch: None,
             slots: vec![slot],
+            follows: false,
             served: None,
         };
         let setup = Setup {

@@ -212,7 +212,9 @@ impl Host for Machine {
     ) -> Result<Applied, Failure> {
         let applied = self.fate.befall(|| {
             let mut inside = locked(&self.inside);
-            let value = inside.files[self.consumers[consumer.index()].files[0].index()].clone();
+            let first = self.consumers[consumer.index()].files.first();
+            let value =
+                first.map_or_else(|| self.safe.given_out(), |file| inside.files[file.index()].clone());
             inside.pids += 1;
             let pid = inside.pids;
             let mine = |proc: &&mut Proc| proc.consumer == consumer.index() && proc.slot == slot;

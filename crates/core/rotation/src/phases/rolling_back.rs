@@ -222,6 +222,11 @@ fn react(next: &mut State) -> bool {
             Blocker::Stale(consumer, _, slot) => {
                 let bits = bit(slot);
                 next.units.send(consumer.index(), Which::Old, bits, next.now());
+                // No operation follows that would outdate this look: it would send the unit again for ever.
+                let waived = next.is_waived(&crate::Waived::NotVisible(consumer));
+                if waived || next.consumer(consumer).is_some_and(crate::Consumer::follows_live) {
+                    next.looks.moved(next.seq());
+                }
                 return true;
             }
             Blocker::Unsearched(who, limit) if deadlines::unsearched_for_long(next, limit) => {

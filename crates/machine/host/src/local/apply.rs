@@ -158,7 +158,7 @@ impl Local {
     }
 
     /// Evidence about a consumer's processes is void once its value changes.
-    fn forget_consumer(&self, id: ConsumerId) {
+    pub(super) fn forget_consumer(&self, id: ConsumerId) {
         self.forget(id, |_| true);
     }
 

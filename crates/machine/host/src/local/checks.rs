@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use keyroll_codes::Code;
 use keyroll_manager::{Check, CheckAnswer, CommandLine, check};
-use keyroll_port::{Failure, SessionSource, Values};
-use keyroll_rotation::{ConsumerId, Kinds, Which};
+use keyroll_port::{Class, Failure, SessionSource, Values};
+use keyroll_rotation::{ConsumerId, FileId, Kinds, Which};
 use keyroll_secret::SecretBytes;
 use tokio::task::block_in_place;
 
@@ -31,6 +31,15 @@ pub(super) struct ProofRequest<'a> {
     pub(super) which: Which,
     pub(super) values: Values<'a>,
     pub(super) sessions: &'a dyn SessionSource,
+}
+
+/// What a file that stands for `{copy}` holds.
+#[derive(Clone, Copy)]
+pub(super) enum Content<'a> {
+    /// The content of this file, which the consumer starts from.
+    File(&'a FileSetup),
+    /// The value and nothing else: the consumer reads the store.
+    Value,
 }
 
 impl Local {
@@ -72,7 +81,9 @@ impl Local {
                 // The request went to this process; the question is whether the issuer has since seen a call from it
                 // with this version.
                 let after = self.calls_now(which, &one.process, source).await?;
-                let seen = if after > before { Kinds::EXERCISED } else { Kinds::NONE };
+                // A program that reads the store again may have made the call on a connection from before.
+                let live = self.is_live(one.consumer);
+                let seen = if after > before && !live { Kinds::EXERCISED } else { Kinds::NONE };
                 Ok(Kinds::REPORTED.and(seen))
             }
             CheckSetup::LiteLlm(_) if known.has(Kinds::CHECKED.and(Kinds::LOADED)) => Ok(Kinds::NONE),
@@ -102,15 +113,20 @@ impl Local {
         values: Values<'_>,
     ) -> Result<Kinds, Failure> {
         let CheckSetup::Exec { command, copy, turn } = setup else { return Ok(Kinds::NONE) };
-        let uses_copy = command.arguments.iter().any(|argument| argument.contains(COPY));
-        let file = copy.and_then(|copy| self.setup.file(copy)).filter(|_| uses_copy);
-        let Some(file) = file else {
+        let Some(content) = self.stands_for_copy(id, command, *copy) else {
             self.memo().controls.insert((id.0, path), false);
             return Ok(if ask(&exec(command.clone()), None)? { Kinds::REPORTED } else { Kinds::NONE });
         };
-        let alone = self.alone(file, which, values)?;
+        let alone = match content {
+            Content::File(file) => self.alone(file, which, values)?,
+            Content::Value => Some(value_alone(values, which)?),
+        };
         let alone = alone.map(|bytes| OwnCopy::make(&self.setup.work, (id.0, path), &bytes)).transpose()?;
-        let place = alone.as_ref().map_or(file.path.as_path(), |copy| &copy.0);
+        let place = match (&alone, content) {
+            (Some(copy), _) => copy.0.as_path(),
+            (None, Content::File(file)) => file.path.as_path(),
+            (None, Content::Value) => return Ok(Kinds::NONE),
+        };
         let mut said = None;
         let mut answer = answer(&exec(with_copy(command, place)), None, &mut said)?;
         drop(alone);
@@ -125,7 +141,7 @@ impl Local {
         let can_fail = match shown {
             Some(shown) => shown,
             None => {
-                let fails = self.control((id.0, path), command, file, values)?;
+                let fails = self.control((id.0, path), command, content, values)?;
                 // Without an answer in time nothing is known: the control runs again later.
                 let Some(fails) = fails else { return Ok(Kinds::REPORTED) };
                 self.memo().controls.insert((id.0, path), fails);
@@ -135,17 +151,36 @@ impl Local {
         Ok(if can_fail { Kinds::CHECKED.and(Kinds::REPORTED) } else { Kinds::REPORTED })
     }
 
+    /// What stands for `{copy}`; `None` if the command has no such argument, or there is nothing.
+    pub(super) fn stands_for_copy(
+        &self,
+        id: ConsumerId,
+        command: &CommandLine,
+        copy: Option<FileId>,
+    ) -> Option<Content<'_>> {
+        if !command.arguments.iter().any(|argument| argument.contains(COPY)) {
+            return None;
+        }
+        if self.follows_store(id) {
+            return Some(Content::Value);
+        }
+        copy.and_then(|copy| self.setup.file(copy)).map(Content::File)
+    }
+
     /// Whether the command fails on a copy with a wrong value; `None` without an answer in time. The wrong copy is a
     /// file in keyroll's work folder, one for each path, because several controls may run at once.
     pub(super) fn control(
         &self,
         of: (u16, u8),
         command: &CommandLine,
-        file: &FileSetup,
+        content: Content<'_>,
         values: Values<'_>,
     ) -> Result<Option<bool>, Failure> {
-        let content = read(&self.resolved(file)?)?;
-        let Some(wrong) = wrong_copy(content.bytes.expose(), values) else { return Ok(Some(false)) };
+        let bytes = match content {
+            Content::File(file) => read(&self.resolved(file)?)?.bytes,
+            Content::Value => value_alone(values, Which::Old)?,
+        };
+        let Some(wrong) = wrong_copy(bytes.expose(), values) else { return Ok(Some(false)) };
         let place = OwnCopy::make(&self.setup.work, of, &wrong)?;
         Ok(match answer(&exec(with_copy(command, &place.0)), None, &mut None)? {
             CheckAnswer::Passed => Some(false),
@@ -153,6 +188,15 @@ impl Local {
             CheckAnswer::Unknown(_) => None,
         })
     }
+}
+
+/// The value of a version, as a consumer reads it from the store, which holds one secret field.
+pub(super) fn value_alone(values: Values<'_>, which: Which) -> Result<SecretBytes, Failure> {
+    let value = values.of(which).and_then(|fields| fields.secrets().next());
+    value.map(|(_, value)| value.duplicate()).ok_or_else(|| {
+        Failure::new(Class::Permanent, Code::CheckUnusable, "write the value for a check")
+            .because("this version has no value")
+    })
 }
 
 pub(super) fn exec(command: CommandLine) -> Check {
@@ -210,13 +254,16 @@ fn another(byte: u8, drawn: u8) -> u8 {
 }
 
 /// A file of ours for a check, removed when dropped.
-struct OwnCopy(PathBuf);
+pub(super) struct OwnCopy(pub(super) PathBuf);
 
 impl OwnCopy {
-    fn make(folder: &Path, (consumer, path): (u16, u8), bytes: &SecretBytes) -> Result<Self, Failure> {
+    pub(super) fn make(
+        folder: &Path,
+        (consumer, path): (u16, u8),
+        bytes: &SecretBytes,
+    ) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| {
-            Failure::new(keyroll_port::Class::Retryable, Code::WriteFailed, "write a copy for a check")
-                .because(error)
+            Failure::new(Class::Retryable, Code::WriteFailed, "write a copy for a check").because(error)
         };
         scratch_dir::make(folder).map_err(failed)?;
         let path = folder.join(format!("control-{}-{consumer}-{path}", std::process::id()));
@@ -230,8 +277,7 @@ impl OwnCopy {
 
 impl Drop for OwnCopy {
     fn drop(&mut self) {
-        // A kill may leave it behind. It holds no value of this secret, but the file's other lines: the next driver
-        // removes it.
+        // A kill may leave it behind, readable by keyroll's user only: the next driver removes it.
         scratch_dir::forget(&self.0);
     }
 }

@@ -10,6 +10,7 @@ use keyroll_port::{Back, Downtime, Failure};
 use keyroll_rotation::{ConsumerId, FileId, Incarnation, Kinds, Seq, Which};
 use keyroll_served::{Consumers, Known};
 
+use super::given_out::GivenOut;
 use crate::Digest;
 
 /// How often one call reads on in a log that has more.
@@ -34,6 +35,8 @@ pub(super) struct Memo {
     pub(super) refusals: HashMap<(u16, u8), Arc<Mutex<LogWatch>>>,
     /// Which processes opened the files since they were written.
     pub(super) reads: Reads,
+    /// The last change of what the store gives out, where programs read it by themselves.
+    pub(super) given_out: Option<GivenOut>,
     /// The downtimes of single instances.
     pub(super) downtimes: Downtimes,
     /// How each holder was found, as a clause.

@@ -11,6 +11,7 @@ use super::checks::{ProofRequest, ask};
 use super::deliver::holds_version;
 use super::enumerate::Running;
 use super::find::{at_rest, needle};
+use super::followers::{Shows, took};
 use super::inside::{Inside, read_inside};
 use super::not_loaded::Loaded;
 use super::served::below;
@@ -75,6 +76,8 @@ impl Local {
         let (_, setup) = self.slot_setup(id, 0)?;
         let who = at_rest(id);
         let delivered = self.delivered_to(id, None, which, values);
+        // What the store gives out was compared before the call for evidence.
+        let given = delivered || self.follows_store(id);
         let mut paths = [Kinds::NONE; PATHS_MAX];
         for (at, kinds) in paths.iter_mut().enumerate().take(setup.checks.len()) {
             if delivered && self.is_served(id) {
@@ -83,7 +86,7 @@ impl Local {
             let Some(Some(setup)) = setup.checks.get(at) else { continue };
             let path = u8::try_from(at).unwrap_or(u8::MAX);
             *kinds = match setup {
-                CheckSetup::Exec { .. } if delivered => self.exec_check(id, path, setup, which, values)?,
+                CheckSetup::Exec { .. } if given => self.exec_check(id, path, setup, which, values)?,
                 CheckSetup::Exec { .. } | CheckSetup::Http(_) | CheckSetup::LiteLlm(_) => Kinds::NONE,
             };
             if delivered {
@@ -107,7 +110,8 @@ impl Local {
         let sockets = block_in_place(|| connections(&before, &self.setup.servers))?;
         std::iter::once(one).chain(below(one, mine)).for_each(|it| self.note_sessions(it, &before, &sockets));
         let other_session = self.other_session(one, which, values, (&before, &sockets));
-        if block_in_place(|| self.is_old_generation(one, setup, which))? {
+        let shows = block_in_place(|| self.has_to_show(one.consumer, who, which))?;
+        if shows == Some(Shows::Nothing) || block_in_place(|| self.is_old_generation(one, setup, which))? {
             let paths = [Kinds::NONE; PATHS_MAX];
             return Ok(Proof { who, slot: one.slot, version: which, paths, other_session });
         }
@@ -120,12 +124,11 @@ impl Local {
         }
         // If the value was seen in this incarnation before, it was loaded: the memory is not searched again.
         let before_now = self.memo().shown.get(&(one.consumer, who, 0, which)).copied().unwrap_or_default();
-        let loaded = || {
-            let restarted = setup.run.starts_new_process();
-            let limits = self.setup.search.of_one();
-            block_in_place(|| Ok(loaded(&one.process, which, &*self.needles(values)?, restarted, limits)))
-        };
-        match if before_now.has(Kinds::LOADED) { Loaded::Yes } else { loaded()? } {
+        match if before_now.has(Kinds::LOADED) {
+            Loaded::Yes
+        } else {
+            block_in_place(|| self.has_loaded(one, which, values, shows))?
+        } {
             Loaded::Yes => base = base.and(Kinds::LOADED),
             Loaded::No => {}
             Loaded::Other(variables) => self.remark_other(one, which, &variables),
@@ -142,12 +145,12 @@ impl Local {
                 now = now.and(Kinds::REPORTED);
             }
             let called_below = || now.has(Kinds::TOLD) && self.called_below(one, mine, which);
-            if path == 0 && (self.called(one, which) || called_below()) {
+            if path == 0 && (self.called(one, which, base.has(Kinds::LOADED)) || called_below()) {
                 now = now.and(Kinds::EXERCISED);
                 self.downtime_shown(one.consumer, setup);
             }
             if let Some(Some(check)) = setup.checks.get(usize::from(path))
-                && base.has(Kinds::DELIVERED)
+                && (base.has(Kinds::DELIVERED) || self.follows_store(one.consumer))
             {
                 let of = ProofRequest { instance: one, slot: setup, which, values, sessions: source };
                 now = now.and(self.check_path(of, path, check, now).await?);
@@ -162,6 +165,27 @@ impl Local {
             paths = [Kinds::NONE; PATHS_MAX];
         }
         Ok(Proof { who, slot: one.slot, version: which, paths, other_session })
+    }
+
+    /// Whether its environment or its memory shows the version.
+    fn has_loaded(
+        &self,
+        one: &Running,
+        which: Which,
+        values: Values<'_>,
+        shows: Option<Shows>,
+    ) -> Result<Loaded, Failure> {
+        let (_, setup) = self.slot_setup(one.consumer, one.slot)?;
+        let limits = self.setup.search.of_one();
+        let needles = self.needles(values)?;
+        Ok(match shows {
+            Some(shows) if took(&one.process, which, &needles, shows, limits) => Loaded::Yes,
+            Some(shows) => {
+                self.remark_kept(one, which, shows);
+                Loaded::No
+            }
+            None => loaded(&one.process, which, &needles, setup.run.starts_new_process(), limits),
+        })
     }
 
     /// Whether it has a session with the other version, or says that it presents that.
@@ -184,7 +208,11 @@ impl Local {
         }
     }
 
-    /// Reads the files back in the consumer's own mount namespace.
+    pub(super) fn follows_store(&self, id: ConsumerId) -> bool {
+        self.setup.consumer(id).is_some_and(|consumer| consumer.follows)
+    }
+
+    /// Reads the files back in the consumer's own mount namespace. A consumer that reads the store has none.
     fn delivered_to(
         &self,
         id: ConsumerId,
@@ -198,7 +226,8 @@ impl Local {
         }
         let Some(fields) = values.of(which) else { return false };
         let without = Self::leaves(which, values);
-        consumer.files.iter().all(|file| self.reads_back(*file, process, fields, without))
+        !consumer.follows
+            && consumer.files.iter().all(|file| self.reads_back(*file, process, fields, without))
     }
 
     /// `process`: in whose mount namespace; `None` = this machine's own view.

@@ -3,11 +3,12 @@
 use keyroll_codes::Code;
 use keyroll_manager::{CheckAnswer, CommandLine};
 use keyroll_port::{Class, Failure, Values};
+use keyroll_rotation::Which;
 
 use super::check_output::ended;
-use super::checks::{COPY, answer, exec, with_copy};
+use super::checks::{Content, OwnCopy, answer, exec, value_alone, with_copy};
 use super::find::build_needles;
-use super::{CheckSetup, FileSetup, Local};
+use super::{CheckSetup, Local};
 
 impl Local {
     /// Runs every command check of the consumers on the present copy, and on a copy with a wrong value; returns the
@@ -28,10 +29,8 @@ impl Local {
                     }
                     Some(CheckSetup::Http(_)) | None => continue,
                 };
-                let uses_copy = command.arguments.iter().any(|argument| argument.contains(COPY));
-                let file = copy.and_then(|copy| self.setup.file(copy)).filter(|_| uses_copy);
-                let told = match file {
-                    Some(file) => self.rehearse((id.0, path), command, file, values),
+                let told = match self.stands_for_copy(id, command, *copy) {
+                    Some(content) => self.rehearse((id.0, path), command, content, values),
                     None => Err(blind().because("no argument of it is `{copy}`")),
                 };
                 against.extend(told.err().map(|failure| Failure {
@@ -47,7 +46,7 @@ impl Local {
         &self,
         of: (u16, u8),
         command: &CommandLine,
-        file: &FileSetup,
+        content: Content<'_>,
         values: Values<'_>,
     ) -> Result<(), Failure> {
         let unread = || {
@@ -56,7 +55,14 @@ impl Local {
             )
         };
         let mut said = None;
-        match answer(&exec(with_copy(command, &file.path)), None, &mut said)? {
+        let answered = match content {
+            Content::File(file) => answer(&exec(with_copy(command, &file.path)), None, &mut said)?,
+            Content::Value => {
+                let copy = OwnCopy::make(&self.setup.work, of, &value_alone(values, Which::Old)?)?;
+                answer(&exec(with_copy(command, &copy.0)), None, &mut said)?
+            }
+        };
+        match answered {
             CheckAnswer::Passed => {}
             CheckAnswer::Failed(how) => {
                 let how = ended(&how, said.as_ref(), &build_needles(values)?);
@@ -64,7 +70,7 @@ impl Local {
             }
             CheckAnswer::Unknown(why) => return Err(unread().because(why)),
         }
-        match self.control(of, command, file, values)? {
+        match self.control(of, command, content, values)? {
             Some(true) => Ok(()),
             Some(false) => Err(blind().because("it passes on a copy with a wrong value too")),
             None => Err(unread().because("on a copy with a wrong value it gives no answer in time")),

@@ -142,7 +142,7 @@ impl Local {
     /// Whether the issuer saw a call with this version below a `keyroll run` whose word counts.
     pub(super) fn called_below(&self, one: &Running, mine: &[Running], which: Which) -> bool {
         let trusted = self.served(one.consumer).is_some_and(|(served, _)| served.trusted);
-        trusted && below(one, mine).any(|other| self.called(other, which))
+        trusted && below(one, mine).any(|other| self.called(other, which, true))
     }
 
     /// [`Kinds::TOLD`], if a process's own word says that it uses this version on a path.

@@ -1,5 +1,7 @@
 //! Sessions at the issuer matched to processes, and the calls that they prove.
 
+use std::collections::HashMap;
+
 use keyroll_codes::Code;
 use keyroll_observe::{ProcessId, Sockets};
 use keyroll_port::{Failure, SessionSource, Sessions};
@@ -26,21 +28,27 @@ impl Local {
         let who = self.life_of(one);
         let mut memo = self.memo();
         for which in [Which::Old, Which::New] {
-            let mine = sessions_of(sessions, which).iter().filter(|it| belongs(it, sockets, &one.process));
-            let mine = mine.map(|session| (session.handle.clone(), session.calls)).collect();
+            let mine = handles(sessions, which, sockets, &one.process);
             memo.sessions.insert((one.consumer, who, which), mine);
         }
     }
 
     /// Whether the issuer accepted a call of this process with a version since its value was last changed. A session
-    /// that was open before proves that only by a count that rose.
-    pub(super) fn called(&self, one: &Running, which: Which) -> bool {
+    /// that was open before proves that only by a count that rose; and of a program that reads the store again only if it has
+    /// nothing but that version by now: a pool goes on with the connections that it has.
+    pub(super) fn called(&self, one: &Running, which: Which, loaded: bool) -> bool {
         let of = (one.consumer, self.life_of(one), which);
         let memo = self.memo();
         let before = memo.before.get(&of);
-        let fresh = |(handle, calls): (&String, &Option<u64>)| match before.and_then(|all| all.get(handle)) {
-            None => calls.is_none_or(|calls| calls > 0),
-            Some(then) => calls.unwrap_or_default() > then.unwrap_or_default(),
+        let given_out = memo.given_out.as_ref();
+        let fresh = |(handle, calls): (&String, &Option<u64>)| {
+            let given = given_out.and_then(|change| change.calls_before(one.consumer, which, handle));
+            match given.or_else(|| before.and_then(|all| all.get(handle)).copied()) {
+                None => calls.is_none_or(|calls| calls > 0),
+                Some(then) => {
+                    calls.unwrap_or_default() > then.unwrap_or_default() && (loaded || given.is_none())
+                }
+            }
         };
         memo.sessions.get(&of).is_some_and(|now| now.iter().any(fresh))
     }
@@ -61,6 +69,17 @@ pub(super) fn connections(sessions: &Sessions, servers: &[u16]) -> Result<Socket
         )
         .because("the connections of this machine could not be read")
     })
+}
+
+/// The sessions of a process with a version, by handle, with their calls.
+pub(super) fn handles(
+    sessions: &Sessions,
+    which: Which,
+    sockets: &Sockets,
+    process: &ProcessId,
+) -> HashMap<String, Option<u64>> {
+    let mine = sessions_of(sessions, which).iter().filter(|it| belongs(it, sockets, process));
+    mine.map(|session| (session.handle.clone(), session.calls)).collect()
 }
 
 fn sessions_of(sessions: &Sessions, which: Which) -> &[keyroll_port::Session] {

@@ -130,6 +130,8 @@ pub struct ConsumerSetup {
     pub fetch: Option<CommandLine>,
     /// Its slots, in the order in which they are moved.
     pub slots: Vec<SlotSetup>,
+    /// It reads the store itself, and has no files.
+    pub follows: bool,
     /// It asks keyroll's socket for the value.
     pub served: Option<ServedSetup>,
 }

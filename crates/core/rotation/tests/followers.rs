@@ -1,0 +1,163 @@
+//! Consumers that read the store themselves: when they start, or again and again.
+
+use keyroll_rotation::{
+    Consumer, ConsumerId, Delivery, Fact, Hold, Op, Outcome, Phase, Query, Reason, ReloadMode, State,
+    TruthValue, UnitStep, Visibility, Waived, Want, Which, wants,
+};
+
+use crate::walk::{self, Walk};
+
+const FOLLOWER: ConsumerId = ConsumerId(1);
+
+/// A consumer with a file, and one that reads the store.
+fn walk(uptake: ReloadMode) -> Walk {
+    let mut plan = walk::plan();
+    let follower = &plan.consumers[1];
+    plan.consumers[1] =
+        Consumer { delivery: Delivery::Follow, uptake, files: Vec::new(), ..follower.clone() };
+    plan.files.truncate(1);
+    Walk::of(plan)
+}
+
+fn is_proving(state: &State) -> bool {
+    state.units()[1].stage == UnitStep::Proving(0)
+}
+
+fn asks_it(state: &State) -> bool {
+    let of_it = |want: &Want| matches!(want, Want::Ask(Query::Prove(FOLLOWER, ..)));
+    wants(state).iter().any(of_it)
+}
+
+#[test]
+fn it_is_moved_after_the_promote_and_restarted_where_it_needs_that() {
+    for (uptake, restarts) in [(ReloadMode::Rereads, 0), (ReloadMode::Verb, 1)] {
+        let mut walk = walk(uptake);
+        walk.until(is_proving);
+        assert!(walk.state.promoted());
+        walk.until(|state| state.phase() == Phase::Quiesce);
+        let restarted = |op: &Op| matches!(op, Op::Apply(FOLLOWER, ..));
+        let all = walk.said.iter().filter(|event| matches!(&event.fact, Fact::Intended(op) if restarted(op)));
+        assert_eq!(all.count(), restarts, "{uptake:?}");
+    }
+}
+
+/// Only the time shows that it has read the store again.
+#[test]
+fn a_waived_one_has_the_whole_time_of_a_unit() {
+    let mut walk = walk(ReloadMode::Rereads);
+    walk.until(is_proving);
+    walk.say(Fact::Waived(Waived::NotVisible(FOLLOWER)));
+    walk.wait(9_000);
+    assert!(is_proving(&walk.state), "the waiver counted at once");
+    walk.wait(1_000);
+    assert_eq!((walk.state.units()[1].stage, walk.state.hold()), (UnitStep::Settled, None));
+    // One that is restarted has read it by then.
+    let mut walk = self::walk(ReloadMode::Verb);
+    walk.until(|state| state.units()[1].stage == UnitStep::Applying(0));
+    walk.say(Fact::Waived(Waived::NotVisible(FOLLOWER)));
+    walk.go_on();
+    assert_eq!(walk.state.units()[1].stage, UnitStep::Settled);
+}
+
+#[test]
+fn a_rollback_before_the_promote_asks_nothing_of_it() {
+    for uptake in [ReloadMode::Rereads, ReloadMode::Verb] {
+        let mut walk = walk(uptake);
+        walk.until(|state| matches!(state.units()[0].stage, UnitStep::Proving(_)));
+        walk.say(Fact::AbortAsked);
+        while !walk.state.ended() {
+            assert!(!asks_it(&walk.state), "it was asked for the old version");
+            walk.go_on();
+        }
+        assert_eq!(walk.state.phase(), Phase::RolledBack);
+    }
+}
+
+#[test]
+fn a_rollback_after_the_promote_asks_it_for_the_old_version() {
+    for uptake in [ReloadMode::Rereads, ReloadMode::Verb] {
+        let mut walk = walk(uptake);
+        walk.until(|state| state.phase() == Phase::Quiesce);
+        walk.say(Fact::AbortAsked);
+        walk.until(asks_it);
+        let demoted = walk.said.iter().any(|event| event.fact == Fact::Intended(Op::Demote));
+        assert!(demoted && !walk.state.promoted());
+        walk.until(|state| state.phase() == Phase::RolledBack);
+    }
+}
+
+/// A look that shows the new version in a waived one sends it back, and counts no more: else it would be sent for ever.
+#[test]
+fn a_waived_one_that_still_shows_the_new_version_is_waited_for() {
+    let mut walk = walk(ReloadMode::Rereads);
+    walk.say(Fact::Waived(Waived::NotVisible(FOLLOWER)));
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    let back = |state: &State| {
+        let all =
+            state.units().iter().all(|unit| unit.toward == Which::Old && unit.stage == UnitStep::Settled);
+        all && wants(state).contains(&Want::Ask(Query::Enumerate))
+    };
+    for _ in 0..3 {
+        let mut waits = 0;
+        while !back(&walk.state) {
+            waits += 1;
+            assert!(waits < 100, "{:?}", wants(&walk.state));
+            if is_proving(&walk.state) { walk.wait(10_000) } else { walk.go_on() }
+        }
+        let mut seen = walk.look();
+        for one in seen.instances.iter_mut().filter(|one| one.consumer == Some(FOLLOWER)) {
+            (one.old, one.new) = (Visibility::No, Visibility::Yes);
+        }
+        walk.say(Fact::Enumerated(seen));
+        assert!(!wants(&walk.state).contains(&Want::Do(Op::DeleteNew)), "the new key ends under it");
+        assert_eq!(walk.state.hold(), None);
+    }
+}
+
+#[test]
+fn a_restart_that_would_take_another_partys_value_holds_the_rotation() {
+    let mut walk = walk(ReloadMode::Verb);
+    walk.until(|state| state.units()[1].stage == UnitStep::Applying(0));
+    let apply = Op::Apply(FOLLOWER, 0, Which::New);
+    let intent = walk.begin(&apply);
+    walk.end(intent, Outcome::ChangedElsewhere);
+    assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::ChangedElsewhere)));
+    assert_eq!(walk.state.units()[1].toward, Which::New, "it was given up");
+    walk.say(Fact::Retried);
+    walk.until(|state| wants(state).contains(&Want::Do(apply.clone())));
+    let promotes = walk.said.iter().filter(|event| event.fact == Fact::Intended(Op::Promote)).count();
+    assert_eq!(promotes, 2, "what is given out was not looked at again");
+    walk.until(|state| state.phase() == Phase::Quiesce);
+}
+
+/// Somebody gave out another value meanwhile: it may have read that, so that its time begins anew.
+#[test]
+fn one_that_was_shown_is_awaited_anew_once_the_store_gives_the_value_out_again() {
+    let mut walk = walk(ReloadMode::Rereads);
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::TruthRead(TruthValue::Old));
+    assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::ChangedElsewhere)));
+    walk.say(Fact::Waived(Waived::NotVisible(FOLLOWER)));
+    walk.say(Fact::Retried);
+    walk.until(is_proving);
+    walk.wait(9_000);
+    assert!(is_proving(&walk.state), "the waiver counted at once");
+    walk.until(|state| state.phase() == Phase::Quiesce);
+}
+
+/// Nobody knows whether it was given out: a Demote comes first, from which on the host knows what the program has read.
+#[test]
+fn a_promote_that_failed_is_taken_for_one_that_may_have_been_carried_out() {
+    for uptake in [ReloadMode::Rereads, ReloadMode::Verb] {
+        let mut walk = walk(uptake);
+        walk.until(|state| wants(state).contains(&Want::Do(Op::Promote)));
+        let intent = walk.begin(&Op::Promote);
+        walk.end(intent, Outcome::Failed { retry: false });
+        walk.say(Fact::AbortAsked);
+        walk.until(|state| state.phase() == Phase::RolledBack);
+        let at = |op: &Op| walk.said.iter().position(|event| event.fact == Fact::Intended(op.clone()));
+        assert!(at(&Op::Demote) < at(&Op::DeleteNew), "{uptake:?}");
+        assert!(at(&Op::Demote).is_some(), "{uptake:?}");
+    }
+}
