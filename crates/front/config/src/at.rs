@@ -1,11 +1,9 @@
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 use std::ops::Range;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// A value with the bytes of the file that it was read from.
@@ -62,59 +60,6 @@ impl<T: JsonSchema> JsonSchema for At<T> {
     }
 }
 
-/// One table, or an array of them. Written by hand because an untagged enum would lose the position of an error.
-#[derive(Debug)]
-pub(crate) struct OneOrMany<T>(pub(crate) Vec<T>);
-
-impl<T> Default for OneOrMany<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TableOrArray<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for TableOrArray<T> {
-            type Value = Vec<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a table or an array of tables")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
-                let mut all = Vec::new();
-                while let Some(one) = seq.next_element()? {
-                    all.push(one);
-                }
-                Ok(all)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<T>, A::Error> {
-                Ok(vec![T::deserialize(MapAccessDeserializer::new(map))?])
-            }
-        }
-
-        deserializer.deserialize_any(TableOrArray(PhantomData)).map(Self)
-    }
-}
-
-impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        format!("OneOrMany_{}", T::schema_name()).into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let one = generator.subschema_for::<T>();
-        schemars::json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
-    }
-}
-
 /// One text, or an array of them.
 #[derive(Debug)]
 pub(crate) struct Texts(pub(crate) Vec<String>);
@@ -157,6 +102,7 @@ impl JsonSchema for Texts {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        OneOrMany::<String>::json_schema(generator)
+        let one = generator.subschema_for::<String>();
+        schemars::json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
     }
 }

@@ -1,13 +1,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keyroll_manager::{LOOPBACK_FORM, Served, loopback_address};
 
-use crate::at::{At, OneOrMany};
+use crate::at::At;
+use crate::follows::{refuse_manager, refuse_unfit};
 use crate::mistake::Mistake;
 use crate::path::resolve;
+use crate::reads_shape::ReadsShape;
 use crate::runs::holes;
 use crate::runs_shape::RunsShape;
 use crate::serves::{read_trusts, refuse_strays};
@@ -77,8 +80,10 @@ pub struct Consumer {
     pub host: Name,
     /// Its processes, and the manager that runs them.
     pub runs: Runs,
-    /// The copies that it starts from; at least one, unless it is served.
+    /// The copies that it starts from; at least one, unless it is served or reads the store itself.
     pub reads: Vec<Copy>,
+    /// It reads the store itself; `reads` is empty.
+    pub follows: bool,
     /// The process that keyroll's socket gives the value to; `None` if the consumer reads copies.
     pub serves: Option<Serves>,
     /// Whether the operator trusts what its processes say over the socket; only with `serves`.
@@ -107,6 +112,7 @@ impl Consumer {
         let supply = Supply::of(&shape).map_err(|fault| fault.at(&span))?;
         let name = Name::read("a consumer", &shape.name)?;
         let host = read_host(shape.host.as_ref(), hosts)?;
+        let follows = matches!(supply, Supply::Store { .. });
         let (serves, holes, reads, runs) = match supply {
             Supply::Socket(serves) => {
                 let workload = Arc::new(Served::new(secret.as_str(), name.as_str()));
@@ -118,6 +124,11 @@ impl Consumer {
                 let built = Runs::build(runs, folder, &reads)?;
                 (None, holes(&runs.value), reads, built)
             }
+            Supply::Store { runs } => {
+                let built = Runs::build(runs, folder, &[])?;
+                refuse_manager(&built, &runs.span)?;
+                (None, holes(&runs.value), Vec::new(), built)
+            }
         };
         let fetch =
             shape.fetch.as_ref().map(|words| Argv::read(folder, "fetch", words, &holes)).transpose()?;
@@ -125,8 +136,8 @@ impl Consumer {
         let at_rest = runs.workload().is_job();
         let read = |shape: &At<CheckShape>| {
             let check = read_check(shape, folder, &holes, at_rest)?;
-            if serves.is_some() {
-                refuse_check(&check).map_err(|fault| fault.at(&shape.span))?;
+            if serves.is_some() || follows {
+                refuse_check(&check, follows).map_err(|fault| fault.at(&shape.span))?;
             }
             Ok(check)
         };
@@ -147,19 +158,21 @@ impl Consumer {
             let at = shape.runs.as_ref().map_or(&span, |runs| &runs.span);
             return Err(Mistake::new(Kind::BadCombination, why).at(at));
         }
-        Ok(Self { name, host, runs, reads, serves, trusts_word, fetch, log, check, paths })
+        Ok(Self { name, host, runs, reads, follows, serves, trusts_word, fetch, log, check, paths })
     }
 
-    /// Whether it reads the store itself. Otherwise keyroll writes its copies.
+    /// Whether it takes the value from the store, by its command or by itself. Otherwise keyroll writes its copies.
     pub fn is_pull(&self) -> bool {
-        self.fetch.is_some()
+        self.fetch.is_some() || self.follows
     }
 }
 
 /// Where a consumer gets its value from.
 enum Supply<'a> {
     /// From copies, which its processes load as `runs` says.
-    Copies { runs: &'a At<RunsShape>, reads: &'a At<OneOrMany<ReadShape>> },
+    Copies { runs: &'a At<RunsShape>, reads: (&'a [ReadShape], &'a Range<usize>) },
+    /// From the store of the secret, which its processes read themselves.
+    Store { runs: &'a At<RunsShape> },
     /// From keyroll's socket.
     Socket(&'a At<ServesShape>),
 }
@@ -176,46 +189,56 @@ impl<'a> Supply<'a> {
         };
         let runs = shape.runs.as_ref().ok_or_else(|| missing("runs"))?;
         let reads = shape.reads.as_ref().ok_or_else(|| missing("reads"))?;
-        Ok(Self::Copies { runs, reads })
+        match &reads.value {
+            ReadsShape::Copies(copies) => Ok(Self::Copies { runs, reads: (copies.as_slice(), &reads.span) }),
+            ReadsShape::Word(word) => {
+                let fetch = shape.fetch.as_ref().map(|fetch| &fetch.span);
+                refuse_unfit(word, &reads.span, fetch)?;
+                Ok(Self::Store { runs })
+            }
+        }
     }
 }
 
 /// The copies of `reads`; `fetched` = the consumer has the command `fetch`.
 fn read_copies(
-    shape: &At<OneOrMany<ReadShape>>,
+    (shapes, at): (&[ReadShape], &Range<usize>),
     fetched: bool,
     folder: &Path,
     fields: &BTreeMap<Name, FieldSpec>,
     derived: &BTreeMap<Name, Template>,
 ) -> Result<Vec<Copy>, Mistake> {
     let mut reads: Vec<Copy> = Vec::new();
-    for read in &shape.value.0 {
-        let copy = Copy::build(read, &shape.span, folder, fields, derived)?;
+    for read in shapes {
+        let copy = Copy::build(read, at, folder, fields, derived)?;
         if reads.iter().any(|other| other.place == copy.place) {
             let why = format!("the copy {} is named twice", copy.place);
-            return Err(Mistake::new(Kind::Duplicate, why).at(&shape.span));
+            return Err(Mistake::new(Kind::Duplicate, why).at(at));
         }
         reads.push(copy);
     }
     if reads.is_empty() {
         let why = "`reads` names no copy: what does the consumer start from?";
-        return Err(Mistake::new(Kind::WrongForm, why).at(&shape.span));
+        return Err(Mistake::new(Kind::WrongForm, why).at(at));
     }
-    refuse_half_generated(&reads, fetched).map_err(|fault| fault.at(&shape.span))?;
+    refuse_half_generated(&reads, fetched).map_err(|fault| fault.at(at))?;
     Ok(reads)
 }
 
-/// Refuses a check of a served consumer that needs a copy or a program of its own kind.
-fn refuse_check(check: &Check) -> Result<(), Mistake> {
+/// Refuses a check of a consumer without copies that needs one, or a program of its own kind. For a consumer that follows the
+/// store keyroll makes a file for each check, which `{copy}` stands for.
+fn refuse_check(check: &Check, follows: bool) -> Result<(), Mistake> {
     let why = match check {
-        Check::Exec(argv) if argv.uses("copy") => {
+        Check::Exec(argv) if !follows && argv.uses("copy") => {
             "`check.exec`: a consumer with `serves` has no copy that `{copy}` could stand for"
         }
         Check::Turn { .. } => "`check.turn` asks an agent: it goes with `runs.openclaw`",
-        Check::LiteLlm(_) => "`check.litellm` asks a proxy: a proxy has `runs` and `reads`",
+        Check::LiteLlm(_) => "`check.litellm` asks a proxy: a proxy has `runs`, and copies under `reads`",
         Check::Exec(_) | Check::Http(_) => return Ok(()),
     };
-    Err(Mistake::new(Kind::BadCombination, why))
+    let copy = if follows { ", \"{copy}\"" } else { "" };
+    Err(Mistake::new(Kind::BadCombination, why)
+        .help(format!("write `check = {{ exec = [\"./check.sh\"{copy}] }}`")))
 }
 
 /// A file is either generated by one command or written, never both.

@@ -209,6 +209,10 @@ pub fn with_copy(
             let before = if all.is_empty() { "" } else { ", " };
             inserted(text, &[(at, &format!("{before}{copy}"))])
         }
+        Item::Value(Value::String(_)) => {
+            let why = format!("`{consumer}` of `{secret}` reads the store itself: it has no copies");
+            return Err(ConfigError::new(Kind::BadEdit, file_name, why, None, None));
+        }
         Item::None | Item::Table(_) | Item::ArrayOfTables(_) | Item::Value(_) => return Err(refuse()),
     };
     checked(&edited, file_name)

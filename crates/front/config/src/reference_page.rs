@@ -132,7 +132,10 @@ fn form(property: &Value) -> String {
             String::new,
             |first| match property.get("anyOf") {
                 Some(Value::Array(all)) if all.iter().any(|one| one.get("items").is_some()) => {
-                    format!("{} or array", form(first))
+                    match all.iter().find_map(|one| one.get("const")) {
+                        Some(word) => format!("{}, array or `{word}`", form(first)),
+                        None => format!("{} or array", form(first)),
+                    }
                 }
                 _ => form(first),
             },

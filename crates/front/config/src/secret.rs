@@ -6,6 +6,7 @@ use keyroll_logins::Table;
 
 use crate::at::At;
 use crate::defaults::read_parallel;
+use crate::follows::{first_follower, refuse_unfollowed};
 use crate::login_table::{self, WrittenTable};
 use crate::mistake::Mistake;
 use crate::period::read_period;
@@ -158,9 +159,14 @@ impl Secret {
             let why = format!("a secret may have at most {CONSUMERS_MAX} consumers");
             return Err(Mistake::new(Kind::WrongForm, why).at(&span));
         }
+        let follower = first_follower(&shape.consumers);
         let consumers = read_consumers(shape.consumers, &name, folder, hosts, &fields, &derived)?;
         let store = read_store(folder, shape.store.as_ref(), &issuer, &fields)?;
         refuse_store_as_copy(&store, shape.store.as_ref(), &consumers)?;
+        let first = consumers.iter().find(|consumer| consumer.follows).zip(follower.as_ref());
+        if let Some((consumer, at)) = first {
+            refuse_unfollowed((&consumer.name, at), &store, &shape.revoke)?;
+        }
         Ok(Self {
             store,
             vault: vault.clone(),

@@ -56,7 +56,10 @@ pub(crate) fn refuse_strays(shape: &ConsumerShape) -> Result<(), Mistake> {
         None => Ok(()),
         Some((key, span)) => {
             let why = format!("`{key}` does not go with `serves`: the process gets the value from keyroll");
-            Err(Mistake::new(Kind::BadCombination, why).at(span))
+            let help = format!(
+                "leave out `{key}`; or leave out `serves`, if the process gets the value another way"
+            );
+            Err(Mistake::new(Kind::BadCombination, why).at(span).help(help))
         }
     }
 }

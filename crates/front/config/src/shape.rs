@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::at::{At, OneOrMany, Texts};
+use crate::at::{At, Texts};
 use crate::aws::AwsShape;
+use crate::reads_shape::ReadsShape;
 use crate::runs_shape::RunsShape;
 
 /// Defaults for every secret. A secret overrides them with keys of the same names.
@@ -349,8 +350,11 @@ pub(crate) struct ConsumerShape {
     pub(crate) host: Option<At<String>>,
     /// How the consumer's processes are found, and how keyroll makes them load a new value. Required without `serves`.
     pub(crate) runs: Option<At<RunsShape>>,
-    /// The copies that the consumer reads the value from: one table, or an array of tables. Required without `serves`.
-    pub(crate) reads: Option<At<OneOrMany<ReadShape>>>,
+    /// The copies that the consumer reads the value from: one table, or an array of tables. Or `"store"`: the program reads
+    /// the secret's `store` itself, when it starts or again and again (`runs.rereads`). Then keyroll writes no copy, and
+    /// restarts the instances after the store gives out the new value; the secret must have a `store` of its own, `fetch` does
+    /// not go with it, and `revoke.require` has neither `delivered` nor `read`. Required without `serves`.
+    pub(crate) reads: Option<At<ReadsShape<ReadShape>>>,
     /// Instead of `runs` and `reads`: the process that gets the value from the socket of `keyroll serve`. It needs no copy,
     /// no restart and no signal. `fetch` and `log` do not go with it, and its checks have no `{copy}`.
     pub(crate) serves: Option<At<ServesShape>>,
@@ -358,7 +362,7 @@ pub(crate) struct ConsumerShape {
     /// Where the issuer reports which version each process uses, only that report counts. Default: not trusted.
     pub(crate) trusts: Option<At<String>>,
     /// A command that writes the consumer's copies with the value from the store. With it, keyroll never writes the copies;
-    /// keyroll runs the command, and reads the copies back.
+    /// keyroll runs the command, and reads the copies back. Not with `reads = "store"`, which has no copy.
     pub(crate) fetch: Option<At<Vec<At<String>>>>,
     /// The consumer's log, and the lines that show an accepted or a refused credential.
     pub(crate) log: Option<At<LogShape>>,
@@ -444,8 +448,9 @@ pub(crate) struct LogShape {
 #[serde(deny_unknown_fields)]
 pub(crate) struct CheckShape {
     /// A command that succeeds (exit code 0) only with a working credential. `{copy}` is the path of the consumer's first
-    /// copy. keyroll also runs the command on a copy with a wrong value, and it must fail there. A command without `{copy}`
-    /// counts as `reported` only.
+    /// copy; with `reads = "store"` that of a private file with the value and nothing else, which keyroll writes for the check
+    /// and removes after it. keyroll also runs the command on a copy with a wrong value, and it must fail there. A command
+    /// without `{copy}` counts as `reported` only.
     pub(crate) exec: Option<At<Vec<At<String>>>>,
     /// An `http://` address on loopback at which a request makes the running process use the credential:
     /// `http://127.0.0.1:{port}/check`. A status of 200 to 299 is a success.

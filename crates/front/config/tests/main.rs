@@ -6,6 +6,7 @@
 mod accepts;
 mod aws;
 mod edits;
+mod follows;
 mod generated;
 mod insert;
 mod refuses;

@@ -55,7 +55,7 @@ fn wrong_forms_are_told_without_their_content() {
     expect(&with_secret(&format!("unattended = \"{VALUE}\"\n")), "K0004", 4, "a boolean");
     expect(&format!("version = \"{VALUE}\"\n"), "K0004", 1, "u32");
     expect(&with_secret(&format!("consumers = \"{VALUE}\"\n")), "K0004", 4, "sequence");
-    expect(&with_reads(&format!("\"{VALUE}\"")), "K0004", 7, "a table or an array of tables");
+    expect(&with_reads(&format!("\"{VALUE}\"")), "K0004", 7, "a table, an array of tables, or");
     expect(&with_secret(&format!("admin = \"{VALUE}\"\n")), "K0004", 4, "never a value");
     expect(&with_secret(&format!("on_failure = \"{VALUE}\"\n")), "K0004", 4, "`rollback`, `pause`");
     expect(&with_secret("on_failure = \"rolback\"\n"), "K0004", 4, "did you mean `rollback`?");

@@ -15,7 +15,7 @@ pub struct SecretShown {
     pub owner: Option<String>,
     #[serde(skip)]
     pub fields: Vec<FieldShown>,
-    /// The places of each consumer's copies, in the order of `consumers`.
+    /// The places of each consumer's copies, or the store that it reads itself, in the order of `consumers`.
     #[serde(skip)]
     pub copies: Vec<Vec<String>>,
 }

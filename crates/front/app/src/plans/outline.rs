@@ -136,15 +136,24 @@ pub(crate) fn steps(found: &Inspection, secret: &Secret) -> Vec<String> {
     steps
 }
 
-/// How each consumer is moved. Consumers that fetch the value follow the source of truth, where that is not keyroll's own
-/// store.
+/// How each consumer is moved. Consumers that fetch the value, or read the store themselves, follow the source of truth, where
+/// that is not keyroll's own store.
 fn all_moved(found: &Inspection, secret: &Secret) -> Vec<String> {
     let all = secret.consumers.iter().zip(&found.plan.consumers);
     let step = |(consumer, unit): (&Consumer, &Unit)| moved(consumer, unit, secret);
     if secret.store == StoreRef::Keyroll {
         return all.map(step).collect();
     }
-    let (fetch, push): (Vec<_>, Vec<_>) = all.partition(|(consumer, _)| consumer.is_pull());
+    let (pull, push): (Vec<_>, Vec<_>) = all.partition(|(consumer, _)| consumer.is_pull());
+    let follow = pull.iter().filter(|(consumer, _)| consumer.follows);
+    let names: Vec<&str> = follow.map(|(consumer, _)| consumer.name.as_str()).collect();
+    let free = (!names.is_empty()).then(|| {
+        format!(
+            "from here on every start of these takes the new key, and every read of the store by them: {}; keyroll cannot hold \
+             single instances back",
+            names.join(", ")
+        )
+    });
     let staged = if secret.store.holds_pending() {
         format!("write it into {} beside the present version: nobody is given it yet", secret.store)
     } else {
@@ -156,7 +165,7 @@ fn all_moved(found: &Inspection, secret: &Secret) -> Vec<String> {
     let given_out =
         format!("let {} give it out; until the old key is revoked, a rollback takes that back", secret.store);
     let push = std::iter::once(staged).chain(push.into_iter().map(step));
-    push.chain([given_out]).chain(fetch.into_iter().map(step)).collect()
+    push.chain([given_out]).chain(free).chain(pull.into_iter().map(step)).collect()
 }
 
 /// How one consumer is moved, and which files are written.
@@ -178,12 +187,22 @@ fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
             served_to(consumer),
             if consumer.trusts_word { "; ITS OWN WORD IS TRUSTED that it uses the new version" } else { "" }
         ),
+        ReloadMode::Rereads if consumer.follows => {
+            format!(
+                "no restart: it reads {} again by itself, and keyroll waits at most {} for that",
+                secret.store,
+                duration(secret.deadlines.unit.as_secs())
+            )
+        }
         ReloadMode::Rereads => "no restart: it reloads the file".to_owned(),
         ReloadMode::AtRest => "at rest: run its check in its own environment".to_owned(),
     };
     let writes = if consumer.fetch.is_some() { "its fetch writes" } else { "writes" };
-    let files: Vec<String> =
+    let mut files: Vec<String> =
         consumer.reads.iter().map(|copy| format!("\n     {writes} {}", copy.place)).collect();
+    if consumer.follows && unit.uptake != ReloadMode::Rereads {
+        files.push(format!("\n     it reads {} itself", secret.store));
+    }
     format!("{name}: {verb}{}", files.join(""))
 }
 

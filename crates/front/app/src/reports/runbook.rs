@@ -1,13 +1,16 @@
 //! The procedure for a leaked key, from the configuration: for paper, and for somebody who has only curl.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use keyroll_config::{Check, Config, Consumer, IssuerRef, Secret};
+use keyroll_manager::Workload;
 
 use crate::installation::Installation;
 use crate::problem::Problem;
 use crate::records::reasons::quoted;
 use crate::session::manual_steps::Steps;
+use crate::wiring::consumer_commands::words;
 use crate::wiring::issuer::{Described, described};
 
 /// The minutes of each step: assess, make a new key, store, reload, verify, revoke; and afterwards.
@@ -73,7 +76,7 @@ fn steps(secret: &Secret, config: &Config, described: &Described) -> Vec<Step> {
             format!("[ ] keyroll why {name}        which copy wins, and which process uses which key"),
             format!("[ ] keyroll incident open {name}; keyroll incident assess      alive? used by whom? exposed since when?"),
             "[ ] what stops if it is revoked now:".to_owned(),
-        ].into_iter().chain(secret.consumers.iter().map(consumer)).collect()),
+        ].into_iter().chain(secret.consumers.iter().map(|one| consumer(one, secret))).collect()),
         ("NEW KEY", new),
         ("STORE IT, AND MOVE EVERY CONSUMER", sent(secret, config, described)),
         ("RELOAD", vec![
@@ -171,9 +174,39 @@ fn sent(secret: &Secret, config: &Config, described: &Described) -> Vec<String> 
     lines
 }
 
-fn consumer(consumer: &Consumer) -> String {
+fn consumer(consumer: &Consumer, secret: &Secret) -> String {
+    if consumer.follows {
+        return format!("      {} reads {} itself: {}", consumer.name, secret.store, restarted(consumer));
+    }
     let places: Vec<String> = consumer.reads.iter().map(|copy| copy.place.to_string()).collect();
     format!("      {} reads {}", consumer.name, places.join(" and "))
+}
+
+/// What makes a consumer that reads the store itself take another value.
+fn restarted(consumer: &Consumer) -> String {
+    let workload = consumer.runs.workload();
+    if workload.is_job() {
+        return "its next run takes what the store gives out".to_owned();
+    }
+    if !workload.needs_reload() {
+        return "it reads the store again by itself".to_owned();
+    }
+    let instances = consumer.runs.instances().iter();
+    match instances.map(|one| restart(one.workload.as_ref())).collect::<Option<Vec<String>>>() {
+        Some(commands) => format!("restart it with {}", commands.join("; ")),
+        None => "restart it".to_owned(),
+    }
+}
+
+/// The command that restarts an instance, where the configuration shows it.
+fn restart(workload: &dyn Workload) -> Option<String> {
+    if let Some(line) = workload.restart_command() {
+        let words: Vec<String> = words(line).iter().map(|word| quoted(word)).collect();
+        return Some(words.join(" "));
+    }
+    let unit = workload.unit()?;
+    let user = unit.user.as_ref().map(|user| format!(" --user --machine={}@", quoted(user)));
+    Some(format!("systemctl{} restart {}", user.unwrap_or_default(), quoted(&unit.unit)))
 }
 
 fn verified(secret: &Secret) -> Vec<String> {
@@ -185,12 +218,62 @@ fn verified(secret: &Secret) -> Vec<String> {
     ];
     for consumer in &secret.consumers {
         let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
-        let copy = consumer.reads.first().map(|copy| copy.place.path());
+        let own = consumer.follows.then_some(Path::new("FILE"));
+        let copy = consumer.reads.first().map(|copy| copy.place.path()).or(own);
         for argv in checks.filter_map(Check::command) {
             let words = argv.fill("INSTANCE", None, copy);
             let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
             lines.push(format!("[ ] a real call of {}: {}", consumer.name, words.join(" ")));
+            if consumer.follows && argv.uses("copy") {
+                lines.push(
+                    "      FILE has the value that the store gives out, and mode 0600; delete it after the call".to_owned(),
+                );
+            }
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The secret `acme` with one consumer that reads the store itself.
+    fn follower(runs: &str) -> Config {
+        let text = format!(
+            "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\nstore = \"vault:kv/acme#key\"\n\
+             [[secrets.acme.consumers]]\nname = \"app\"\nruns = {runs}\nreads = \"store\"\n\
+             check = {{ exec = [\"./check.sh\", \"{{copy}}\"] }}\n"
+        );
+        Config::parse(&text, "/srv/keyroll.toml").unwrap()
+    }
+
+    #[test]
+    fn what_reads_the_store_itself_has_its_restart_in_place_of_a_copy() {
+        for (runs, how) in [
+            ("{ unit = \"app.service\" }", "restart it with systemctl restart app.service"),
+            (
+                "{ unit = \"app.service\", user = \"ada\" }",
+                "restart it with systemctl --user --machine=ada@ restart app.service",
+            ),
+            (
+                "{ restart = [\"./r\", \"{instance}\"], instances = [\"a\", \"b\"], pid_file = \"./{instance}\" }",
+                "restart it with /srv/r a; /srv/r b",
+            ),
+            ("{ compose = \"./shop\", service = \"web\" }", "restart it"),
+            ("{ rereads = true, process = \"/bin/app\" }", "it reads the store again by itself"),
+            ("{ at_rest = true }", "its next run takes what the store gives out"),
+        ] {
+            let config = follower(runs);
+            let secret = config.secret("acme").unwrap();
+            let line = consumer(&secret.consumers[0], secret);
+            assert_eq!(line, format!("      app reads vault:kv/acme#key itself: {how}"), "{runs}");
+            let lines = verified(secret);
+            assert!(
+                lines.contains(&"[ ] a real call of app: /srv/check.sh FILE".to_owned())
+                    && lines.iter().any(|line| line.contains("FILE has the value")),
+                "{lines:?}"
+            );
+        }
+    }
 }

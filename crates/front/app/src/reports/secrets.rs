@@ -22,10 +22,10 @@ pub fn secrets(config: &Config, places: &Places) -> Result<Vec<SecretShown>, Pro
 pub fn secret_shown(secret: &Secret, places: &Places) -> Result<SecretShown, Problem> {
     let fields =
         secret.fields.iter().map(|(name, spec)| FieldShown { name: name.to_string(), secret: spec.secret });
-    let copies = secret
-        .consumers
-        .iter()
-        .map(|consumer| consumer.reads.iter().map(|copy| copy.place.to_string()).collect());
+    let copies = secret.consumers.iter().map(|consumer| match consumer.follows {
+        true => vec![format!("{}, which it reads itself", secret.store)],
+        false => consumer.reads.iter().map(|copy| copy.place.to_string()).collect(),
+    });
     Ok(SecretShown {
         name: secret.name.to_string(),
         issuer: secret.issuer.to_string(),

@@ -103,7 +103,7 @@ impl Joined {
                 }
                 continue;
             };
-            // A consumer whose copies are fetched or generated gets them from its commands.
+            // A consumer whose copies are fetched gets them from its command; one that reads the store itself has none.
             if same.is_pull() {
                 continue;
             }

@@ -1,8 +1,9 @@
-//! The turn that checks an agent, and what in an agent's own files prevents a rotation.
+//! The turn that checks an agent, and what in an agent's own files, or in the answer of an adapter, prevents a rotation.
 
 use std::path::Path;
 
-use keyroll_config::Secret;
+use keyroll_codes::Code;
+use keyroll_config::{Consumer, Secret};
 use keyroll_manager::{Turn, Workload};
 
 use crate::problem::Problem;
@@ -14,11 +15,32 @@ pub(crate) fn turn(workload: &dyn Workload, model: &str, agent: Option<&str>) ->
     Turn { state, model: model.to_owned(), agent: agent.map(str::to_owned) }
 }
 
-/// Refuses a rotation that the agent's own files contradict, above all another source of its key.
+/// Refuses a rotation that the agent's own files contradict, above all another source of its key, and one whose adapter
+/// makes no new process where that must read the store.
 pub(crate) fn refuse_objections(secret: &Secret) -> Result<(), Problem> {
+    secret.consumers.iter().try_for_each(refuse_reload)?;
     let instances = secret.consumers.iter().flat_map(|consumer| consumer.runs.instances());
     match instances.flat_map(|instance| instance.workload.objections()).next() {
         Some(failure) => Err(failure.into()),
         None => Ok(()),
     }
+}
+
+/// Refuses a consumer that reads the store itself, and whose processes go on when they take a value. The configuration refuses
+/// every other manager of this kind; an adapter is asked only after it was seen that no other user can change it.
+fn refuse_reload(consumer: &Consumer) -> Result<(), Problem> {
+    let workload = consumer.runs.workload();
+    let is_reload = || workload.needs_reload() && !workload.is_job() && !workload.starts_new_process();
+    if !consumer.follows || !is_reload() {
+        return Ok(());
+    }
+    Err(Problem::new(Code::NotPlannable, format!("move {} to the new key", consumer.name))
+        .because(
+            "it reads the store itself, and its adapter says that its processes go on: their memory keeps the old value, so \
+             that a rollback could not be seen",
+        )
+        .help(
+            "let the adapter restart it, and answer `describe` with \"takes\":\"restart\"; or, if the program reads the store \
+             again by itself, write `rereads = true` in place of `exec`",
+        ))
 }

@@ -109,6 +109,7 @@ pub fn compose(composition: &Composition<'_>) -> Result<Composed, Problem> {
             fetch: consumer.fetch.as_ref().map(|argv| line(argv.fill("main", None, None), folder)),
             slots: slots(secret, consumer, folder, &places.state, mine.first().copied())?,
             served: served.as_ref().and_then(|key| served_setup(secret, consumer, places, key)),
+            follows: consumer.follows,
         });
         consumers.push(unit(consumer, mine, attributes)?);
     }
@@ -266,9 +267,14 @@ fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rot
         (false, false) => ReloadMode::Rereads,
         (false, true) => ReloadMode::Verb,
     };
+    let delivery = match (consumer.follows, consumer.is_pull()) {
+        (true, _) => Delivery::Follow,
+        (false, true) => Delivery::Fetch,
+        (false, false) => Delivery::Push,
+    };
     Ok(rotation::Consumer {
         host: LOCAL,
-        delivery: if consumer.is_pull() { Delivery::Fetch } else { Delivery::Push },
+        delivery,
         uptake,
         files,
         slots: u8::try_from(consumer.runs.instances().len()).map_err(|_| too_many("instances"))?,
@@ -358,7 +364,8 @@ fn check_setup(
 ) -> CheckSetup {
     let runs = &consumer.runs;
     match check {
-        // The path of the copy is filled in later: the control runs the same command with a wrong copy.
+        // The path of the copy is filled in later: the control runs the same command with a wrong copy. Without a first copy
+        // the machine makes a file for each check.
         Check::Exec(argv) => {
             let words = argv.fill(instance.name.as_str(), instance.port, Some(Path::new("{copy}")));
             CheckSetup::Exec { command: line(words, folder), copy: first, turn: None }

@@ -208,6 +208,7 @@ fn check_consumer(report: &mut Report, name: &str, consumer: &Consumer, unserved
     }
     if faults.is_empty() {
         let copies = match consumer.reads.len() {
+            0 if consumer.follows => "it reads the store itself; its programs exist".to_owned(),
             0 => "keyroll serve gives its value out; its user and its program exist".to_owned(),
             1 => "its copy and its programs exist".to_owned(),
             several => format!("its {several} copies and its programs exist"),

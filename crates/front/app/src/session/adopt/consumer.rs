@@ -133,13 +133,21 @@ fn only_copies(config: &Config, secret: &Secret) -> Result<Vec<Copy>, Problem> {
     let first = kinds.next().map(|consumer| consumer.reads.clone());
     match first.filter(|reads| !reads.is_empty()) {
         Some(reads) if kinds.all(|consumer| consumer.reads == reads) => Ok(reads),
-        Some(_) | None => Err(adopting()
-            .because("the copy that the process starts from is unknown")
-            .help(
-                "name it with --env-file FILE --variable NAME, --file FILE --format FORMAT --at POSITION, or \
-             --file FILE",
-            )
-            .exits(Exit::Usage)),
+        Some(_) | None => {
+            let follows = secret.consumers.iter().any(|consumer| consumer.follows);
+            let by_hand = if follows {
+                "; a program that reads the store itself is written into keyroll.toml by hand, with `reads = \"store\"`"
+            } else {
+                ""
+            };
+            Err(adopting()
+                .because("the copy that the process starts from is unknown")
+                .help(format!(
+                    "name it with --env-file FILE --variable NAME, --file FILE --format FORMAT --at POSITION, or \
+                     --file FILE{by_hand}"
+                ))
+                .exits(Exit::Usage))
+        }
     }
 }
 
