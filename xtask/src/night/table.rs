@@ -120,6 +120,7 @@ pub(crate) const PARTS: [Part; 23] = [
             "cli/static_roles::two_static_roles_take_turns_",
             "cli/stores::a_file_the_recipe_",
             "cli/stores::a_pending_version_of_somebody_else_",
+            "cli/stores::compose_the_recipe_",
             "cli/stores::killed_at_each_step_forward",
             "cli/stores::the_recipe_by_hand_",
             "cli/stores::vault_the_recipe_",

@@ -1,10 +1,12 @@
 //! Rotations of a secret whose source of truth is another store, with a service that fetches its value from there by a login of
 //! its own: AWS Secrets Manager (moto, which checks signatures and policies), Vault (a fake that does what its documents say),
 //! a file and a program. The recipe as people do it by hand, its rollback, and what goes wrong: keyroll killed at each step, a
-//! second writer, a value that somebody changed by hand, a store that is away, sealed, deleted or put back.
+//! second writer, a value that somebody changed by hand, a store that is away, sealed, deleted or put back. In some cases the
+//! service is a project of a real docker compose.
 //!
 //! moto and the fake have the values in their memory, where a search of all processes would find them. Each scene therefore
-//! runs in a namespace of processes of its own, as if the store were on another machine.
+//! runs in a namespace of processes of its own, as if the store were on another machine. The engine of its containers is
+//! within.
 
 pub(crate) mod at_aws;
 pub(crate) mod at_vault;
@@ -12,15 +14,19 @@ pub(crate) mod beside;
 pub(crate) mod by_hand;
 pub(crate) mod cells;
 pub(crate) mod changed;
+pub(crate) mod compose;
 pub(crate) mod door;
 pub(crate) mod exchange;
+pub(crate) mod followers;
 pub(crate) mod killed;
 pub(crate) mod kind;
 pub(crate) mod needles;
 pub(crate) mod part;
+pub(crate) mod reader;
 pub(crate) mod recipe;
 pub(crate) mod relay;
 pub(crate) mod scene;
+pub(crate) mod shop;
 pub(crate) mod signed;
 pub(crate) mod untrusted;
 
@@ -28,7 +34,7 @@ use std::fs;
 
 use door::{Door, End, serve};
 use keyroll_needle::Needles;
-use keyroll_testkit::{FakeVault, Moto, MotoUser, TempDir, VaultUser};
+use keyroll_testkit::{Engine, FakeVault, Moto, MotoUser, TempDir, VaultUser};
 use kind::Kind;
 use scene::Scene;
 
@@ -39,11 +45,14 @@ use crate::way::listen;
 /// The case in which a key that is in use is revoked first: the calls with it are refused.
 const EMERGENCY: &str = "emergency";
 
+/// What the names of the cases begin with in which the instances are containers.
+const COMPOSE: &str = "compose-";
+
 /// One case, in a scene of its own.
 type Case = fn(&Scene);
 
 /// The cases by name, each with its kind of store.
-const CASES: [(&str, Kind, Case); 22] = [
+const CASES: [(&str, Kind, Case); 29] = [
     ("recipe", Kind::Aws, recipe::forward_and_back),
     ("drift", Kind::Aws, recipe::drift_is_shown),
     ("killed-forward", Kind::Aws, killed::forward),
@@ -55,6 +64,10 @@ const CASES: [(&str, Kind, Case); 22] = [
     ("other-key", Kind::Aws, by_hand::another_key_of_the_same_secret_is_kept),
     ("away", Kind::Aws, by_hand::a_store_that_does_not_answer),
     (EMERGENCY, Kind::Aws, by_hand::a_leaked_key_while_the_store_cannot_be_used),
+    ("compose-recipe", Kind::Aws, compose::forward),
+    ("compose-back", Kind::Aws, compose::back),
+    ("compose-killed", Kind::Aws, killed::in_containers),
+    ("compose-other-key", Kind::Aws, compose::another_variable),
     ("vault-recipe", Kind::Vault, cells::forward_and_back),
     ("vault-killed", Kind::Vault, cells::killed_at_vault),
     ("vault-changed", Kind::Vault, changed::by_somebody),
@@ -66,6 +79,9 @@ const CASES: [(&str, Kind, Case); 22] = [
     ("file-changed", Kind::File, changed::a_file),
     ("program-recipe", Kind::Program, cells::forward_and_back),
     ("program-killed", Kind::Program, cells::killed_at_a_program),
+    ("followed", Kind::Vault, followers::forward_and_back),
+    ("followed-killed", Kind::Aws, followers::killed),
+    ("followed-changed", Kind::Vault, followers::changed_by_somebody),
 ];
 
 /// The part that this program plays when it was started as one.
@@ -82,7 +98,9 @@ fn lane() {
     let words: Vec<&str> = words.split(' ').collect();
     let [store, users, door, name] = words[..] else { panic!("a lane has four words") };
     let (_, kind, case) = CASES.iter().find(|(one, ..)| *one == name).unwrap();
-    let scene = Scene::new(*kind, store, users.as_ref(), Door(door.parse().unwrap_or_default()));
+    let door = Door(door.parse().unwrap_or_default());
+    let engine = name.starts_with(COMPOSE).then(|| Engine::start().unwrap());
+    let scene = Scene::new(*kind, store, users.as_ref(), door, engine);
     case(&scene);
     if name != EMERGENCY {
         scene.was_never_refused();
@@ -95,6 +113,10 @@ fn lane() {
 /// Runs a case with a store of its own, and searches the store's log for every value.
 fn run(name: &str) {
     if !apart::namespaces_or_skip(name) {
+        return;
+    }
+    // A lane could not leave its case out.
+    if name.starts_with(COMPOSE) && Engine::start_or_skip(name).is_none() {
         return;
     }
     let (_, kind, _) = CASES.iter().find(|(one, ..)| *one == name).unwrap();
@@ -224,6 +246,26 @@ fn a_leaked_key_is_revoked_first_while_the_store_cannot_be_used() {
 }
 
 #[test]
+fn compose_the_recipe_by_hand_one_container_after_the_other() {
+    run("compose-recipe");
+}
+
+#[test]
+fn compose_the_previous_version_back() {
+    run("compose-back");
+}
+
+#[test]
+fn compose_killed_at_each_step_it_goes_on() {
+    run("compose-killed");
+}
+
+#[test]
+fn compose_another_variable_that_somebody_changed_is_made_live_only_by_name() {
+    run("compose-other-key");
+}
+
+#[test]
 fn vault_the_recipe_forward_and_back_and_nothing_waits_there() {
     run("vault-recipe");
 }
@@ -276,4 +318,19 @@ fn a_program_the_recipe_forward_and_back() {
 #[test]
 fn a_program_that_ends_after_it_wrote_has_written_once() {
     run("program-killed");
+}
+
+#[test]
+fn programs_that_read_the_store_forward_and_back() {
+    run("followed");
+}
+
+#[test]
+fn programs_that_read_the_store_while_keyroll_is_killed() {
+    run("followed-killed");
+}
+
+#[test]
+fn programs_that_read_the_store_are_not_restarted_to_take_what_somebody_put_there() {
+    run("followed-changed");
 }

@@ -111,6 +111,9 @@ impl Issuer {
                 if !works {
                     books.refused_workers.push(format!("{worker} with {whose}"));
                 }
+                if let Some(calls) = books.accepted_calls.as_mut().filter(|_| works) {
+                    calls.push((worker.clone(), whose.clone()));
+                }
                 books.last.insert(worker.clone(), (whose.clone(), works));
             }
             None if known.as_ref().is_some_and(|key| key.disabled) => books.refused_off.push(whose.clone()),

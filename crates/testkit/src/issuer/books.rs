@@ -73,6 +73,8 @@ pub(super) struct Books {
     pub(super) refused_off: Vec<String>,
     /// Calls of workers that were refused.
     pub(super) refused_workers: Vec<String>,
+    /// Accepted calls of workers, each with the id of its key, in their order; `None`: not kept.
+    pub(super) accepted_calls: Option<Vec<(String, String)>>,
     /// Whether nothing is left to spend on models.
     pub(super) spent: bool,
     /// Calls of models, in their order.

@@ -372,6 +372,16 @@ impl Issuer {
         self.books().last.clear();
     }
 
+    /// From now on every accepted call of a worker is kept.
+    pub fn keep_calls(&self) {
+        self.books().accepted_calls = Some(Vec::new());
+    }
+
+    /// Those calls, in their order: which worker, and the id of its key.
+    pub fn accepted_calls(&self) -> Vec<(String, String)> {
+        self.books().accepted_calls.clone().unwrap_or_default()
+    }
+
     /// From now on every value is kept, masked, that is made or presented.
     pub fn keep_values(&self) {
         self.books().kept = Some(std::collections::BTreeSet::new());

@@ -93,14 +93,14 @@ fn work(words: &BTreeMap<&str, &str>, path: &Path) {
             let beside = pid_file.with_extension(format!("new-{}", std::process::id()));
             fs::write(&beside, format!("{}\n", std::process::id())).unwrap();
             fs::rename(&beside, pid_file).unwrap();
-            known = true;
         }
+        known = true;
         sleep(pause);
     }
 }
 
 /// One call; a connection that was closed is opened again, once.
-fn call(stream: &mut Option<TcpStream>, key: &str, words: &BTreeMap<&str, &str>) -> Option<u16> {
+pub fn call(stream: &mut Option<TcpStream>, key: &str, words: &BTreeMap<&str, &str>) -> Option<u16> {
     for _ in 0..2 {
         let connected = match stream.take() {
             Some(stream) => Ok(stream),

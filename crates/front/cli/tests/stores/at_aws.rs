@@ -40,7 +40,7 @@ fn asked(words: &Words<'_>, action: &str, mut body: Value) -> Value {
 }
 
 /// The document at a label.
-fn document(words: &Words<'_>, stage: &str) -> Value {
+pub fn document(words: &Words<'_>, stage: &str) -> Value {
     let given = asked(words, "GetSecretValue", json!({"VersionStage": stage}));
     serde_json::from_str(given["SecretString"].as_str().unwrap()).unwrap()
 }

@@ -51,7 +51,7 @@ fn written(words: &Words<'_>, over: u64, document: &Value) {
 }
 
 /// The document of a version, or the one that is given out.
-fn document(words: &Words<'_>, version: &str) -> Value {
+pub fn document(words: &Words<'_>, version: &str) -> Value {
     let path = if version == "current" { DATA.to_owned() } else { format!("{DATA}?version={version}") };
     asked(words, "GET", &path, &Value::Null)["data"]["data"].take()
 }

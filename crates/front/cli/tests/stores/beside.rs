@@ -33,7 +33,7 @@ fn replace(kind: Kind, words: &Words<'_>, next: &str) {
     write_file(Path::new(BEFORE), &before, "kept");
 }
 
-fn given_out(kind: Kind, words: &Words<'_>) -> String {
+pub fn given_out(kind: Kind, words: &Words<'_>) -> String {
     if kind == Kind::File {
         return value_in(Path::new(words["store"]));
     }

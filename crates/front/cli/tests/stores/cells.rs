@@ -26,7 +26,7 @@ fn written(from: Option<u64>, writes: u64) -> Option<u64> {
 pub fn forward_and_back(scene: &Scene) {
     let from = scene.version();
     let staged = |_: &str| assert_eq!(scene.version(), from, "something waits at the store");
-    let new = forward(scene, staged, || assert_eq!(scene.version(), written(from, 1)));
+    let new = forward(scene, staged, |_| assert_eq!(scene.version(), written(from, 1)));
     back(scene, &new, || assert_eq!(scene.version(), written(from, 3), "as a version of its own"));
     if let (Kind::Vault, Some(from)) = (scene.kind, from) {
         let version = |writes: u64| scene.given(&(from + writes).to_string());

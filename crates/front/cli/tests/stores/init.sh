@@ -12,6 +12,6 @@ aim() {
 }
 aim before
 umask 077
-KEYROLL_TEST_STORE_PART="fetch kind=@KIND@ store=@STORE@ login=@DIR@/app/login stage=${1:-@GIVEN_OUT@} out=@DIR@/${2:-app/service.env}" \
+KEYROLL_TEST_STORE_PART="fetch kind=@KIND@ store=@STORE@ login=@DIR@/app/login stage=${1:-@GIVEN_OUT@} out=@DIR@/${2:-@ENV_FILE@}" \
     @PROGRAM@ stores::part --exact >/dev/null 2>&1
 aim after

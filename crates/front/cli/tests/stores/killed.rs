@@ -5,11 +5,11 @@ use keyroll_testkit::issuer::{Ask, Moment};
 
 use crate::stores::relay::Wanted;
 use crate::stores::relay::When::{After, Before};
-use crate::stores::scene::{At, Scene, by_hand, by_keyroll};
+use crate::stores::scene::{At, INSTANCES, Scene, by_hand, by_keyroll};
 
 const PUT: Wanted = ("PutSecretValue", "");
 const STAGE: Wanted = ("UpdateSecretVersionStage", "AWSPENDING");
-const GIVE_OUT: Wanted = ("UpdateSecretVersionStage", "AWSCURRENT");
+pub const GIVE_OUT: Wanted = ("UpdateSecretVersionStage", "AWSCURRENT");
 
 pub fn forward(scene: &Scene) {
     let id = scene.plan();
@@ -28,6 +28,27 @@ pub fn forward(scene: &Scene) {
         ("an instance was restarted", At::Script("restart", "after")),
         ("the old key is revoked", At::Issuer(Ask::Delete, Moment::Before, by_hand)),
         ("the old key was revoked", At::Issuer(Ask::Delete, Moment::After, by_hand)),
+    ];
+    for (what, at) in places {
+        println!("killed when {what}");
+        scene.killed(&resume, at);
+    }
+    scene.resumed(&id);
+    assert_eq!(scene.issuer.deletions().last(), Some(&scene.old));
+    scene.is_on(&scene.new_key());
+}
+
+/// The same where compose replaces containers.
+pub fn in_containers(scene: &Scene) {
+    let id = scene.plan();
+    let resume = ["resume", &id, "--confirm", "ring"];
+    scene.killed(&["apply", &id, "--confirm", "ring"], At::Store(STAGE, After));
+    let places = [
+        ("it was given out", At::Store(GIVE_OUT, After)),
+        ("the service fetches", At::Script("fetch", "before")),
+        ("the service has fetched", At::Script("fetch", "after")),
+        ("the first container is replaced", At::Replaced(INSTANCES[0])),
+        ("a later container is replaced", At::Replaced(INSTANCES[1])),
     ];
     for (what, at) in places {
         println!("killed when {what}");

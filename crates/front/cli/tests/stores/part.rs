@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::hostile::worker::read_key;
 use crate::stores::kind::Kind;
-use crate::stores::{at_aws, at_vault, beside};
+use crate::stores::{at_aws, at_vault, beside, reader};
 
 /// The variable that names the part: a word, then `key=value` words. None of them is a value of the secret.
 pub const PART: &str = "KEYROLL_TEST_STORE_PART";
@@ -26,6 +26,9 @@ pub fn play() {
     let part = words.next().unwrap_or_default();
     let words: Words<'_> = words.filter_map(|word| word.split_once('=')).collect();
     let kind = Kind::of(words["kind"]);
+    if part == "read" {
+        return reader::read(kind, &words);
+    }
     match kind {
         Kind::Aws => at_aws::play(part, &words),
         Kind::Vault => at_vault::play(part, &words),

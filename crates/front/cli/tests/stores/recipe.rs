@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use keyroll_testkit::command::Ran;
 use serde_json::Value;
 
 use crate::stores::scene::{INSTANCES, Scene};
@@ -16,7 +17,7 @@ pub fn forward_and_back(scene: &Scene) {
             "what was staged, read by the service's login"
         );
     };
-    let moved = || {
+    let moved = |_: &Ran| {
         assert_eq!(
             scene.given("AWSPREVIOUS").as_deref(),
             Some(scene.old.as_str()),
@@ -33,19 +34,19 @@ pub fn forward_and_back(scene: &Scene) {
 }
 
 /// A rotation, step by step; its key. What a store has beside what it gives out is looked at while nothing is given out yet, and
-/// once it is.
-pub fn forward(scene: &Scene, staged: impl FnOnce(&str), moved: impl FnOnce()) -> String {
+/// once it is, with what keyroll said meanwhile.
+pub fn forward(scene: &Scene, staged: impl FnOnce(&str), moved: impl FnOnce(&Ran)) -> String {
     let before = logins(scene);
     let id = scene.until("probe");
     let new = scene.new_key();
     assert_eq!(scene.given_out().as_deref(), Some(scene.old.as_str()), "it is given out already");
     staged(&new);
-    assert_eq!(scene.holds("app/service.env").as_deref(), Some(scene.old.as_str()));
+    assert_eq!(scene.holds(scene.env_file()).as_deref(), Some(scene.old.as_str()));
     let ran = scene.run(&["resume", &id, "--confirm", "ring", "--until", "quiesce"]);
     ran.exits(4).paused();
     assert_eq!(scene.given_out(), Some(new.clone()));
-    moved();
-    assert_eq!(scene.holds("app/service.env"), Some(new.clone()), "it was not fetched again");
+    moved(&ran);
+    assert_eq!(scene.holds(scene.env_file()), Some(new.clone()), "it was not fetched again");
     one_and_then_the_rest(&ran.events);
     logged_in_once_more(scene, before);
     scene.resumed(&id);
@@ -76,14 +77,22 @@ fn logged_in_once_more(scene: &Scene, before: Vec<usize>) {
 
 /// The first instance is seen to use the value before the next one is restarted.
 fn one_and_then_the_rest(events: &[Value]) {
-    let is = |event: &Value, kind: &str| event["type"] == kind && event["consumer"] == "app";
-    let applied =
-        |event: &Value| is(event, "host_step") && event["step"] == "applied" && event["state"] == "done";
-    let steps: Vec<usize> =
-        events.iter().enumerate().filter(|(_, event)| applied(event)).map(|(at, _)| at).collect();
+    let steps = restarts(events);
     assert!(steps.len() >= INSTANCES.len(), "{} restarts", steps.len());
     let between = &events[steps[0]..steps[1]];
     assert!(between.iter().any(|event| is(event, "evidence")), "the first instance was not awaited");
+}
+
+/// Where among the events an instance was restarted.
+pub fn restarts(events: &[Value]) -> Vec<usize> {
+    let applied =
+        |event: &Value| is(event, "host_step") && event["step"] == "applied" && event["state"] == "done";
+    events.iter().enumerate().filter(|(_, event)| applied(event)).map(|(at, _)| at).collect()
+}
+
+/// Whether an event is of this kind, and about the service.
+pub fn is(event: &Value, kind: &str) -> bool {
+    event["type"] == kind && event["consumer"] == "app"
 }
 
 fn logins(scene: &Scene) -> Vec<usize> {

@@ -21,10 +21,22 @@ for file in run/$1.pid run/$1.starting; do
     while kill -0 "$pid" 2>/dev/null && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null; do sleep 0.02; done
     rm -f "$file"
 done
+words="name=$1 @WORDS@ pid_file=@DIR@/run/$1.pid logins=@DIR@/log/$1"
+store="kind=@KIND@ store=@STORE@ login=@DIR@/app/login stage=@GIVEN_OUT@"
+case $1 in
+reader-*) part="KEYROLL_TEST_STORE_PART=read $words $store" as=stores::part ;;
+agent) part="KEYROLL_TEST_STORE_PART=read again=yes $words $store" as=stores::part ;;
+*) part="KEYROLL_TEST_PART=worker $words copy=@DIR@/app/service.env" as=hostile::part ;;
+esac
 # It holds the lock until its number is written down: whoever ends this script, the next one knows of it.
-KEYROLL_TEST_PART="worker name=$1 @WORDS@ copy=@DIR@/app/service.env pid_file=@DIR@/run/$1.pid logins=@DIR@/log/$1" NAME=$1 \
-    setsid sh -c 'echo $$ >run/$NAME.starting; exec 9>&-; exec @PROGRAM@ hostile::part --exact --nocapture' \
+env "$part" NAME=$1 AS=$as \
+    setsid sh -c 'echo $$ >run/$NAME.starting; exec 9>&-; exec @PROGRAM@ $AS --exact --nocapture' \
     </dev/null >>log/$1.out 2>&1 &
 while [ ! -e run/$1.pid ]; do sleep 0.02; done
 rm -f run/$1.starting
+# What somebody does at this moment, once.
+if [ -e "run/then-$1" ]; then
+    mv "run/then-$1" run/then
+    sh run/then >/dev/null 2>&1
+fi
 aim after

@@ -1,4 +1,5 @@
-//! A folder with three instances of a service, an issuer, a store, and a keyroll.toml that names them.
+//! A folder with three instances of a service, an issuer, a store, and a keyroll.toml that names them. The instances are
+//! processes that a script restarts, or containers of a compose project.
 
 use std::cell::RefCell;
 use std::fs;
@@ -7,7 +8,7 @@ use std::process::Command;
 
 use keyroll_testkit::command::{Ran, Running, dress, end_own, killed, wait};
 use keyroll_testkit::issuer::{Ask, Issuer, Key, Moment};
-use keyroll_testkit::{MOTO_REGION, TempDir, alphanumeric};
+use keyroll_testkit::{Engine, MOTO_REGION, TempDir, alphanumeric};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -18,6 +19,7 @@ use crate::stores::kind::Kind;
 use crate::stores::needles::needles_of;
 use crate::stores::part::{KEY, PART};
 use crate::stores::relay::{Relay, Wanted, When};
+use crate::stores::shop::Shop;
 use crate::way::Act;
 
 /// The instances of the service.
@@ -27,8 +29,9 @@ pub const INSTANCES: [&str; 3] = ["app-1", "app-2", "app-3"];
 const PAUSE_MS: u32 = 20;
 
 /// The files of the scene in which a value or a login stands by design.
-const HOLD_VALUES: [&str; 9] = [
+const HOLD_VALUES: [&str; 10] = [
     "app/service.env",
+    "shop/.env",
     "app/login",
     "others.login",
     "admin.key",
@@ -50,6 +53,8 @@ pub enum At {
     /// In the script that fetches, the one that restarts, or the program that is the store and writes: `before` or `after`
     /// its work.
     Script(&'static str, &'static str),
+    /// While compose replaces the container of a service.
+    Replaced(&'static str),
 }
 
 /// Dropping it ends its instances by their ids.
@@ -59,6 +64,8 @@ pub struct Scene {
     pub kind: Kind,
     /// To the fake that is the store.
     pub door: Door,
+    /// Where the instances are containers.
+    shop: Option<Shop>,
     home: TempDir,
     /// keyroll's login: at AWS key id and secret key, at Vault the two ids of an AppRole. None on this host.
     login: Option<Login>,
@@ -80,12 +87,16 @@ fn login(users: &str, name: &str) -> Option<Login> {
 }
 
 impl Scene {
-    /// With the store at this address and its users in this file, as far as this kind has them.
-    pub fn new(kind: Kind, server: &str, users: &Path, door: Door) -> Self {
+    /// With the store at this address and its users in this file, as far as this kind has them. With an engine, the
+    /// instances are its containers.
+    pub fn new(kind: Kind, server: &str, users: &Path, door: Door, engine: Option<Engine>) -> Self {
         let users = kind.others().map(|_| Zeroizing::new(fs::read_to_string(users).unwrap()));
         let user = |name: &str| users.as_ref().and_then(|users| login(users, name));
         let (issuer, admin) = Issuer::start();
         issuer.keep_values();
+        if engine.is_some() {
+            issuer.keep_calls();
+        }
         let (old, value) = issuer.mint("by hand");
         let home = TempDir::new().unwrap();
         let dir = home.path().join("scene");
@@ -94,13 +105,14 @@ impl Scene {
             store: kind.place(server, &dir),
             login: user("keyroll"),
             said: RefCell::default(),
+            shop: engine.map(|engine| Shop::new(engine, dir.join("shop"))),
             kind,
             door,
             home,
             old,
             issuer,
         };
-        for folder in ["app", "run", "log", "secrets"] {
+        for folder in ["app", "run", "log", "secrets", "shop"] {
             fs::create_dir_all(dir.join(folder)).unwrap();
         }
         put(&dir.join("log/refused"), &[], 0o644);
@@ -124,7 +136,11 @@ impl Scene {
 
     /// keyroll.toml. What it says of Vault leads through the relay.
     fn configuration(&self) -> String {
-        let text = include_str!("keyroll.toml").replace("@REFERENCE@", self.kind.reference());
+        let text = match self.shop {
+            Some(_) => include_str!("shop/keyroll.toml"),
+            None => include_str!("keyroll.toml"),
+        };
+        let text = text.replace("@REFERENCE@", self.kind.reference());
         match (self.kind, &self.login) {
             (Kind::Vault, Some((role, _))) => {
                 let address = self.relay.endpoint();
@@ -139,7 +155,16 @@ impl Scene {
     fn put_programs(&self) {
         let dir = self.dir();
         put(&dir.join("init.sh"), &[&self.filled(include_str!("init.sh"))], 0o755);
-        put(&dir.join("restart.sh"), &[&self.filled(include_str!("restart.sh"))], 0o755);
+        match self.shop {
+            Some(_) => {
+                put(
+                    &dir.join("shop/compose.yaml"),
+                    &[&self.filled(include_str!("shop/compose.yaml"))],
+                    0o644,
+                );
+            }
+            None => put(&dir.join("restart.sh"), &[&self.filled(include_str!("restart.sh"))], 0o755),
+        }
         match (self.kind, &self.login) {
             (Kind::Program, _) => put(&dir.join("store"), &[&self.filled(include_str!("store.py"))], 0o755),
             (Kind::Vault, Some((_, secret))) => put(&dir.join("secret-id"), &[secret, "\n"], 0o600),
@@ -150,22 +175,45 @@ impl Scene {
     /// The service takes what is given out.
     pub fn fetch_and_restart(&self) {
         self.sh("./init.sh");
-        INSTANCES.iter().for_each(|instance| self.sh(&format!("./restart.sh {instance}")));
+        match &self.shop {
+            Some(shop) => {
+                shop.up();
+                self.issuer.forget();
+                let call = || INSTANCES.iter().all(|instance| self.issuer.last_of(instance).is_some());
+                wait("every container calls", call);
+            }
+            None => INSTANCES.iter().for_each(|instance| self.sh(&format!("./restart.sh {instance}"))),
+        }
+    }
+
+    /// The compose project.
+    pub fn shop(&self) -> &Shop {
+        self.shop.as_ref().unwrap()
+    }
+
+    /// The file that the service has its value from.
+    pub fn env_file(&self) -> &'static str {
+        if self.shop.is_some() { "shop/.env" } else { "app/service.env" }
     }
 
     pub fn dir(&self) -> PathBuf {
         self.home.path().join("scene")
     }
 
-    fn filled(&self, text: &str) -> String {
+    pub fn filled(&self, text: &str) -> String {
         let refused = self.dir().join("log/refused");
-        let (port, lifeline) = (self.issuer.port(), std::process::id());
-        let words = format!(
-            "port={port} lifeline={lifeline} refused={} variable={KEY} pause_ms={PAUSE_MS}",
-            refused.display()
-        );
-        text.replace("@PROGRAM@", std::env::current_exe().unwrap().to_str().unwrap())
+        let port = self.issuer.port();
+        // A container does not see this process, ends with its engine, and has the value in its environment.
+        let life = match self.shop {
+            Some(_) => format!("lifeline=self copy=- from={KEY}"),
+            None => format!("lifeline={} refused={} variable={KEY}", std::process::id(), refused.display()),
+        };
+        let words = format!("port={port} {life} pause_ms={PAUSE_MS}");
+        let program = std::env::current_exe().unwrap();
+        text.replace("@PROGRAM@", program.to_str().unwrap())
+            .replace("@TARGET@", program.parent().unwrap().to_str().unwrap())
             .replace("@DIR@", self.dir().to_str().unwrap())
+            .replace("@ENV_FILE@", self.env_file())
             .replace("@STORE@", &self.store)
             .replace("@KIND@", self.kind.word())
             .replace("@GIVEN_OUT@", self.kind.given_out())
@@ -185,8 +233,7 @@ impl Scene {
 
     /// The same, later.
     pub fn other_process(&self, part: &str, words: &str) -> impl FnOnce() + Send + use<> {
-        let (kind, store) = (self.kind.word(), &self.store);
-        let text = format!("{part} kind={kind} store={store} login=others.login {words}");
+        let text = self.words_of_others(part, words);
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["stores::part", "--exact"]).env(PART, text).current_dir(self.dir());
         let part = part.to_owned();
@@ -194,6 +241,11 @@ impl Scene {
             let output = command.output().unwrap();
             assert!(output.status.success(), "{part}: {}", String::from_utf8_lossy(&output.stdout));
         }
+    }
+
+    /// The words of a part that other people play at the store.
+    pub fn words_of_others(&self, part: &str, words: &str) -> String {
+        format!("{part} kind={} store={} login=others.login {words}", self.kind.word(), self.store)
     }
 
     /// The version id of each label at AWS; elsewhere the number of the version that is given out, as `current`.
@@ -247,6 +299,9 @@ impl Scene {
                 .env("AWS_ACCESS_KEY_ID", id)
                 .env("AWS_SECRET_ACCESS_KEY", secret.as_str())
                 .env("AWS_EC2_METADATA_DISABLED", "true");
+        }
+        if let Some(shop) = &self.shop {
+            command.env("DOCKER_HOST", shop.host());
         }
         command
     }
@@ -308,6 +363,13 @@ impl Scene {
             At::Script(script, when) => {
                 fs::write(self.dir().join(format!("run/aim-{script}-{when}")), "").unwrap();
             }
+            At::Replaced(service) => {
+                let replaced = self.shop().replaced(service);
+                std::thread::spawn(move || {
+                    replaced();
+                    act();
+                });
+            }
         };
         self.heard(killed(self.command(words), aim));
         self.issuer.disarm();
@@ -320,7 +382,7 @@ impl Scene {
         let keys = self.issuer.keys();
         assert!(keys.len() == 1 && keys[0].id == id && !keys[0].disabled, "{keys:?}");
         assert_eq!(self.given_out().as_deref(), Some(id), "the store gives out another key");
-        assert_eq!(self.holds("app/service.env").as_deref(), Some(id), "the file has another key");
+        assert_eq!(self.holds(self.env_file()).as_deref(), Some(id), "the file has another key");
         self.issuer.forget();
         for instance in INSTANCES {
             wait("every instance calls with the live key", || {
@@ -355,8 +417,14 @@ impl Scene {
     }
 
     pub fn was_never_refused(&self) {
-        assert_eq!(fs::read_to_string(self.dir().join("log/refused")).unwrap(), "", "a call was refused");
-        assert_eq!(self.issuer.refused_workers(), [] as [String; 0], "a call was refused");
+        for log in files(&self.dir().join("log")) {
+            let refused = fs::read_to_string(&log).unwrap().contains("was refused");
+            assert!(!refused, "a call was refused: {}", log.display());
+        }
+        // A check is seen to fail with a value that nobody has.
+        let mut refused = self.issuer.refused_workers();
+        refused.retain(|call| call != "try with nobody");
+        assert_eq!(refused, [] as [String; 0], "a call was refused");
     }
 
     /// Ends the instances, and searches everything that was said or written for a value; the values.
@@ -374,6 +442,15 @@ impl Scene {
         let needles = needles_of(&values);
         for text in self.said.borrow().iter() {
             assert!(needles.is_clean(text.as_bytes()), "a value was said");
+        }
+        if let Some(shop) = &self.shop {
+            // `inspect` is not searched: it shows the environment, where the value stands by design.
+            let logs = shop.logs();
+            assert!(
+                String::from_utf8_lossy(&logs).contains("running 1 test"),
+                "the containers wrote nothing"
+            );
+            assert!(needles.is_clean(&logs), "a container wrote a value");
         }
         let holds = HOLD_VALUES.map(|name| self.dir().join(name));
         for path in files(self.home.path()).into_iter().filter(|path| !holds.contains(path)) {

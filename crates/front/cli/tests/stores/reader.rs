@@ -1,0 +1,61 @@
+//! Programs that read the store themselves: once, when they start, or again and again.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::hostile::worker::call;
+use crate::stores::kind::Kind;
+use crate::stores::part::{KEY, Words};
+use crate::stores::{at_aws, at_vault, beside};
+
+/// After so many calls a program that reads again and again reads again.
+const CALLS_PER_READ: usize = 10;
+
+/// Calls with the value that the store gives out, until it is ended or the test is gone. What it has read stays in its memory,
+/// as in that of a program that never clears anything.
+pub fn read(kind: Kind, words: &Words<'_>) {
+    let lifeline = format!("/proc/{}", words["lifeline"]);
+    let pause = Duration::from_millis(words["pause_ms"].parse().unwrap());
+    let mut values = vec![given_out(kind, words)];
+    let (mut stream, mut calls, mut known) = (None, 0, false);
+    while Path::new(&lifeline).exists() {
+        calls += 1;
+        if words.contains_key("again") && calls % CALLS_PER_READ == 0 {
+            let now = given_out(kind, words);
+            if values.last() != Some(&now) {
+                values.push(now);
+                stream = None;
+            }
+        }
+        let status = call(&mut stream, values.last().unwrap(), words);
+        if status != Some(200) {
+            add(words["refused"], &format!("{} was refused", words["name"]));
+        }
+        if status == Some(200) && !known {
+            known = true;
+            add(words["logins"], &format!("{} logged in", words["name"]));
+            let pid_file = Path::new(words["pid_file"]);
+            let beside = pid_file.with_extension(format!("new-{}", std::process::id()));
+            fs::write(&beside, format!("{}\n", std::process::id())).unwrap();
+            fs::rename(&beside, pid_file).unwrap();
+        }
+        sleep(pause);
+    }
+}
+
+fn add(log: &str, line: &str) {
+    let mut log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+    writeln!(log, "{line}").unwrap();
+}
+
+fn given_out(kind: Kind, words: &Words<'_>) -> String {
+    let document = match kind {
+        Kind::Aws => at_aws::document(words, words["stage"]),
+        Kind::Vault => at_vault::document(words, words["stage"]),
+        Kind::File | Kind::Program => return beside::given_out(kind, words),
+    };
+    document[KEY].as_str().unwrap().to_owned()
+}
