@@ -117,19 +117,10 @@ impl Local {
             self.memo().controls.insert((id.0, path), false);
             return Ok(if ask(&exec(command.clone()), None)? { Kinds::REPORTED } else { Kinds::NONE });
         };
-        let alone = match content {
-            Content::File(file) => self.alone(file, which, values)?,
-            Content::Value => Some(value_alone(values, which)?),
-        };
-        let alone = alone.map(|bytes| OwnCopy::make(&self.setup.work, (id.0, path), &bytes)).transpose()?;
-        let place = match (&alone, content) {
-            (Some(copy), _) => copy.0.as_path(),
-            (None, Content::File(file)) => file.path.as_path(),
-            (None, Content::Value) => return Ok(Kinds::NONE),
-        };
+        let place = self.copy_for((id.0, path), content, which, values)?;
         let mut said = None;
-        let mut answer = answer(&exec(with_copy(command, place)), None, &mut said)?;
-        drop(alone);
+        let mut answer = answer(&exec(with_copy(command, place.path())), None, &mut said)?;
+        drop(place);
         if let (CheckAnswer::Passed, Some(turn)) = (&answer, turn) {
             answer = self::answer(&Check::Turn(turn.clone()), None, &mut said)?;
         }
@@ -167,6 +158,25 @@ impl Local {
         copy.and_then(|copy| self.setup.file(copy)).map(Content::File)
     }
 
+    /// The file that stands for `{copy}` in a check of this version. Drop it before the control, whose file has the same
+    /// name.
+    pub(super) fn copy_for<'a>(
+        &self,
+        of: (u16, u8),
+        content: Content<'a>,
+        which: Which,
+        values: Values<'_>,
+    ) -> Result<CheckedCopy<'a>, Failure> {
+        let bytes = match content {
+            Content::File(file) => match self.alone(file, which, values)? {
+                Some(bytes) => bytes,
+                None => return Ok(CheckedCopy::Consumers(&file.path)),
+            },
+            Content::Value => value_alone(values, which)?,
+        };
+        Ok(CheckedCopy::Own(OwnCopy::make(&self.setup.work, of, &bytes)?))
+    }
+
     /// Whether the command fails on a copy with a wrong value; `None` without an answer in time. The wrong copy is a
     /// file in keyroll's work folder, one for each path, because several controls may run at once.
     pub(super) fn control(
@@ -191,7 +201,7 @@ impl Local {
 }
 
 /// The value of a version, as a consumer reads it from the store, which holds one secret field.
-pub(super) fn value_alone(values: Values<'_>, which: Which) -> Result<SecretBytes, Failure> {
+fn value_alone(values: Values<'_>, which: Which) -> Result<SecretBytes, Failure> {
     let value = values.of(which).and_then(|fields| fields.secrets().next());
     value.map(|(_, value)| value.duplicate()).ok_or_else(|| {
         Failure::new(Class::Permanent, Code::CheckUnusable, "write the value for a check")
@@ -253,15 +263,28 @@ fn another(byte: u8, drawn: u8) -> u8 {
     first + (byte - first + 1 + drawn % (count - 1)) % count
 }
 
+/// The file that stands for `{copy}`.
+pub(super) enum CheckedCopy<'a> {
+    /// The consumer's own.
+    Consumers(&'a Path),
+    /// One of ours.
+    Own(OwnCopy),
+}
+
+impl CheckedCopy<'_> {
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::Consumers(path) => path,
+            Self::Own(copy) => &copy.0,
+        }
+    }
+}
+
 /// A file of ours for a check, removed when dropped.
-pub(super) struct OwnCopy(pub(super) PathBuf);
+pub(super) struct OwnCopy(PathBuf);
 
 impl OwnCopy {
-    pub(super) fn make(
-        folder: &Path,
-        (consumer, path): (u16, u8),
-        bytes: &SecretBytes,
-    ) -> Result<Self, Failure> {
+    fn make(folder: &Path, (consumer, path): (u16, u8), bytes: &SecretBytes) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| {
             Failure::new(Class::Retryable, Code::WriteFailed, "write a copy for a check").because(error)
         };

@@ -26,14 +26,6 @@ pub(super) fn needle(which: Which) -> u32 {
     }
 }
 
-/// A version's name in a sentence, and in keyroll's own records.
-pub(super) fn version_name(which: Which) -> &'static str {
-    match which {
-        Which::Old => "old",
-        Which::New => "new",
-    }
-}
-
 /// The secret fields in which both versions differ: only these distinguish one version from the other.
 fn differing(values: Values<'_>) -> impl Iterator<Item = (&SecretBytes, Option<&SecretBytes>)> {
     values.old.secrets().filter_map(move |(name, old)| {

@@ -12,8 +12,9 @@ use keyroll_port::{Class, Failure, Sessions, Values};
 use keyroll_rotation::{ConsumerId, Incarnation, Which};
 
 use super::enumerate::Running;
-use super::find::{needle, version_name};
+use super::find::needle;
 use super::given_out::{Before, GivenOut, escaped};
+use super::identity::version_name;
 use super::session_calls::{connections, handles};
 use super::{ConsumerSetup, Local, incarnation, scratch_dir};
 

@@ -12,7 +12,7 @@ use keyroll_port::{Class, Failure};
 use keyroll_rotation::{ConsumerId, FileId, Which};
 
 use super::enumerate::Running;
-use super::find::version_name;
+use super::identity::version_name;
 use super::{ConsumerSetup, Local, SlotSetup, incarnation, scratch_dir};
 use crate::{Digest, read};
 
@@ -321,10 +321,7 @@ impl Local {
             return;
         }
         let name = self.setup.consumer(one.consumer).map_or("?", |consumer| consumer.name.as_str());
-        let wanted = match which {
-            Which::New => "new",
-            Which::Old => "old",
-        };
+        let wanted = version_name(which);
         let attempted = format!(
             "see that process {} of '{name}' has begun anew with the {wanted} value",
             one.process.pid

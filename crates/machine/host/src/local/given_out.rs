@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use keyroll_rotation::{ConsumerId, Incarnation, InstanceIdentity, Which};
 
-use super::identity::LOCAL;
+use super::identity::{LOCAL, version_name};
 
 /// The sessions of one process, by handle, with their calls.
 pub(super) type Handles = HashMap<String, Option<u64>>;
@@ -38,7 +38,7 @@ impl GivenOut {
     }
 
     pub(super) fn text(&self) -> String {
-        let mut text = format!("{}\n", word(self.which));
+        let mut text = format!("{}\n", version_name(self.which));
         for ((consumer, who), before) in &self.before {
             let InstanceIdentity::Process { boot, pid, start_ticks, program } = who.life else { continue };
             let held = u8::from(before.held);
@@ -93,13 +93,6 @@ fn process_of_line(rest: &str) -> Option<((ConsumerId, Incarnation), bool)> {
     };
     let life = InstanceIdentity::Process { boot, pid, start_ticks, program };
     words.next().is_none().then_some(((consumer, Incarnation { host: LOCAL, life }), held))
-}
-
-fn word(which: Which) -> &'static str {
-    match which {
-        Which::Old => "old",
-        Which::New => "new",
-    }
 }
 
 /// Handles as each stands in one line of a file.

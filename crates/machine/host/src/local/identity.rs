@@ -1,7 +1,7 @@
-//! The ids of this machine's processes in plans and events.
+//! The ids of this machine's processes in plans and events, and the names of versions.
 
 use keyroll_observe::ProcessId;
-use keyroll_rotation::{HostId, Incarnation, InstanceIdentity};
+use keyroll_rotation::{HostId, Incarnation, InstanceIdentity, Which};
 
 /// The only host of an embedded keyroll.
 pub const LOCAL: HostId = HostId(0);
@@ -20,5 +20,13 @@ pub fn process_of(who: Incarnation) -> Option<ProcessId> {
             Some(ProcessId { boot, pid, start_ticks })
         }
         InstanceIdentity::AtRest(_) => None,
+    }
+}
+
+/// A version's name in a sentence, and in keyroll's own records.
+pub(super) fn version_name(which: Which) -> &'static str {
+    match which {
+        Which::Old => "old",
+        Which::New => "new",
     }
 }

@@ -6,7 +6,7 @@ use keyroll_port::{Class, Failure};
 use keyroll_rotation::Which;
 
 use super::enumerate::Running;
-use super::find::version_name;
+use super::identity::version_name;
 use super::{Local, incarnation};
 
 /// The evidence in the environment and the memory of a process about a version.

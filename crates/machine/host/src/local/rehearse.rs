@@ -6,7 +6,7 @@ use keyroll_port::{Class, Failure, Values};
 use keyroll_rotation::Which;
 
 use super::check_output::ended;
-use super::checks::{Content, OwnCopy, answer, exec, value_alone, with_copy};
+use super::checks::{Content, answer, exec, with_copy};
 use super::find::build_needles;
 use super::{CheckSetup, Local};
 
@@ -55,13 +55,9 @@ impl Local {
             )
         };
         let mut said = None;
-        let answered = match content {
-            Content::File(file) => answer(&exec(with_copy(command, &file.path)), None, &mut said)?,
-            Content::Value => {
-                let copy = OwnCopy::make(&self.setup.work, of, &value_alone(values, Which::Old)?)?;
-                answer(&exec(with_copy(command, &copy.0)), None, &mut said)?
-            }
-        };
+        let copy = self.copy_for(of, content, Which::Old, values)?;
+        let answered = answer(&exec(with_copy(command, copy.path())), None, &mut said)?;
+        drop(copy);
         match answered {
             CheckAnswer::Passed => {}
             CheckAnswer::Failed(how) => {
