@@ -2,6 +2,7 @@
 //! all the time.
 
 pub(crate) mod scene;
+pub(crate) mod shop;
 
 use std::fs;
 
@@ -13,11 +14,11 @@ use crate::hostile::ran::{self, Ran};
 #[test]
 fn services_are_moved_one_by_one_while_they_call() {
     let Some(scene) = Scene::raise("services of docker compose") else { return };
-    let other = scene.container("other");
+    let other = scene.shop.container("other");
     // An old container that was not started again.
     let variables = scene.path("shop/worker.env").display().to_string();
-    let idle = ["create", "--name", "idle", "--env-file", &variables, "--network", "none", "keyroll-test:1"];
-    scene.docker(&[&idle[..], &["/bin/sleep", "1000"]].concat());
+    let idle = ["create", "--name", "idle", "--env-file", &variables, "--network", "none", shop::IMAGE];
+    scene.shop.docker(&[&idle[..], &["/bin/sleep", "1000"]].concat());
     let idle = "the stopped container idle";
     let told = |ran: &Ran| ran.of("not_visible").iter().any(|event| event["what"] == idle);
     let planned = scene.run(&["plan", "ring"]);
@@ -26,7 +27,7 @@ fn services_are_moved_one_by_one_while_they_call() {
     let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
     ran.exits(0).ended("done");
     assert!(told(&ran), "{}", ran.text);
-    scene.docker(&["rm", "idle"]);
+    scene.shop.docker(&["rm", "idle"]);
     assert!(!told(&scene.run(&["plan", "ring"])), "it is gone");
     for grade in ["loaded", "exercised"] {
         let shown: Vec<&str> = ran
@@ -36,12 +37,12 @@ fn services_are_moved_one_by_one_while_they_call() {
             .filter_map(|event| event["instance"].as_str())
             .collect();
         for service in ["worker-a", "worker-b"] {
-            let pid = format!("pid {}", scene.pid(service));
+            let pid = format!("pid {}", scene.shop.pid(service));
             assert!(shown.contains(&&*pid), "{service} {grade}: {pid} of {shown:?}\n{}", ran.text);
         }
     }
     scene.rotated();
-    assert_eq!(scene.container("other"), other, "the neighbour was left alone");
+    assert_eq!(scene.shop.container("other"), other, "the neighbour was left alone");
     assert_eq!(fs::read_to_string(scene.path("log/refused")).unwrap(), "", "no call was refused");
 }
 
@@ -58,7 +59,7 @@ fn an_edit_of_the_project_is_made_live_only_by_name() {
     let plan = ran.plan();
     let words = ["apply", &plan, "--confirm", "ring"];
     scene.run(&words).refused(6, "K0851", &["worker/environment:LOG"]);
-    let before = scene.container("worker-b");
+    let before = scene.shop.container("worker-b");
     let accepted = [&words[..], &["--accept", live[0], "--accept", live[1], "--until", "roll"]].concat();
     scene.run(&accepted).exits(4);
     // An edit after the plan stops the rotation right before the restart that would make it live.
@@ -67,12 +68,12 @@ fn an_edit_of_the_project_is_made_live_only_by_name() {
     ran.paused();
     let refused = ran.of("live").into_iter().find(|it| it["name"] == "worker/service:worker-a");
     assert!(refused.is_some(), "{}", ran.text);
-    assert_eq!(scene.container("worker-b"), before, "nothing was restarted");
+    assert_eq!(scene.shop.container("worker-b"), before, "nothing was restarted");
     let resume = ["resume", &plan, "--confirm", "ring", "--accept"];
     let ran = scene.run(&[&resume[..], &["worker/service:worker-a"]].concat());
     ran.paused();
     // The other service has the same edit, which was not accepted for that service.
-    assert_eq!(scene.container("worker-b"), before, "nothing was restarted");
+    assert_eq!(scene.shop.container("worker-b"), before, "nothing was restarted");
     scene.run(&[&resume[..], &["worker/service:worker-b"]].concat()).exits(0).ended("done");
     scene.rotated();
 }
@@ -93,7 +94,7 @@ fn a_mounted_file_that_would_never_change_is_told_at_plan() {
     scene.sh("sed -n 's/^KEY=//p' shop/worker.env >shop/key; chmod 600 shop/key");
     let mount = format!("{}:/own/key:ro", scene.path("shop/key").display());
     let run = ["run", "--detach", "--name", "plain", "--network", "none", "--volume", "/usr:/usr:ro"];
-    scene.docker(&[&run[..], &["--volume", &mount, scene::IMAGE, "/bin/sleep", "100000"]].concat());
+    scene.shop.docker(&[&run[..], &["--volume", &mount, shop::IMAGE, "/bin/sleep", "100000"]].concat());
     let consumer = "[[secrets.ring.consumers]]\nname = \"plain\"\nruns = { container = \"plain\", rereads = true }\n\
                     reads = { file = \"./shop/key\" }\n";
     scene.append("keyroll.toml", consumer);
@@ -125,11 +126,11 @@ fn services_go_back_with_an_abort() {
 fn services_are_moved_although_the_driver_is_killed() {
     let Some(scene) = Scene::raise("services of docker compose under a killed driver") else { return };
     let plan = scene.plan();
-    let before = scene.container("worker-a");
+    let before = scene.shop.container("worker-a");
     let running = scene.start(&["apply", &plan, "--confirm", "ring"]);
     // While the first service is being moved: its container is being removed, or the next one is being created.
     running.enters("roll");
-    ran::wait("the first container is being replaced", || scene.container("worker-a") != before);
+    ran::wait("the first container is being replaced", || scene.shop.container("worker-a") != before);
     running.signal(Signal::KILL);
     drop(running);
     scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");

@@ -26,7 +26,6 @@ pub(crate) mod reader;
 pub(crate) mod recipe;
 pub(crate) mod relay;
 pub(crate) mod scene;
-pub(crate) mod shop;
 pub(crate) mod signed;
 pub(crate) mod untrusted;
 

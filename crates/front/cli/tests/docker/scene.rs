@@ -11,13 +11,12 @@ use keyroll_testkit::issuer::Issuer;
 use keyroll_testkit::{Engine, TempDir};
 use zeroize::Zeroizing;
 
+use crate::docker::shop::Shop;
 use crate::hostile::ran::{Ran, Running, wait};
-
-pub const IMAGE: &str = "keyroll-test:1";
 
 pub struct Scene {
     pub issuer: Issuer,
-    pub engine: Engine,
+    pub shop: Shop,
     home: TempDir,
     old: String,
 }
@@ -28,7 +27,8 @@ impl Scene {
         let (issuer, admin) = Issuer::start();
         let (old, value) = issuer.mint("by hand");
         let home = TempDir::new().unwrap();
-        let scene = Self { issuer, engine, home, old };
+        let shop = Shop::new(engine, home.path().join("scene/shop"));
+        let scene = Self { issuer, shop, home, old };
         for folder in ["shop", "log"] {
             fs::create_dir_all(scene.path(folder)).unwrap();
         }
@@ -45,10 +45,8 @@ impl Scene {
         put("admin.key", &[&admin, "\n"], 0o600);
         put("shop/compose.yaml", &[&scene.filled(include_str!("compose.yaml"))], 0o644);
         put("shop/worker.env", &["# The workers\nLOG=info\nKEY=", &value, "\nPOOL=4\n"], 0o600);
-        let target = std::env::current_exe().unwrap().parent().unwrap().to_owned();
-        scene.engine.image(IMAGE, target.strip_prefix("/").unwrap().to_str().unwrap()).unwrap();
         scene.add(&value);
-        scene.compose(&["up", "--detach"]);
+        scene.shop.up();
         wait("both workers call", || ["a", "b"].iter().all(|name| scene.issuer.last_of(name).is_some()));
         Some(scene)
     }
@@ -74,18 +72,6 @@ impl Scene {
         self.dir().join(name)
     }
 
-    /// A command of compose, as a person gives it in the project's folder.
-    pub fn compose(&self, words: &[&str]) {
-        let all = [&["compose"], words].concat();
-        let output = self.engine.docker(&all).current_dir(self.path("shop")).output().unwrap();
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    pub fn docker(&self, words: &[&str]) {
-        let output = self.engine.docker(words).output().unwrap();
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-
     /// A shell command in the scene's folder.
     pub fn sh(&self, text: &str) {
         let status = Command::new("sh").args(["-euc", text]).current_dir(self.dir()).status().unwrap();
@@ -97,26 +83,11 @@ impl Scene {
         file.write_all(text.as_bytes()).unwrap();
     }
 
-    /// The id of a service's container, and its process.
-    fn told(&self, service: &str, format: &str) -> String {
-        let name = format!("shop-{service}-1");
-        let output = self.engine.docker(&["inspect", "--format", format, &name]).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    }
-
-    pub fn container(&self, service: &str) -> String {
-        self.told(service, "{{.Id}}")
-    }
-
-    pub fn pid(&self, service: &str) -> String {
-        self.told(service, "{{.State.Pid}}")
-    }
-
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keyroll"));
         command.args(words);
         dress(&mut command, &self.dir(), self.home.path());
-        command.env("DOCKER_HOST", self.engine.host());
+        command.env("DOCKER_HOST", self.shop.host());
         command
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -70,33 +70,40 @@ fn work(words: &BTreeMap<&str, &str>, path: &Path) {
     let large = words.get("fat").map(|mib| vec![1_u8; mib.parse::<usize>().unwrap() << 20]);
     std::hint::black_box(&large);
     let mut stream = None;
-    let pid_file = words.get("pid_file").map(PathBuf::from);
     let pause = words.get("pause_ms").map_or(CALL_PAUSE, |ms| Duration::from_millis(ms.parse().unwrap()));
     let mut known = false;
     while Path::new(&lifeline).exists() {
         let status = if words.contains_key("idle") { Some(200) } else { call(&mut stream, &key, words) };
         if status != Some(200) {
-            let mut log = fs::OpenOptions::new().create(true).append(true).open(words["refused"]).unwrap();
-            writeln!(log, "{} was refused", words["name"]).unwrap();
+            log(words["refused"], &format!("{} was refused", words["name"]));
         }
         // A line of its own that looks like a refusal, when somebody asks for it.
         if words.get("says").is_some_and(|file| fs::remove_file(file).is_ok()) {
             println!("{} was refused", words["name"]);
         }
         // Its log of logins, if it has one.
-        if let Some(log) = words.get("logins").filter(|_| !known && status == Some(200)) {
-            let mut log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-            writeln!(log, "{} logged in", words["name"]).unwrap();
+        if let Some(logins) = words.get("logins").filter(|_| !known && status == Some(200)) {
+            log(logins, &format!("{} logged in", words["name"]));
         }
-        // Written only when the worker is ready: the restart command waits for this file.
-        if let Some(pid_file) = pid_file.as_ref().filter(|_| !known) {
-            let beside = pid_file.with_extension(format!("new-{}", std::process::id()));
-            fs::write(&beside, format!("{}\n", std::process::id())).unwrap();
-            fs::rename(&beside, pid_file).unwrap();
+        if let Some(pid_file) = words.get("pid_file").filter(|_| !known) {
+            says_ready(pid_file);
         }
         known = true;
         sleep(pause);
     }
+}
+
+/// Adds a line to a log.
+pub fn log(file: &str, line: &str) {
+    let mut log = fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
+    writeln!(log, "{line}").unwrap();
+}
+
+/// Names this process in its file, which is written only when the worker is ready: the restart command waits for it.
+pub fn says_ready(pid_file: &str) {
+    let beside = Path::new(pid_file).with_extension(format!("new-{}", std::process::id()));
+    fs::write(&beside, format!("{}\n", std::process::id())).unwrap();
+    fs::rename(&beside, pid_file).unwrap();
 }
 
 /// One call; a connection that was closed is opened again, once.

@@ -1,12 +1,10 @@
 //! Programs that read the store themselves: once, when they start, or again and again.
 
-use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::hostile::worker::call;
+use crate::hostile::worker::{call, log, says_ready};
 use crate::stores::kind::Kind;
 use crate::stores::part::{KEY, Words};
 use crate::stores::{at_aws, at_vault, beside};
@@ -32,23 +30,15 @@ pub fn read(kind: Kind, words: &Words<'_>) {
         }
         let status = call(&mut stream, values.last().unwrap(), words);
         if status != Some(200) {
-            add(words["refused"], &format!("{} was refused", words["name"]));
+            log(words["refused"], &format!("{} was refused", words["name"]));
         }
         if status == Some(200) && !known {
             known = true;
-            add(words["logins"], &format!("{} logged in", words["name"]));
-            let pid_file = Path::new(words["pid_file"]);
-            let beside = pid_file.with_extension(format!("new-{}", std::process::id()));
-            fs::write(&beside, format!("{}\n", std::process::id())).unwrap();
-            fs::rename(&beside, pid_file).unwrap();
+            log(words["logins"], &format!("{} logged in", words["name"]));
+            says_ready(words["pid_file"]);
         }
         sleep(pause);
     }
-}
-
-fn add(log: &str, line: &str) {
-    let mut log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-    writeln!(log, "{line}").unwrap();
 }
 
 fn given_out(kind: Kind, words: &Words<'_>) -> String {

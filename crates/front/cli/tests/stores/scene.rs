@@ -12,6 +12,7 @@ use keyroll_testkit::{Engine, MOTO_REGION, TempDir, alphanumeric};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::docker::shop::Shop;
 use crate::hostile::scene::{files, put};
 use crate::hostile::worker::read_key;
 use crate::stores::door::Door;
@@ -19,7 +20,6 @@ use crate::stores::kind::Kind;
 use crate::stores::needles::needles_of;
 use crate::stores::part::{KEY, PART};
 use crate::stores::relay::{Relay, Wanted, When};
-use crate::stores::shop::Shop;
 use crate::way::Act;
 
 /// The instances of the service.

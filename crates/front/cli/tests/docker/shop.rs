@@ -8,7 +8,10 @@ use keyroll_testkit::Engine;
 use keyroll_testkit::command::wait;
 
 /// The image of the services.
-const IMAGE: &str = "keyroll-test:1";
+pub const IMAGE: &str = "keyroll-test:1";
+
+/// The format in which `inspect` tells the id of a container.
+const ID: &str = "{{.Id}}";
 
 /// Dropping it ends its containers, with their engine.
 pub struct Shop {
@@ -41,30 +44,39 @@ impl Shop {
     }
 
     fn compose(&self, words: &[&str]) -> Output {
-        let all = [&["compose"], words].concat();
-        let output = self.engine.docker(&all).current_dir(&self.folder).output().unwrap();
+        self.docker(&[&["compose"], words].concat())
+    }
+
+    /// A command of docker in the project's folder.
+    pub fn docker(&self, words: &[&str]) -> Output {
+        let output = self.engine.docker(words).current_dir(&self.folder).output().unwrap();
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
         output
     }
 
     /// The id of a service's container; empty while there is none of its name.
     pub fn container(&self, service: &str) -> String {
-        id_of(&mut self.inspect(service))
+        told(&mut self.inspect(service, ID))
+    }
+
+    /// The process of a service's container.
+    pub fn pid(&self, service: &str) -> String {
+        told(&mut self.inspect(service, "{{.State.Pid}}"))
     }
 
     /// Waits until the container of a service is being replaced: the old one is gone, and the command that makes the new one
     /// may still run.
     pub fn replaced(&self, service: &str) -> impl FnOnce() + Send + use<> {
-        let mut inspect = self.inspect(service);
-        let before = id_of(&mut inspect);
-        move || wait("a container is being replaced", || id_of(&mut inspect) != before)
+        let mut inspect = self.inspect(service, ID);
+        let before = told(&mut inspect);
+        move || wait("a container is being replaced", || told(&mut inspect) != before)
     }
 
-    fn inspect(&self, service: &str) -> Command {
-        self.engine.docker(&["inspect", "--format", "{{.Id}}", &format!("shop-{service}-1")])
+    fn inspect(&self, service: &str, format: &str) -> Command {
+        self.engine.docker(&["inspect", "--format", format, &format!("shop-{service}-1")])
     }
 }
 
-fn id_of(inspect: &mut Command) -> String {
+fn told(inspect: &mut Command) -> String {
     String::from_utf8(inspect.output().unwrap().stdout).unwrap().trim().to_owned()
 }
