@@ -207,9 +207,13 @@ fn a_consumer_does_not_fetch_a_value_of_another_party() {
 
 /// The same consumer, which reads the source of truth itself when it starts.
 fn reads_it(op: Option<Op>) -> Scene {
+    follows(ReloadMode::Verb, op)
+}
+
+fn follows(uptake: ReloadMode, op: Option<Op>) -> Scene {
     let mut plan = plan();
     let fetcher = plan.consumers.remove(0);
-    plan.consumers.push(Consumer { delivery: Delivery::Follow, files: Vec::new(), ..fetcher });
+    plan.consumers.push(Consumer { delivery: Delivery::Follow, uptake, files: Vec::new(), ..fetcher });
     plan.files.clear();
     let scene = scene_of(plan);
     *locked(&scene.book.breaks_before) = op;
@@ -228,6 +232,22 @@ fn a_consumer_is_not_restarted_to_read_a_value_of_another_party() {
     let scene = reads_it(Some(Op::Apply(FETCHER, 0, Which::New)));
     assert_eq!(drive(&scene).0, DriverState::Lost);
     waits_for(&scene, "value-two");
+}
+
+/// Afterwards nobody could tell what it had before.
+#[test]
+fn the_host_looks_at_what_reads_again_and_again_before_a_version_is_given_out() {
+    let scene = follows(ReloadMode::Rereads, None);
+    assert!(matches!(drive(&scene).0, DriverState::Person(_)));
+    let told = || locked(&scene.host.about_to_give).clone();
+    let forward = (Which::New, "value-one".to_owned());
+    assert_eq!(told(), [forward.clone()]);
+    is_back(&scene, &after(&scene, Fact::AbortAsked), "value-one");
+    assert_eq!(told(), [forward, (Which::Old, "value-two".to_owned())]);
+    // One that is restarted has nothing of before.
+    let scene = reads_it(None);
+    is_done(&scene, &drive_before(&scene, There::Consents, &[]), "value-two");
+    assert_eq!(locked(&scene.host.about_to_give).len(), 0);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Consumers that read the store themselves: when they start, or again and again.
 
 use keyroll_rotation::{
-    Consumer, ConsumerId, Delivery, Fact, Hold, Op, Outcome, Phase, Query, Reason, ReloadMode, State,
-    TruthValue, UnitStep, Visibility, Waived, Want, Which, wants,
+    Consumer, ConsumerId, Delivery, EndpointId, Fact, Hold, InstanceIdentity, OldKey, Op, Outcome, Phase,
+    ProbeResult, Query, Reason, ReloadMode, State, TruthValue, Unit, UnitStep, Visibility, Waived, Want,
+    Which, wants,
 };
 
 use crate::walk::{self, Walk};
@@ -160,4 +161,103 @@ fn a_promote_that_failed_is_taken_for_one_that_may_have_been_carried_out() {
         assert!(at(&Op::Demote) < at(&Op::DeleteNew), "{uptake:?}");
         assert!(at(&Op::Demote).is_some(), "{uptake:?}");
     }
+}
+
+/// All are back on the old version, and nobody has looked since.
+fn is_back(state: &State) -> bool {
+    let back = |unit: &Unit| unit.toward == Which::Old && unit.stage == UnitStep::Settled;
+    state.units().iter().all(back) && wants(state).contains(&Want::Ask(Query::Enumerate))
+}
+
+/// The new version was given out: whatever runs may have taken it.
+#[test]
+fn after_the_promote_every_process_of_it_is_asked_for_the_old_version() {
+    for uptake in [ReloadMode::Rereads, ReloadMode::Verb] {
+        let mut walk = walk(uptake);
+        walk.until(|state| state.phase() == Phase::Quiesce);
+        walk.say(Fact::AbortAsked);
+        walk.until(is_back);
+        let mut seen = walk.look();
+        let mut another = seen.instances[FOLLOWER.index()];
+        another.who.life = InstanceIdentity::Process { boot: 1, pid: 900, start_ticks: 7, program: 0 };
+        (another.old, another.new) = (Visibility::No, Visibility::No);
+        seen.instances.push(another);
+        walk.say(Fact::Enumerated(seen));
+        assert!(asks_it(&walk.state), "{uptake:?}: {:?}", wants(&walk.state));
+        assert!(!wants(&walk.state).contains(&Want::Do(Op::DeleteNew)), "{uptake:?}");
+    }
+}
+
+/// Like one that reads the store again: no operation follows that would outdate the look.
+#[test]
+fn a_waived_one_that_reads_its_file_again_is_looked_at_again() {
+    let mut walk = Walk::of(walk::plan());
+    walk.say(Fact::Waived(Waived::NotVisible(FOLLOWER)));
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    walk.until(is_back);
+    let mut seen = walk.look();
+    let one = &mut seen.instances[FOLLOWER.index()];
+    (one.old, one.new) = (Visibility::No, Visibility::Yes);
+    walk.say(Fact::Enumerated(seen));
+    assert!(!wants(&walk.state).contains(&Want::Do(Op::DeleteNew)), "the new key ends under it");
+    walk.until(|state| state.phase() == Phase::RolledBack);
+}
+
+/// The look shows a process that has ended since: no proof of it can come, and only another look shows that it is gone.
+#[test]
+fn a_process_that_ended_after_the_look_is_not_waited_for_for_ever() {
+    let mut walk = walk(ReloadMode::Rereads);
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    walk.until(is_back);
+    let mut seen = walk.look();
+    for one in seen.instances.iter_mut().filter(|one| one.consumer == Some(FOLLOWER)) {
+        one.who.life = InstanceIdentity::Process { boot: 1, pid: 900, start_ticks: 7, program: 0 };
+        (one.old, one.new) = (Visibility::No, Visibility::Yes);
+    }
+    walk.say(Fact::Enumerated(seen));
+    assert!(!wants(&walk.state).contains(&Want::Do(Op::DeleteNew)), "the new key ends under it");
+    walk.until(|state| state.phase() == Phase::RolledBack);
+}
+
+/// What it reads before the old value is given out again is not known either.
+#[test]
+fn one_that_is_still_awaited_is_awaited_anew_too() {
+    let mut walk = walk(ReloadMode::Rereads);
+    walk.say(Fact::Waived(Waived::NotVisible(FOLLOWER)));
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    walk.until(|state| is_proving(state) && state.units()[1].toward == Which::Old);
+    walk.say(Fact::TruthRead(TruthValue::Other));
+    assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::ChangedElsewhere)));
+    walk.say(Fact::Retried);
+    walk.until(|state| wants(state).contains(&Want::Do(Op::Demote)));
+    walk.wait(9_000);
+    let intent = walk.begin(&Op::Demote);
+    walk.end(intent, Outcome::Done(None));
+    walk.until(is_proving);
+    walk.wait(9_000);
+    assert!(is_proving(&walk.state), "the time of before counted");
+    walk.wait(1_000);
+    assert_eq!(walk.state.units()[1].stage, UnitStep::Settled);
+}
+
+/// The host may have begun to look for the old version: only another Promote lets it look for the new one.
+#[test]
+fn a_rollback_that_is_turned_round_promotes_again() {
+    let mut walk = walk(ReloadMode::Rereads);
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    walk.until(|state| wants(state).contains(&Want::Do(Op::Demote)));
+    let intent = walk.begin(&Op::Demote);
+    walk.end(intent, Outcome::Failed { retry: true });
+    // Somebody has ended the old key: there is nothing to go back to.
+    let (answer, control) = (ProbeResult::Dead, Some(ProbeResult::Alive));
+    walk.say(Fact::Probed { endpoint: EndpointId(0), version: Which::Old, answer, control });
+    assert_eq!(walk.state.old_key(), OldKey::Ended);
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    let promotes = walk.said.iter().filter(|event| event.fact == Fact::Intended(Op::Promote)).count();
+    assert_eq!(promotes, 2, "what the host looks for was not said again");
+    walk.until(|state| state.phase() == Phase::Done);
 }

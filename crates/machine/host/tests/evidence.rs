@@ -86,13 +86,22 @@ impl Place {
     }
 
     pub(crate) fn host_with(&self, files: Vec<FileSetup>, consumer: ConsumerSetup) -> Local {
+        self.host_within(keyroll_host::SearchLimits::default(), files, consumer)
+    }
+
+    pub(crate) fn host_within(
+        &self,
+        search: keyroll_host::SearchLimits,
+        files: Vec<FileSetup>,
+        consumer: ConsumerSetup,
+    ) -> Local {
         Local::new(
             Setup {
                 rotation: "r1".into(),
                 files,
                 consumers: vec![consumer],
                 roots: Vec::new(),
-                search: keyroll_host::SearchLimits::default(),
+                search,
                 own_folders: Vec::new(),
                 instance_time_max: std::time::Duration::from_secs(120),
                 work: self.path("work"),
@@ -181,7 +190,7 @@ async fn a_session_of_before_the_change_back_proves_nothing() {
     assert!(kinds(&host, Which::Old, &place, &shown).await.has(Kinds::EXERCISED), "a new one does not");
 }
 
-fn script(place: &Place, name: &str, text: &str) -> CommandLine {
+pub(crate) fn script(place: &Place, name: &str, text: &str) -> CommandLine {
     let path = place.path(name);
     write_program(&path, format!("#!/bin/sh\n{text}\n"));
     CommandLine::program(path.display().to_string(), ["{copy}"])

@@ -91,6 +91,8 @@ pub(crate) struct Machine {
     pub(crate) strange_looks: Mutex<u32>,
     /// What was taken out beside the old value, of what the issuer was seen to have ended.
     pub(crate) struck: Mutex<Vec<String>>,
+    /// The versions that were about to be given out, each with what was given out then.
+    pub(crate) about_to_give: Mutex<Vec<(Which, String)>>,
 }
 
 fn text(fields: &Fields) -> String {
@@ -131,6 +133,7 @@ impl Machine {
             refused_at_first,
             strange_looks,
             struck,
+            about_to_give: Mutex::default(),
             held: Mutex::default(),
         }
     }
@@ -194,6 +197,11 @@ impl Host for Machine {
     }
     async fn remove_superseded(&self, values: Values<'_>, _: Asked) -> Result<(), Failure> {
         self.fate.befall(|| locked(&self.struck).extend(value(values, Which::New)))
+    }
+    async fn before_given_out(&self, which: Which, values: Values<'_>, _: &Sessions) -> Result<(), Failure> {
+        assert!(value(values, which).is_some(), "{which:?}: there is nothing to look for");
+        locked(&self.about_to_give).push((which, self.safe.given_out()));
+        Ok(())
     }
     async fn fetch(&self, consumer: ConsumerId, _: Asked) -> Result<(), Failure> {
         self.fate.befall(|| {

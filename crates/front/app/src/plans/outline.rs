@@ -102,7 +102,7 @@ pub(crate) fn steps(found: &Inspection, secret: &Secret) -> Vec<String> {
             ]
         }
     };
-    steps.extend(all_moved(found, secret));
+    steps.extend(all_moved(&plan.consumers, secret));
     match plan.capabilities.overlap {
         Overlap::Independent { .. } | Overlap::TwoSlots => {
             steps.push("wait until every instance has proved the new key on every path".to_owned());
@@ -138,8 +138,8 @@ pub(crate) fn steps(found: &Inspection, secret: &Secret) -> Vec<String> {
 
 /// How each consumer is moved. Consumers that fetch the value, or read the store themselves, follow the source of truth, where
 /// that is not keyroll's own store.
-fn all_moved(found: &Inspection, secret: &Secret) -> Vec<String> {
-    let all = secret.consumers.iter().zip(&found.plan.consumers);
+fn all_moved(units: &[Unit], secret: &Secret) -> Vec<String> {
+    let all = secret.consumers.iter().zip(units);
     let step = |(consumer, unit): (&Consumer, &Unit)| moved(consumer, unit, secret);
     if secret.store == StoreRef::Keyroll {
         return all.map(step).collect();
@@ -215,4 +215,51 @@ pub(crate) fn least_s(found: &Inspection) -> u64 {
     let idle = if matches!(can.last_used, LastUsed::PerKey { .. }) { policy.idle_ms } else { 0 };
     let soak = if can.disable { policy.soak_ms } else { 0 };
     idle.saturating_add(soak) / 1_000
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_config::Config;
+    use keyroll_rotation::{Delivery, HostId};
+
+    use super::*;
+
+    fn unit(delivery: Delivery, uptake: ReloadMode) -> Unit {
+        let host = HostId(0);
+        let (files, slots, paths) = (Vec::new(), 1, 1);
+        Unit { host, delivery, uptake, files, slots, paths, attributable: false, own_word: false }
+    }
+
+    /// The order of keyroll.toml is another one.
+    #[test]
+    fn what_reads_the_store_is_moved_after_the_store_gives_the_value_out() {
+        let consumer = |lines: &str| format!("[[secrets.acme.consumers]]\n{lines}\n");
+        let text = [
+            "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\nstore = \"vault:kv/acme#key\"\n",
+            &consumer("name = \"app\"\nruns = { unit = \"app.service\" }\nreads = \"store\""),
+            &consumer("name = \"agent\"\nruns = { rereads = true, process = \"/bin/a\" }\nreads = \"store\""),
+            &consumer("name = \"web\"\nruns = { unit = \"web.service\" }\nreads = { file = \"./key\" }"),
+        ];
+        let config = Config::parse(&text.concat(), "/srv/keyroll.toml").unwrap();
+        let units = [
+            unit(Delivery::Follow, ReloadMode::Verb),
+            unit(Delivery::Follow, ReloadMode::Rereads),
+            unit(Delivery::Push, ReloadMode::Verb),
+        ];
+        let steps = all_moved(&units, config.secret("acme").unwrap());
+        let begin = [
+            "see that vault:kv/acme#key can be written",
+            "web: ",
+            "let vault:kv/acme#key give it out",
+            "from here on every start of these takes the new key",
+            "app: restart ",
+            "agent: no restart: it reads vault:kv/acme#key again by itself",
+        ];
+        assert_eq!(steps.len(), begin.len(), "{steps:#?}");
+        for (step, begins) in steps.iter().zip(begin) {
+            assert!(step.starts_with(begins), "{begins}: {steps:#?}");
+        }
+        assert!(steps[3].contains(": app, agent; keyroll cannot hold"), "{}", steps[3]);
+        assert!(steps[4].ends_with("\n     it reads vault:kv/acme#key itself"), "{}", steps[4]);
+    }
 }
