@@ -92,6 +92,8 @@ pub(crate) struct Audit {
     pub(crate) listed: Vec<(u64, u64)>,
     /// What each driver last read at the source of truth for the outcome of an intent: its epoch, the intent, the value.
     pub(crate) truth_reads: Vec<(u64, Seq, Value)>,
+    /// The last Demote that was carried out.
+    pub(crate) demoted: Seq,
     /// The last entry before an older store took the place of the right one.
     pub(crate) older_from: u64,
     /// The last list that was written shows a label that no intent of this rotation gave.

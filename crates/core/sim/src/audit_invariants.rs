@@ -208,6 +208,7 @@ impl Run {
     /// An entry about a consent, or about the keys at the issuer, is durable.
     pub(crate) fn note_entry(&mut self, at: usize, event: &Event) {
         self.check_truth_decides(at, event);
+        self.note_demote_found(event);
         match &event.fact {
             Fact::Consented(digest) => {
                 let asked = self.audit.asked.iter().find(|(asked, _)| asked == digest);

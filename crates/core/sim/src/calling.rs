@@ -172,12 +172,16 @@ impl Run {
         let asked = scope.and_then(|at| self.scopes.get(at).cloned().map(|it| (at, it)));
         match asked {
             Some((_, scope)) if call.changes() => match &scope.asked {
-                DriverRequest::Carry(effect, state) => self.carry_out(effect, state, scope.epoch, call),
+                DriverRequest::Carry(effect, state) => {
+                    self.check_read_before(&scope, effect, state);
+                    self.carry_out(effect, state, scope.epoch, call)
+                }
                 _ => self.world.change(call, scope.epoch),
             },
             Some((at, scope)) => {
                 let answer = self.see(&scope, call);
                 self.note_answer(at, &scope, call, &answer);
+                self.note_given_out(at, &answer);
                 answer
             }
             None if call.changes() => self.world.change(call, self.ledger.epoch),

@@ -47,13 +47,24 @@ pub(crate) struct Scope {
     pub(crate) begun: bool,
     /// When it saw the old key refused, before it asks for the control.
     pub(crate) refused_at: Option<u64>,
+    /// What it last read at the source of truth.
+    pub(crate) truth_read: Option<Value>,
     /// Where an effect has a part at the source of truth and one in the store: which of them the fault happens to.
     pub(crate) fault_at_truth: Option<bool>,
 }
 
 impl Scope {
     pub(crate) fn new(slot: usize, epoch: u64, asked: DriverRequest, fault: Option<Fault>) -> Self {
-        Self { slot, epoch, asked, fault, begun: false, refused_at: None, fault_at_truth: None }
+        Self {
+            slot,
+            epoch,
+            asked,
+            fault,
+            begun: false,
+            refused_at: None,
+            truth_read: None,
+            fault_at_truth: None,
+        }
     }
 
     /// Whether a call is the effect of this action.

@@ -189,7 +189,7 @@ impl Run {
             Fault::RollFirst => self.tell(at, escalated(Emergency::RollFirst, false)),
             Fault::RevokeNow => self.tell(at, escalated(Emergency::RevokeNow, false)),
             Fault::PendingLeaked => self.tell(at, escalated(Emergency::RollFirst, true)),
-            Fault::Waive => self.tell(at, Fact::Waived(Waived::NotVisible(ConsumerId(0)))),
+            Fault::Waive => self.tell(at, Fact::Waived(Waived::NotVisible(self.world.waivable()))),
             _ => {}
         }
     }

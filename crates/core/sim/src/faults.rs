@@ -81,7 +81,8 @@ pub enum Fault {
     RevokeNow,
     /// An emergency: the new value leaked as well.
     PendingLeaked,
-    /// An operator waives everything about the first consumer that is not visible.
+    /// An operator waives everything that is not visible about the first consumer, or about one that reads a source of truth
+    /// again by itself.
     Waive,
     /// A host's disk is full for a while: nothing can be written there.
     HostFull,

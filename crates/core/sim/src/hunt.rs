@@ -4,12 +4,19 @@ use crate::MUTANTS;
 use crate::explore::scenes;
 use crate::faults::{Class, Fault, FaultPlan, Planned};
 use crate::mutant::Mutant;
+use crate::quirks::Quirks;
 use crate::scene::{Kind, Scene, Size};
 use crate::schedule::Keep;
 use crate::simulate::run;
 
-/// The most seeds that are tried on one mutant.
+/// The most seeds that are tried on one mutant, and how many of them are tried first.
 const SEEDS_MAX: u64 = 100_000;
+const SEEDS_FIRST: u64 = 5_000;
+
+/// Small scenes with a program that reads a source of truth beside keyroll's own store again and again; and large ones with
+/// a program that is restarted to read it.
+const READS_AGAIN: [u64; 6] = [7, 17, 34, 38, 54, 58];
+const READS_AT_START: [u64; 3] = [3, 14, 15];
 
 /// Schedules that find what few others find are tried first. They only save time: a mutant that none of them finds any
 /// more is looked for among all seeds.
@@ -73,11 +80,9 @@ pub(crate) fn find(mutant: &'static Mutant) -> Option<Detection> {
         let mut all = recorded().into_iter();
         all.find_map(|plan| broken(&plan, mutant, "a recorded schedule", format!("seed {}", plan.seed)))
     })
-    .or_else(|| {
-        (0..SEEDS_MAX).find_map(|seed| {
-            broken(&FaultPlan::of(seed), mutant, "a random schedule", format!("seed {seed}"))
-        })
-    })
+    .or_else(|| (0..SEEDS_FIRST).find_map(|seed| random(seed, mutant)))
+    .or_else(|| of_followers().into_iter().find_map(|plan| followed(&plan, mutant)))
+    .or_else(|| (SEEDS_FIRST..SEEDS_MAX).find_map(|seed| random(seed, mutant)))
     .or_else(|| scenes(Size::Reduced, 18).into_iter().find_map(|plan| single(&plan, mutant)))
     .or_else(|| scenes(Size::Reduced, 6).into_iter().find_map(|plan| close_pair(&plan, mutant)))
 }
@@ -91,6 +96,37 @@ pub(crate) fn recorded() -> Vec<FaultPlan> {
     let unseen = (70..100).map(|told| FaultPlan { scene, seed: 65_587, faults: at(told) });
     let rare = RARE.into_iter().filter_map(|plan| serde_json::from_str(plan).ok());
     unseen.chain(rare).collect()
+}
+
+fn random(seed: u64, mutant: &'static Mutant) -> Option<Detection> {
+    broken(&FaultPlan::of(seed), mutant, "a random schedule", format!("seed {seed}"))
+}
+
+fn followed(plan: &FaultPlan, mutant: &'static Mutant) -> Option<Detection> {
+    let faults: Vec<_> = plan.faults.iter().map(|it| (it.at, it.fault)).collect();
+    let at = format!("{:?} draw {}: {faults:?}", plan.scene.kind, plan.scene.draw);
+    broken(plan, mutant, "a program that reads the source of truth", at)
+}
+
+/// Schedules in which programs read a source of truth by themselves: another party changes what it gives out, the operator
+/// waives such a program, a Promote fails, or the program was restarted before a rollback.
+fn of_followers() -> Vec<FaultPlan> {
+    let one = |fault: Fault| move |at: u32| vec![Planned { at, fault }];
+    let mut all: Vec<Vec<Planned>> = (24..110).map(one(Fault::TruthChanged)).collect();
+    all.extend([10, 20, 30].map(one(Fault::Waive)));
+    all.extend((22..42).map(one(Fault::FailedForGood)));
+    let back =
+        |at: u32| vec![Planned { at, fault: Fault::Restart }, Planned { at: at + 5, fault: Fault::Abort }];
+    all.extend((34..90).step_by(4).map(back));
+    let small = [Kind::Independent, Kind::TwoSlots].into_iter();
+    let small = small.flat_map(|kind| READS_AGAIN.map(|draw| Scene::plain(Size::Reduced, kind, draw)));
+    let large = READS_AT_START.map(|draw| Scene::plain(Size::Drawn, Kind::Independent, draw));
+    let scenes = small.chain(large).map(|scene| Scene { quirks: Quirks::truth(), ..scene });
+    let planned = |scene: Scene| {
+        let of = move |faults| FaultPlan { scene, seed: scene.draw, faults };
+        all.clone().into_iter().map(of)
+    };
+    scenes.flat_map(planned).collect()
 }
 
 fn single(plan: &FaultPlan, mutant: &'static Mutant) -> Option<Detection> {

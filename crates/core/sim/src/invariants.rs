@@ -31,6 +31,7 @@ impl Run {
             self.check_order(effect, state);
         }
         let answer = self.world.change(call, epoch);
+        self.note_demote(effect);
         self.check_harm_at_truth(effect);
         if self.world.host_epoch.iter().zip(hosts).any(|(now, before)| *now < before) {
             self.violate("I8", format!("the epoch of a host went down at {:?}", effect.op));
@@ -203,7 +204,8 @@ impl Run {
     pub(crate) fn excused(&self, proc: &Proc) -> bool {
         let waived = |id| Fact::Waived(Waived::NotVisible(id));
         let named = proc.consumer.is_some_and(|id| self.ledger.ever().iter().any(|it| it.fact == waived(id)));
-        proc.waived || named
+        // A program that reads again what is given out has the time to do so, also where it is waived.
+        proc.waived || (named && proc.reads_at.is_none())
     }
 
     /// What the gate requires and is not true: evidence for each enumerated instance, no session on the old value.
@@ -318,6 +320,9 @@ impl Run {
         };
         if gated && self.look_of(at.epoch).is_none() {
             self.violate("I4", format!("{op:?} intended without a complete look in its epoch"));
+        }
+        if *op == Op::DeleteNew {
+            self.check_demoted();
         }
         let looked = self.look_of(at.epoch).map_or(0, |look| look.at);
         if gated && *op == Op::Revoke && looked < self.world.look_since {

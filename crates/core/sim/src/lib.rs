@@ -18,6 +18,7 @@ mod exec;
 mod explore;
 mod fault_effects;
 mod faults;
+mod followers;
 mod generated;
 mod heard;
 mod hunt;

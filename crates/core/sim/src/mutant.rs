@@ -54,6 +54,8 @@ pub enum Mutation {
     LabelDecides,
     /// A look counts, whatever the source of truth gives out.
     TruthUnasked,
+    /// A restart is made, whatever the source of truth gives out.
+    RestartUnasked,
 }
 
 impl Mutant {

@@ -3,6 +3,7 @@
 mod back;
 mod evidence;
 mod family;
+mod follower;
 mod issuer;
 mod operator;
 mod order;
@@ -86,6 +87,11 @@ pub const ALL: &[Mutant] = &[
     truth::ANY_PENDING_WITHDRAWN,
     truth::LABEL_DECIDES,
     truth::TRUTH_UNASKED,
+    follower::RESTART_UNASKED,
+    follower::SHOWN_BEFORE,
+    follower::FAILED_PROMOTE_IS_NONE,
+    follower::WAIVER_AT_ONCE,
+    follower::STALE_LOOK_COUNTS,
     back::BACK_UNPROVEN,
     back::WORD_STANDS,
     back::ALIVE_ONCE,

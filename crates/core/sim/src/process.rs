@@ -57,6 +57,8 @@ pub(crate) struct Proc {
     pub(crate) shown_for: Value,
     /// When a slow restart ends: until then it keeps its old value.
     pub(crate) renews_at: Option<u64>,
+    /// When it reads what is given out, where it does that by itself and has not yet.
+    pub(crate) reads_at: Option<u64>,
     /// The value on which its pool of connections opens sessions again.
     pub(crate) pool: Option<Value>,
     /// A path on which it uses another value than the one that it loaded.
@@ -83,7 +85,7 @@ impl Proc {
         (self.program, self.began) = (program, now);
         self.memory.waived = false;
         (self.residue, self.session, self.renews_at) = (None, None, None);
-        (self.pool, self.also) = (None, None);
+        (self.pool, self.also, self.reads_at) = (None, None, None);
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) enum Quirk {
     Served = 1 << 9,
     /// The list of keys shows no last use for a while, or never.
     HidesUse = 1 << 10,
-    /// Consumers fetch from a source of truth beside keyroll's own store.
+    /// Consumers fetch from a source of truth beside keyroll's own store, or read it again after a while.
     Truth = 1 << 11,
 }
 

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use keyroll_rotation::{
-    Consumer, ConsumerId, CredId, Delivery, Difference, FileId, HostId, Kinds, PATHS_MAX, Plan, ReloadMode,
-    State, Which,
+    ConsumerId, CredId, Delivery, Difference, FileId, HostId, Kinds, PATHS_MAX, Plan, ReloadMode, State,
+    Which,
 };
 
 use crate::connections::{Instead, LooseSession};
@@ -274,6 +274,7 @@ impl World {
             shown: [Kinds::NONE; PATHS_MAX],
             shown_for: value,
             renews_at: None,
+            reads_at: None,
             calls_at: 0,
             pool: None,
             also: None,
@@ -384,19 +385,6 @@ impl World {
         self.issuer.creds.first().map_or(0, |cred| cred.refused)
     }
 
-    /// What is given out changed: its followers load it.
-    pub(crate) fn follow(&mut self, by_us: bool) {
-        let value = self.given_out();
-        self.gave_new |= value != OLD && value != FOREIGN;
-        for at in 0..self.procs.len() {
-            let Some(id) = self.procs.get(at).and_then(|proc| proc.consumer) else { continue };
-            let follows = self.plan.consumers.get(id.index()).is_some_and(Consumer::follows_live);
-            if follows {
-                self.load(at, value, by_us);
-            }
-        }
-    }
-
     /// Restarts one process: another incarnation, which loads what its files hold now.
     pub(crate) fn restart(&mut self, at: usize, by_us: bool) {
         let Some(id) = self.procs.get(at).and_then(|proc| proc.consumer) else { return };
@@ -433,6 +421,7 @@ impl World {
     /// Every process uses the value that it holds: the issuer records the use, or refuses it.
     pub(crate) fn use_keys(&mut self) {
         self.renew();
+        self.read_due();
         self.serve_due();
         let now = self.now;
         let mut used = false;

@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use keyroll_port::{Failure, GivenOut, MadeBy, Truth, TruthVersion};
-use keyroll_rotation::{Query, Which};
+use keyroll_rotation::{Op, Query, Which};
 use keyroll_secret::Credential;
 
 use super::{DECOY, Port, fields, mistaken, number, outcome, scope};
@@ -22,6 +22,13 @@ impl Port {
                 let promoted = state.filter(|state| state.promoted());
                 promoted.and_then(|state| run.world.value_of(Which::New, state)).unwrap_or(gives)
             }
+            (Mutation::RestartUnasked, Some(DriverRequest::Carry(effect, state))) => match effect.op {
+                Op::Apply(consumer, ..) => {
+                    let toward = state.units().get(consumer.index()).map_or(Which::New, |unit| unit.toward);
+                    run.world.value_of(toward, state).unwrap_or(gives)
+                }
+                _ => gives,
+            },
             _ => gives,
         }
     }
