@@ -241,7 +241,7 @@ fn the_host_looks_at_what_reads_again_and_again_before_a_version_is_given_out() 
     assert!(matches!(drive(&scene).0, DriverState::Person(_)));
     let told = || locked(&scene.host.about_to_give).clone();
     let forward = (Which::New, "value-one".to_owned());
-    assert_eq!(told(), [forward.clone()]);
+    assert_eq!(told(), std::slice::from_ref(&forward));
     is_back(&scene, &after(&scene, Fact::AbortAsked), "value-one");
     assert_eq!(told(), [forward, (Which::Old, "value-two".to_owned())]);
     // One that is restarted has nothing of before.

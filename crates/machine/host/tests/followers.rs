@@ -323,7 +323,8 @@ fn left(place: &Place) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_gets_a_private_file_with_the_value_while_it_runs_and_must_fail_on_a_wrong_one() {
     let place = Place::new();
-    let _reader = Reader::start(&place);
+    let mut reader = Reader::start(&place);
+    reader.read(&place.old);
     let (modes, expected) = (place.path("modes"), place.path("expected"));
     fs::write(&expected, value(&place.new)).unwrap();
     let compares =
