@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::state::{Look, State};
+use crate::state::{Look, State, UnitStep};
 use crate::unmoved;
 use crate::{
     ConsumerId, Enumeration, FileId, Holds, Incarnation, InstanceIdentity, Kinds, ObservedInstance, Plan,
@@ -133,8 +133,20 @@ fn instance_blocker(state: &State, instance: &ObservedInstance, stays: Which) ->
         Err(_) if goes == Visibility::Yes && kept == Visibility::No => {
             Some(Blocker::Stale(id, instance.who, instance.slot))
         }
+        Err(_) if waited_out(state, id, stays) => None,
         Err(path) => Some(Blocker::Unproven(id, instance.who, path)),
     }
+}
+
+/// In a rollback, a waived program that reads the store again by itself had the whole time of a unit to read the version that
+/// stays. It may keep the other one in its memory for ever.
+fn waited_out(state: &State, id: ConsumerId, stays: Which) -> bool {
+    let settled =
+        |unit: &crate::Unit| unit.toward == Which::Old && unit.stage == UnitStep::Settled && unit.moved != 0;
+    stays == Which::Old
+        && state.is_waived(&Waived::NotVisible(id))
+        && state.consumer(id).is_some_and(crate::Consumer::follows_live)
+        && state.units.get(id.index()).is_some_and(settled)
 }
 
 /// Whether one instance has shown the version that stays, on every path; else the first path that is not shown.
