@@ -3,7 +3,7 @@
 
 use keyroll_codes::Code;
 use keyroll_port::{Asked, Class, Failure, FailureKind, GivenOut, Label, MadeBy, Truth};
-use keyroll_rotation::{Consumer, ConsumerId, Phase, Seq, State, TruthValue, Which};
+use keyroll_rotation::{Consumer, ConsumerId, Phase, Seq, State, TruthValue, Which, may_be_given_out};
 use keyroll_secret::Credential;
 
 use crate::execute::{same_secrets, unsealed};
@@ -58,8 +58,35 @@ impl Executor {
             .because(format!("its version {id}{made} {what}: somebody else changed it"))
             .help(format!(
                 "keyroll overwrites nothing there: give out the old or the new value there again, then \
-                 keyroll retry {rotation}; or, while the old key can still be kept, keyroll abort {rotation}"
+                 keyroll retry {rotation}; keyroll status {rotation} says what else is possible"
             ))
+    }
+
+    /// The same with what the operator can do: a rollback leaves another party's value there only if the new version was
+    /// never given out.
+    fn with_choices(&self, failure: Failure, state: &State) -> Failure {
+        if failure.kind != FailureKind::ChangedElsewhere {
+            return failure;
+        }
+        let (rotation, secret) = (&self.id, self.secret());
+        let again = format!("give out the old or the new value there again, then keyroll retry {rotation}");
+        let back = state.phase() == Phase::RollingBack;
+        let forward_only = state.decided() || state.emergency().is_some();
+        failure.help(match (back, forward_only, may_be_given_out(state)) {
+            (true, ..) => format!(
+                "keyroll overwrites nothing there, and consumers may have the new value: keep the other one, {again}, which \
+                 ends the rollback; then write the other one there again and keyroll secret import {secret}"
+            ),
+            (false, true, _) => format!("keyroll overwrites nothing there: {again}"),
+            (false, false, true) => format!(
+                "keyroll overwrites nothing there: {again}; keyroll abort {rotation} needs the same, because consumers may \
+                 have the new value"
+            ),
+            (false, false, false) => format!(
+                "keyroll overwrites nothing there: {again}; or keyroll abort {rotation}, which leaves the store as it is, then \
+                 keyroll secret import {secret} for the other value"
+            ),
+        })
     }
 
     /// Before anything is made: whether the source of truth gives out the version that is to be replaced.
@@ -111,7 +138,8 @@ impl Executor {
             let (by, new) = self.staged(state).await?;
             let before = self.given_up_before(state).await?;
             self.before_given_out(Which::New, old, state).await?;
-            truth.give_out(&by, before.as_ref().unwrap_or(&old.credential), &new).await?;
+            let given = truth.give_out(&by, before.as_ref().unwrap_or(&old.credential), &new).await;
+            given.map_err(|failure| self.with_choices(failure, state))?;
         }
         // A version that was abandoned in an emergency may be current: then that is what is expected. Its credential may
         // be gone: in one slot, the new one took its place.
@@ -126,7 +154,8 @@ impl Executor {
         if let Some(truth) = &self.ports.truth {
             let (by, new) = self.staged(state).await?;
             self.before_given_out(Which::Old, old, state).await?;
-            truth.give_out(&by, &new, &old.credential).await?;
+            let given = truth.give_out(&by, &new, &old.credential).await;
+            given.map_err(|failure| self.with_choices(failure, state))?;
         }
         self.ports.store.demote(self.secret(), old.number, number).await
     }
@@ -200,7 +229,10 @@ impl Executor {
                 .because("it did not answer within the time of a step")
                 .help("keyroll tries again; the consumer goes on with the value that it has"))
         })?;
-        if given.number == Some(next) { Ok(()) } else { Err(self.changed_elsewhere(truth.as_ref(), &given)) }
+        if given.number == Some(next) {
+            return Ok(());
+        }
+        Err(self.with_choices(self.changed_elsewhere(truth.as_ref(), &given), state))
     }
 
     /// What the source of truth gives out, where that is not what it should give out for a look to count. A debt may be paid
@@ -232,7 +264,7 @@ impl Executor {
         if agrees {
             return Ok(None);
         }
-        let failure = self.changed_elsewhere(truth.as_ref(), &given);
+        let failure = self.with_choices(self.changed_elsewhere(truth.as_ref(), &given), state);
         let versions = self.ports.store.versions(self.secret()).await?;
         if versions.iter().any(|version| version.number > new) {
             return Err(failure);

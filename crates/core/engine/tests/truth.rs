@@ -234,6 +234,46 @@ fn a_consumer_is_not_restarted_to_read_a_value_of_another_party() {
     waits_for(&scene, "value-two");
 }
 
+/// Nothing was given out in this rotation: the rollback takes nothing back, and leaves the program alone.
+#[test]
+fn a_change_before_promote_stays_in_a_rollback_where_a_program_reads_it_itself() {
+    for uptake in [ReloadMode::Verb, ReloadMode::Rereads] {
+        let scene = follows(uptake, Some(Op::Promote));
+        assert_eq!(drive(&scene).0, DriverState::Lost);
+        scene.source().give("value-of-theirs");
+        for word in [Fact::Clock, Fact::Retried] {
+            assert_eq!(after(&scene, word).0, CHANGED, "{uptake:?}");
+        }
+        let (standing, state) = after(&scene, Fact::AbortAsked);
+        assert_eq!((standing, state.phase()), (DriverState::Ended, Phase::RolledBack), "{uptake:?}");
+        assert_eq!(scene.source().gives(), "value-of-theirs", "{uptake:?}");
+        assert_eq!(scene.safe.current_value(), "value-one", "{uptake:?}");
+        assert_eq!(*locked(&scene.keys.ended), ["id-2"], "{uptake:?}");
+        for op in [Op::Demote, Op::Apply(FETCHER, 0, Which::Old)] {
+            assert_eq!(how_often(&scene, &op), 0, "{uptake:?}");
+        }
+    }
+}
+
+/// The first attempt may have been carried out: the value of theirs is not overwritten by a rollback either, which ends once
+/// the old value is given out again.
+#[test]
+fn a_rollback_waits_for_the_old_value_where_a_promote_was_in_doubt() {
+    let scene = follows(ReloadMode::Verb, Some(Op::Promote));
+    assert_eq!(drive(&scene).0, DriverState::Lost);
+    // The driver ends with the answer.
+    *locked(&scene.book.breaks_at) = Some(Op::Promote);
+    assert_eq!(drive(&scene).0, DriverState::Lost);
+    scene.source().give("value-of-theirs");
+    for word in [Fact::Clock, Fact::AbortAsked, Fact::AbortAsked, Fact::Retried] {
+        assert_eq!(after(&scene, word.clone()).0, CHANGED, "{word:?}");
+        assert_eq!(scene.source().gives(), "value-of-theirs", "{word:?}");
+        assert!(locked(&scene.keys.ended).is_empty(), "{word:?}");
+    }
+    scene.source().give("value-one");
+    is_back(&scene, &after(&scene, Fact::Retried), "value-one");
+}
+
 /// Afterwards nobody could tell what it had before.
 #[test]
 fn the_host_looks_at_what_reads_again_and_again_before_a_version_is_given_out() {

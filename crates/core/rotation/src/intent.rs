@@ -69,7 +69,7 @@ fn open(state: &State, seq: Seq) -> Result<Intent, &'static str> {
 pub(crate) fn ended(next: &mut State, seq: Seq, outcome: &Outcome) -> Result<(), &'static str> {
     let intent = open(next, seq)?;
     stir(next, &intent.op);
-    if !matches!(outcome, Outcome::Refused(_)) {
+    if !matches!(outcome, Outcome::Refused(_) | Outcome::ChangedElsewhere) {
         unit::touched(next, &intent.op, matches!(outcome, Outcome::Failed { .. }));
     }
     match outcome {
@@ -105,6 +105,9 @@ pub(crate) fn ended(next: &mut State, seq: Seq, outcome: &Outcome) -> Result<(),
                 return Err("this operation does not ask the source of truth");
             }
             next.intents.close(seq);
+            if intent.op == Op::Promote {
+                unit::not_given_out(next);
+            }
             changed_elsewhere(next, &intent);
         }
     }
@@ -118,7 +121,7 @@ fn changed_elsewhere(next: &mut State, intent: &Intent) {
     let needed = match &intent.op {
         Op::Stage => intent.seq > next.position.entered(),
         Op::Promote => !back,
-        Op::Demote => back,
+        Op::Demote => back && next.new.may_have_been_promoted(),
         Op::Fetch(consumer) | Op::Apply(consumer, ..) => unit::attempts(next, *consumer, &intent.op),
         Op::Choose
         | Op::Mint

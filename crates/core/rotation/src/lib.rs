@@ -65,6 +65,6 @@ pub use state::{
 };
 pub use step::{IllegalEvent, step};
 pub use time::Stamp;
-pub use unmoved::is_unmoved;
+pub use unmoved::{is_unmoved, may_be_given_out};
 pub use waiting::{Awaited, Until, Waiting, waiting};
 pub use wants::{consent_digest, wants};

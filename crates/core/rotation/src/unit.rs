@@ -41,16 +41,17 @@ pub(crate) fn begun(next: &mut State, op: &Op) {
             }
         }
         Op::Promote | Op::Demote => {
-            let consumers = next.plan().consumers.iter().enumerate();
-            let follow = consumers.filter(|(_, it)| it.delivery == Delivery::Follow);
-            for consumer in follow.filter_map(|(at, _)| id(at)).collect::<Vec<_>>() {
+            for consumer in followers(next) {
                 next.proofs.void(consumer, None);
-                begin_all(next, consumer);
-                await_anew(next, consumer);
                 // Its rollback begins with a Demote, also if this fails: from that on the host sees what it reads.
                 if *op == Op::Promote {
-                    next.new.doubt_promotion();
+                    let all = next.consumer(consumer).map_or(0, Consumer::all_slots);
+                    next.units.begin_slots_with_promote(consumer.index(), all);
+                    next.new.begin_promotion();
+                } else {
+                    begin_all(next, consumer);
                 }
+                await_anew(next, consumer);
             }
         }
         Op::Choose
@@ -64,6 +65,32 @@ pub(crate) fn begun(next: &mut State, op: &Op) {
         | Op::DeleteOrphan(_)
         | Op::DeleteAbandoned(_)
         | Op::Retire(_) => {}
+    }
+}
+
+/// The consumers that read the store themselves.
+fn followers(state: &State) -> Vec<ConsumerId> {
+    let consumers = state.plan().consumers.iter().enumerate();
+    consumers.filter(|(_, it)| it.delivery == Delivery::Follow).filter_map(|(at, _)| id(at)).collect()
+}
+
+/// A Promote has ended and may have been carried out: whatever reads the store may have the new version.
+fn given_out(next: &mut State) {
+    next.new.end_promotion();
+    for consumer in followers(next) {
+        next.units.touch_all(consumer.index());
+    }
+}
+
+/// A Promote met another party's value before it changed anything. If no earlier one may have been carried out, nothing
+/// that reads the store has the new version.
+pub(crate) fn not_given_out(next: &mut State) {
+    if !next.new.undo_promotion() {
+        given_out(next);
+        return;
+    }
+    for consumer in followers(next) {
+        next.units.refuse_all(consumer.index());
     }
 }
 
@@ -106,18 +133,18 @@ pub(crate) fn fetched(next: &mut State, consumer: ConsumerId) {
     }
 }
 
-/// An operation may have changed a slot or a file.
+/// An operation may have changed a slot, a file, or what the store gives out.
 pub(crate) fn touched(next: &mut State, op: &Op, failed: bool) {
     match op {
         Op::Apply(consumer, slot, _) => next.units.touch(consumer.index(), *slot),
         Op::Deliver(file, Which::New) if failed => next.files.fail_new(*file),
         Op::Deliver(file, Which::New) => next.files.end_new(*file),
+        Op::Promote => given_out(next),
         Op::Deliver(_, Which::Old)
         | Op::Fetch(_)
         | Op::Choose
         | Op::Mint
         | Op::Stage
-        | Op::Promote
         | Op::Demote
         | Op::Disable
         | Op::Enable

@@ -4,7 +4,8 @@ use crate::state::State;
 use crate::{Consumer, Delivery, FileId, Which};
 
 /// Whether the new version can never have reached a consumer: it loaded it in no slot, and none of its files ever held it.
-/// One that reads the store may have loaded it in every slot once a Promote was begun. Journals of protocol 3 and before asked for its proofs.
+/// One that reads the store may have loaded it in every slot once a Promote may have been carried out. Journals of protocol 3 and
+/// before asked for its proofs.
 pub fn is_unmoved(state: &State, at: usize) -> bool {
     let Some((unit, consumer)) = state.units.get(at).zip(state.plan().consumers.get(at)) else {
         return false;
@@ -15,6 +16,12 @@ pub fn is_unmoved(state: &State, at: usize) -> bool {
         && !begun
         && consumer.delivery != Delivery::Fetch
         && consumer.files.iter().all(|file| never_had_new(state, *file))
+}
+
+/// Whether the store may have given out the new version. A Promote that met another party's value before it changed
+/// anything did not.
+pub fn may_be_given_out(state: &State) -> bool {
+    state.new.may_have_been_promoted()
 }
 
 /// Whether the new version can never have been in a file. What a consumer fetches is not known.

@@ -1,9 +1,9 @@
 //! Consumers that read the store themselves: when they start, or again and again.
 
 use keyroll_rotation::{
-    Consumer, ConsumerId, Delivery, EndpointId, Fact, Hold, InstanceIdentity, OldKey, Op, Outcome, Phase,
-    ProbeResult, Query, Reason, ReloadMode, State, TruthValue, Unit, UnitStep, Visibility, Waived, Want,
-    Which, wants,
+    Awaited, Consumer, ConsumerId, Delivery, EndpointId, Fact, Hold, InstanceIdentity, OldKey, Op, Outcome,
+    Phase, ProbeResult, Query, Reason, Reconciled, ReloadMode, State, TruthValue, Unit, UnitStep, Until,
+    Visibility, Waived, Want, Which, may_be_given_out, waiting, wants,
 };
 
 use crate::walk::{self, Walk};
@@ -161,6 +161,115 @@ fn a_promote_that_failed_is_taken_for_one_that_may_have_been_carried_out() {
         assert!(at(&Op::Demote) < at(&Op::DeleteNew), "{uptake:?}");
         assert!(at(&Op::Demote).is_some(), "{uptake:?}");
     }
+}
+
+const CHANGED: Option<Hold> = Some(Hold::Stuck(Reason::ChangedElsewhere));
+
+fn until_wanted(walk: &mut Walk, op: &Op) {
+    walk.until(|state| wants(state).contains(&Want::Do(op.clone())));
+}
+
+/// A rollback to its end, in which nothing is given out, and the program is neither asked nor restarted.
+fn rolls_back_without_it(walk: &mut Walk) {
+    while !walk.state.ended() {
+        assert!(!asks_it(&walk.state), "it was asked for the old version");
+        assert_eq!(walk.state.hold(), None);
+        walk.go_on();
+    }
+    assert_eq!(walk.state.phase(), Phase::RolledBack);
+    let restarted = |op: &Op| matches!(op, Op::Apply(FOLLOWER, ..));
+    assert!(!walk.said.iter().any(|event| matches!(&event.fact, Fact::Intended(op) if restarted(op))));
+    assert!(!may_be_given_out(&walk.state));
+}
+
+/// Nothing was given out, so that there is nothing to take back.
+#[test]
+fn a_promote_that_met_another_partys_value_was_not_carried_out() {
+    for uptake in [ReloadMode::Rereads, ReloadMode::Verb] {
+        let mut walk = walk(uptake);
+        for _ in 0..2 {
+            until_wanted(&mut walk, &Op::Promote);
+            let intent = walk.begin(&Op::Promote);
+            walk.end(intent, Outcome::ChangedElsewhere);
+            assert_eq!(walk.state.hold(), CHANGED);
+            walk.say(Fact::Retried);
+        }
+        walk.say(Fact::AbortAsked);
+        rolls_back_without_it(&mut walk);
+        let demoted = walk.said.iter().any(|event| event.fact == Fact::Intended(Op::Demote));
+        assert!(!demoted, "{uptake:?}");
+    }
+}
+
+/// The rollback was asked for while the value was being given out, and met another party's value too.
+#[test]
+fn a_demote_beside_a_promote_that_met_another_partys_value_is_not_needed() {
+    for demotes_first in [true, false] {
+        let mut walk = walk(ReloadMode::Verb);
+        until_wanted(&mut walk, &Op::Promote);
+        let promote = walk.begin(&Op::Promote);
+        walk.say(Fact::AbortAsked);
+        until_wanted(&mut walk, &Op::Demote);
+        let demote = walk.begin(&Op::Demote);
+        let (first, then) = if demotes_first { (demote, promote) } else { (promote, demote) };
+        walk.end(first, Outcome::ChangedElsewhere);
+        walk.end(then, Outcome::ChangedElsewhere);
+        rolls_back_without_it(&mut walk);
+    }
+}
+
+/// An earlier attempt may have been carried out: both keys are kept until the old or the new value is given out again.
+#[test]
+fn a_rollback_waits_where_an_earlier_promote_may_have_been_carried_out() {
+    for outcome in [Outcome::Failed { retry: true }, Outcome::Unknown] {
+        let mut walk = walk(ReloadMode::Verb);
+        until_wanted(&mut walk, &Op::Promote);
+        let intent = walk.begin(&Op::Promote);
+        walk.end(intent, outcome.clone());
+        if outcome == Outcome::Unknown {
+            walk.at.ms += 600_000;
+            walk.say(Fact::Reconciled { intent, found: Reconciled::Absent });
+        }
+        until_wanted(&mut walk, &Op::Promote);
+        let intent = walk.begin(&Op::Promote);
+        walk.end(intent, Outcome::ChangedElsewhere);
+        assert!(may_be_given_out(&walk.state), "{outcome:?}");
+        // However often the operator asks for it, that value is not overwritten, and no key is ended.
+        for fact in [Fact::AbortAsked, Fact::AbortAsked, Fact::Retried] {
+            walk.say(fact);
+            until_wanted(&mut walk, &Op::Demote);
+            let intent = walk.begin(&Op::Demote);
+            walk.end(intent, Outcome::ChangedElsewhere);
+            assert_eq!((walk.state.hold(), walk.first_op()), (CHANGED, None), "{outcome:?}");
+        }
+        walk.say(Fact::Retried);
+        walk.until(|state| state.phase() == Phase::RolledBack);
+        let at = |op: &Op| walk.said.iter().rposition(|event| event.fact == Fact::Intended(op.clone()));
+        assert!(at(&Op::Demote).is_some() && at(&Op::Demote) < at(&Op::DeleteNew), "{outcome:?}");
+    }
+}
+
+/// It keeps every value that it ever read. Only the time shows that it reads the old one again, as on the way forward.
+#[test]
+fn a_waived_one_that_keeps_both_versions_has_the_whole_time_of_a_unit_in_a_rollback_too() {
+    let mut walk = walk(ReloadMode::Rereads);
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    walk.until(|state| is_proving(state) && state.units()[1].toward == Which::Old);
+    walk.say(Fact::Waived(Waived::NotVisible(FOLLOWER)));
+    let until = walk.state.units()[1].since.ms + walk.state.plan().policy.unit_ms_max;
+    let wait = waiting(&walk.state).map(|wait| (wait.what, wait.until));
+    assert_eq!(wait, Some((Awaited::Unit(FOLLOWER, UnitStep::Proving(0)), Until::Ms(until))));
+    walk.wait(9_000);
+    assert!(is_proving(&walk.state), "the waiver counted at once");
+    walk.wait(1_000);
+    walk.until(is_back);
+    let mut seen = walk.look();
+    let one = &mut seen.instances[FOLLOWER.index()];
+    (one.old, one.new) = (Visibility::Yes, Visibility::Yes);
+    walk.say(Fact::Enumerated(seen));
+    walk.until(|state| asks_it(state) || state.ended());
+    assert_eq!(walk.state.phase(), Phase::RolledBack, "it was asked for what it cannot show");
 }
 
 /// All are back on the old version, and nobody has looked since.

@@ -1,7 +1,7 @@
 //! Programs that read by themselves what is given out: when they read it, and what may not happen before that.
 
 use keyroll_rotation::{
-    Consumer, ConsumerId, Delivery, Effect, Event, Fact, Op, Reconciled, Seq, State, Which,
+    Consumer, ConsumerId, Delivery, Effect, Event, Fact, Op, Outcome, Reconciled, Seq, State, Which,
 };
 
 use crate::calls::{CallResult, Scope};
@@ -114,14 +114,19 @@ impl Run {
     }
 
     /// The new key is deleted only after a Demote, once a Promote was begun and a consumer reads by itself what is given out:
-    /// nobody knows what it read meanwhile.
+    /// nobody knows what it read meanwhile. A Promote that met another party's value was not carried out.
     pub(crate) fn check_demoted(&mut self) {
         if !self.world.plan.consumers.iter().any(|it| it.delivery == Delivery::Follow) {
             return;
         }
-        let promoted =
-            self.ledger.entries.iter().rposition(|event| event.fact == Fact::Intended(Op::Promote));
-        let promoted = promoted.and_then(|at| Seq::try_from(at + 1).ok());
+        let met_theirs = |intent: Seq| {
+            let fact = Fact::Ended { intent, outcome: Outcome::ChangedElsewhere };
+            self.ledger.entries.iter().any(|event| event.fact == fact)
+        };
+        let promotes = (1..)
+            .zip(&self.ledger.entries)
+            .filter(|(seq, event)| event.fact == Fact::Intended(Op::Promote) && !met_theirs(*seq));
+        let promoted: Option<Seq> = promotes.last().map(|(seq, _)| seq);
         if promoted.is_some_and(|promoted| self.audit.demoted < promoted) {
             let what = "the new key is deleted, and nothing was given out again after a Promote was begun";
             self.violate("order", what.into());

@@ -14,7 +14,9 @@ pub struct NewVersion {
 enum Promotion {
     #[default]
     No,
-    /// A Promote's outcome is unknown: a rollback demotes anyway.
+    /// The first Promote that may have an effect is under way: its outcome decides.
+    Begun,
+    /// It may have had an effect: a rollback demotes anyway.
     InDoubt,
     Yes,
 }
@@ -69,6 +71,11 @@ impl NewKey {
         self.promotion != Promotion::No
     }
 
+    /// A Promote that has ended made the version current, or may have.
+    pub(crate) fn may_have_been_promoted(&self) -> bool {
+        matches!(self.promotion, Promotion::InDoubt | Promotion::Yes)
+    }
+
     pub(crate) fn is_retired(&self) -> bool {
         self.retired
     }
@@ -100,8 +107,30 @@ impl NewKey {
         self.promotion = Promotion::No;
     }
 
-    pub(crate) fn doubt_promotion(&mut self) {
+    pub(crate) fn begin_promotion(&mut self) {
         if self.promotion == Promotion::No {
+            self.promotion = Promotion::Begun;
+        }
+    }
+
+    /// A Promote has ended, and may have had an effect.
+    pub(crate) fn end_promotion(&mut self) {
+        if self.promotion == Promotion::Begun {
+            self.promotion = Promotion::InDoubt;
+        }
+    }
+
+    /// A Promote was certainly not carried out. Returns whether no earlier one may have been.
+    pub(crate) fn undo_promotion(&mut self) -> bool {
+        let only = self.promotion == Promotion::Begun;
+        if only {
+            self.promotion = Promotion::No;
+        }
+        only
+    }
+
+    pub(crate) fn doubt_promotion(&mut self) {
+        if matches!(self.promotion, Promotion::No | Promotion::Begun) {
             self.promotion = Promotion::InDoubt;
         }
     }

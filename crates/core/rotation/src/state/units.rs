@@ -40,7 +40,7 @@ pub struct Unit {
     /// Slots that ever began to load the new version, as bits.
     pub moved: u32,
     /// The slots of `moved` that load the new version for the first time: a refused restart removes such a slot from
-    /// `moved`.
+    /// `moved`, and so does a Promote that was certainly not carried out.
     pub first: u32,
     /// The fetch of this pass was carried out.
     pub fetched: bool,
@@ -137,6 +137,27 @@ impl Units {
     /// Slots are about to load the new version by themselves: no restart can be refused.
     pub(crate) fn begin_slots(&mut self, at: usize, slots: u32) {
         self.with(at, |unit| unit.moved |= slots);
+    }
+
+    /// Slots load the new version by themselves once a Promote gives it out.
+    pub(crate) fn begin_slots_with_promote(&mut self, at: usize, slots: u32) {
+        self.with(at, |unit| {
+            unit.first |= slots & !unit.moved;
+            unit.moved |= slots;
+        });
+    }
+
+    /// That Promote may have been carried out.
+    pub(crate) fn touch_all(&mut self, at: usize) {
+        self.with(at, |unit| unit.first = 0);
+    }
+
+    /// That Promote was certainly not carried out: a rollback has nothing to restore in the slots that began with it.
+    pub(crate) fn refuse_all(&mut self, at: usize) {
+        self.with(at, |unit| {
+            unit.moved &= !unit.first;
+            unit.first = 0;
+        });
     }
 
     /// An operation may have changed this slot.
