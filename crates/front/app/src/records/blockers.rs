@@ -6,8 +6,8 @@ use std::fs;
 use keyroll_host::process_of;
 use keyroll_observe::NotVisible;
 use keyroll_rotation::{
-    Blocker, ConsumerId, Holds, Incarnation, InstanceIdentity, Phase, ReloadMode, SearchLimit, State, Waived,
-    Which, blockers,
+    Blocker, Consumer, ConsumerId, Hold, Holds, Incarnation, InstanceIdentity, Phase, Reason, ReloadMode,
+    SearchLimit, State, Unit, UnitStep, Waived, Which, blockers,
 };
 
 use super::plan_names::Called;
@@ -65,13 +65,40 @@ pub fn all(called: &Called, state: &State) -> Vec<Holder> {
         | Blocker::Absent(_)
         | Blocker::Unsearched(..) => false,
     };
-    let found = all.into_iter().filter(|blocker| !over(blocker));
+    let found = all.into_iter().filter(|blocker| !over(blocker) && !resolves_itself(state, *blocker));
     let found = found.filter_map(|blocker| as_it_is(state, blocker, stays));
     let named = |holder: Holder| Holder { how_to_move: called.addressed(&holder.how_to_move), ..holder };
     // A process that lacks evidence on several paths, or has several sessions, is one blocker.
     let mut shown = BTreeSet::new();
     let once = |holder: &Holder| holder.pid.is_none() || shown.insert((holder.kind, holder.pid));
     found.map(|blocker| named(holder(called, state, blocker, stays))).filter(once).take(SHOWN_MAX).collect()
+}
+
+/// Whether a blocker of a rollback needs nobody yet: an instance that keyroll did not move is asked once every consumer is
+/// back, and a waived program that reads the store again has the time for that. Once the phase is overdue, it does.
+fn resolves_itself(state: &State, blocker: Blocker) -> bool {
+    let Blocker::Unproven(id, who, _) = blocker else { return false };
+    let overdue = matches!(state.hold(), Some(Hold::Stuck(Reason::Overdue(_))));
+    let Some(unit) = state.units().get(id.index()) else { return false };
+    if state.phase() != Phase::RollingBack || overdue {
+        return false;
+    }
+    let waits = unit.stage == UnitStep::Waiting || unit.stage.is_moving();
+    let unasked = state.proof(who).is_none_or(|proof| proof.version != Which::Old);
+    (waits && has_only_time(state, id)) || (unasked && !was_moved(state, unit, who))
+}
+
+/// Whether only the time shows that a consumer reads what the store gives out: it reads that again by itself, and is waived.
+pub(crate) fn has_only_time(state: &State, id: ConsumerId) -> bool {
+    let live = state.plan().consumers.get(id.index()).is_some_and(Consumer::follows_live);
+    live && state.waived().contains(&Waived::NotVisible(id))
+}
+
+/// Whether the slot of an instance ever began to load the new version.
+fn was_moved(state: &State, unit: &Unit, who: Incarnation) -> bool {
+    let seen = state.look().and_then(|look| look.seen.instances.iter().find(|it| it.who == who));
+    let slot = seen.and_then(|seen| 1u32.checked_shl(u32::from(seen.slot)));
+    slot.is_none_or(|slot| unit.moved & slot != 0)
 }
 
 /// A blocker with the changes since the inspection; none if it no longer blocks.

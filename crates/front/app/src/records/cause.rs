@@ -23,8 +23,11 @@ pub fn of(recorded: &Recorded, called: &Called) -> Option<String> {
         state = next;
     }
     match (state.phase(), state.hold()) {
+        // What keeps it from its end stands beside why it began.
         (Phase::RollingBack, Some(Hold::Stuck(Reason::Unit(consumer)))) => {
-            told.units.get(&consumer).cloned().or(told.back)
+            let stuck = told.units.remove(&consumer).filter(|stuck| told.back.as_ref() != Some(stuck));
+            let both: Vec<String> = told.back.into_iter().chain(stuck).collect();
+            (!both.is_empty()).then(|| both.join("; now "))
         }
         (Phase::RollingBack | Phase::RolledBack, _) => told.back,
         (_, Some(Hold::Paused(Reason::Unit(consumer)) | Hold::Stuck(Reason::Unit(consumer)))) => {

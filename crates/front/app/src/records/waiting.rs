@@ -6,6 +6,7 @@ use keyroll_rotation::{
     waiting,
 };
 
+use super::blockers::has_only_time;
 use super::cause::Observations;
 use super::old_key::clock;
 use super::plan_names::Called;
@@ -131,6 +132,9 @@ pub(crate) fn what(told: &Observations, called: &Called, state: &State, awaited:
             let key = word(toward);
             match stage {
                 UnitStep::Applying(_) => format!("{name} to load the {key} key"),
+                UnitStep::Proving(_) if has_only_time(state, *consumer) => format!(
+                    "{name} to read the {key} key from the store: it is waived, and only the time shows that it has"
+                ),
                 UnitStep::Proving(_) => {
                     let seen = told.lacking(state, *consumer, toward);
                     let seen = seen.map(|seen| format!(": {seen}")).unwrap_or_default();
