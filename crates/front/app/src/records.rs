@@ -14,6 +14,8 @@ pub mod reasons;
 pub mod recorded;
 pub mod resolve_rotation;
 pub mod resolve_target;
+#[cfg(test)]
+mod rollback_shown;
 pub mod rotation_ids;
 pub mod saved_plan;
 pub(crate) mod state_file;
@@ -21,3 +23,6 @@ pub mod store_freshness;
 pub mod versions;
 pub mod waiting;
 pub mod waivers;
+#[cfg(test)]
+#[path = "../../../core/rotation/tests/walk/mod.rs"]
+mod walk;

@@ -51,7 +51,7 @@ const COMPOSE: &str = "compose-";
 type Case = fn(&Scene);
 
 /// The cases by name, each with its kind of store.
-const CASES: [(&str, Kind, Case); 29] = [
+const CASES: [(&str, Kind, Case); 30] = [
     ("recipe", Kind::Aws, recipe::forward_and_back),
     ("drift", Kind::Aws, recipe::drift_is_shown),
     ("killed-forward", Kind::Aws, killed::forward),
@@ -81,6 +81,7 @@ const CASES: [(&str, Kind, Case); 29] = [
     ("followed", Kind::Vault, followers::forward_and_back),
     ("followed-killed", Kind::Aws, followers::killed),
     ("followed-changed", Kind::Vault, followers::changed_by_somebody),
+    ("followed-left", Kind::Vault, followers::changed_before_it_is_given_out),
 ];
 
 /// The part that this program plays when it was started as one.
@@ -332,4 +333,9 @@ fn programs_that_read_the_store_while_keyroll_is_killed() {
 #[test]
 fn programs_that_read_the_store_are_not_restarted_to_take_what_somebody_put_there() {
     run("followed-changed");
+}
+
+#[test]
+fn programs_that_read_the_store_are_left_alone_by_a_rollback_before_the_new_value_was_given_out() {
+    run("followed-left");
 }

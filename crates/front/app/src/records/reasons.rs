@@ -1,8 +1,8 @@
 //! Why a rotation is paused or stuck, and the command that continues it.
 
 use keyroll_rotation::{
-    Event, Fact, Hold, Incarnation, InstanceIdentity, Person, Phase, Reason, SearchLimit, State, Want, step,
-    wants,
+    Event, Fact, Hold, Incarnation, InstanceIdentity, Person, Phase, Reason, SearchLimit, State, Want,
+    may_be_given_out, step, wants,
 };
 
 use super::blockers::{adopt_copy, adopt_process, setting};
@@ -82,11 +82,34 @@ pub fn command(state: &State, hold: Hold, id: &str, secret: &str) -> String {
             None => format!("keyroll resume {id}"),
         },
         Hold::Paused(_) => format!("keyroll resume {id}"),
-        Hold::Stuck(Reason::ChangedElsewhere) => format!(
-            "keyroll retry {id} once the store gives out the old or the new version again, and nothing else is pending there; \
-             before the point of no return keyroll abort {id}"
-        ),
+        Hold::Stuck(Reason::ChangedElsewhere) => {
+            let again = format!(
+                "keyroll retry {id} once the store gives out the old or the new version again, and nothing else is pending there"
+            );
+            again + &back_from_there(state, id, secret)
+        }
         Hold::Stuck(_) => format!("keyroll retry {id}"),
+    }
+}
+
+/// What a rollback needs where another party changed the source of truth: its value is left there only if the new one was
+/// never given out.
+fn back_from_there(state: &State, id: &str, secret: &str) -> String {
+    let asked = Event { at: state.now(), fact: Fact::AbortAsked };
+    let possible = step(state, &asked).is_ok();
+    match (state.phase() == Phase::RollingBack, possible, may_be_given_out(state)) {
+        (true, ..) => {
+            format!(
+                ", which ends the rollback; keyroll secret import {secret} takes another value over after that"
+            )
+        }
+        (false, false, _) => String::new(),
+        (false, true, true) => {
+            format!("; keyroll abort {id} needs the same: consumers may have the new value")
+        }
+        (false, true, false) => format!(
+            "; or keyroll abort {id}, which leaves the store as it is, then keyroll secret import {secret} for the other value"
+        ),
     }
 }
 

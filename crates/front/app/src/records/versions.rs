@@ -2,11 +2,12 @@
 
 use keyroll_codes::Code;
 use keyroll_config::Secret;
-use keyroll_port::{Failure, FailureKind, Label, Store, VersionInfo};
+use keyroll_port::{Failure, FailureKind, Journal as _, Label, RotationId, Store, VersionInfo};
+use keyroll_rotation::Phase;
 use keyroll_secret::Credential;
 
 use super::open_rotation_guard::{open_of, owing_rotation};
-use super::recorded::rotations_unread;
+use super::recorded::{rotations_unread, state_of};
 use crate::exit::Exit;
 use crate::operator::Version;
 use crate::places::Places;
@@ -99,14 +100,24 @@ fn no_rotation_is_open(places: &Places, secret: &Secret) -> Result<(), Problem> 
         return Ok(());
     }
     let name = secret.name.as_str();
-    let open =
-        runtime(places)?.block_on(open_of(journal(places)?.as_ref(), name)).map_err(rotations_unread)?;
-    match open {
-        Some(id) => Err(Problem::new(Code::ValueRefused, format!("replace the value of {name}"))
-            .because(format!("rotation {id} uses it"))
-            .help(format!("keyroll abort {id}, then replace it"))
-            .exits(Exit::Held)),
-        None => Ok(()),
+    let (journal, runtime) = (journal(places)?, runtime(places)?);
+    let open = runtime.block_on(open_of(journal.as_ref(), name)).map_err(rotations_unread)?;
+    let Some(id) = open else { return Ok(()) };
+    let recorded = runtime.block_on(journal.load(&id)).ok();
+    let back = recorded.and_then(|recorded| state_of(&recorded).ok()).map(|state| state.phase());
+    Err(Problem::new(Code::ValueRefused, format!("replace the value of {name}"))
+        .because(format!("rotation {id} uses it"))
+        .help(ends_it(&id, back == Some(Phase::RollingBack)))
+        .exits(Exit::Held))
+}
+
+/// The command that ends an open rotation. One that is being rolled back is not aborted once more.
+fn ends_it(id: &RotationId, back: bool) -> String {
+    match back {
+        true => {
+            format!("it is being rolled back, and keyroll status {id} says what ends that; then replace it")
+        }
+        false => format!("keyroll abort {id}, then replace it"),
     }
 }
 

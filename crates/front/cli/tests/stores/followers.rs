@@ -10,7 +10,7 @@ use crate::hostile::scene::put;
 use crate::stores::killed::GIVE_OUT;
 use crate::stores::part::PART;
 use crate::stores::relay::When::{After, Before};
-use crate::stores::scene::{At, Scene, by_hand, by_keyroll};
+use crate::stores::scene::{At, INSTANCES, Scene, by_hand, by_keyroll};
 
 /// The programs that read the store when they start.
 const READERS: [&str; 2] = ["reader-1", "reader-2"];
@@ -146,4 +146,31 @@ pub fn changed_by_somebody(scene: &Scene) {
     retried(scene, &id).exits(0).ended("done");
     scene.issuer.end(&by_hand);
     all_on(scene, &scene.new_key());
+}
+
+/// Somebody puts another value there before the new one is given out, and keyroll meets it. A rollback leaves the store and every
+/// program as they are; then the other value is taken over.
+pub fn changed_before_it_is_given_out(scene: &Scene) {
+    declare(scene);
+    let id = scene.until("roll");
+    let by_hand = scene.made_by_hand();
+    let pids = || -> Vec<String> {
+        INSTANCES.iter().chain(&READERS).chain([&AGENT]).map(|name| pid(scene, name)).collect()
+    };
+    let before = pids();
+    scene.others("change", "copy=run/by-hand.env");
+    let ran = scene.run(&["resume", &id, "--confirm", "ring"]);
+    let back = format!("keyroll abort {id}, which leaves the store as it is");
+    ran.exits(6).says(&["keyroll did not write", &back]);
+    let ran = scene.run(&["abort", &id]);
+    ran.exits(5).ended("rolled_back");
+    assert_eq!(scene.given_out(), Some(by_hand.clone()), "it was overwritten");
+    assert_eq!(pids(), before, "a program was restarted");
+    let keys: Vec<String> = scene.issuer.keys().into_iter().map(|key| key.id).collect();
+    assert_eq!(keys, [scene.old.clone(), by_hand.clone()], "the new key was not deleted alone");
+    scene.fetch_and_restart();
+    READERS.iter().for_each(|name| scene.sh(&format!("./restart.sh {name}")));
+    scene.run(&["secret", "import", "ring", "--id", &by_hand]).exits(0);
+    scene.issuer.end(&scene.old);
+    all_on(scene, &by_hand);
 }

@@ -1,0 +1,157 @@
+//! What is shown of a rollback: why it began, what blocks it, and what it waits for.
+
+use keyroll_port::{Opening, Recorded, RotationId};
+use keyroll_rotation::{
+    Awaited, Consumer, ConsumerId, Delivery, Enumeration, Fact, Hold, InstanceIdentity, OnFailure, Op,
+    Outcome, Phase, Query, Reason, ReloadMode, Stamp, State, Unit, UnitStep, Visibility, Waived, Want, Which,
+    waiting, wants,
+};
+
+use super::cause::{self, Observations};
+use super::plan_names::Called;
+use super::walk::{self, Walk};
+use super::{blockers, reasons, waiting as shown};
+
+/// The processes of the last two slots, which are not moved.
+const UNMOVED: [u32; 2] = [900, 901];
+
+fn recorded(walk: &Walk) -> Recorded {
+    let at = Stamp { epoch: 0, ..walk.said[0].at };
+    let plan = walk.state.plan().clone();
+    let opening =
+        Opening { secret: "acme".to_owned(), from_version: 1, plan, names: String::new(), at, unix_ms: 1 };
+    let unix_ms = vec![1; walk.said.len()];
+    Recorded { id: RotationId("0192".to_owned()), opening, events: walk.said.clone(), unix_ms }
+}
+
+/// The first consumer fails to load the old version again, for good.
+fn stuck_at_the_first(walk: &mut Walk) {
+    let restart = Op::Apply(ConsumerId(0), 0, Which::Old);
+    walk.until(|state| wants(state).contains(&Want::Do(restart.clone())));
+    let intent = walk.begin(&restart);
+    walk.end(intent, Outcome::Failed { retry: false });
+    walk.until(|state| state.hold().is_some());
+    assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::Unit(ConsumerId(0)))));
+}
+
+#[test]
+fn the_reason_of_a_rollback_stays_beside_what_keeps_it_from_its_end() {
+    let mut walk = Walk::of(walk::plan());
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    stuck_at_the_first(&mut walk);
+    let said = cause::of(&recorded(&walk), &Called::default()).unwrap();
+    let (why, now) = said.split_once("; now ").unwrap();
+    assert!(why.starts_with("the operator asked for it"), "{said}");
+    assert!(now.starts_with("consumer 0 did not load the old key"), "{said}");
+    walk.say(Fact::Retried);
+    let said = cause::of(&recorded(&walk), &Called::default()).unwrap();
+    assert_eq!(said, why);
+}
+
+/// A look that shows two more instances of the first consumer.
+fn look(walk: &Walk) -> Enumeration {
+    let mut seen = walk.look();
+    for (pid, slot) in UNMOVED.into_iter().zip(1..) {
+        let mut one = seen.instances[0];
+        one.who.life = InstanceIdentity::Process { boot: 1, pid, start_ticks: 7, program: 0 };
+        (one.slot, one.old, one.new) = (slot, Visibility::Yes, Visibility::No);
+        seen.instances.push(one);
+    }
+    seen
+}
+
+fn names_the_unmoved(state: &State) -> bool {
+    let shown = blockers::all(&Called::default(), state);
+    shown.iter().any(|one| one.pid.is_some_and(|pid| UNMOVED.contains(&pid)))
+}
+
+#[test]
+fn an_instance_that_was_not_moved_is_no_unproven_path_before_it_was_asked() {
+    let mut plan = walk::plan();
+    plan.consumers[0].slots = 3;
+    let mut walk = Walk::of(plan);
+    walk.until(|state| matches!(state.units()[0].stage, UnitStep::Proving(0)));
+    walk.say(Fact::AbortAsked);
+    let back = |unit: &Unit| unit.toward == Which::Old && unit.stage == UnitStep::Settled;
+    let all = Want::Ask(Query::Prove(ConsumerId(0), None, Which::Old));
+    while !wants(&walk.state).contains(&all) {
+        if wants(&walk.state).contains(&Want::Ask(Query::Enumerate)) {
+            let seen = look(&walk);
+            walk.say(Fact::Enumerated(seen));
+        } else {
+            walk.go_on();
+        }
+        assert!(!names_the_unmoved(&walk.state), "{:?}", walk.state.units()[0].stage);
+    }
+    assert!(walk.state.units().iter().all(back));
+    // Nobody got an answer from them in all the time.
+    walk.wait(100_000);
+    assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::Overdue(Phase::RollingBack))));
+    assert!(names_the_unmoved(&walk.state));
+}
+
+#[test]
+fn a_waived_program_that_reads_the_store_again_is_shown_as_waiting_for_the_time() {
+    let mut plan = walk::plan();
+    let follower = plan.consumers[1].clone();
+    plan.consumers[1] = Consumer { delivery: Delivery::Follow, files: Vec::new(), ..follower };
+    plan.files.truncate(1);
+    let mut walk = Walk::of(plan);
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    walk.until(|state| wants(state).contains(&Want::Ask(Query::Enumerate)));
+    let mut seen = walk.look();
+    (seen.instances[1].old, seen.instances[1].new) = (Visibility::Yes, Visibility::Yes);
+    walk.say(Fact::Enumerated(seen));
+    let is_named = |state: &State| {
+        let all = blockers::all(&Called::default(), state);
+        all.iter().any(|one| one.name.contains("consumer 1"))
+    };
+    assert!(is_named(&walk.state));
+    walk.say(Fact::Waived(Waived::NotVisible(ConsumerId(1))));
+    assert!(!is_named(&walk.state), "the waiver was given already");
+    let wait = waiting(&walk.state).unwrap();
+    assert_eq!(wait.what, Awaited::Unit(ConsumerId(1), UnitStep::Proving(0)));
+    let said = shown::what(&Observations::default(), &Called::default(), &walk.state, &wait.what);
+    assert!(said.contains("only the time shows"), "{said}");
+    assert!(shown::left_ms(&walk.state, &wait).is_some_and(|ms| ms > 0));
+}
+
+/// The next command where a Promote met another party's value, and the rotation's state.
+fn beside_theirs(before: Option<Outcome>) -> Walk {
+    let mut plan = walk::plan();
+    plan.policy.on_failure = OnFailure::Pause;
+    let follower = plan.consumers[1].clone();
+    plan.consumers[1] =
+        Consumer { delivery: Delivery::Follow, uptake: ReloadMode::Verb, files: Vec::new(), ..follower };
+    plan.files.truncate(1);
+    let mut walk = Walk::of(plan);
+    for outcome in before.into_iter().chain([Outcome::ChangedElsewhere]) {
+        walk.until(|state| wants(state).contains(&Want::Do(Op::Promote)));
+        let intent = walk.begin(&Op::Promote);
+        walk.end(intent, outcome);
+    }
+    walk
+}
+
+fn command(walk: &Walk) -> String {
+    reasons::command(&walk.state, walk.state.hold().unwrap(), "0192", "acme")
+}
+
+#[test]
+fn beside_another_partys_value_only_a_rollback_that_can_end_is_offered() {
+    let walk = beside_theirs(None);
+    let said = command(&walk);
+    assert!(said.contains("or keyroll abort 0192, which leaves the store as it is"), "{said}");
+    let mut walk = beside_theirs(Some(Outcome::Failed { retry: true }));
+    let said = command(&walk);
+    assert!(said.contains("keyroll abort 0192 needs the same"), "{said}");
+    walk.say(Fact::AbortAsked);
+    walk.until(|state| wants(state).contains(&Want::Do(Op::Demote)));
+    let intent = walk.begin(&Op::Demote);
+    walk.end(intent, Outcome::ChangedElsewhere);
+    let said = command(&walk);
+    assert!(said.contains("keyroll retry 0192 once the store gives out the old"), "{said}");
+    assert!(!said.contains("abort"), "{said}");
+}
