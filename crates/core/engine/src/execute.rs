@@ -92,7 +92,7 @@ impl Executor {
     }
 
     async fn attempt(&self, effect: &Effect, asked: Asked, state: &State) -> Result<Option<CredId>, Failure> {
-        let (host, issuer, intent) = (&self.ports.host, &self.ports.issuer, effect.intent);
+        let (issuer, intent) = (&self.ports.issuer, effect.intent);
         if let Op::Retire(which) = &effect.op {
             // The old value may be dropped already, by a driver that ended before it could say so.
             return self.retire(*which, state).await.map(|()| None);
@@ -110,10 +110,7 @@ impl Executor {
                 }
                 self.deliver(*file, *which, values(&old, new.as_ref(), state), asked, state).await?;
             }
-            Op::Fetch(consumer) => {
-                self.gives_out_next(*consumer, &old, asked, state).await?;
-                host.fetch(*consumer, asked).await?;
-            }
+            Op::Fetch(consumer) => self.fetch(*consumer, &old, asked, state).await?,
             Op::Promote => self.promote(&old, state).await?,
             Op::Demote => self.demote(&old, state).await?,
             Op::Disable => {

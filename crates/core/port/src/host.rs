@@ -258,8 +258,15 @@ pub trait Host: Send + Sync {
         Ok(())
     }
 
-    /// Runs a pull consumer's fetch.
-    async fn fetch(&self, consumer: ConsumerId, asked: Asked) -> Result<(), Failure>;
+    /// Runs a pull consumer's fetch, and reads its copies back. Fails if one of them does not hold the version afterwards: the
+    /// consumer would be restarted with another one.
+    async fn fetch(
+        &self,
+        consumer: ConsumerId,
+        which: Which,
+        values: Values<'_>,
+        asked: Asked,
+    ) -> Result<(), Failure>;
 
     /// Makes one slot load what its files hold, with the verb that applies it. Right before a restart the host compares
     /// the pending changes with what runs.

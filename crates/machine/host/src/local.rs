@@ -9,6 +9,7 @@ mod deliver;
 mod downtime;
 mod enumerate;
 mod exec_in_place;
+mod fetched;
 mod file_fingerprint;
 mod find;
 mod followers;
@@ -141,8 +142,17 @@ impl Host for Local {
         })
     }
 
-    async fn fetch(&self, consumer: ConsumerId, asked: Asked) -> Result<(), Failure> {
-        block_in_place(|| self.fetch_for(consumer, &self.begin(asked)?))
+    async fn fetch(
+        &self,
+        consumer: ConsumerId,
+        which: Which,
+        values: Values<'_>,
+        asked: Asked,
+    ) -> Result<(), Failure> {
+        block_in_place(|| {
+            self.learn(values);
+            self.fetch_for(consumer, which, values, &self.begin(asked)?)
+        })
     }
 
     async fn apply(

@@ -249,7 +249,7 @@ async fn a_row_that_was_changed_since_the_delivery_is_not_overwritten() {
                     host().trial(Values { old: &old, new: None, old_ended: false }).await.unwrap().is_empty()
                 );
                 fs::write(claw.path("p.key"), &claw.new).unwrap();
-                host().fetch(ConsumerId(0), step(7)).await.unwrap();
+                host().fetch(ConsumerId(0), Which::New, values, step(7)).await.unwrap();
             }
             false => host().deliver(FileId(0), Which::New, values, step(7)).await.unwrap(),
         }
@@ -330,20 +330,21 @@ async fn a_name_that_is_a_key_is_not_told_and_tells_rows_apart() {
 async fn a_file_that_is_fetched_says_nothing_of_what_may_be_replaced_before_it_is_fetched() {
     let claw = Claw::new("\"p:manual\"");
     claw.gateway();
-    let old = fields(&claw.old);
+    let (old, new) = (fields(&claw.old), fields(&claw.new));
+    let values = Values { old: &old, new: Some(&new), old_ended: false };
     fs::write(claw.path("next"), &claw.new).unwrap();
     let words = ["next", "p.key"].map(|name| claw.path(name).display().to_string());
     let host = || claw.host_with(None, Some(CommandLine::program("cp", words.clone())));
     claw.profiles(&[(PROFILE, &claw.old)]);
     assert!(host().trial(Values { old: &old, new: None, old_ended: false }).await.unwrap().is_empty());
     fs::remove_file(claw.path("p.key")).unwrap();
-    host().fetch(ConsumerId(0), step(7)).await.unwrap();
+    host().fetch(ConsumerId(0), Which::New, values, step(7)).await.unwrap();
     assert_eq!(claw.file(), claw.new);
     // A person has logged in with another account, from that file.
     let foreign = value("foreign", &claw.folder);
     fs::write(claw.path("p.key"), &foreign).unwrap();
     claw.profiles(&[(PROFILE, &foreign)]);
-    host().fetch(ConsumerId(0), step(8)).await.unwrap();
+    host().fetch(ConsumerId(0), Which::New, values, step(8)).await.unwrap();
     let failure = host().apply(ConsumerId(0), 0, step(9), AllowedChanges::Anything).await.err().unwrap();
     assert_eq!((failure.code.as_str(), claw.path("told").exists()), ("K0440", false), "{failure}");
 }

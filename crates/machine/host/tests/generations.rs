@@ -107,7 +107,9 @@ impl Scene {
         let next = self.place.write("next", next);
         let words = [next, self.file.clone()].map(|path| path.display().to_string());
         let host = self.host(Some(CommandLine::program("cp", words)));
-        host.fetch(ConsumerId(0), step(5)).await.unwrap();
+        let (old, new) = (fields(&self.place.old), fields(&self.place.new));
+        let values = Values { old: &old, new: Some(&new), old_ended: false };
+        host.fetch(ConsumerId(0), Which::New, values, step(5)).await.unwrap();
     }
 
     fn new_text(&self) -> String {

@@ -498,7 +498,7 @@ async fn nothing_begins_that_nobody_waits_for_any_more() {
     let late = Asked { intent: 7, until_ms: SystemClock::new().monotonic_ms() };
     let written = host.deliver(FileId(0), Which::New, values, late).await.unwrap_err();
     assert_eq!((written.code.as_str(), written.class), ("K0315", Class::Retryable));
-    let fetched = host.fetch(ConsumerId(0), late).await.unwrap_err();
+    let fetched = host.fetch(ConsumerId(0), Which::New, values, late).await.unwrap_err();
     assert_eq!((fetched.code.as_str(), fetched.class), ("K0402", Class::Retryable));
     assert!(fs::read_to_string(&path).unwrap().contains(&place.old) && !ran.exists());
     assert_eq!(host.delivered(FileId(0), Which::New, values, 7).await.unwrap(), Reconciled::Absent);

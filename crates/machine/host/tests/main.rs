@@ -8,6 +8,7 @@ mod conformance;
 mod evidence;
 mod exec_in_place;
 mod faults;
+mod fetched;
 mod files;
 mod followers;
 mod generations;

@@ -203,7 +203,7 @@ impl Host for Machine {
         locked(&self.about_to_give).push((which, self.safe.given_out()));
         Ok(())
     }
-    async fn fetch(&self, consumer: ConsumerId, _: Asked) -> Result<(), Failure> {
+    async fn fetch(&self, consumer: ConsumerId, _: Which, _: Values<'_>, _: Asked) -> Result<(), Failure> {
         self.fate.befall(|| {
             let current = self.safe.given_out();
             for file in &self.consumers[consumer.index()].files {

@@ -89,7 +89,13 @@ impl Host for Port {
         }
     }
 
-    async fn fetch(&self, consumer: ConsumerId, asked: Asked) -> Result<(), Failure> {
+    async fn fetch(
+        &self,
+        consumer: ConsumerId,
+        _: Which,
+        _: Values<'_>,
+        asked: Asked,
+    ) -> Result<(), Failure> {
         self.in_time(asked)?;
         self.act(Call::Fetch(consumer)).await
     }

@@ -103,7 +103,9 @@ impl Observations {
                 Op::Deliver(file, _) if consumer.files.contains(file) => {
                     Some(format!("did not get the {key} key: its file could not be written"))
                 }
-                Op::Fetch(of) if *of == id => Some("did not fetch the key: its command failed".to_owned()),
+                Op::Fetch(of) if *of == id => {
+                    Some(format!("did not get the {key} key: its `fetch` failed, or did not write that key"))
+                }
                 Op::Apply(of, ..) if *of == id => {
                     let times = if was.failures == 0 { "" } else { " each time" };
                     Some(format!("did not load the {key} key: its restart or reload failed{times}"))

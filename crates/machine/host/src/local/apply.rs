@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use keyroll_codes::Code;
 use keyroll_manager::{Attempt, CommandLine, Leftover, end_leftover, fetch, instances};
 use keyroll_observe::{ProcessId, WrittenAt};
-use keyroll_port::{AllowedChanges, Applied, Class, Failure};
-use keyroll_rotation::{ConsumerId, FileId, Seq};
+use keyroll_port::{AllowedChanges, Applied, Class, Failure, Values};
+use keyroll_rotation::{ConsumerId, FileId, Seq, Which};
 use keyroll_secret::SecretBytes;
 
 use super::under_way::OneEffect;
@@ -141,11 +141,18 @@ impl Local {
         Ok(())
     }
 
-    pub(super) fn fetch_for(&self, id: ConsumerId, effect: &OneEffect<'_>) -> Result<(), Failure> {
+    pub(super) fn fetch_for(
+        &self,
+        id: ConsumerId,
+        which: Which,
+        values: Values<'_>,
+        effect: &OneEffect<'_>,
+    ) -> Result<(), Failure> {
         let consumer = self.consumer_setup(id)?;
         let Some(line) = &consumer.fetch else { return Ok(()) };
         self.fetching(id, || self.generate(line, effect))?;
-        self.keep_rows_fetched(consumer)
+        self.keep_rows_fetched(consumer)?;
+        self.refuse_not_fetched(consumer, which, values)
     }
 
     /// Runs a command that makes copies.
