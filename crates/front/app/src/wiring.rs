@@ -20,6 +20,6 @@ pub mod served;
 pub mod trusted;
 pub(crate) mod truth;
 pub mod validate_value;
-mod vault;
+pub(crate) mod vault;
 
 pub use issuer::issuer;

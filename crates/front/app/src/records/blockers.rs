@@ -10,7 +10,9 @@ use keyroll_rotation::{
     SearchLimit, State, Unit, UnitStep, Waived, Which, blockers,
 };
 
+use super::missing_proof::{again, proof_got};
 use super::plan_names::Called;
+use super::store_process::accepted;
 use super::waivers::{UNSEEN_USER, Waivers};
 use crate::operator::Holder;
 
@@ -134,6 +136,7 @@ fn gone(who: Incarnation) -> bool {
 
 /// One blocker. Its process is inspected again now, and shown as ended if it has ended.
 fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Holder {
+    let version = stays;
     let (goes, stays) = if stays == Which::New { ("old", "new") } else { ("new", "old") };
     let ends = !state.plan().aim.makes_new();
     match blocker {
@@ -154,24 +157,7 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
             or_else: None,
             ..nameless(&called.file(file))
         },
-        // It is restarted and has no process: its checks are not run.
-        Blocker::Unproven(consumer, who, _) if process_of(who).is_none() && runs(state, consumer) => Holder {
-            kind: "consumer that is not running",
-            found_by: format!("it has no running process, and did not prove the {stays} key"),
-            how_to_move: "read its log, start it with its restart command, then keyroll resume".to_owned(),
-            or_else: Some(waive(called, consumer)),
-            ..nameless(&called.consumer(consumer))
-        },
-        Blocker::Unproven(consumer, who, path) if called.is_served(consumer) => {
-            silent(called, state, who, (consumer, path), stays)
-        }
-        Blocker::Unproven(consumer, who, path) => Holder {
-            kind: "unproven path",
-            found_by: format!("it did not prove the {stays} key on {}", called.path(consumer, path)),
-            how_to_move: "read the output of its check, then keyroll resume".to_owned(),
-            or_else: Some(waive(called, consumer)),
-            ..process(who, Some(called.consumer(consumer)))
-        },
+        Blocker::Unproven(consumer, who, path) => unproven(called, state, (consumer, who, path), version),
         Blocker::Stale(consumer, who, path) => Holder {
             kind: "stale instance",
             found_by: format!("it still uses the {goes} key on {}", called.path(consumer, path)),
@@ -200,6 +186,36 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
             ..nameless(&called.consumer(consumer))
         },
         Blocker::Unsearched(who, limit) => unsearched(called, state, who, limit, goes),
+    }
+}
+
+/// An instance that has not shown the version that stays on a path.
+fn unproven(
+    called: &Called,
+    state: &State,
+    (consumer, who, path): (ConsumerId, Incarnation, u8),
+    version: Which,
+) -> Holder {
+    let stays = if version == Which::New { "new" } else { "old" };
+    // It is restarted and has no process: its checks are not run.
+    if process_of(who).is_none() && runs(state, consumer) {
+        return Holder {
+            kind: "consumer that is not running",
+            found_by: format!("it has no running process, and did not prove the {stays} key"),
+            how_to_move: format!("read its log, start it with its restart command, then {}", again(state)),
+            or_else: Some(waive(called, consumer)),
+            ..nameless(&called.consumer(consumer))
+        };
+    }
+    if called.is_served(consumer) {
+        return silent(called, state, who, (consumer, path), stays);
+    }
+    Holder {
+        kind: "unproven path",
+        found_by: format!("it did not prove the {stays} key on {}", called.path(consumer, path)),
+        how_to_move: format!("{}, then {}", proof_got(state, (consumer, who, path), version), again(state)),
+        or_else: Some(waive(called, consumer)),
+        ..process(who, Some(called.consumer(consumer)))
     }
 }
 
@@ -326,21 +342,30 @@ pub fn unexplained(called: &Called, who: Incarnation, state: &State) -> Holder {
         InstanceIdentity::Process { pid, .. } => pid,
         InstanceIdentity::AtRest(_) => 0,
     };
+    let waive = format!("keyroll consumer waive {pid} --reason WHY");
+    let how_to_move = process_moved(called, pid, state.phase(), state.plan().aim.makes_new());
+    let or_else = (!how_to_move.starts_with(&waive)).then_some(waive);
     Holder {
         kind: "undeclared process",
         found_by: "an inspection of all processes".to_owned(),
-        how_to_move: match (above_this(pid), state.phase(), state.plan().aim.makes_new()) {
-            (true, _, _) => {
-                "it is your shell, or the program that started it: open a new one and close this one"
-                    .to_owned()
-            }
-            (false, Phase::RollingBack, _) => PROCESS_BACK.to_owned(),
-            (false, _, true) => called.apart().unwrap_or_else(|| adopt_process(pid, called.attributes())),
-            (false, _, false) => SPLIT_AGAIN.to_owned(),
-        },
-        or_else: Some(format!("keyroll consumer waive {pid} --reason WHY")),
+        how_to_move,
+        or_else,
         ..process(who, None)
     }
+}
+
+/// What to do with an undeclared process, with the rotation's id in the commands.
+pub(super) fn process_moved(called: &Called, pid: u32, phase: Phase, makes_new: bool) -> String {
+    let text = match (called.store_of(pid), above_this(pid), phase, makes_new) {
+        (Some(place), _, _, _) => format!("{}, then keyroll resume", accepted(pid, place)),
+        (None, true, _, _) => {
+            "it is your shell, or the program that started it: open a new one and close this one".to_owned()
+        }
+        (None, false, Phase::RollingBack, _) => PROCESS_BACK.to_owned(),
+        (None, false, _, true) => called.apart().unwrap_or_else(|| adopt_process(pid, called.attributes())),
+        (None, false, _, false) => SPLIT_AGAIN.to_owned(),
+    };
+    called.addressed(&text)
 }
 
 /// True if this process is a descendant of it, such as of the shell in which the command was typed.
@@ -358,11 +383,18 @@ fn above_this(pid: u32) -> bool {
 
 /// A process that uses or holds the old key while it is disabled.
 pub fn user(called: &Called, holder: &keyroll_port::Holder) -> Holder {
+    let (how_to_move, or_else) = match called.store_of(holder.pid) {
+        Some(place) => (accepted(holder.pid, place), None),
+        None => (
+            adopt_process(holder.pid, called.attributes()),
+            Some(format!("keyroll consumer waive {} --reason WHY", holder.pid)),
+        ),
+    };
     Holder {
         kind: "user of the old key",
         found_by: holder.found_by.clone(),
-        how_to_move: adopt_process(holder.pid, called.attributes()),
-        or_else: Some(format!("keyroll consumer waive {} --reason WHY", holder.pid)),
+        how_to_move,
+        or_else,
         ..nameless(&holder.name)
     }
 }

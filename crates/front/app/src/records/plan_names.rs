@@ -1,6 +1,7 @@
 //! The names of a rotation's consumers, paths and files, by the plan in its journal.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use keyroll_config::Config;
@@ -10,7 +11,9 @@ use keyroll_rotation::{ConsumerId, FileId};
 use keyroll_served::version_file;
 
 use super::saved_plan::{Apart, Family, Saved};
+use super::store_process::accepts_at;
 use crate::wiring::served::served_name;
+use crate::wiring::vault::vault_here;
 
 /// The start of keyroll's commands, and the verbs that take a rotation's id.
 const COMMAND: &str = "keyroll ";
@@ -37,6 +40,8 @@ pub struct Called {
     attributes: bool,
     /// The undeclared copies that the plan saw, by digest. Only an emergency goes on with any.
     undeclared: BTreeMap<u64, String>,
+    /// Where the store of the secret accepts connections, if that is on this machine.
+    store_at: Option<SocketAddr>,
 }
 
 impl Called {
@@ -56,6 +61,7 @@ impl Called {
         let Ok(config) = config else { return called };
         let Ok(secret) = config.secret(&saved.secret) else { return called };
         called.gate = secret.gate.is_some();
+        called.store_at = vault_here(secret);
         let mut known = Vec::new();
         let own = match &saved.family {
             Some(Family::End { own, .. }) => own.clone(),
@@ -112,6 +118,18 @@ impl Called {
             rest = behind;
         }
         out + rest
+    }
+
+    /// Where a process accepts connections for the store of the secret: it is the store, or an agent before it. `None` =
+    /// it does not.
+    pub fn store_of(&self, pid: u32) -> Option<SocketAddr> {
+        self.store_at.filter(|place| accepts_at(pid, *place))
+    }
+
+    /// The names of a rotation whose store accepts connections there.
+    #[cfg(test)]
+    pub(super) fn of_store_at(place: SocketAddr) -> Self {
+        Self { store_at: Some(place), ..Self::default() }
     }
 
     /// True if the issuer shows which process made a call.

@@ -7,6 +7,7 @@ use keyroll_rotation::{
 
 use super::blockers::{adopt_copy, adopt_process, setting};
 use super::plan_names::Called;
+use super::store_process::accepted;
 use super::waivers::LAST_USE;
 /// What a rotation waits for at Decide.
 pub const CONSENT: &str = "revoking the old key needs your consent";
@@ -123,15 +124,11 @@ pub fn quoted(name: &str) -> String {
 pub fn way_out(called: &Called, state: &State, reason: Reason) -> Option<String> {
     let back = state.phase() == Phase::RollingBack;
     match reason {
-        Reason::Holder(Incarnation { life: InstanceIdentity::Process { pid, .. }, .. }) if back => {
-            Some(format!("end process {pid}, or keyroll consumer waive {pid} --reason WHY; then "))
+        Reason::Holder(Incarnation { life: InstanceIdentity::Process { pid, .. }, .. }) => {
+            Some(format!("{}; then ", process_out(called, pid, back)))
         }
         Reason::Stranger(_) if back => {
             Some("delete the copy, or keyroll consumer waive PATH --reason WHY; then ".to_owned())
-        }
-        Reason::Holder(Incarnation { life: InstanceIdentity::Process { pid, .. }, .. }) => {
-            let adopt = adopt_process(pid, called.attributes());
-            Some(format!("{adopt}, or keyroll consumer waive {pid} --reason WHY; then "))
         }
         Reason::Stranger(digest) => {
             let path = called.undeclared(digest).map_or_else(|| "PATH".to_owned(), quoted);
@@ -162,6 +159,16 @@ pub fn way_out(called: &Called, state: &State, reason: Reason) -> Option<String>
         | Reason::UnknownLabel(_)
         | Reason::Unclear(_) => None,
     }
+}
+
+/// The step for an undeclared process before `resume`.
+fn process_out(called: &Called, pid: u32, back: bool) -> String {
+    let moved = match (called.store_of(pid), back) {
+        (Some(place), _) => return accepted(pid, place),
+        (None, true) => format!("end process {pid}"),
+        (None, false) => adopt_process(pid, called.attributes()),
+    };
+    format!("{moved}, or keyroll consumer waive {pid} --reason WHY")
 }
 
 /// What the search of a process ran into.
@@ -263,4 +270,52 @@ fn word(phase: Phase) -> &'static str {
 /// True if a paused rotation needs more than `resume`.
 pub fn needs_person(hold: Hold) -> bool {
     !matches!(hold, Hold::Paused(Reason::Asked | Reason::Unit(_)))
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the test is the store")]
+mod tests {
+    use std::net::{SocketAddr, TcpListener};
+
+    use super::super::blockers::{process_moved, user};
+    use super::super::store_process::accepts_at;
+    use super::*;
+
+    #[test]
+    fn the_store_is_not_ended_and_not_moved_but_accepted() {
+        let pid = std::process::id();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let here = listener.local_addr().unwrap();
+        // Nobody accepts connections at port 1 here.
+        let elsewhere = SocketAddr::from(([127, 0, 0, 1], 1));
+        assert!(accepts_at(pid, here) && !accepts_at(pid, elsewhere));
+        for back in [true, false] {
+            let phase = if back { Phase::RollingBack } else { Phase::Quiesce };
+            let said = |place: SocketAddr| {
+                let called = Called::of_store_at(place);
+                let holder = keyroll_port::Holder {
+                    pid,
+                    name: "vault".to_owned(),
+                    found_by: String::new(),
+                    how_to_move: String::new(),
+                };
+                [
+                    process_out(&called, pid, back),
+                    process_moved(&called, pid, phase, true),
+                    user(&called, &holder).how_to_move,
+                ]
+            };
+            for text in said(here) {
+                assert!(text.starts_with(&format!("keyroll consumer waive {pid} --reason WHY")), "{text}");
+                assert!(
+                    text.contains(&format!("is the store, which listens at {here}: do not end it")),
+                    "{text}"
+                );
+                assert!(!text.contains("restart") && !text.contains("adopt"), "{text}");
+            }
+            for text in said(elsewhere) {
+                assert!(!text.contains("store"), "{text}");
+            }
+        }
+    }
 }

@@ -1,0 +1,25 @@
+//! The process that is the store of a secret: it holds what it gives out, so it is accepted, and never ended or moved.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use keyroll_observe::{Listing, Sockets};
+
+/// How long the sockets of one process may take to read.
+const SOCKETS_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Whether a process accepts connections at this address of this machine. False if its sockets are not visible.
+pub(super) fn accepts_at(pid: u32, place: SocketAddr) -> bool {
+    let Ok(process) = keyroll_observe::process(pid) else { return false };
+    let id = process.id;
+    let listing = Listing { seen: vec![process], hidden: Vec::new() };
+    let sockets = Sockets::read(&listing, &[], SOCKETS_TIME_MAX);
+    sockets.is_ok_and(|sockets| sockets.listens(&id, &[place]))
+}
+
+/// What to do with it.
+pub(super) fn accepted(pid: u32, place: SocketAddr) -> String {
+    format!(
+        "keyroll consumer waive {pid} --reason WHY (process {pid} is the store, which listens at {place}: do not end it)"
+    )
+}
