@@ -77,7 +77,8 @@ fn an_adoption_during_a_rollback_writes_nothing_and_names_what_works() {
     ran.refused(1, "K0811", &["rolls back", &waive, &format!("keyroll resume {id}")]);
     assert_eq!(config(&scene), before);
     let pid_text = pid.to_string();
-    scene.run(&["consumer", "waive", &pid_text, "--reason", "it only tests"]).exits(0);
+    let waived = scene.run(&["consumer", "waive", &pid_text, "--reason", "it only tests"]);
+    waived.exits(0).says(&["it may keep the new value"]);
     scene.run(&["resume", &id]).exits(5).ended("rolled_back");
     scene.as_before();
     scene.end(pid);

@@ -47,6 +47,10 @@ fn unknown_keys_have_a_place_and_a_suggestion() {
     expect(&with_runs("{ restart = [\"./r\"], pidfile = \"./p\" }"), "K0004", 6, "did you mean `pid_file`?");
     expect(&with_reads("[ { file = \"./k\" }, { fil = \"./k\" } ]"), "K0004", 7, "did you mean `file`?");
     expect(&with_secret("[secrets.acme.revoke]\nzebra = 1\n"), "K0004", 5, "the keys here are: ");
+    for key in ["require", "old_idle_for", "soak", "decide"] {
+        let revoke = format!("`{key}` belongs to the table [secrets.NAME.revoke]");
+        expect(&with_secret(&format!("{key} = \"0s\"\n")), "K0004", 4, &revoke);
+    }
     expect(&with_secret(&format!("value = \"{VALUE}\"\n")), "K0004", 4, "keyroll secret add");
 }
 

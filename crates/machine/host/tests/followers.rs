@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use keyroll_host::{CheckSetup, ConsumerSetup, Local, LogSetup, SearchLimits, SlotSetup};
 use keyroll_manager::{Check, Find, Reread};
 use keyroll_observe::LogSource;
-use keyroll_port::{Failure, Host as _, Session, SessionSource, Sessions};
+use keyroll_port::{Failure, Host as _, Session, SessionSource, Sessions, Surveyor as _};
 use keyroll_rotation::{ConsumerId, Kinds, Which};
 use keyroll_secret::Fields;
 
@@ -93,6 +93,13 @@ fn session_of(pid: u32, calls: u64) -> Sessions {
     let session =
         Session { client: None, pid: Some(pid), busy: false, handle: "1".into(), calls: Some(calls) };
     Sessions { old: Some(Vec::new()), new: Some(vec![session]) }
+}
+
+/// What cannot be compared of it, in words: it has no file.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_file_is_named_of_a_program_that_reads_the_store() {
+    let live = follower(&Place::new()).live().await;
+    assert_eq!(live.not_visible, ["what 'app' loads beside the value: it reads the store again by itself"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -71,7 +71,10 @@ impl AwsTruth {
             let failure =
                 Failure::new(Class::Permanent, Code::TruthAccess, format!("open {}", secret.reference));
             let failure = failure.because("no region of AWS is configured");
-            return Err(failure.help("set `region` in the profile of ~/.aws/config, or AWS_REGION"));
+            return Err(failure.help(
+                "set AWS_PROFILE to a profile of ~/.aws/config that has a region, or set `region` in the profile that is used, or \
+                 set AWS_REGION",
+            ));
         };
         let place = format!("{} ({region})", secret.reference);
         let client = client(&loaded);

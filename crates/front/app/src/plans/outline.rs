@@ -179,6 +179,8 @@ fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
                         "restart its only instance: DOWNTIME of {least} to {most} s, which keyroll measures"
                     )
                 }
+                // A signal makes no program read the store again.
+                None if consumer.follows => format!("restart {} instances, one at a time", unit.slots),
                 None => format!("restart or signal {} instances, one at a time", unit.slots),
             }
         }
@@ -228,6 +230,18 @@ mod tests {
         let host = HostId(0);
         let (files, slots, paths) = (Vec::new(), 1, 1);
         Unit { host, delivery, uptake, files, slots, paths, attributable: false, own_word: false }
+    }
+
+    #[test]
+    fn what_reads_the_store_is_restarted_and_not_signalled() {
+        let text = "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\nstore = \"vault:kv/acme#key\"\n\
+                    [[secrets.acme.consumers]]\nname = \"app\"\nreads = \"store\"\n\
+                    runs = { restart = [\"./r\", \"{instance}\"], instances = [\"a\", \"b\"], pid_file = \"./{instance}.pid\" }\n";
+        let config = Config::parse(text, "/srv/keyroll.toml").unwrap();
+        let two = Unit { slots: 2, ..unit(Delivery::Follow, ReloadMode::Verb) };
+        let secret = config.secret("acme").unwrap();
+        let step = moved(&secret.consumers[0], &two, secret);
+        assert!(step.starts_with("app: restart 2 instances, one at a time"), "{step}");
     }
 
     /// The order of keyroll.toml is another one.

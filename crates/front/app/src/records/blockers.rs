@@ -6,11 +6,11 @@ use std::fs;
 use keyroll_host::process_of;
 use keyroll_observe::NotVisible;
 use keyroll_rotation::{
-    Blocker, Consumer, ConsumerId, Hold, Holds, Incarnation, InstanceIdentity, Phase, Reason, ReloadMode,
-    SearchLimit, State, Unit, UnitStep, Waived, Which, blockers,
+    Blocker, ConsumerId, Holds, Incarnation, InstanceIdentity, Phase, ReloadMode, SearchLimit, State, Waived,
+    Which, blockers,
 };
 
-use super::missing_proof::{again, proof_got};
+use super::missing_proof::{Place, again, proof_got, resolves_itself};
 use super::plan_names::Called;
 use super::store_process::accepted;
 use super::waivers::{UNSEEN_USER, Waivers};
@@ -76,33 +76,6 @@ pub fn all(called: &Called, state: &State) -> Vec<Holder> {
     found.map(|blocker| named(holder(called, state, blocker, stays))).filter(once).take(SHOWN_MAX).collect()
 }
 
-/// Whether a blocker of a rollback needs nobody yet: an instance that keyroll did not move is asked once every consumer is
-/// back, and a waived program that reads the store again has the time for that. Once the phase is overdue, it does.
-fn resolves_itself(state: &State, blocker: Blocker) -> bool {
-    let Blocker::Unproven(id, who, _) = blocker else { return false };
-    let overdue = matches!(state.hold(), Some(Hold::Stuck(Reason::Overdue(_))));
-    let Some(unit) = state.units().get(id.index()) else { return false };
-    if state.phase() != Phase::RollingBack || overdue {
-        return false;
-    }
-    let waits = unit.stage == UnitStep::Waiting || unit.stage.is_moving();
-    let unasked = state.proof(who).is_none_or(|proof| proof.version != Which::Old);
-    (waits && has_only_time(state, id)) || (unasked && !was_moved(state, unit, who))
-}
-
-/// Whether only the time shows that a consumer reads what the store gives out: it reads that again by itself, and is waived.
-pub(crate) fn has_only_time(state: &State, id: ConsumerId) -> bool {
-    let live = state.plan().consumers.get(id.index()).is_some_and(Consumer::follows_live);
-    live && state.waived().contains(&Waived::NotVisible(id))
-}
-
-/// Whether the slot of an instance ever began to load the new version.
-fn was_moved(state: &State, unit: &Unit, who: Incarnation) -> bool {
-    let seen = state.look().and_then(|look| look.seen.instances.iter().find(|it| it.who == who));
-    let slot = seen.and_then(|seen| 1u32.checked_shl(u32::from(seen.slot)));
-    slot.is_none_or(|slot| unit.moved & slot != 0)
-}
-
 /// A blocker with the changes since the inspection; none if it no longer blocks.
 fn as_it_is(state: &State, blocker: Blocker, stays: Which) -> Option<Blocker> {
     match blocker {
@@ -157,7 +130,9 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
             or_else: None,
             ..nameless(&called.file(file))
         },
-        Blocker::Unproven(consumer, who, path) => unproven(called, state, (consumer, who, path), version),
+        Blocker::Unproven(consumer, who, path) => {
+            unproven(called, state, &Place { consumer, who, path }, version)
+        }
         Blocker::Stale(consumer, who, path) => Holder {
             kind: "stale instance",
             found_by: format!("it still uses the {goes} key on {}", called.path(consumer, path)),
@@ -190,12 +165,8 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
 }
 
 /// An instance that has not shown the version that stays on a path.
-fn unproven(
-    called: &Called,
-    state: &State,
-    (consumer, who, path): (ConsumerId, Incarnation, u8),
-    version: Which,
-) -> Holder {
+fn unproven(called: &Called, state: &State, place: &Place, version: Which) -> Holder {
+    let &Place { consumer, who, path } = place;
     let stays = if version == Which::New { "new" } else { "old" };
     // It is restarted and has no process: its checks are not run.
     if process_of(who).is_none() && runs(state, consumer) {
@@ -213,7 +184,7 @@ fn unproven(
     Holder {
         kind: "unproven path",
         found_by: format!("it did not prove the {stays} key on {}", called.path(consumer, path)),
-        how_to_move: format!("{}, then {}", proof_got(state, (consumer, who, path), version), again(state)),
+        how_to_move: format!("{}, then {}", proof_got(state, place, version), again(state)),
         or_else: Some(waive(called, consumer)),
         ..process(who, Some(called.consumer(consumer)))
     }

@@ -128,8 +128,8 @@ impl Called {
 
     /// The names of a rotation whose store accepts connections there.
     #[cfg(test)]
-    pub(super) fn of_store_at(place: SocketAddr) -> Self {
-        Self { store_at: Some(place), ..Self::default() }
+    pub(super) fn of_store_at(id: &str, place: SocketAddr) -> Self {
+        Self { id: id.to_owned(), store_at: Some(place), ..Self::default() }
     }
 
     /// True if the issuer shows which process made a call.

@@ -292,7 +292,7 @@ mod tests {
         for back in [true, false] {
             let phase = if back { Phase::RollingBack } else { Phase::Quiesce };
             let said = |place: SocketAddr| {
-                let called = Called::of_store_at(place);
+                let called = Called::of_store_at(&"a1".repeat(16), place);
                 let holder = keyroll_port::Holder {
                     pid,
                     name: "vault".to_owned(),
@@ -316,6 +316,9 @@ mod tests {
             for text in said(elsewhere) {
                 assert!(!text.contains("store"), "{text}");
             }
+            // The id is named, as other rotations may be open.
+            let [_, moved, _] = if back { said(elsewhere) } else { said(here) };
+            assert!(moved.ends_with(&format!("keyroll resume {}", "a1".repeat(16))), "{moved}");
         }
     }
 }

@@ -6,8 +6,8 @@ use keyroll_rotation::{
     waiting,
 };
 
-use super::blockers::has_only_time;
 use super::cause::Observations;
+use super::missing_proof::has_only_time;
 use super::old_key::clock;
 use super::plan_names::Called;
 use super::reasons;

@@ -6,7 +6,7 @@ use keyroll_codes::Code;
 use keyroll_config::Secret;
 use keyroll_host::{incarnation, process_of};
 use keyroll_port::{Label, RotationId};
-use keyroll_rotation::{ConsumerId, Fact, Incarnation, State, Waived};
+use keyroll_rotation::{ConsumerId, Fact, Incarnation, Phase, State, Waived};
 
 use super::adopt::numbered;
 use super::append_offline::{digest_of, lock_to_tell, tell_open_locked};
@@ -40,8 +40,10 @@ pub struct WaiveRequest<'a> {
 pub struct WaivedShown {
     /// The secret.
     pub secret: String,
-    /// The holder that may keep the old value.
+    /// The holder that may keep the value that goes.
     pub holder: String,
+    /// The rotation rolls back: the value that goes is the new one.
+    pub back: bool,
     /// The open rotation that has recorded it; none = it counts for the next rotation.
     pub rotation: Option<String>,
 }
@@ -71,7 +73,8 @@ pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<
     let (_lock, places) = lock_to_tell(&places, "keyroll pause, then waive again")?;
     recorded("consumer waive", secret.name.as_str(), &shown, &places)?;
     let told = told(&places, secret, holder, waived)?;
-    let (rotation, waived) = told.map_or((None, waived), |(id, waived)| (Some(id.0), waived));
+    let back = told.as_ref().is_some_and(|told| told.back);
+    let (rotation, waived) = told.map_or((None, waived), |told| (Some(told.id.0), told.waived));
     if rotation.is_none() && !matches!(waived, Waived::Copy(_)) {
         return Err(waiving()
             .because(
@@ -94,7 +97,7 @@ pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<
             "rotation {id} has recorded the waiver; only its reason and its name are not stored"
         )),
     })?;
-    Ok(WaivedShown { secret: secret.name.to_string(), holder: shown, rotation })
+    Ok(WaivedShown { secret: secret.name.to_string(), holder: shown, back, rotation })
 }
 
 /// Records who waives what.
@@ -142,7 +145,7 @@ pub fn withdraw(
     match withdrawn {
         true => {
             let holder = format!("the copy {path}");
-            Ok(WaivedShown { secret: name.to_owned(), holder, rotation: None })
+            Ok(WaivedShown { secret: name.to_owned(), holder, back: false, rotation: None })
         }
         false => Err(withdrawing()
             .because(format!("no waiver of {path} counts for the next rotation of {name}"))
@@ -234,14 +237,16 @@ fn number(opened: &Opened, name: &str) -> Result<ConsumerId, Problem> {
     })
 }
 
-/// Records the waiver in the secret's open rotation; returns the rotation and the waiver by its numbers, or none if
-/// none is open.
-fn told(
-    places: &Places,
-    secret: &Secret,
-    holder: &str,
+/// A waiver that an open rotation has recorded.
+struct Told {
+    id: RotationId,
+    /// By the numbers of the rotation.
     waived: Waived,
-) -> Result<Option<(RotationId, Waived)>, Problem> {
+    back: bool,
+}
+
+/// Records the waiver in the secret's open rotation; none if none is open.
+fn told(places: &Places, secret: &Secret, holder: &str, waived: Waived) -> Result<Option<Told>, Problem> {
     let mut recorded = waived;
     let told = tell_open_locked(places, secret.name.as_str(), |opened| {
         let waived = match waived {
@@ -254,5 +259,8 @@ fn told(
         recorded = waived;
         Ok(vec![Fact::Waived(waived)])
     })?;
-    Ok(told.map(|opened| (opened.id, recorded)))
+    Ok(told.map(|opened| {
+        let back = opened.state.phase() == Phase::RollingBack;
+        Told { id: opened.id, waived: recorded, back }
+    }))
 }

@@ -21,9 +21,10 @@ pub(super) fn run(args: &WaiveArgs, context: &mut Context) -> Result<Exit, Probl
     };
     let waived = waive(&WaiveRequest { holder, secret, reason }, &context.installation)?;
     let (name, holder) = (&waived.secret, &waived.holder);
+    let goes = if waived.back { "new" } else { "old" };
     context.ui.note(match &waived.rotation {
         Some(id) => format!(
-            "waived for {name}: {holder}; it may keep the old value. keyroll status {id} lists it, and later \
+            "waived for {name}: {holder}; it may keep the {goes} value. keyroll status {id} lists it, and later \
              keyroll history {id}"
         ),
         None => format!(

@@ -55,6 +55,8 @@ fn earlier_edit() {
     scene.run(&apply).refused(6, "K0851", &[MODE, "POOL", "--accept api/api.env:MODE"]);
     let half = [&apply[..], &["--accept", MODE]].concat();
     scene.run(&half).refused(6, "K0851", &["api/api.env:POOL: "]);
+    let none = ["is a plan for ring that was not applied", &format!("keyroll apply {id}")];
+    scene.run(&["abort", &id]).refused(1, "K0805", &none);
     assert_eq!(scene.snapshot(), before);
     assert_eq!(pids, ["api", "two"].map(|instance| pid(&scene, instance)));
     assert_eq!(scene.issuer.asked(Ask::Mint), 0);

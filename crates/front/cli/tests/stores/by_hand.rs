@@ -199,7 +199,7 @@ pub fn a_leaked_key_while_the_store_cannot_be_used(scene: &Scene) {
     scene.relay.set_away(true);
     let leaked = ["apply", &id, "--emergency", "revoke-now", "--confirm", "ring"];
     let ran = scene.run_in("", &leaked);
-    ran.says(&["K0641", "no region of AWS is configured", "set `region` in the profile"]);
+    ran.says(&["K0641", "no region of AWS is configured", "AWS_PROFILE", "set `region` in the profile"]);
     assert_ne!(ran.code, Some(0), "{}", ran.text);
     assert!(scene.issuer.deletions().contains(&scene.old), "the leaked key lives: {}", ran.text);
     scene.relay.set_away(false);

@@ -19,6 +19,9 @@ use super::{ConsumerSetup, CopySetup, FileSetup, Local, SlotSetup};
 /// A file that was changed within this time of a start counts as read by it: start times have a precision of 10 ms.
 const SLACK_MS: u64 = 20;
 
+/// Why nothing is compared of a program that reads the store again by itself.
+const READS_STORE: &str = "it reads the store again by itself";
+
 /// Variables that a shell, a login or the environment of a restart command adds.
 const OF_A_SHELL: [&str; 16] = [
     "PATH",
@@ -108,6 +111,8 @@ impl Local {
         match slot.run.comparison() {
             Comparison::Restarted => {}
             Comparison::NotVisible(why) => {
+                // A program that reads the store has no file.
+                let why = if consumer.follows && !slot.run.needs_reload() { READS_STORE } else { why };
                 let what = format!("what '{}' loads beside the value: {why}", consumer.name);
                 report.not_visible.push(what);
                 return report;
