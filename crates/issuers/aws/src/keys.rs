@@ -5,6 +5,7 @@ mod failure;
 mod hosts;
 mod identity;
 mod preflight;
+mod query;
 
 use std::sync::Arc;
 use std::time::Duration;

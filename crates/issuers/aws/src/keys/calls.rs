@@ -1,20 +1,22 @@
+use std::mem;
 use std::time::Duration;
 
-use aws_config::Region;
-use aws_sdk_iam::Client;
-use aws_sdk_iam::config::{Builder, StalledStreamProtectionConfig};
-use aws_sdk_iam::operation::RequestId as _;
-use aws_sdk_iam::primitives::{DateTime, DateTimeFormat};
-use aws_sdk_iam::types::{AccessKeyMetadata, PolicyEvaluationDecisionType, StatusType};
+use aws_sdk_sts::operation::RequestId as _;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use aws_smithy_xml::decode::{ScopedDecoder, XmlDecodeError, try_data};
 use keyroll_port::{Failure, Minted};
 use keyroll_secret::{CredentialId, SecretBytes};
 use tokio::time::{Instant, timeout_at};
+use zeroize::Zeroizing;
 
 use super::caller::{Arn, User};
-use super::credential::{fields, is_id};
+use super::credential::{self, is_id};
 use super::failure::{Attempt, GONE};
 use super::hosts::Hosts;
 use super::identity;
+use super::query::{Query, each, texts};
 use crate::sdk_error::AwsError;
 use crate::settings::AwsSettings;
 
@@ -47,7 +49,7 @@ pub(super) struct Simulated {
 /// is one request.
 pub(super) struct Calls {
     user: User,
-    iam: Client,
+    iam: Query,
     admin: Arn,
 }
 
@@ -65,14 +67,7 @@ impl Calls {
         let config = settings.login(&hosts.sts.region, limit).await;
         let admin = identity::own(&config, &hosts.sts, user, settings.profile.as_deref()).await?;
         // What the environment or a profile says of addresses does not count.
-        let own = Builder::from(&config)
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .region(Region::new(hosts.iam.region.clone()))
-            .endpoint_url(&hosts.iam.url)
-            // Neither goes with an address.
-            .use_fips(false)
-            .use_dual_stack(false);
-        Ok(Self { user: user.clone(), iam: Client::from_conf(own.build()), admin })
+        Ok(Self { user: user.clone(), iam: Query::new(&config, &hosts.iam), admin })
     }
 
     /// Whom AWS takes keyroll's own login for.
@@ -83,20 +78,22 @@ impl Calls {
     /// The user's keys. Source: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListAccessKeys.html>.
     pub(super) async fn list(&self) -> Result<Keys, Failure> {
         let attempt = Attempt::reads(format!("list the access keys of the IAM user {}", self.user.name));
-        let (mut keys, mut marker) = (Keys { all: Vec::new(), incomplete: None }, None);
+        let (mut keys, mut marker) = (Keys { all: Vec::new(), incomplete: None }, None::<String>);
         for _ in 0..PAGES_MAX {
-            let call = self.iam.list_access_keys().user_name(&self.user.name).set_marker(marker.take());
-            let answer = call.send().await.map_err(|error| attempt.failure(&error))?;
-            for listed in answer.access_key_metadata() {
-                match key(listed) {
+            let mut fields = vec![("UserName", self.user.name.as_str())];
+            fields.extend(marker.as_deref().map(|marker| ("Marker", marker)));
+            let answer = self.iam.ask("ListAccessKeys", &fields, page).await;
+            let answer = answer.map_err(|error| attempt.failed(error))?;
+            for listed in answer.keys {
+                match listed {
                     Some(key) => keys.all.push(key),
                     None => keys.incomplete = Some("a key in it has no id of AWS's form".to_owned()),
                 }
             }
-            if !answer.is_truncated() {
+            if !answer.cut {
                 return Ok(keys);
             }
-            marker = answer.marker().map(str::to_owned);
+            marker = answer.marker;
             if marker.is_none() {
                 keys.incomplete = Some("it is cut, and does not say how it goes on".to_owned());
                 return Ok(keys);
@@ -110,22 +107,21 @@ impl Calls {
     /// Source: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateAccessKey.html>.
     pub(super) async fn create(&self, until: Instant) -> Result<Minted, Failure> {
         let attempt = Attempt::changes(format!("make an access key for the IAM user {}", self.user.name));
-        let call = self.iam.create_access_key().user_name(&self.user.name);
-        let answer = attempt.call(until, call.send()).await?;
-        let Some(key) = answer.access_key else {
+        let fields = [("UserName", self.user.name.as_str())];
+        let answer = attempt.call(until, self.iam.ask("CreateAccessKey", &fields, created)).await?;
+        let Some([user, id, mut secret]) = answer else {
             return Err(attempt.unclear("the answer has no key"));
         };
         // Taken over whole: it is overwritten when it is dropped.
-        let secret = SecretBytes::from(key.secret_access_key);
-        if !is_id(&key.access_key_id) || secret.is_empty() {
+        let secret = SecretBytes::from(mem::take(&mut *secret));
+        if !is_id(&id) || secret.is_empty() {
             return Err(attempt.unclear("the answer has no key of AWS's form"));
         }
         // The names of users differ in more than upper and lower case.
-        if !key.user_name.eq_ignore_ascii_case(&self.user.name) {
-            let why = format!("the answer is the key {} of another user", key.access_key_id);
-            return Err(attempt.unclear(why));
+        if !user.eq_ignore_ascii_case(&self.user.name) {
+            return Err(attempt.unclear(format!("the answer is the key {} of another user", id.as_str())));
         }
-        Ok(Minted { fields: fields(&key.access_key_id, secret), id: CredentialId::new(key.access_key_id) })
+        Ok(Minted { id: CredentialId::new(id.as_str()), fields: credential::fields(&id, secret) })
     }
 
     /// Makes a key Active or Inactive; the same again changes nothing.
@@ -136,13 +132,13 @@ impl Calls {
         active: bool,
         until: Instant,
     ) -> Result<(), Failure> {
-        let (verb, status) =
-            if active { ("enable", StatusType::Active) } else { ("disable", StatusType::Inactive) };
+        let (verb, status) = if active { ("enable", "Active") } else { ("disable", "Inactive") };
         let attempt =
             Attempt::changes(format!("{verb} the access key {id} of the IAM user {}", self.user.name));
-        let call = self.iam.update_access_key().user_name(&self.user.name).access_key_id(id.as_str());
-        let answer = attempt.call(until, call.status(status).send()).await?;
-        of_aws(&attempt, answer.request_id())
+        let [user, key] = self.named(id);
+        let fields = [user, key, ("Status", status)];
+        let request_id = attempt.call(until, self.iam.ask("UpdateAccessKey", &fields, request_id)).await?;
+        of_aws(&attempt, request_id.as_deref())
     }
 
     /// Deletes a key; one that is gone already is deleted.
@@ -150,14 +146,19 @@ impl Calls {
     pub(super) async fn delete(&self, id: &CredentialId, until: Instant) -> Result<(), Failure> {
         let attempt =
             Attempt::changes(format!("delete the access key {id} of the IAM user {}", self.user.name));
-        let call = self.iam.delete_access_key().user_name(&self.user.name).access_key_id(id.as_str());
-        let error = match timeout_at(until, call.send()).await {
+        let fields = self.named(id);
+        let error = match timeout_at(until, self.iam.ask("DeleteAccessKey", &fields, request_id)).await {
             Err(_) => return Err(attempt.late()),
-            Ok(Ok(answer)) => return of_aws(&attempt, answer.request_id()),
-            Ok(Err(error)) => AwsError::of(&error),
+            Ok(Ok(request_id)) => return of_aws(&attempt, request_id.as_deref()),
+            Ok(Err(error)) => error,
         };
         let gone = matches!(&error, AwsError::Answered { code: Some(code), .. } if code == GONE);
         if gone { self.see_gone(id, until).await } else { Err(attempt.failed(error)) }
+    }
+
+    /// The fields that name a key of the user.
+    fn named<'a>(&'a self, id: &'a CredentialId) -> [(&'static str, &'a str); 2] {
+        [("UserName", self.user.name.as_str()), ("AccessKeyId", id.as_str())]
     }
 
     /// IAM says of a missing user the same as of a missing key. A list, which it gives of a user that exists, decides.
@@ -180,11 +181,9 @@ impl Calls {
     /// Source: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccessKeyLastUsed.html>.
     pub(super) async fn last_used(&self, id: &CredentialId) -> Result<Option<String>, Failure> {
         let attempt = Attempt::reads(format!("read when the access key {id} was last used"));
-        let answer = self.iam.get_access_key_last_used().access_key_id(id.as_str()).send().await;
-        let answer = answer.map_err(|error| attempt.failure(&error))?;
-        let used = answer.access_key_last_used();
-        let date = used.and_then(|used| used.last_used_date().map(|date| (date_text(date), used)));
-        Ok(date.map(|(date, used)| format!("{date}, {} in {}", used.service_name(), used.region())))
+        let fields = [("AccessKeyId", id.as_str())];
+        let answer = self.iam.ask("GetAccessKeyLastUsed", &fields, last_used).await;
+        answer.map_err(|error| attempt.failed(error))
     }
 
     /// What the policies of a principal say of these actions on a user; nothing is carried out.
@@ -196,28 +195,25 @@ impl Calls {
         on: &str,
     ) -> Result<Simulated, Failure> {
         let attempt = Attempt::reads(format!("see what the policies of {source} allow"));
-        let names = actions.iter().map(|action| (*action).to_owned()).collect();
-        let call = self.iam.simulate_principal_policy().policy_source_arn(source).resource_arns(on);
-        let answer = call.set_action_names(Some(names)).send().await;
-        let answer = answer.map_err(|error| attempt.failure(&error))?;
+        let names: Vec<String> = (1..=actions.len()).map(|at| format!("ActionNames.member.{at}")).collect();
+        let mut fields = vec![("PolicySourceArn", source), ("ResourceArns.member.1", on)];
+        fields.extend(names.iter().map(String::as_str).zip(actions.iter().copied()));
+        let answer = self.iam.ask("SimulatePrincipalPolicy", &fields, decisions).await;
+        let answer = answer.map_err(|error| attempt.failed(error))?;
         let mut simulated = Simulated { denied: Vec::new(), open: Vec::new() };
         for action in actions {
-            let mut results = answer.evaluation_results().iter();
-            let result = results.find(|result| result.eval_action_name() == *action);
-            let allowed = result.map(|it| *it.eval_decision() == PolicyEvaluationDecisionType::Allowed);
-            let depends = result.is_some_and(|it| !it.missing_context_values().is_empty());
-            match allowed {
-                Some(true) => {}
-                Some(false) if !depends => simulated.denied.push((*action).to_owned()),
-                Some(false) | None => simulated.open.push((*action).to_owned()),
+            match answer.iter().find(|decision| decision.action == *action) {
+                Some(decision) if decision.allowed => {}
+                Some(decision) if !decision.depends => simulated.denied.push((*action).to_owned()),
+                Some(_) | None => simulated.open.push((*action).to_owned()),
             }
         }
         Ok(simulated)
     }
 }
 
-/// An answer whose body the SDK does not read counts only if it has the request's id, as every answer of AWS has: a page of
-/// something else with status 200 changed nothing.
+/// An answer whose body is not read counts only if it has the request's id, as every answer of AWS has: a page of something
+/// else with status 200 changed nothing.
 /// Source: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_UpdateAccessKey.html>, its example of an answer.
 fn of_aws(attempt: &Attempt, request_id: Option<&str>) -> Result<(), Failure> {
     match request_id {
@@ -226,14 +222,107 @@ fn of_aws(attempt: &Attempt, request_id: Option<&str>) -> Result<(), Failure> {
     }
 }
 
-fn key(listed: &AccessKeyMetadata) -> Option<Key> {
-    let id = listed.access_key_id().filter(|id| is_id(id))?;
-    let off = [StatusType::Inactive, StatusType::Expired];
-    let made = listed.create_date().map_or_else(|| "at an unknown time".to_owned(), date_text);
-    let active = listed.status().is_none_or(|status| !off.contains(status));
-    Some(Key { id: CredentialId::new(id), active, made })
+fn request_id(answer: &HttpResponse) -> Result<Option<String>, XmlDecodeError> {
+    Ok(answer.request_id().map(str::to_owned))
 }
 
-fn date_text(date: &DateTime) -> String {
-    date.fmt(DateTimeFormat::DateTime).unwrap_or_else(|_| "at an unknown time".to_owned())
+/// A part of the list of keys.
+#[derive(Default)]
+struct Page {
+    /// `None` for a key without an id of AWS's form.
+    keys: Vec<Option<Key>>,
+    /// Whether the list goes on.
+    cut: bool,
+    /// How it goes on.
+    marker: Option<String>,
+}
+
+fn page(answer: &HttpResponse) -> Result<Page, XmlDecodeError> {
+    let mut page = Page::default();
+    each(answer, "ListAccessKeys", |element| {
+        match element.start_el().local() {
+            "AccessKeyMetadata" => {
+                while let Some(mut member) = element.next_tag() {
+                    page.keys.push(key(&mut member)?);
+                }
+            }
+            "IsTruncated" => page.cut = try_data(element)? != "false",
+            "Marker" => page.marker = Some(try_data(element)?.into_owned()),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(page)
+}
+
+fn key(member: &mut ScopedDecoder<'_, '_>) -> Result<Option<Key>, XmlDecodeError> {
+    let [id, status, made] = texts(member, ["AccessKeyId", "Status", "CreateDate"])?;
+    let active = !matches!(status.as_str(), "Inactive" | "Expired");
+    Ok(is_id(&id).then(|| Key { id: CredentialId::new(id.as_str()), active, made: date_text(&made) }))
+}
+
+/// The user, the id and the secret of a new key.
+fn created(answer: &HttpResponse) -> Result<Option<[Zeroizing<String>; 3]>, XmlDecodeError> {
+    let mut key = None;
+    each(answer, "CreateAccessKey", |element| {
+        if element.start_el().matches("AccessKey") {
+            key = Some(texts(element, ["UserName", "AccessKeyId", "SecretAccessKey"])?);
+        }
+        Ok(())
+    })?;
+    Ok(key)
+}
+
+fn last_used(answer: &HttpResponse) -> Result<Option<String>, XmlDecodeError> {
+    let mut used = None;
+    each(answer, "GetAccessKeyLastUsed", |element| {
+        if element.start_el().matches("AccessKeyLastUsed") {
+            let [date, service, region] = texts(element, ["LastUsedDate", "ServiceName", "Region"])?;
+            let words = format!("{}, {} in {}", date_text(&date), service.as_str(), region.as_str());
+            used = (!date.is_empty()).then_some(words);
+        }
+        Ok(())
+    })?;
+    Ok(used)
+}
+
+/// What a simulation says of one action.
+#[derive(Default)]
+struct Decision {
+    action: String,
+    allowed: bool,
+    /// Whether it depends on something that the simulation was not given.
+    depends: bool,
+}
+
+fn decisions(answer: &HttpResponse) -> Result<Vec<Decision>, XmlDecodeError> {
+    let mut all = Vec::new();
+    each(answer, "SimulatePrincipalPolicy", |element| {
+        if element.start_el().matches("EvaluationResults") {
+            while let Some(mut member) = element.next_tag() {
+                all.push(decision(&mut member)?);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+fn decision(member: &mut ScopedDecoder<'_, '_>) -> Result<Decision, XmlDecodeError> {
+    let mut decision = Decision::default();
+    while let Some(mut element) = member.next_tag() {
+        match element.start_el().local() {
+            "EvalActionName" => decision.action = try_data(&mut element)?.into_owned(),
+            "EvalDecision" => decision.allowed = try_data(&mut element)? == "allowed",
+            "MissingContextValues" => decision.depends = element.next_tag().is_some(),
+            _ => {}
+        }
+    }
+    Ok(decision)
+}
+
+fn date_text(date: &str) -> String {
+    let date = DateTime::from_str(date, Format::DateTimeWithOffset).ok();
+    let text = date.and_then(|date| date.fmt(Format::DateTime).ok());
+    text.unwrap_or_else(|| "at an unknown time".to_owned())
 }

@@ -1,6 +1,3 @@
-use std::error::Error;
-
-use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
 use keyroll_codes::Code;
 use keyroll_http::HttpError;
 use keyroll_port::{Class, Failure, FailureKind};
@@ -52,16 +49,13 @@ impl Attempt {
     }
 
     /// One call until this moment.
-    pub(super) async fn call<T, E>(
+    pub(super) async fn call<T>(
         &self,
         until: Instant,
-        call: impl Future<Output = Result<T, SdkError<E>>>,
-    ) -> Result<T, Failure>
-    where
-        E: Error + ProvideErrorMetadata + 'static,
-    {
+        call: impl Future<Output = Result<T, AwsError>>,
+    ) -> Result<T, Failure> {
         match timeout_at(until, call).await {
-            Ok(answer) => answer.map_err(|error| self.failure(&error)),
+            Ok(answer) => answer.map_err(|error| self.failed(error)),
             Err(_) => Err(self.late()),
         }
     }
@@ -69,14 +63,6 @@ impl Attempt {
     /// The time is over. A change may have been sent.
     pub(super) fn late(&self) -> Failure {
         self.failed(AwsError::Late)
-    }
-
-    /// The failure for an error of the SDK.
-    pub(super) fn failure<E>(&self, error: &SdkError<E>) -> Failure
-    where
-        E: Error + ProvideErrorMetadata + 'static,
-    {
-        self.failed(AwsError::of(error))
     }
 
     /// The failure for a call without a result.
