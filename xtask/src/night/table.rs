@@ -126,7 +126,7 @@ pub(crate) const PARTS: [Part; 23] = [
             "cli/stores::vault_the_recipe_",
         ],
         rotates: true,
-        rooms: &["logins", "truth"],
+        rooms: &["logins", "manager", "truth"],
         ..NONE
     },
     Part {
@@ -192,7 +192,6 @@ pub(crate) const PARTS: [Part; 23] = [
             "cli/emergency::equal_requests_at_once_",
             "cli/emergency::two_curl_lines_",
             "cli/incidents::an_alert_with_the_stored_value_",
-            "cli/incidents::by_hand::a_leaked_current_key_of_an_open_rotation_",
             "cli/incidents::by_hand::revoke_now_needs_its_own_consent",
             "cli/incidents::forged::",
             "cli/incidents::sources::each_source_is_believed_",
@@ -200,7 +199,6 @@ pub(crate) const PARTS: [Part; 23] = [
             "cli/operated::an_operator_rotates_",
             "cli/operated::audit::what_cannot_be_recorded_",
             "cli/operated::bodies::",
-            "cli/operated::disturbed::an_emergency_goes_before_",
             "cli/operated::roles::",
             "cli/operated::two_persons_consent_",
             "cli/values::a_killed_server_",
@@ -209,7 +207,6 @@ pub(crate) const PARTS: [Part; 23] = [
             "cli/values::programs_take_a_new_key_",
             "cli/values::replaced::a_program_that_fails_",
             "cli/values::replaced::a_program_that_reads_its_key_once_",
-            "cli/values::replaced::wrong_words_",
         ],
         rotates: true,
         rooms: &["issuer", "scanner", "served"],
