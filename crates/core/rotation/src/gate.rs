@@ -133,16 +133,19 @@ fn instance_blocker(state: &State, instance: &ObservedInstance, stays: Which) ->
         Err(_) if goes == Visibility::Yes && kept == Visibility::No => {
             Some(Blocker::Stale(id, instance.who, instance.slot))
         }
-        Err(_) if waited_out(state, id, stays) => None,
+        Err(_) if kept == Visibility::Yes && waited_out(state, id, stays) => None,
         Err(path) => Some(Blocker::Unproven(id, instance.who, path)),
     }
 }
 
 /// In a rollback, a waived program that reads the store again by itself had the whole time of a unit to read the version that
-/// stays. It may keep the other one in its memory for ever.
+/// stays. It may keep the other one in its memory for ever. One of its processes may have shown that version at once, which
+/// says nothing about another one: the time counts, not that the unit is settled.
 fn waited_out(state: &State, id: ConsumerId, stays: Which) -> bool {
-    let settled =
-        |unit: &crate::Unit| unit.toward == Which::Old && unit.stage == UnitStep::Settled && unit.moved != 0;
+    let over = |unit: &crate::Unit| state.now().at_least(state.plan().policy.unit_ms_max, unit.since);
+    let settled = |unit: &crate::Unit| {
+        unit.toward == Which::Old && unit.stage == UnitStep::Settled && unit.moved != 0 && over(unit)
+    };
     stays == Which::Old
         && state.is_waived(&Waived::NotVisible(id))
         && state.consumer(id).is_some_and(crate::Consumer::follows_live)

@@ -275,7 +275,11 @@ fn advance_one(next: &mut State, at: usize) -> bool {
             more.map_or(UnitStep::Settled, UnitStep::Applying)
         }
     };
-    next.units.enter(at, to, next.now());
+    if to == UnitStep::Settled {
+        next.units.settle(at);
+    } else {
+        next.units.enter(at, to, next.now());
+    }
     true
 }
 

@@ -1,9 +1,9 @@
 //! Consumers that read the store themselves: when they start, or again and again.
 
 use keyroll_rotation::{
-    Awaited, Consumer, ConsumerId, Delivery, EndpointId, Fact, Hold, InstanceIdentity, OldKey, Op, Outcome,
-    Phase, ProbeResult, Query, Reason, Reconciled, ReloadMode, State, TruthValue, Unit, UnitStep, Until,
-    Visibility, Waived, Want, Which, may_be_given_out, waiting, wants,
+    Awaited, Consumer, ConsumerId, Delivery, EndpointId, Enumeration, Fact, Hold, InstanceIdentity, OldKey,
+    Op, Outcome, Phase, ProbeResult, Query, Reason, Reconciled, ReloadMode, State, TruthValue, Unit,
+    UnitStep, Until, Visibility, Waived, Want, Which, may_be_given_out, waiting, wants,
 };
 
 use crate::walk::{self, Walk};
@@ -270,6 +270,51 @@ fn a_waived_one_that_keeps_both_versions_has_the_whole_time_of_a_unit_in_a_rollb
     walk.say(Fact::Enumerated(seen));
     walk.until(|state| asks_it(state) || state.ended());
     assert_eq!(walk.state.phase(), Phase::RolledBack, "it was asked for what it cannot show");
+}
+
+/// A look at it and at one more process of it, which holds both versions.
+fn look_at_two(walk: &Walk) -> Enumeration {
+    let mut seen = walk.look();
+    let mut another = seen.instances[FOLLOWER.index()];
+    another.who.life = InstanceIdentity::Process { boot: 1, pid: 900, start_ticks: 7, program: 0 };
+    (another.old, another.new) = (Visibility::Yes, Visibility::Yes);
+    seen.instances.push(another);
+    seen
+}
+
+/// That one process has shown the old version at once says nothing about another one.
+#[test]
+fn a_waived_one_has_the_whole_time_in_a_rollback_also_where_another_process_was_shown() {
+    let mut walk = walk(ReloadMode::Rereads);
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    walk.until(is_back);
+    walk.say(Fact::Waived(Waived::NotVisible(FOLLOWER)));
+    let seen = look_at_two(&walk);
+    walk.say(Fact::Enumerated(seen));
+    assert!(asks_it(&walk.state), "the waiver counted at once: {:?}", wants(&walk.state));
+    walk.wait(10_000);
+    let seen = look_at_two(&walk);
+    walk.say(Fact::Enumerated(seen));
+    walk.until(|state| asks_it(state) || state.ended());
+    assert_eq!(walk.state.phase(), Phase::RolledBack, "it was asked for what it cannot show");
+}
+
+/// Its memory was not searched to the end: nothing shows that it has read the old version.
+#[test]
+fn a_waived_one_in_which_only_the_new_version_was_seen_blocks_after_the_time_too() {
+    let mut walk = walk(ReloadMode::Rereads);
+    walk.say(Fact::Waived(Waived::NotVisible(FOLLOWER)));
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    walk.until(|state| is_proving(state) && state.units()[1].toward == Which::Old);
+    walk.wait(10_000);
+    walk.until(is_back);
+    let mut seen = walk.look();
+    let one = &mut seen.instances[FOLLOWER.index()];
+    (one.old, one.new) = (Visibility::NotVisible, Visibility::Yes);
+    walk.say(Fact::Enumerated(seen));
+    assert!(asks_it(&walk.state), "the new key ends under it: {:?}", wants(&walk.state));
 }
 
 /// All are back on the old version, and nobody has looked since.

@@ -154,8 +154,9 @@ fn start_units(next: &mut State) -> bool {
             slots = 0;
         }
         next.units.send(at, Which::Old, slots, next.now());
+        // A unit that was never moved has nothing to restore.
         if !touched {
-            next.units.settle_untouched(at);
+            next.units.settle(at);
         }
         return true;
     }

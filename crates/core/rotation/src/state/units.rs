@@ -33,7 +33,7 @@ pub struct Unit {
     pub stage: UnitStep,
     /// The version that it moves to.
     pub toward: Which,
-    /// Since when it has been in this stage.
+    /// Since when it has been in this stage; of a settled one, in the stage before.
     pub since: Stamp,
     /// Slots that still have to be applied in this pass, as bits.
     pub slots: u32,
@@ -117,8 +117,8 @@ impl Units {
         self.with(at, |unit| unit.enter(stage, now));
     }
 
-    /// A unit that was never moved has nothing to restore.
-    pub(crate) fn settle_untouched(&mut self, at: usize) {
+    /// Nothing is left to do for a unit. Its time counts on: a waived program that reads the store again may need all of it.
+    pub(crate) fn settle(&mut self, at: usize) {
         self.with(at, |unit| unit.stage = UnitStep::Settled);
     }
 

@@ -21,7 +21,10 @@ pub(super) fn resolves_itself(state: &State, blocker: Blocker) -> bool {
     if state.phase() != Phase::RollingBack || overdue {
         return false;
     }
-    let waits = unit.stage == UnitStep::Waiting || unit.stage.is_moving();
+    let has_time = !state.now().at_least(state.plan().policy.unit_ms_max, unit.since);
+    let waits = unit.stage == UnitStep::Waiting
+        || unit.stage.is_moving()
+        || (unit.stage == UnitStep::Settled && has_time);
     let unasked = state.proof(who).is_none_or(|proof| proof.version != Which::Old);
     (waits && has_only_time(state, id)) || (unasked && !was_moved(state, unit, who))
 }

@@ -91,8 +91,8 @@ fn an_instance_that_was_not_moved_is_no_unproven_path_before_it_was_asked() {
     assert!(names_the_unmoved(&walk.state));
 }
 
-#[test]
-fn a_waived_program_that_reads_the_store_again_is_shown_as_waiting_for_the_time() {
+/// A rollback in which the second consumer reads the store again by itself.
+fn back_with_a_reader() -> Walk {
     let mut plan = walk::plan();
     let follower = plan.consumers[1].clone();
     plan.consumers[1] = Consumer { delivery: Delivery::Follow, files: Vec::new(), ..follower };
@@ -100,22 +100,55 @@ fn a_waived_program_that_reads_the_store_again_is_shown_as_waiting_for_the_time(
     let mut walk = Walk::of(plan);
     walk.until(|state| state.phase() == Phase::Quiesce);
     walk.say(Fact::AbortAsked);
+    walk
+}
+
+fn names_the_reader(state: &State) -> bool {
+    let all = blockers::all(&Called::default(), state);
+    all.iter().any(|one| one.name.contains("consumer 1"))
+}
+
+#[test]
+fn a_waived_program_that_reads_the_store_again_is_shown_as_waiting_for_the_time() {
+    let mut walk = back_with_a_reader();
     walk.until(|state| wants(state).contains(&Want::Ask(Query::Enumerate)));
     let mut seen = walk.look();
     (seen.instances[1].old, seen.instances[1].new) = (Visibility::Yes, Visibility::Yes);
     walk.say(Fact::Enumerated(seen));
-    let is_named = |state: &State| {
-        let all = blockers::all(&Called::default(), state);
-        all.iter().any(|one| one.name.contains("consumer 1"))
-    };
-    assert!(is_named(&walk.state));
+    assert!(names_the_reader(&walk.state));
     walk.say(Fact::Waived(Waived::NotVisible(ConsumerId(1))));
-    assert!(!is_named(&walk.state), "the waiver was given already");
+    assert!(!names_the_reader(&walk.state), "the waiver was given already");
     let wait = waiting(&walk.state).unwrap();
     assert_eq!(wait.what, Awaited::Unit(ConsumerId(1), UnitStep::Proving(0)));
     let said = shown::what(&Observations::default(), &Called::default(), &walk.state, &wait.what);
     assert!(said.contains("only the time shows"), "{said}");
     assert!(shown::left_ms(&walk.state, &wait).is_some_and(|ms| ms > 0));
+}
+
+/// The first process has shown the old version at once; the other one still has its time.
+#[test]
+fn another_process_of_a_waived_program_is_no_blocker_before_its_time_is_over() {
+    let mut walk = back_with_a_reader();
+    let back = |unit: &Unit| unit.toward == Which::Old && unit.stage == UnitStep::Settled;
+    walk.until(|state| state.units().iter().all(back) && wants(state).contains(&Want::Ask(Query::Enumerate)));
+    walk.say(Fact::Waived(Waived::NotVisible(ConsumerId(1))));
+    let look = |walk: &Walk, old| {
+        let mut seen = walk.look();
+        let mut one = seen.instances[1];
+        one.who.life = InstanceIdentity::Process { boot: 1, pid: UNMOVED[0], start_ticks: 7, program: 0 };
+        (one.old, one.new) = (old, Visibility::Yes);
+        seen.instances.push(one);
+        Fact::Enumerated(seen)
+    };
+    let both = look(&walk, Visibility::Yes);
+    walk.say(both);
+    assert!(!names_the_reader(&walk.state), "the waiver was given already");
+    walk.wait(10_000);
+    assert!(!names_the_reader(&walk.state));
+    // Nothing shows that it has read the old version: only a person gets it there.
+    let new_alone = look(&walk, Visibility::NotVisible);
+    walk.say(new_alone);
+    assert!(names_the_reader(&walk.state));
 }
 
 /// The next command where a Promote met another party's value, and the rotation's state.
