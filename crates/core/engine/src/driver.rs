@@ -104,7 +104,8 @@ impl<C: Core> Driver<C> {
         let failures =
             self.backoff.iter().find(|(held, ..)| *held == op).map_or(0, |(_, _, failures)| *failures);
         self.backoff.retain(|(held, ..)| *held != op);
-        if matches!(outcome, Outcome::Failed { .. } | Outcome::Unknown) {
+        // Where another party changed the source of truth, a rollback asks again whether it still has.
+        if matches!(outcome, Outcome::Failed { .. } | Outcome::Unknown | Outcome::ChangedElsewhere) {
             let until = now_ms.saturating_add(self.pace.backoff(failures));
             self.backoff.push((op, until, failures.saturating_add(1)));
         }
