@@ -9,6 +9,7 @@ use keyroll_config::Config;
 use keyroll_copy::{Edit, Format, Slot, Template};
 use keyroll_issuer::{Runner, Spec};
 use keyroll_journal::{decode_event, decode_opening, encode_event, encode_opening};
+use keyroll_link::{Frame, read_frame, scan_report, trace_report, why_reports};
 use keyroll_needle::FingerprintSet;
 use keyroll_port::{Class, Issuer as _, Probe};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
@@ -181,6 +182,20 @@ fn sealed(file: &[u8]) -> Vec<u8> {
     let seal: String = seal.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let count = body.lines().filter(|line| line.starts_with("print ")).count();
     format!("{body}end {count} {seal}\n").into_bytes()
+}
+
+/// A frame of keyroll or of keyroll-host, and a stream of such frames: what is read can be written and read again, and any
+/// items make reports.
+pub fn frame(data: &[u8]) {
+    let mut stream = data;
+    while let Ok(Some(_)) = read_frame(&mut stream) {}
+    let Ok(frame) = keyroll_link::decode(data) else { return };
+    let written = keyroll_link::encode(&frame).expect("a frame that was read");
+    let again = read_frame(&mut written.as_slice()).expect("a frame that was written");
+    let Some(Frame::Answer { id, items, .. }) = again else { return };
+    let Frame::Answer { id: before, items: all, .. } = frame else { panic!("it is another frame") };
+    assert!(id == before && items.len() == all.len(), "it is the same");
+    let _ = (scan_report(items.clone()), trace_report(items.clone()), why_reports(items));
 }
 
 /// A question, a status, a media type and a body: an issuer that fails, or is not asked in vain, never decides over a

@@ -1,5 +1,6 @@
 //! The headline figures: measured in one run on one machine, as ratios where a peer can be measured too.
 
+mod host_program;
 mod house;
 mod page;
 
@@ -40,10 +41,11 @@ const SAMPLE_MS: u64 = 10;
 type Measure = fn(&mut Vec<Figure>) -> Result<(), String>;
 
 /// The measurements, by name, in the order of the page.
-const MEASURES: [(&str, Measure); 12] = [
+const MEASURES: [(&str, Measure); 13] = [
     ("demo", demo),
     ("start-up", start_up),
     ("size", size),
+    ("keyroll-host", host_program::size),
     ("cost", cost),
     ("journal", journal),
     ("needle", needle),

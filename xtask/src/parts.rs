@@ -59,6 +59,7 @@ fn all() -> Vec<Part> {
         // Installed by its own step below: Debian 12 has only version 1.
         part("docker compose", compose, &[]),
         part("Prometheus", || Path::new("/usr/bin/prometheus").exists(), &["prometheus"]),
+        part("ssh", || have("ssh") && have("ssh-keygen"), &["openssh-client"]),
         part("mmdebstrap", || have("mmdebstrap"), &["mmdebstrap"]),
     ]
 }

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use crate::debian_host::cache;
 use crate::python_tools::python_tools;
-use crate::systemd_host::cache;
 
 /// The release that everything said of the proxy was seen with.
 pub const LITELLM_VERSION: &str = "1.106.2";

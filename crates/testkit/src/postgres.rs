@@ -10,8 +10,8 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 use tokio_postgres::{Client, Config, NoTls};
 
+use crate::debian_host::cache;
 use crate::managers::ran;
-use crate::systemd_host::cache;
 use crate::{alphanumeric, free_port};
 
 /// Where Debian puts the server's programs.

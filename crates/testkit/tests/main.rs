@@ -4,4 +4,5 @@
 
 mod pgload;
 mod postgres;
+mod ssh_hosts;
 mod systemd_host;

@@ -68,7 +68,7 @@ const NONE: Part = Part {
 };
 
 /// Every part.
-pub(crate) const PARTS: [Part; 23] = [
+pub(crate) const PARTS: [Part; 24] = [
     Part {
         name: "issuers",
         what: "whole rotations with every shipped spec, with faults and in emergencies",
@@ -250,7 +250,26 @@ pub(crate) const PARTS: [Part; 23] = [
             "trace/chains::systemd::a_job_of_cron_",
         ],
         rotates: true,
-        rooms: &["manager", "observe", "trace"],
+        rooms: &["inventory", "manager", "observe", "trace"],
+        ..NONE
+    },
+    Part {
+        name: "fleet",
+        what: "hosts by ssh: each as keyroll says that runs inside of it, no value in a frame, refused, cut and interrupted",
+        units: &["cli/fleet"],
+        only: &[
+            "cli/fleet::ended::",
+            "cli/fleet::refused::",
+            "cli/fleet::secrecy::",
+            "cli/fleet::an_operator_sees_",
+        ],
+        rooms: &["inventory", "link", "onhost", "ssh", "trace"],
+        files: &[
+            "crates/front/app/src/hosts",
+            "crates/front/cli/src/bin/",
+            "crates/front/cli/src/commands/hosts.rs",
+            "crates/front/cli/src/commands/inspect_hosts.rs",
+        ],
         ..NONE
     },
     Part {

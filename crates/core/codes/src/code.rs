@@ -159,6 +159,12 @@ registry! {
         ServerRefused "K0955" "The server did not do what was asked" [];
         ValueNotServed "K0956" "keyroll's socket does not give the value out" [];
     }
+    "Hosts" {
+        HostUnreachable "K0960" "A host cannot be reached" [];
+        HostProgramUnusable "K0961" "keyroll-host cannot run on a host" [];
+        HostChanged "K0962" "A host is not the machine that was accepted" [];
+        HostAnswerUnusable "K0963" "The answers of a host cannot be used" [];
+    }
     "The demo" {
         DemoFailed "K0901" "The demo could not run" ["K0902" "K0903" "K0904" "K0905" "K0906"];
     }

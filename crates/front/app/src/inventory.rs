@@ -1,20 +1,15 @@
 //! The secrets, copies and processes of this machine, as `scan`, `why`, `trace` and `graph` show them. Changes nothing.
 
-mod cause;
-mod graph;
-mod grounds;
 mod not_visible;
 mod resolve_target;
-mod shown;
 mod survey;
-mod why;
 
-pub use cause::{Cause, doubt, verdict_word};
-pub use graph::graph;
-pub(crate) use not_visible::missed;
+pub use keyroll_inventory::{
+    Cause, Inventory, LookLimits, Meant, Missed, ScanReport, TraceReport, WhyReport, doubt, graph,
+    verdict_word, why,
+};
 pub use not_visible::tell_missed;
-pub use resolve_target::{Meant, refuse_missing, resolve_target, secret};
-pub use survey::{Inventory, LookLimits, look};
-pub use why::{WhyReport, why};
+pub use resolve_target::{refuse_missing, resolve_target, secret};
+pub use survey::{look, search_memory};
 
-pub(crate) use survey::{SOUGHT, Sought, folders, look_for, look_with, run_key};
+pub(crate) use survey::{SOUGHT, Sought, folders, known, label_key, look_for, look_with, run_key, stored};

@@ -15,6 +15,7 @@ pub mod exit;
 pub mod export_fingerprints;
 pub mod fingerprint_file;
 pub mod handles;
+pub mod hosts;
 pub mod incidents;
 pub mod installation;
 pub mod interrupt;

@@ -15,8 +15,6 @@ mod event;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod fingerprints;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
-mod found;
-#[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod issuer;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod secret;
@@ -42,11 +40,11 @@ pub use event::{
     Residue, STREAM_VERSION, StatusShown, StepState, Summary, UnitShown, WaiverShown,
 };
 pub use fingerprints::PrintsShown;
-pub use found::{
+pub use issuer::{IssuerShown, PageShown, SpecWarningShown};
+pub use keyroll_inventory::{
     ChainShown, CopyShown, EdgeShown, FoundShown, GraphShown, InstanceShown, LinkShown, MemoryShown,
     NodeShown, ScanShown, StoreShown, UserShown, ValueShown,
 };
-pub use issuer::{IssuerShown, PageShown, SpecWarningShown};
 pub use secret::{FieldShown, SecretShown, Version};
 pub use text::{clean, clock, duration, plain, spent};
 pub use waiting::WaitingShown;

@@ -72,7 +72,7 @@ pub struct Places {
 
 /// The names that keyroll gives in the state folder.
 const FOLDERS: [&str; 4] = ["plans", "work", "incidents", "served"];
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "journal.db",
     "secrets.db",
     "lock",
@@ -83,6 +83,7 @@ const FILES: [&str; 10] = [
     "scheduled.json",
     "notices.json",
     "approvals.json",
+    "hosts.json",
 ];
 
 /// The mode of both folders.
@@ -237,6 +238,11 @@ impl Places {
     /// Who approved the end of which old key by a server.
     pub fn approvals(&self) -> PathBuf {
         self.state.join("approvals.json")
+    }
+
+    /// Which machines were accepted under the names of hosts.
+    pub fn hosts(&self) -> PathBuf {
+        self.state.join("hosts.json")
     }
 
     /// The folder of the incidents.

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use keyroll_leak::{FORM_BYTES_MIN, Rules, is_example, occurs_in_words};
+use keyroll_inventory::without_formed;
+use keyroll_leak::occurs_in_words;
 use keyroll_needle::{NeedleId, Needles, NeedlesBuilder, VALUE_BYTES_MIN};
 use keyroll_port::{Failure, GivenOut, MadeBy, RotationId, Staging, Store, Truth, TruthVersion, VersionInfo};
 use keyroll_rotation::Seq;
@@ -78,29 +79,6 @@ pub fn pass(text: &str) -> Cow<'_, str> {
         Some(clean) => Cow::Owned(clean),
         None => text,
     }
-}
-
-/// The rule of an id that is no secret by itself, and that an operator must be able to read: two keys of a user differ in it.
-const PUBLIC_ID: &str = "aws-access-key-id";
-
-/// The text without texts in the form of a credential; `None` if there are none. Values that only the words before
-/// them reveal stay, because a rotation's id also follows an issuer's name.
-fn without_formed(text: &str) -> Option<String> {
-    // Shorter than any credential.
-    if text.len() < FORM_BYTES_MIN {
-        return None;
-    }
-    let mut clean = String::new();
-    let mut from = 0;
-    Rules::shipped().ok()?.find(text.as_bytes(), &mut |finding| {
-        let value = text.get(finding.span.clone()).unwrap_or_default();
-        if finding.rule.is_sure() && finding.rule.id != PUBLIC_ID && !is_example(value.as_bytes()) {
-            clean.push_str(text.get(from..finding.span.start).unwrap_or_default());
-            clean.push_str(&format!("[redacted:{}]", finding.rule.id));
-            from = finding.span.end;
-        }
-    });
-    (from > 0).then(|| clean + text.get(from..).unwrap_or_default())
 }
 
 /// A store, or a source of truth, that remembers every value that passes through it, so that none is ever printed.

@@ -3,6 +3,7 @@ mod consumer;
 mod emergency;
 mod fingerprints;
 mod get;
+mod hosts;
 mod incident;
 mod init;
 mod issuers;
@@ -23,6 +24,7 @@ pub(crate) use consumer::{AdoptArgs, CheckAdapterArgs, ConsumerCommand, WaiveArg
 pub(crate) use emergency::{EmergencyArgs, RunbookArgs};
 pub(crate) use fingerprints::FingerprintsArgs;
 pub(crate) use get::{GetArgs, GetFormat};
+pub(crate) use hosts::{HostArgs, HostsAcceptArgs, HostsCheckArgs, HostsCommand, HostsImportArgs};
 pub(crate) use incident::{
     IncidentAssessArgs, IncidentCommand, IncidentContainArgs, IncidentOpenArgs, IncidentReportArgs,
     ReportFormat,
@@ -147,6 +149,9 @@ pub(crate) enum Command {
     /// Run a program and redact secrets from its output
     #[command(after_help = examples::RUN)]
     Run(RunArgs),
+    /// List, check and accept the hosts that keyroll inspects over ssh
+    #[command(subcommand)]
+    Hosts(HostsCommand),
     /// Write keyroll.toml from the secrets found on this machine
     ///
     /// If keyroll.toml exists, init adds new consumers and copies, and changes nothing else. It never writes a value.

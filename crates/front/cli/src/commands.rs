@@ -15,8 +15,10 @@ mod fingerprints;
 mod get;
 mod graph;
 mod history;
+mod hosts;
 mod incident;
 mod init;
+mod inspect_hosts;
 mod issuers;
 mod leaks;
 mod man;
@@ -66,8 +68,11 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
             context.ui.problem(&run::below(&args));
             return run::EXEC_FAILED.into();
         }
+        Command::Scan(args) if args.hosts.any() => inspect_hosts::scan_hosts(&args, context),
         Command::Scan(args) => scan::run(&args, context),
+        Command::Why(args) if args.hosts.any() => inspect_hosts::explain_hosts(&args, context),
         Command::Why(args) => why::run(&args, context),
+        Command::Trace(args) if args.hosts.any() => inspect_hosts::trace_hosts(&args, context),
         Command::Trace(args) => trace::run(&args, context),
         Command::Graph(args) => graph::run(&args, context),
         Command::Leaks(args) => leaks::run(&args, context),
@@ -77,6 +82,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
             Ok(code) => return code,
             Err(problem) => Err(problem),
         },
+        Command::Hosts(command) => hosts::run(&command, context),
         Command::Init(args) => init::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Secret(command) => secret::run(&command, context),

@@ -1,9 +1,18 @@
 //! The end of each command's help: an example to paste, and the command's exit codes.
 
 pub(crate) const DEMO: &str = "Example: keyroll demo\nExit codes: 0 done, 1 failed, 130 interrupted";
-pub(crate) const SCAN: &str = "Example: keyroll scan\nExit codes: 0 done, 1 failed";
-pub(crate) const WHY: &str = "Example: keyroll why openai\nExit codes: 0 done, 1 failed";
-pub(crate) const TRACE: &str = "Example: keyroll trace openai\nExit codes: 0 done, 1 failed";
+pub(crate) const SCAN: &str = "\
+Example: keyroll scan
+         keyroll scan --host web-1 --host 'db-*'
+Exit codes: 0 done, 1 failed, or a host could not be searched";
+pub(crate) const WHY: &str = "\
+Example: keyroll why openai
+         keyroll why openai --host web-1
+Exit codes: 0 done, 1 failed, or a host could not be searched";
+pub(crate) const TRACE: &str = "\
+Example: keyroll trace openai
+         keyroll trace openai --all-hosts
+Exit codes: 0 done, 1 failed, or a host could not be searched";
 pub(crate) const GRAPH: &str =
     "Example: keyroll graph openai --format svg > openai.svg\nExit codes: 0 done, 1 failed";
 pub(crate) const LEAKS: &str = "\
@@ -58,6 +67,17 @@ Example: keyroll get anthropic
   git config credential.https://github.com.helper \\
     '!keyroll get --format git github'
 Exit codes: 0 printed, 1 not given, 2 usage";
+pub(crate) const HOSTS_LIST: &str = "Example: keyroll hosts list\nExit codes: 0 done, 1 failed";
+pub(crate) const HOSTS_CHECK: &str = "\
+Example: keyroll hosts check
+Exit codes: 0 nothing is missing, 1 failed, 2 usage, 3 findings";
+pub(crate) const HOSTS_ACCEPT: &str = "\
+Example: keyroll hosts accept web-1
+Exit codes: 0 done, 1 refused, 2 usage";
+pub(crate) const HOSTS_IMPORT: &str = "\
+Example: keyroll hosts import ~/.ssh/config --dry-run
+         ansible-inventory --list | keyroll hosts import -
+Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
 pub(crate) const INIT: &str = "\
 Example: keyroll init --dry-run
 Exit codes: 0 done, 1 failed, nothing changed";

@@ -8,7 +8,7 @@ use keyroll_app::installation::Installation;
 use keyroll_app::problem::Problem;
 use keyroll_app::records::acts::{self, Act};
 
-use crate::args::{Command, Emergency, IncidentCommand, SecretCommand};
+use crate::args::{Command, Emergency, HostsCommand, IncidentCommand, SecretCommand};
 use crate::context::Context;
 
 /// The longest id of a rotation, plan or incident, characters; a longer word may be a key.
@@ -110,6 +110,7 @@ fn asked(command: &Command) -> Option<Asked> {
         Command::Due(args) if args.apply => Asked { secret: args.secret.clone(), ..plain("due --apply") },
         Command::Secret(command) => return of_secrets(command),
         Command::Incident(command) => return of_incidents(command),
+        Command::Hosts(command) => return of_hosts(command),
         Command::Fingerprints(_) => Asked { how: How::IfPossible, ..plain("fingerprints") },
         Command::Leaks(args) if args.alert => Asked { how: How::IfPossible, ..plain("leaks --alert") },
         Command::Doctor(args) if args.accept_journal => {
@@ -163,6 +164,15 @@ fn of_secrets(command: &SecretCommand) -> Option<Asked> {
         | SecretCommand::CheckStore(_)
         | SecretCommand::List
         | SecretCommand::Show(_) => None,
+    }
+}
+
+fn of_hosts(command: &HostsCommand) -> Option<Asked> {
+    match command {
+        HostsCommand::Accept(_) => {
+            Some(Asked { what: "hosts accept", how: How::IfPossible, ..Asked::default() })
+        }
+        HostsCommand::List | HostsCommand::Check(_) | HostsCommand::Import(_) => None,
     }
 }
 
@@ -276,10 +286,16 @@ mod tests {
         );
         assert_eq!(of("keyroll pause"), told("pause ", How::IfPossible));
         assert_eq!(of("keyroll due --apply"), told("due --apply ", How::First));
+        assert_eq!(of("keyroll hosts accept web-1"), told("hosts accept ", How::IfPossible));
         assert_eq!(of("keyroll doctor --accept-journal"), told("doctor --accept-journal ", How::Afterwards));
-        for reads in
-            ["keyroll due", "keyroll doctor", "keyroll status", "keyroll secret list", "keyroll audit"]
-        {
+        for reads in [
+            "keyroll due",
+            "keyroll doctor",
+            "keyroll status",
+            "keyroll secret list",
+            "keyroll audit",
+            "keyroll hosts check",
+        ] {
             assert_eq!(of(reads), None, "{reads}");
         }
     }

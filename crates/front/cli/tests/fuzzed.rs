@@ -165,6 +165,27 @@ fn files_of_prints() {
 }
 
 #[test]
+fn frames_of_hosts() {
+    let bodies = [
+        r#"{"hello":{"driver":{"versions":[1],"key":"5f"}}}"#,
+        r#"{"call":{"id":2,"call":{"name":{"managed":[{"name":"openai","versions":[{"number":7,"state":"current","values":[0]}]}],"digits":[[0,"9f3c21d07a11"]]}}}}"#,
+        r#"{"note":{"id":1,"note":{"waiting":{"what":"memory","seconds_max":60}}}}"#,
+        r#"{"answer":{"id":1,"items":[{"value":{"id":0,"print":"91"}},{"differs":"openai"},"refused",{"missed":{"what":"a","why":"b"}}],"end":"done"}}"#,
+        r#"{"answer":{"id":4,"items":[{"found":{"shown":{"secret":"openai","managed":true,"values":[],"copies":[],"used_by":[{"keeper":"systemd","name":"api","processes":[4711]}],"shared":false,"risks":[]},"risk":"","programs":["api"]}},{"copies":{"secret":"openai","copies":[{"place":"/a:1","name":null,"value":"x","form":"plain"}]}}],"end":null}}"#,
+        r#"{"answer":{"id":5,"items":[{"why":{"sentences":["a"],"instances":[],"differing":[["a",["b"]]],"chains":[]}}],"end":{"failed":{"code":"K0805","attempted":"a","causes":["b"],"help":null}}}}"#,
+    ];
+    let framed = |body: &str| [&u32::try_from(body.len()).unwrap().to_be_bytes(), body.as_bytes()].concat();
+    let mut seeds: Vec<Vec<u8>> = bodies.iter().map(|body| body.as_bytes().to_vec()).collect();
+    seeds.push(bodies.map(framed).concat());
+    run(
+        targets::frame,
+        INPUTS,
+        &seeds,
+        &[b"null", b"18446744073709551615", b"[", b"{}", b"\"\"", b"\xff\xff\xff\xff"],
+    );
+}
+
+#[test]
 fn answers_of_issuers() {
     let mut all = Vec::new();
     for ask in 0u8..5 {

@@ -17,6 +17,7 @@ mod dead_leaks;
 mod docker;
 mod due;
 mod emergency;
+mod fleet;
 mod fuzzed;
 mod gate;
 mod hostile;

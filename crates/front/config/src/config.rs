@@ -1,21 +1,20 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::at::At;
 use crate::copy::Place;
 use crate::file_shape::FileShape;
+use crate::host::read_hosts;
 use crate::mistake::Mistake;
 use crate::parse::parse_shape;
 use crate::schedule::Schedule;
 use crate::search::Search;
 use crate::secret::Secret;
 use crate::server::Server;
-use crate::shape::HostShape;
 use crate::suggest::nearest;
-use crate::{ConfigError, Defaults, Kind, Name, StoreRef, Vault};
+use crate::{ConfigError, Defaults, Host, Kind, Name, StoreRef, Vault};
 
 /// The largest keyroll.toml that is read, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1_048_576;
@@ -31,6 +30,8 @@ pub struct Config {
     pub schedule: Schedule,
     /// Where values are searched for, and how much.
     pub search: Search,
+    /// The declared machines by name; `local` need not be among them.
+    pub hosts: BTreeMap<Name, Host>,
     /// The secrets by name.
     pub secrets: BTreeMap<Name, Secret>,
     /// The server that `keyroll serve` runs.
@@ -79,7 +80,7 @@ impl Config {
         }
         let defaults = Defaults::build(&shape.defaults)?;
         let schedule = Schedule::build(&shape.schedule)?;
-        let hosts = hosts(&shape.hosts)?;
+        let hosts = read_hosts(&shape.hosts)?;
         let search = Search::build(&shape.search, folder)?;
         let vault = Vault::build(shape.vault.as_ref(), folder)?;
         let mut secrets = BTreeMap::new();
@@ -94,7 +95,7 @@ impl Config {
         refuse_shared_stores(&secrets, &spans)?;
         refuse_shared_roles(&secrets, &spans)?;
         let server = shape.server.map(|server| Server::build(&server.value, folder, &secrets)).transpose()?;
-        Ok(Self { folder: folder.to_path_buf(), defaults, schedule, search, secrets, server })
+        Ok(Self { folder: folder.to_path_buf(), defaults, schedule, search, hosts, secrets, server })
     }
 
     /// One secret by name.
@@ -115,23 +116,6 @@ impl Config {
             }
         })
     }
-}
-
-/// The names of the machines. All of them are this one.
-fn hosts(shapes: &BTreeMap<At<String>, HostShape>) -> Result<BTreeSet<Name>, Mistake> {
-    let mut names: BTreeSet<Name> = Name::new("local").into_iter().collect();
-    for (key, shape) in shapes {
-        let name = Name::read("a host", key)?;
-        if shape.connect.value != "local" {
-            let ssh = shape.connect.value.starts_with("ssh:");
-            let what = if ssh { "a host by ssh" } else { "this way to reach a host" };
-            return Err(Mistake::new(Kind::BadHost, format!("{what} is not supported by this version"))
-                .at(&shape.connect.span)
-                .help("write `connect = \"local\"`, and run keyroll on the machine itself"));
-        }
-        names.insert(name);
-    }
-    Ok(names)
 }
 
 /// One place may hold only one secret: two secrets would overwrite each other.

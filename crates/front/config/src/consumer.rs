@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use keyroll_manager::{LOOPBACK_FORM, Served, loopback_address};
 
 use crate::at::At;
 use crate::follows::{refuse_manager, refuse_unfit};
+use crate::host::read_host;
 use crate::mistake::Mistake;
 use crate::path::resolve;
 use crate::reads_shape::ReadsShape;
@@ -15,9 +16,8 @@ use crate::runs::holes;
 use crate::runs_shape::RunsShape;
 use crate::serves::{read_trusts, refuse_strays};
 use crate::shape::{CheckShape, ConsumerShape, ReadShape, ServesShape};
-use crate::suggest::nearest;
 use crate::url::read_url;
-use crate::{Argument, Argv, Copy, FieldSpec, Kind, Log, Name, Reference, Runs, Serves, Template};
+use crate::{Argument, Argv, Copy, FieldSpec, Host, Kind, Log, Name, Reference, Runs, Serves, Template};
 
 /// A check that a value works for a consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl Consumer {
         shape: At<ConsumerShape>,
         secret: &Name,
         folder: &Path,
-        hosts: &BTreeSet<Name>,
+        hosts: &BTreeMap<Name, Host>,
         fields: &BTreeMap<Name, FieldSpec>,
         derived: &BTreeMap<Name, Template>,
     ) -> Result<Self, Mistake> {
@@ -279,20 +279,6 @@ fn read_agent(text: &At<String>) -> Result<String, Mistake> {
                 .at(&text.span))
         }
     }
-}
-
-fn read_host(text: Option<&At<String>>, hosts: &BTreeSet<Name>) -> Result<Name, Mistake> {
-    let wanted = text.map_or("local", |text| text.value.as_str());
-    if let Some(name) = hosts.get(wanted) {
-        return Ok(name.clone());
-    }
-    let known: Vec<&str> = hosts.iter().map(Name::as_str).collect();
-    let help = match nearest(wanted, known.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("define it as `[hosts.<name>]`; known: {}", known.join(", ")),
-    };
-    let fault = Mistake::new(Kind::BadHost, "`host` names a host that is not defined").help(help);
-    Err(text.into_iter().fold(fault, |fault, text| fault.at(&text.span)))
 }
 
 fn read_loopback(url: &At<String>) -> Result<SocketAddr, Mistake> {

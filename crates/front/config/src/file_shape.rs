@@ -23,8 +23,7 @@ pub(crate) struct FileShape {
     /// Where keyroll searches for undeclared copies.
     #[serde(default)]
     pub(crate) search: SearchShape,
-    /// The machines, by name. In this version every name stands for the machine that keyroll runs on. The name `local`
-    /// need not be declared.
+    /// The machines, by name. The name `local`, the machine that keyroll runs on, need not be declared.
     #[serde(default)]
     pub(crate) hosts: BTreeMap<At<String>, HostShape>,
     /// The server that `keyroll serve` runs. Default: none.

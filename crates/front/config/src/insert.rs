@@ -1,5 +1,5 @@
-//! Writes secrets and consumers that were found on a machine into a configuration. Text is only inserted; no existing
-//! byte is moved or changed.
+//! Writes secrets and consumers that were found on a machine, and hosts of another list, into a configuration. Text is only
+//! inserted; no existing byte is moved or changed.
 
 use std::ops::Range;
 
@@ -50,6 +50,30 @@ pub enum Said {
     Words(Vec<String>),
     /// `true`.
     Yes,
+}
+
+/// A host to write into a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewHost {
+    /// Its name.
+    pub name: Name,
+    /// How it is reached, as written: `ssh://deploy@web-1`.
+    pub connect: String,
+    /// Whether keyroll-host is started with `sudo` there.
+    pub sudo: bool,
+    /// The group that it belongs to.
+    pub group: Option<Name>,
+}
+
+impl NewHost {
+    /// Its table.
+    pub fn text(&self) -> String {
+        let mut lines = vec![format!("[hosts.{}]", Key::new(self.name.as_str()))];
+        lines.push(format!("connect = {}", quoted(&self.connect)));
+        lines.extend(self.group.iter().map(|group| format!("group = {}", quoted(group.as_str()))));
+        lines.extend(self.sudo.then(|| "sudo = true".to_owned()));
+        lines.join("\n") + "\n"
+    }
 }
 
 impl FoundSecret {
@@ -130,6 +154,24 @@ pub fn with_secret(text: &str, file_name: &str, new: &FoundSecret) -> Result<Str
         return Err(ConfigError::new(Kind::BadEdit, file_name, why, None, None));
     }
     checked(&put(text, text.len(), &new.text()), file_name)
+}
+
+/// Adds hosts at the end. The result is checked completely before it is returned.
+///
+/// # Errors
+/// [`Kind::BadEdit`] if one of the hosts exists, or `hosts` is not written as tables; any other kind if the result would be
+/// refused.
+pub fn with_hosts(text: &str, file_name: &str, new: &[NewHost]) -> Result<String, ConfigError> {
+    let refuse = |why: String| ConfigError::new(Kind::BadEdit, file_name, why, None, None);
+    let before = Config::parse(text, file_name)?;
+    if let Some(known) = new.iter().find(|host| before.hosts.contains_key(&host.name)) {
+        return Err(refuse(format!("there is a host `{}` already", known.name)));
+    }
+    if open(text, file_name)?.get("hosts").is_some_and(Item::is_value) {
+        return Err(refuse("`hosts` is not written as tables: write `[hosts.NAME]` for each".to_owned()));
+    }
+    let edited = new.iter().fold(text.to_owned(), |text, host| put(&text, text.len(), &host.text()));
+    checked(&edited, file_name)
 }
 
 /// Adds a consumer after the existing text of its secret; if the consumers are a list of inline tables, after the last

@@ -18,6 +18,7 @@ mod field;
 mod file_shape;
 mod follows;
 mod gate;
+mod host;
 mod insert;
 mod issuer_ref;
 mod log;
@@ -61,8 +62,10 @@ pub use edit::{NewApply, NewConsumer, NewSecret, add_consumer, add_secret, repla
 pub use error::{ConfigError, Kind, Position};
 pub use field::FieldSpec;
 pub use gate::Gate;
+pub use host::{Connect, Host, LOCAL, SshAddress};
 pub use insert::{
-    FoundConsumer, FoundCopy, FoundSecret, Said, comments, with_consumer, with_copy, with_secret,
+    FoundConsumer, FoundCopy, FoundSecret, NewHost, Said, comments, with_consumer, with_copy, with_hosts,
+    with_secret,
 };
 pub use issuer_ref::IssuerRef;
 pub use log::{Log, LogSource};

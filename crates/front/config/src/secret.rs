@@ -14,8 +14,8 @@ use crate::schedule::{Window, read_windows};
 use crate::secret_shape::SecretShape;
 use crate::shape::{ConsumerShape, OtherKeyShape, RevokeShape, SecretKeys};
 use crate::{
-    AwsUser, Consumer, Deadlines, Defaults, FieldSpec, Gate, IssuerRef, Kind, Name, OnFailure, Reference,
-    StoreRef, Template, Vault,
+    AwsUser, Consumer, Deadlines, Defaults, FieldSpec, Gate, Host, IssuerRef, Kind, Name, OnFailure,
+    Reference, StoreRef, Template, Vault,
 };
 
 /// The default time for which the old value must have been unused.
@@ -134,7 +134,7 @@ impl Secret {
         shape: At<SecretShape>,
         folder: &Path,
         defaults: &Defaults,
-        hosts: &BTreeSet<Name>,
+        hosts: &BTreeMap<Name, Host>,
         vault: &Vault,
     ) -> Result<Self, Mistake> {
         let span = shape.span;
@@ -293,7 +293,7 @@ fn read_consumers(
     shapes: Vec<At<ConsumerShape>>,
     secret: &Name,
     folder: &Path,
-    hosts: &BTreeSet<Name>,
+    hosts: &BTreeMap<Name, Host>,
     fields: &BTreeMap<Name, FieldSpec>,
     derived: &BTreeMap<Name, Template>,
 ) -> Result<Vec<Consumer>, Mistake> {

@@ -95,12 +95,22 @@ pub(crate) struct AppRoleShape {
     pub(crate) mount: Option<At<String>>,
 }
 
-/// A machine on which consumers run.
+/// A machine. `scan`, `why` and `trace` look at it with `--host NAME`. Consumers are only on the machine that keyroll runs
+/// on.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HostShape {
-    /// How keyroll reaches the machine: `local`, the machine that keyroll runs on. This version refuses `ssh://…`.
+    /// How keyroll reaches the machine: `local`, the machine that keyroll runs on, or `ssh://[USER@]HOST[:PORT]`. HOST may be
+    /// a name of your ssh configuration, which also has the keys and the jump hosts. An IPv6 address stands in brackets.
     pub(crate) connect: At<String>,
+    /// The group that the machine belongs to: `--host GROUP` names all machines of it.
+    pub(crate) group: Option<At<String>>,
+    /// Whether keyroll-host runs there as root, by `sudo` without a password; only with `ssh://…`. Default false: it sees
+    /// what the user who logs in may see.
+    pub(crate) sudo: Option<At<bool>>,
+    /// The path of a keyroll-host that is installed there; only with `ssh://…`. Default: keyroll sends its own to the user's
+    /// cache folder.
+    pub(crate) program: Option<At<String>>,
 }
 
 /// One secret: its issuer, its fields and its consumers.
@@ -346,7 +356,7 @@ pub(crate) struct EmergencyShape {
 pub(crate) struct ConsumerShape {
     /// The name of the consumer, unique within the secret.
     pub(crate) name: At<String>,
-    /// The machine that the consumer runs on: a name under `[hosts]`. Default `local`.
+    /// The machine that the consumer runs on: a name under `[hosts]` that is not reached by ssh. Default `local`.
     pub(crate) host: Option<At<String>>,
     /// How the consumer's processes are found, and how keyroll makes them load a new value. Required without `serves`.
     pub(crate) runs: Option<At<RunsShape>>,

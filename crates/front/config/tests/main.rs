@@ -8,6 +8,7 @@ mod aws;
 mod edits;
 mod follows;
 mod generated;
+mod hosts;
 mod insert;
 mod refuses;
 mod serves;

@@ -215,12 +215,9 @@ fn hosts_must_exist() {
     expect(&with_consumer(&format!("host = \"vps-b\"\n{at_rest}")), "K0006", 6, "known: local");
     let near = with_consumer(&format!("host = \"vps-b\"\n{at_rest}[hosts.vps-a]\nconnect = \"local\"\n"));
     expect(&near, "K0006", 6, "did you mean `vps-a`?");
-    expect(
-        "version = 1\n[hosts.a]\nconnect = \"ssh://d@203.0.113.7\"\n",
-        "K0006",
-        3,
-        "by ssh is not supported",
-    );
+    let by_ssh =
+        with_consumer(&format!("host = \"a\"\n{at_rest}[hosts.a]\nconnect = \"ssh://d@203.0.113.7\"\n"));
+    expect(&by_ssh, "K0006", 6, "cannot be rotated by this version");
 }
 
 #[test]

@@ -16,17 +16,13 @@ impl Label {
     /// The fewest digits that are shown.
     pub(crate) const DIGITS_MIN: usize = 6;
 
-    pub(crate) fn of(
-        bytes: &SecretBytes,
-        rule: Option<&Rule>,
-        fingerprint: &Fingerprint,
-        digits: usize,
-    ) -> Self {
+    /// `hex`: the digits of the fingerprint, of which the first ones are shown.
+    pub(crate) fn of(bytes: &SecretBytes, rule: Option<&Rule>, hex: &str, digits: usize) -> Self {
         let begins = rule.into_iter().flat_map(|rule| &rule.begins);
         let begin = begins
             .filter(|begin| bytes.expose().starts_with(begin.as_bytes()))
             .max_by_key(|begin| begin.len());
-        let digits = Self::hex(fingerprint).chars().take(digits.max(Self::DIGITS_MIN)).collect();
+        let digits = hex.chars().take(digits.max(Self::DIGITS_MIN)).collect();
         Self { begins: begin.cloned().unwrap_or_default(), digits }
     }
 

@@ -31,12 +31,19 @@ pub struct Value {
     pub fingerprint: Fingerprint,
     /// The rule that matches its form.
     pub rule: Option<&'static Rule>,
+    /// The hex digits of its label, if these are not those of its fingerprint.
+    shown_as: Option<String>,
 }
 
 impl Value {
     /// Its label. `digits` of its fingerprint are enough to distinguish it from all others.
     pub fn label(&self, digits: usize) -> Label {
-        Label::of(&self.bytes, self.rule, &self.fingerprint, digits)
+        Label::of(&self.bytes, self.rule, &self.hex(), digits)
+    }
+
+    /// The hex digits of which its label has the first ones.
+    fn hex(&self) -> String {
+        self.shown_as.clone().unwrap_or_else(|| Label::hex(&self.fingerprint))
     }
 
     /// The length of this value at the beginning of a text, as it is or as it is spelled in a URL; `None` if the text
@@ -113,7 +120,7 @@ impl Values {
         let id = ValueId(u32::try_from(self.all.len()).ok().filter(|_| self.all.len() < VALUES_MAX)?);
         self.known.insert(fingerprint, id);
         self.needles = OnceLock::new();
-        self.all.push(Value { bytes, fingerprint, rule });
+        self.all.push(Value { bytes, fingerprint, rule, shown_as: None });
         Some(id)
     }
 
@@ -130,6 +137,25 @@ impl Values {
     /// The id of the value with this fingerprint.
     pub fn with(&self, fingerprint: &Fingerprint) -> Option<ValueId> {
         self.known.get(fingerprint).copied()
+    }
+
+    /// Shows this value with these hex digits in its label, as another machine labels it.
+    pub fn show_as(&mut self, id: ValueId, digits: String) {
+        let value = usize::try_from(id.0).ok().and_then(|at| self.all.get_mut(at));
+        if let Some(value) = value {
+            value.shown_as = Some(digits);
+        }
+    }
+
+    /// The fingerprints of all values under another key. A value that is another one in an encoding has none.
+    pub fn under(&self, key: &FingerprintKey) -> Vec<(ValueId, Fingerprint)> {
+        let numbered = (0..).map(ValueId).zip(&self.all).filter(|(id, _)| !self.is_derived(*id));
+        numbered.map(|(id, value)| (id, key.fingerprint(&value.bytes))).collect()
+    }
+
+    /// Whether it is another value in an encoding, or in a wrapping.
+    pub fn is_derived(&self, id: ValueId) -> bool {
+        self.derived.contains_key(&id)
     }
 
     /// How many there are.
@@ -280,11 +306,13 @@ impl Values {
 
     /// How many hex digits of the fingerprints distinguish all values; at least six.
     pub fn digits(&self) -> usize {
-        let shown: Vec<String> = self.known.keys().map(Label::hex).collect();
+        let mut shown: Vec<String> = self.all.iter().map(Value::hex).collect();
+        shown.sort();
+        shown.dedup();
         let differs = |digits: &usize| {
             shown.windows(2).all(|pair| {
                 pair.iter()
-                    .map(|one| one.get(..*digits))
+                    .map(|one| one.get(..*digits).unwrap_or(one))
                     .collect::<Vec<_>>()
                     .windows(2)
                     .all(|two| two.first() != two.last())
@@ -311,6 +339,34 @@ mod tests {
         for text in ["kD93hfQ0plm4", "qwzxvkjhgpwmtbnqwzxv"] {
             assert!(!common(text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_value_is_shown_with_the_digits_that_another_machine_gives_it() {
+        let mut values = Values::new(FingerprintKey::new(&[7; 32]));
+        let [one, other] = [20, 21]
+            .map(|bytes| values.add(SecretBytes::from(keyroll_testkit::alphanumeric(bytes)), None).unwrap());
+        let own = values.get(other).unwrap().label(values.digits());
+        values.show_as(one, "0123456789ab".to_owned());
+        assert_eq!(values.get(one).unwrap().label(values.digits()).digits, "012345");
+        assert_eq!(values.get(other).unwrap().label(values.digits()), own);
+        // Digits that begin alike are shown as far as they differ.
+        values.show_as(other, "0123456".to_owned());
+        values.show_as(one, "0123457".to_owned());
+        assert_eq!(values.get(one).unwrap().label(values.digits()).digits, "0123457");
+    }
+
+    #[test]
+    fn the_fingerprints_under_another_key_are_those_that_another_machine_makes() {
+        let text = keyroll_testkit::alphanumeric(20);
+        let mut values = Values::new(FingerprintKey::new(&[7; 32]));
+        let [outer, inner] = [format!("'{text}'"), text.clone()]
+            .map(|text| values.add(SecretBytes::from(text), None).unwrap());
+        values.derive();
+        let key = FingerprintKey::new(&[9; 32]);
+        let there = key.fingerprint(&SecretBytes::from(text));
+        assert_eq!(values.under(&key), [(inner, there)]);
+        assert!(values.is_derived(outer) && !values.is_derived(inner));
     }
 
     /// A text that has only the wrapping of a value has the value, once, and no other.

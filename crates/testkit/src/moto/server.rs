@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::debian_host::cache;
 use crate::free_port;
 use crate::keeper::Keeper;
 use crate::python_tools::python_tools;
-use crate::systemd_host::cache;
 
 /// The release that everything said of it was seen with, and what its server needs beside it.
 const PIP: [&str; 3] = ["moto==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];

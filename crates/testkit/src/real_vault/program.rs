@@ -5,9 +5,9 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::debian_host::cache;
 use crate::issuer::sha256_hex;
 use crate::managers::ran;
-use crate::systemd_host::cache;
 
 /// The sources of the program.
 const SOURCES: [(&str, &str); 3] = [

@@ -15,7 +15,7 @@ use super::foreign::{Foreign, Said};
 use super::shown::AssessmentShown;
 use super::standing::{Standing, chosen, shown};
 use crate::installation::Installation;
-use crate::inventory::{Inventory, LookLimits, SOUGHT, look_for, missed};
+use crate::inventory::{Inventory, LookLimits, Missed, SOUGHT, look_for, search_memory};
 use crate::operator::{CheckShown, Operator};
 use crate::places::Places;
 use crate::problem::Problem;
@@ -70,12 +70,12 @@ pub fn assess(
         }
         false => {
             let mut seen = look_for(sought, request.roots, &request.limits, installation, operator)?;
-            let searched = seen.memory(&request.limits, operator);
+            let searched = search_memory(&mut seen, &request.limits, operator);
             if !searched {
                 found.not_visible.push("the memory of processes, which was not searched".to_owned());
             }
-            let missed = missed(&seen.survey).into_iter();
-            found.not_visible.extend(missed.map(|(what, why)| format!("{what} ({why})")));
+            let missed = seen.missed().into_iter();
+            found.not_visible.extend(missed.map(|Missed { what, why }| format!("{what} ({why})")));
             around.extend(holders(&incident, &seen, &mut found));
         }
     }

@@ -1,130 +1,42 @@
-use std::path::{Path, PathBuf};
-
 use keyroll_codes::Code;
-use keyroll_trace::{SurveyedSecret, User};
+use keyroll_inventory::{Inventory, Meant, NotMeant};
+use keyroll_trace::SurveyedSecret;
 
-use super::Inventory;
 use crate::problem::Problem;
-
-/// What the operator asks about.
-pub enum Meant<'s> {
-    /// Secrets: one, or all that are taken under one name.
-    Secrets(Vec<&'s SurveyedSecret>),
-    /// A process.
-    Process(u32),
-    /// A file or a folder.
-    Path(PathBuf),
-    /// Users of secrets: a service, a program, or everything that one manager keeps.
-    Users(&'s str),
-}
 
 /// Refuses a path that does not exist, before anything is inspected.
 pub fn refuse_missing(word: &str) -> Result<(), Problem> {
-    let whole = ["/", "./", "../"].iter().any(|begin| word.starts_with(begin));
-    if whole { path(word).map(drop) } else { Ok(()) }
-}
-
-/// A path, as it is typed or as a copy is shown: with a line behind it.
-fn path(word: &str) -> Result<PathBuf, Problem> {
-    let with_line = word.rsplit_once(':').filter(|(_, line)| line.parse::<u64>().is_ok());
-    std::fs::canonicalize(word)
-        .or_else(|error| with_line.map_or(Err(error), |(path, _)| std::fs::canonicalize(path)))
-        .map_err(|error| {
-            Problem::new(Code::NameNotFound, "find the file")
-                .because_of(&error)
-                .help("keyroll trace SECRET lists every file that holds it")
-        })
+    keyroll_inventory::refuse_missing(word).map_err(|not| not_meant(not, word))
 }
 
 /// What a word on the command line means. It may be any name that keyroll's output shows: a secret, a process by its
 /// number, a user of secrets, a path (it has a slash, or exists), the beginning of a secret's name, the digits of a
-/// label, a variable. Errors do not repeat the word: it may be a value.
+/// label, a variable.
 pub fn resolve_target<'s>(seen: &'s Inventory, typed: &'s str) -> Result<Meant<'s>, Problem> {
-    if let Some(found) = seen.found.iter().find(|found| found.name == typed) {
-        return Ok(Meant::Secrets(vec![found]));
-    }
-    let pid = typed.rsplit_once("(pid ").and_then(|(_, pid)| pid.strip_suffix(')')).unwrap_or(typed);
-    if let Ok(pid) = pid.parse::<u32>()
-        && seen.survey.listing.seen.iter().any(|one| one.id.pid == pid)
-    {
-        return Ok(Meant::Process(pid));
-    }
-    let word = bare(typed);
-    if seen.found.iter().flat_map(|found| &found.users).any(|user| is_called(seen, user, word)) {
-        return Ok(Meant::Users(word));
-    }
-    if typed.contains('/') || Path::new(typed).exists() {
-        return path(typed).map(Meant::Path);
-    }
-    let named = under(seen, typed);
-    if named.is_empty() {
-        secret(seen, typed).map(|found| Meant::Secrets(vec![found]))
-    } else {
-        Ok(Meant::Secrets(named))
-    }
-}
-
-/// A name without the decoration of the tables: `(not managed)`, `mailer ×4`, `api (at rest)`.
-fn bare(word: &str) -> &str {
-    let word = word.strip_prefix('(').and_then(|word| word.strip_suffix(')')).unwrap_or(word);
-    let word = word.strip_suffix(" (at rest)").unwrap_or(word);
-    word.rsplit_once(" ×").map_or(word, |(name, _)| name)
-}
-
-/// Whether this word names a user of secrets: by its own name, its program's, its manager's, or `services` for
-/// everything that a manager keeps.
-pub(super) fn is_called(seen: &Inventory, user: &User, word: &str) -> bool {
-    let by = user.managed_by;
-    let runs = || user.processes.iter().any(|process| seen.program(user, Some(process)) == word);
-    user.name == word || by.name() == word || (by.is_service() && word == "services") || runs()
-}
-
-/// The secrets that are read under this name: a variable, or a key of a file.
-fn under<'s>(seen: &'s Inventory, name: &str) -> Vec<&'s SurveyedSecret> {
-    let is = |found: &&SurveyedSecret| found.sightings.iter().any(|one| one.name.as_deref() == Some(name));
-    seen.found.iter().filter(is).collect()
+    keyroll_inventory::resolve_target(seen, typed).map_err(|not| not_meant(not, typed))
 }
 
 /// The secret that is meant.
 pub fn secret<'s>(seen: &'s Inventory, word: &str) -> Result<&'s SurveyedSecret, Problem> {
-    let by_name = |found: &&SurveyedSecret| found.name == word;
-    if let Some(found) = seen.found.iter().find(by_name) {
-        return Ok(found);
-    }
-    let begins: Vec<&SurveyedSecret> = seen.found.iter().filter(|found| begins(&found.name, word)).collect();
-    let labelled: Vec<&SurveyedSecret> =
-        seen.found.iter().filter(|found| has_label(seen, found, word)).collect();
+    keyroll_inventory::secret(seen, word).map_err(|not| not_meant(not, word))
+}
+
+/// Why a word means nothing, and what to do. It does not repeat the word: it may be a value.
+fn not_meant(not: NotMeant, word: &str) -> Problem {
     let problem = || Problem::new(Code::NameNotFound, "find the secret");
-    let used = |found: &&SurveyedSecret| found.users.iter().any(|user| is_called(seen, user, bare(word)));
-    let all = [begins, labelled, under(seen, word), seen.found.iter().filter(used).collect()];
-    let all = all.into_iter().find(|all| !all.is_empty()).unwrap_or_default();
-    match all.as_slice() {
-        [only] => Ok(only),
-        [] => {
-            let names = seen.found.iter().map(|found| found.name.as_str());
-            let near = keyroll_config::nearest(word, names).map(|name| format!("did you mean {name}? "));
-            Err(problem()
+    match not {
+        NotMeant::NoFile(why) => Problem::new(Code::NameNotFound, "find the file")
+            .because(why)
+            .help("keyroll trace SECRET lists every file that holds it"),
+        NotMeant::Unknown { names } => {
+            let near = keyroll_config::nearest(word, names.iter().map(String::as_str));
+            let near = near.map(|name| format!("did you mean {name}? ")).unwrap_or_default();
+            problem()
                 .because("no secret, process or file has this name")
-                .help(format!("{}keyroll scan lists all names", near.unwrap_or_default())))
+                .help(format!("{near}keyroll scan lists all names"))
         }
-        several => {
-            let names: Vec<&str> = several.iter().map(|found| found.name.as_str()).collect();
-            Err(problem()
-                .because("several secrets have this name")
-                .help(format!("name one of {}", names.join(", "))))
-        }
+        NotMeant::Several { names } => problem()
+            .because("several secrets have this name")
+            .help(format!("name one of {}", names.join(", "))),
     }
-}
-
-/// `openai` of `openai.shop`, but not `open`.
-fn begins(name: &str, word: &str) -> bool {
-    !word.is_empty() && name.strip_prefix(word).is_some_and(|rest| rest.starts_with('.'))
-}
-
-/// The digits of a label, at least as many as are shown.
-fn has_label(seen: &Inventory, found: &SurveyedSecret, word: &str) -> bool {
-    // In the tables, a state may follow the label.
-    let word = word.rsplit('·').next().and_then(|word| word.split(' ').next()).unwrap_or(word);
-    let labels = found.values.iter().filter_map(|id| seen.survey.values.get(*id));
-    labels.map(|value| value.label(seen.digits)).any(|label| label.digits == word)
 }

@@ -15,6 +15,9 @@ pub const STREAM_VERSION: u32 = 1;
 pub struct EventLine {
     /// RFC 3339, UTC.
     pub at: String,
+    /// The host that the event is about, if hosts were named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     #[serde(flatten)]
     pub event: Event,
 }
@@ -30,8 +33,7 @@ pub enum Event {
         id: String,
         secret: String,
         steps: Vec<String>,
-        /// The consumers with a downtime: those whose only instance is restarted; all, if the new value ends the old
-        /// one.
+        /// Consumers with a downtime: their only instance is restarted, or the new value ends the old one.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         downtimes: Vec<String>,
         /// The downtime of each of them, as far as it is known beforehand.
@@ -129,9 +131,9 @@ pub enum Event {
     /// One error code, for `explain`.
     Code(super::CodeShown),
     /// What an inspection of this machine covered.
-    Scan(super::ScanShown),
+    Scan(keyroll_inventory::ScanShown),
     /// One secret that was found on this machine.
-    Found(super::FoundShown),
+    Found(keyroll_inventory::FoundShown),
     /// A leaked secret.
     Leak(Box<crate::leaks::LeakShown>),
     /// The counts of a scan for leaks.
@@ -145,13 +147,17 @@ pub enum Event {
     /// The contents of a fingerprint file.
     Prints(super::PrintsShown),
     /// An encrypted store that was found on this machine.
-    Store(super::StoreShown),
+    Store(keyroll_inventory::StoreShown),
     /// One process that uses a secret.
-    Instance(super::InstanceShown),
+    Instance(keyroll_inventory::InstanceShown),
     /// Where a service takes a secret from.
-    Chain(super::ChainShown),
+    Chain(keyroll_inventory::ChainShown),
     /// Values, copies, services and processes, and their relations.
-    Graph(super::GraphShown),
+    Graph(keyroll_inventory::GraphShown),
+    /// One configured host, for `hosts list`.
+    Host(crate::hosts::HostShown),
+    /// A value that was found on several hosts.
+    SameValue(crate::hosts::SharedShown),
     /// A sentence.
     Note { text: String },
     /// A copy that still holds the old value.
@@ -497,7 +503,7 @@ mod tests {
     use super::*;
 
     fn json(event: Event) -> String {
-        serde_json::to_string(&EventLine { at: "T".to_owned(), event }).unwrap()
+        serde_json::to_string(&EventLine { at: "T".to_owned(), host: None, event }).unwrap()
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use keyroll_host::process_of;
+use keyroll_inventory::started;
 use keyroll_observe::NotVisible;
 use keyroll_rotation::{
     Blocker, ConsumerId, Holds, Incarnation, InstanceIdentity, Phase, ReloadMode, SearchLimit, State, Waived,
@@ -411,15 +412,6 @@ fn nameless(name: &str) -> Holder {
         how_to_move: String::new(),
         or_else: None,
     }
-}
-
-/// When a process started, by the boot's time in /proc/stat and the ticks since then (proc(5)).
-pub fn started(ticks: u64) -> Option<String> {
-    let stat = fs::read_to_string("/proc/stat").ok()?;
-    let boot: u64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
-    let a_second = rustix::param::clock_ticks_per_second().max(1);
-    let unix_ms = boot.saturating_add(ticks / a_second).saturating_mul(1000);
-    Some(crate::records::old_key::clock(unix_ms))
 }
 
 /// A process as shown to the operator: executable, folder, start; never its arguments.

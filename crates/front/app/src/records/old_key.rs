@@ -1,5 +1,6 @@
 //! The state of the old key as shown to the operator: on, off since when, ended, or unknown.
 
+pub use keyroll_inventory::clock;
 use keyroll_port::Recorded;
 use keyroll_rotation::{Aim, Fact, OldKey, Op, Outcome, Phase, Seq, State};
 
@@ -87,13 +88,7 @@ fn done_at(recorded: &Recorded, op: &Op) -> Option<usize> {
     last
 }
 
-/// A wall-clock time as shown to the operator.
-pub fn clock(unix_ms: u64) -> String {
-    let at = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    at.map(|at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()).unwrap_or_default()
-}
-
-/// The same for a time in Unix seconds.
+/// A wall-clock time in Unix seconds, as [`clock`] shows it.
 pub fn clock_s(unix_s: u64) -> String {
     clock(unix_s.saturating_mul(1_000))
 }

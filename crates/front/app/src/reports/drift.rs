@@ -11,7 +11,7 @@ use keyroll_trace::{Memory, Row, SurveyedSecret, ValueId, rows};
 
 use crate::configured::secret;
 use crate::installation::Installation;
-use crate::inventory::{Inventory, LookLimits, Sought, look_with};
+use crate::inventory::{Inventory, LookLimits, Sought, look_with, search_memory};
 use crate::operator::{
     BOTH, CURRENT, DriftProcess, DriftShown, GIVEN, GivenOutShown, OTHER, Operator, ThereShown,
 };
@@ -58,7 +58,7 @@ pub fn drift(
     operator.settle();
     let sought: Vec<Sought<'_>> = all.iter().filter_map(|(secret, answer)| foreign(secret, answer)).collect();
     let mut seen = look_with(&sought, &[], limits, installation, operator)?;
-    seen.memory(limits, operator);
+    search_memory(&mut seen, limits, operator);
     let shown = |(secret, answer): &(&Secret, Answer)| shown(secret, answer, &seen, &places);
     all.iter().map(shown).collect()
 }

@@ -8,7 +8,7 @@ use super::draft::{Wanted, drafts};
 use super::merge::{Joined, join};
 use crate::config_file;
 use crate::installation::Installation;
-use crate::inventory::{LookLimits, folders, look, secret, tell_missed};
+use crate::inventory::{LookLimits, folders, look, search_memory, secret, tell_missed};
 use crate::operator::Operator;
 use crate::problem::Problem;
 
@@ -84,7 +84,7 @@ impl Scaffold {
         let file = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
         let roots = folders(request.roots)?;
         let mut seen = look(&roots, &request.limits, installation, operator)?;
-        seen.memory(&request.limits, operator);
+        search_memory(&mut seen, &request.limits, operator);
         let named = request.secrets.iter().map(|word| secret(&seen, word)).collect::<Result<Vec<_>, _>>()?;
         let all = if named.is_empty() { seen.found.iter().collect() } else { named };
         let wanted = Wanted {
@@ -96,7 +96,7 @@ impl Scaffold {
         let (drafts, left_out) = drafts(&wanted, &all);
         let text = before.as_deref().unwrap_or(HEAD);
         let joined = join(text, &file.display().to_string(), &drafts, &seen.survey)?;
-        tell_missed(&seen.survey, operator);
+        tell_missed(seen.missed(), seen.refused(), operator);
         Ok(Self { path, before, joined, left_out })
     }
 

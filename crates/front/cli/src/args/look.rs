@@ -3,6 +3,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use keyroll_app::inventory::LookLimits;
 
+use super::HostArgs;
+
 /// The limits of one inspection of this machine.
 #[derive(Debug, Args)]
 pub(crate) struct LookArgs {
@@ -32,6 +34,8 @@ pub(crate) struct ScanArgs {
     #[arg(long)]
     pub(crate) all: bool,
     #[command(flatten)]
+    pub(crate) hosts: HostArgs,
+    #[command(flatten)]
     pub(crate) look: LookArgs,
 }
 
@@ -48,6 +52,8 @@ pub(crate) struct WhyArgs {
     /// Default: the places where programs and managers keep settings, and all home folders.
     #[arg(long = "in", value_name = "PATH")]
     pub(crate) roots: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) hosts: HostArgs,
     #[command(flatten)]
     pub(crate) look: LookArgs,
 }
@@ -68,6 +74,8 @@ pub(crate) struct TraceArgs {
     /// Default: the places where programs and managers keep settings, and all home folders.
     #[arg(long = "in", value_name = "PATH")]
     pub(crate) roots: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) hosts: HostArgs,
     #[command(flatten)]
     pub(crate) look: LookArgs,
 }

@@ -1,5 +1,5 @@
 use keyroll_app::exit::Exit;
-use keyroll_app::inventory::{graph, look, secret, tell_missed};
+use keyroll_app::inventory::{graph, look, search_memory, secret, tell_missed};
 use keyroll_app::operator::Event;
 use keyroll_app::problem::Problem;
 use keyroll_app::redact;
@@ -14,7 +14,7 @@ pub(super) fn run(args: &GraphArgs, context: &mut Context) -> Result<Exit, Probl
     if let Some(name) = &args.secret {
         secret(&seen, name)?;
     }
-    seen.memory(&args.look.limits(), &mut context.ui);
+    search_memory(&mut seen, &args.look.limits(), &mut context.ui);
     let graph = match &args.secret {
         Some(name) => graph(&seen, std::iter::once(secret(&seen, name)?)),
         None => graph(&seen, seen.found.iter()),
@@ -29,6 +29,6 @@ pub(super) fn run(args: &GraphArgs, context: &mut Context) -> Result<Exit, Probl
         };
         context.ui.file(redact::pass(&text).as_bytes());
     }
-    tell_missed(&seen.survey, &mut context.ui);
+    tell_missed(seen.missed(), seen.refused(), &mut context.ui);
     Ok(Exit::Done)
 }

@@ -1,8 +1,8 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use keyroll_app::exit::Exit;
-use keyroll_app::inventory::{Inventory, look, tell_missed};
+use keyroll_app::inventory::{ScanReport, look, search_memory, tell_missed};
 use keyroll_app::operator::{Event, FoundShown, InstanceShown, UserShown};
 use keyroll_app::problem::Problem;
 use keyroll_app::records::reasons::quoted;
@@ -22,17 +22,14 @@ const ROWS_MAX: usize = 20;
 pub(super) fn run(args: &ScanArgs, context: &mut Context) -> Result<Exit, Problem> {
     let mut seen = look(&args.roots, &args.look.limits(), &context.installation, &mut context.ui)?;
     let mut risks = Risks::default();
-    let first: Vec<FoundShown> = seen.found.iter().map(|one| seen.secret(one, &mut risks)).collect();
-    show(&seen, &first, args.all, context);
-    if seen.memory(&args.look.limits(), &mut context.ui) {
-        let news: Vec<FoundShown> = seen.found.iter().map(|one| seen.secret(one, &mut risks)).collect();
-        in_memory(&seen, &first, &news, args.all, context);
+    let mut report = seen.scan_with(&mut risks);
+    secrets(&report, args.all, context);
+    if search_memory(&mut seen, &args.look.limits(), &mut context.ui) {
+        let before = std::mem::replace(&mut report, seen.scan_with(&mut risks));
+        in_memory(&before.found, &report, args.all, context);
     }
-    let next = instances(&seen, args.all, context);
-    seen.stores().into_iter().for_each(|store| context.ui.event(Event::Store(store)));
-    tell_missed(&seen.survey, &mut context.ui);
-    let differs = || seen.found.iter().find(|one| !one.users.is_empty() && one.copies_differ());
-    let next = next.or_else(|| Some(differs().or(seen.found.first())?.name.clone()));
+    let next = processes(&report, args.all, context);
+    tell_missed(report.missed, report.refused, &mut context.ui);
     if let Some(name) = next {
         let within: String = args.roots.iter().map(|root| format!(" --in {}", word(root))).collect();
         context.ui.note(format!(
@@ -47,11 +44,13 @@ pub(super) fn run(args: &ScanArgs, context: &mut Context) -> Result<Exit, Proble
 }
 
 /// A folder, quoted for a shell.
-fn word(folder: &Path) -> String {
+pub(crate) fn word(folder: &Path) -> String {
     quoted(&keyroll_observe::shown(folder))
 }
 
-fn show(seen: &Inventory, all: &[FoundShown], every: bool, context: &mut Context) {
+/// Shows each secret with its users and risks. With `every`, nothing is summed up.
+pub(crate) fn secrets(report: &ScanReport, every: bool, context: &mut Context) {
+    let all = &report.found;
     if context.ui.look.json {
         all.iter().for_each(|one| context.ui.event(Event::Found(one.clone())));
         return;
@@ -67,28 +66,23 @@ fn show(seen: &Inventory, all: &[FoundShown], every: bool, context: &mut Context
             one.secret.clone(),
             some(one.values.iter().map(|value| value.text()).collect(), every),
             one.copies.len().to_string(),
-            some(named(&worst_first(seen, one)), every),
+            some(named(&worst_first(report, one)), every),
             one.risk.clone(),
         ]);
     }
     context.ui.table(&table);
     let more = all.len() - rows;
     if more > 0 {
-        context.ui.note(format!("and {more} more that no process was seen to use: keyroll scan --all"));
+        let host = context.ui.host_flag();
+        context.ui.note(format!("and {more} more that no process was seen to use: keyroll scan --all{host}"));
     }
 }
 
 /// Shows what the memory search adds to the first table: further processes that hold a value.
-fn in_memory(
-    seen: &Inventory,
-    before: &[FoundShown],
-    after: &[FoundShown],
-    every: bool,
-    context: &mut Context,
-) {
+fn in_memory(before: &[FoundShown], report: &ScanReport, every: bool, context: &mut Context) {
     let before: BTreeMap<&str, &FoundShown> = before.iter().map(|one| (one.secret.as_str(), one)).collect();
     let known = |one: &FoundShown| before.get(one.secret.as_str()).copied();
-    for one in after.iter().filter(|one| known(one) != Some(*one)) {
+    for one in report.found.iter().filter(|one| known(one) != Some(*one)) {
         if context.ui.look.json {
             context.ui.event(Event::Found(one.clone()));
             continue;
@@ -97,7 +91,7 @@ fn in_memory(
             let was = known(one).and_then(|other| other.used_by.iter().find(|was| was.name == user.name));
             was.is_none_or(|was| was.processes.len() < user.processes.len())
         };
-        let users: Vec<UserShown> = worst_first(seen, one).iter().filter(is_new).cloned().collect();
+        let users: Vec<UserShown> = worst_first(report, one).iter().filter(is_new).cloned().collect();
         if !users.is_empty() {
             let users = some(named(&users), every);
             context.ui.lines(&format!("{} is also in the memory of {users}", one.secret));
@@ -106,12 +100,11 @@ fn in_memory(
 }
 
 /// The users of a secret; where not all are named, those with an old value come first.
-fn worst_first(seen: &Inventory, shown: &FoundShown) -> Vec<UserShown> {
+fn worst_first(report: &ScanReport, shown: &FoundShown) -> Vec<UserShown> {
     let mut users = shown.used_by.clone();
-    if users.len() > NAMES_SHOWN_MAX
-        && let Some(found) = seen.found.iter().find(|found| found.name == shown.secret)
-    {
-        let behind = seen.behind(found);
+    if users.len() > NAMES_SHOWN_MAX {
+        let behind = |one: &&InstanceShown| one.secret == shown.secret && is_behind(one);
+        let behind: BTreeSet<u32> = report.instances.iter().filter(behind).map(|one| one.pid).collect();
         users.sort_by_key(|user| !user.processes.iter().any(|pid| behind.contains(pid)));
     }
     users
@@ -134,23 +127,35 @@ fn named(users: &[UserShown]) -> Vec<String> {
     shown.collect()
 }
 
+/// It uses, or probably uses, a value that its source no longer has.
+fn is_behind(one: &InstanceShown) -> bool {
+    one.verdict.ends_with("stale")
+}
+
+/// Shows which version each process uses, and the encrypted stores. Returns the secret to suggest for `why`.
+pub(crate) fn processes(report: &ScanReport, every: bool, context: &mut Context) -> Option<String> {
+    let next = instances(&report.instances, every, context);
+    report.stores.iter().for_each(|store| context.ui.event(Event::Store(store.clone())));
+    let first = || report.found.first().map(|one| one.secret.clone());
+    next.or_else(|| report.differs.clone()).or_else(first)
+}
+
 /// Shows each process with a stale value or several values, in one line; then those whose version is unknown, with the
 /// reason. Returns the secret to suggest for `why`.
-fn instances(seen: &Inventory, every: bool, context: &mut Context) -> Option<String> {
-    let all: Vec<InstanceShown> = seen.found.iter().flat_map(|found| seen.instances(found)).collect();
+fn instances(all: &[InstanceShown], every: bool, context: &mut Context) -> Option<String> {
     if context.ui.look.json {
-        all.into_iter().for_each(|one| context.ui.event(Event::Instance(one)));
+        all.iter().for_each(|one| context.ui.event(Event::Instance(one.clone())));
         return None;
     }
-    let sums = summed(&all);
-    let unknown = of_unknown(&all, every);
+    let sums = summed(all);
+    let unknown = of_unknown(all, every);
     // Whoever edited a copy to no effect believes that the process uses it by now.
-    let urgent = |one: &InstanceShown| {
-        matches!(one.verdict, "stale" | "likely stale" | "mixed")
+    let urgent = |one: &&InstanceShown| {
+        matches!(&*one.verdict, "stale" | "likely stale" | "mixed")
             || one.verdict == "current" && one.unread_edit
     };
-    let behind: Vec<InstanceShown> = all.into_iter().filter(urgent).collect();
-    let first = behind.iter().find(|one| one.verdict.ends_with("stale")).or(behind.first());
+    let behind: Vec<InstanceShown> = all.iter().filter(urgent).cloned().collect();
+    let first = behind.iter().find(|one| is_behind(one)).or(behind.first());
     let first = first.map(|one| one.secret.clone());
     if !behind.is_empty() {
         context.ui.data("");
@@ -160,7 +165,8 @@ fn instances(seen: &Inventory, every: bool, context: &mut Context) -> Option<Str
     unknown.iter().take(rows).for_each(|line| context.ui.lines(line));
     if unknown.len() > rows {
         let more = unknown.len() - rows;
-        context.ui.note(format!("and {more} more with an unknown version: keyroll scan --all"));
+        let host = context.ui.host_flag();
+        context.ui.note(format!("and {more} more with an unknown version: keyroll scan --all{host}"));
     }
     if !sums.is_empty() {
         context.ui.note(format!("processes that use these secrets: {sums}"));
@@ -172,7 +178,7 @@ fn instances(seen: &Inventory, every: bool, context: &mut Context) -> Option<Str
 fn of_unknown(all: &[InstanceShown], every: bool) -> Vec<String> {
     let mut alike: BTreeMap<(&str, &str), BTreeMap<&str, usize>> = BTreeMap::new();
     for one in all {
-        if let Some(why) = one.doubt.filter(|_| one.verdict == "unknown") {
+        if let Some(why) = one.doubt.as_deref().filter(|_| one.verdict == "unknown") {
             *alike.entry((&one.secret, why)).or_default().entry(&one.program).or_default() += 1;
         }
     }

@@ -1,8 +1,9 @@
+use std::collections::BTreeMap;
+
 use keyroll_app::exit::Exit;
-use keyroll_app::inventory::{Inventory, look, secret, tell_missed};
-use keyroll_app::operator::{CopyShown, Event, FoundShown, InstanceShown};
+use keyroll_app::inventory::{TraceReport, look, search_memory, secret, tell_missed};
+use keyroll_app::operator::{CopyShown, Event, FoundShown, InstanceShown, ValueShown};
 use keyroll_app::problem::Problem;
-use keyroll_trace::{Risks, SurveyedSecret};
 
 use crate::args::TraceArgs;
 use crate::context::Context;
@@ -13,24 +14,26 @@ pub(super) fn run(args: &TraceArgs, context: &mut Context) -> Result<Exit, Probl
     let mut seen = look(&args.roots, &args.look.limits(), &context.installation, &mut context.ui)?;
     // A wrong name is reported before the memory is searched.
     secret(&seen, &args.secret)?;
-    seen.memory(&args.look.limits(), &mut context.ui);
+    search_memory(&mut seen, &args.look.limits(), &mut context.ui);
     let found = secret(&seen, &args.secret)?;
-    show(&seen, found, args.evidence, context);
-    tell_missed(&seen.survey, &mut context.ui);
+    // A program that reads the events gets the evidence in any case.
+    let report = seen.trace(found, true);
+    shown(&report, args.evidence, context);
+    tell_missed(report.missed, report.refused, &mut context.ui);
     Ok(Exit::Done)
 }
 
-fn show(seen: &Inventory, found: &SurveyedSecret, evidence: bool, context: &mut Context) {
-    let shown = seen.secret(found, &mut Risks::default());
-    let instances = seen.instances_with_evidence(found);
+/// Shows one secret: its copies, and the processes that use it; with `evidence`, all observations of each.
+pub(crate) fn shown(report: &TraceReport, evidence: bool, context: &mut Context) {
+    let TraceReport { found: shown, instances, nobody, .. } = report;
     if context.ui.look.json {
-        context.ui.event(Event::Found(shown));
-        instances.into_iter().for_each(|one| context.ui.event(Event::Instance(one)));
+        context.ui.event(Event::Found(shown.clone()));
+        instances.iter().for_each(|one| context.ui.event(Event::Instance(one.clone())));
         return;
     }
-    let values: Vec<String> = shown.values.iter().map(keyroll_app::operator::ValueShown::text).collect();
+    let values: Vec<String> = shown.values.iter().map(ValueShown::text).collect();
     context.ui.lines(&format!("{}: {}", shown.secret, values.join(", ")));
-    context.ui.lines(&kind(&shown));
+    context.ui.lines(&kind(shown));
     for user in &shown.used_by {
         if let Some(applies) = &user.applies {
             context.ui.lines(&format!("to apply a change to {}: {applies}", user.name));
@@ -38,9 +41,11 @@ fn show(seen: &Inventory, found: &SurveyedSecret, evidence: bool, context: &mut 
     }
     shown.risks.iter().for_each(|risk| context.ui.lines(&format!("  risk: {risk}")));
     let mut table = Table::new(["VALUE", "COPY", "NAME"]);
-    let value = |label: &str| shown.values.iter().position(|value| value.text() == label);
+    // Of equal ones the first.
+    let order: BTreeMap<&str, usize> =
+        values.iter().enumerate().rev().map(|(at, text)| (text.as_str(), at)).collect();
     let mut copies: Vec<&CopyShown> = shown.copies.iter().collect();
-    copies.sort_by_key(|copy| value(&copy.value));
+    copies.sort_by_key(|copy| order.get(copy.value.as_str()));
     for copy in copies {
         let form = if copy.form == "plain" { String::new() } else { format!(" ({})", copy.form) };
         let name = copy.name.clone().unwrap_or_else(|| "-".to_owned());
@@ -49,7 +54,7 @@ fn show(seen: &Inventory, found: &SurveyedSecret, evidence: bool, context: &mut 
     context.ui.data("");
     context.ui.table(&table);
     if instances.is_empty() {
-        context.ui.data(&format!("\n{}", seen.nobody()));
+        context.ui.data(&format!("\n{nobody}"));
         return;
     }
     let mut table = Table::new(["INSTANCE", "STARTED", "ENVIRONMENT", "MEMORY", "NEXT", "VERDICT"]);
@@ -75,7 +80,7 @@ fn kind(shown: &FoundShown) -> String {
 
 fn row(one: &InstanceShown) -> [String; 6] {
     let all = |values: &[String]| if values.is_empty() { "-".to_owned() } else { values.join(", ") };
-    let memory = match (one.memory.searched, one.memory.values.as_slice()) {
+    let memory = match (&*one.memory.searched, one.memory.values.as_slice()) {
         ("whole", values) => all(values),
         (how, []) => how.to_owned(),
         (how, values) => format!("{} ({how})", values.join(", ")),
@@ -86,6 +91,6 @@ fn row(one: &InstanceShown) -> [String; 6] {
         one.start.as_ref().map_or_else(|| "not visible".to_owned(), |values| all(values)),
         memory,
         one.next.clone().unwrap_or_else(|| "not known".to_owned()),
-        one.verdict.to_owned(),
+        one.verdict.to_string(),
     ]
 }

@@ -1,7 +1,9 @@
 use std::collections::BTreeSet;
 
 use keyroll_app::exit::Exit;
-use keyroll_app::inventory::{Meant, WhyReport, look, refuse_missing, resolve_target, tell_missed, why};
+use keyroll_app::inventory::{
+    Meant, WhyReport, look, refuse_missing, resolve_target, search_memory, tell_missed, why,
+};
 use keyroll_app::operator::{ChainShown, Event, LinkShown};
 use keyroll_app::problem::Problem;
 use keyroll_trace::{SurveyedSecret, without_wrappings};
@@ -20,14 +22,21 @@ pub(super) fn run(args: &WhyArgs, context: &mut Context) -> Result<Exit, Problem
         Ok(Meant::Secrets(all)) => all.iter().flat_map(|one| one.values.clone()).collect(),
         Ok(_) | Err(_) => BTreeSet::new(),
     };
-    seen.memory(&args.look.limits(), &mut context.ui);
+    search_memory(&mut seen, &args.look.limits(), &mut context.ui);
     let has = |one: &&SurveyedSecret| one.values.iter().any(|value| before.contains(value));
     let target = resolve_target(&seen, &args.what).or_else(|problem| {
         let renamed: Vec<&SurveyedSecret> = seen.found.iter().filter(has).collect();
         if renamed.is_empty() { Err(problem) } else { Ok(Meant::Secrets(renamed)) }
     })?;
-    let (of_several, json) = (!matches!(target, Meant::Secrets(_)), context.ui.look.json);
-    for WhyReport { sentences, instances, differing, chains } in why(&seen, &target) {
+    shown(why(&seen, &target), !matches!(target, Meant::Secrets(_)), context);
+    tell_missed(seen.missed(), seen.refused(), &mut context.ui);
+    Ok(Exit::Done)
+}
+
+/// Shows the answers about each secret. `of_several`: each line names its secret.
+pub(crate) fn shown(all: Vec<WhyReport>, of_several: bool, context: &mut Context) {
+    let json = context.ui.look.json;
+    for WhyReport { sentences, instances, differing, chains } in all {
         sentences.iter().for_each(|sentence| say(sentence, context));
         causes(instances, of_several, context);
         for (label, places) in differing.iter().filter(|_| !json) {
@@ -35,8 +44,6 @@ pub(super) fn run(args: &WhyArgs, context: &mut Context) -> Result<Exit, Problem
         }
         show(chains, context);
     }
-    tell_missed(&seen.survey, &mut context.ui);
-    Ok(Exit::Done)
 }
 
 fn show(all: Vec<ChainShown>, context: &mut Context) {
@@ -45,20 +52,20 @@ fn show(all: Vec<ChainShown>, context: &mut Context) {
             context.ui.event(Event::Chain(chain));
             continue;
         }
-        let (name, who, keeper) = (&chain.name, &chain.used_by, chain.keeper);
+        let (name, who, keeper) = (&chain.name, &chain.used_by, &chain.keeper);
         context.ui.lines(&format!("\n{name} of {who} ({keeper}), in order of precedence:"));
         let mut table = Table::new(["STANDING", "VALUE", "WHERE"]);
         for link in &chain.links {
-            let why = link.why.map(|why| format!(" ({why})")).unwrap_or_default();
+            let why = link.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
             let value = link.value.clone().unwrap_or_else(|| "-".to_owned());
             let said = link.what.get(without_wrappings(&link.what).len()..).unwrap_or_default();
-            table.row([link.standing.to_owned(), value, format!("{}{said}{why}", place(link))]);
+            table.row([link.standing.to_string(), value, format!("{}{said}{why}", place(link))]);
         }
         context.ui.table(&table);
         let mut told: Vec<&LinkShown> = Vec::new();
         // Nothing applies a change of a copy that does not win, and it is not visible what does so of one that may not be
         // read.
-        let read = |link: &&LinkShown| !matches!(link.standing, "shadowed" | "not visible");
+        let read = |link: &&LinkShown| !matches!(&*link.standing, "shadowed" | "not visible");
         for link in chain.links.iter().filter(read) {
             let same = |other: &&LinkShown| (&other.applies, &other.seems) == (&link.applies, &link.seems);
             if !told.iter().any(same) {
@@ -91,7 +98,7 @@ fn place(link: &LinkShown) -> String {
 }
 
 /// An answer of one sentence.
-fn say(text: &str, context: &mut Context) {
+pub(crate) fn say(text: &str, context: &mut Context) {
     match context.ui.look.json {
         true => context.ui.note(text),
         false => context.ui.lines(text),
@@ -112,7 +119,8 @@ mod tests {
             let place_of = Some("/srv/a.env:3".to_owned());
             let (value, why, applies, seems) = (None, None, None, None);
             let what = what.to_owned();
-            let link = LinkShown { what, place: place_of, value, standing: "wins", why, applies, seems };
+            let standing = "wins".into();
+            let link = LinkShown { what, place: place_of, value, standing, why, applies, seems };
             assert_eq!(place(&link), named);
         }
     }

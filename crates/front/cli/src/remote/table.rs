@@ -1,9 +1,11 @@
+use std::path::PathBuf;
+
 use clap::Parser as _;
 use keyroll_server::Role;
 
 use crate::args::{
-    ApplyArgs, Cli, Command, ConsumerCommand, EmergencyArgs, Globals, IdArgs, IncidentCommand, PlanArgs,
-    ResumeArgs, RetryArgs, SecretCommand, StatusArgs,
+    ApplyArgs, Cli, Command, ConsumerCommand, EmergencyArgs, Globals, HostArgs, IdArgs, IncidentCommand,
+    PlanArgs, ResumeArgs, RetryArgs, SecretCommand, StatusArgs,
 };
 use crate::usage;
 
@@ -63,9 +65,11 @@ pub(super) fn place(command: &Command) -> Place<'_> {
         // These search the machine, or ask an issuer.
         Command::Verify(_) => Place::Read(Role::Operator),
         Command::Doctor(args) => read_if(!args.accept_journal && !args.moved_here, Role::Operator),
-        Command::Scan(args) => read_if(args.roots.is_empty(), Role::Operator),
-        Command::Why(args) => read_if(args.roots.is_empty() && !args.what.contains('/'), Role::Operator),
-        Command::Trace(args) => read_if(args.roots.is_empty(), Role::Operator),
+        Command::Scan(args) => read_if(usual(&args.roots, &args.hosts), Role::Operator),
+        Command::Why(args) => {
+            read_if(usual(&args.roots, &args.hosts) && !args.what.contains('/'), Role::Operator)
+        }
+        Command::Trace(args) => read_if(usual(&args.roots, &args.hosts), Role::Operator),
         Command::Graph(args) => read_if(args.roots.is_empty(), Role::Operator),
         Command::Secret(command) => match command {
             SecretCommand::List | SecretCommand::Show(_) => Place::Read(Role::Viewer),
@@ -91,7 +95,9 @@ pub(super) fn place(command: &Command) -> Place<'_> {
             | IncidentCommand::Close(_)
             | IncidentCommand::Reopen(_) => Place::There,
         },
-        Command::Fingerprints(_)
+        // The server would use its own ssh keys for a caller.
+        Command::Hosts(_)
+        | Command::Fingerprints(_)
         | Command::Init(_)
         | Command::Split(_)
         | Command::Revoke(_)
@@ -99,6 +105,11 @@ pub(super) fn place(command: &Command) -> Place<'_> {
         | Command::Token(_)
         | Command::Notice(_) => Place::There,
     }
+}
+
+/// Whether neither a folder nor a host was named.
+fn usual(roots: &[PathBuf], hosts: &HostArgs) -> bool {
+    roots.is_empty() && !hosts.any()
 }
 
 fn read_if(reads: bool, role: Role) -> Place<'static> {
@@ -189,6 +200,13 @@ mod tests {
             "why /etc/canary",
             "why openai --in /canary",
             "trace openai --in /canary",
+            "scan --host canary",
+            "scan --all-hosts",
+            "why openai --host canary",
+            "trace openai --host canary",
+            "hosts list",
+            "hosts check canary",
+            "hosts accept canary",
             "graph --in /canary",
             "incident assess 12 --in /canary",
             "incident open openai",

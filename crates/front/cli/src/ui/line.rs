@@ -60,8 +60,7 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         }
         // Tables and drawings, which the commands show.
         Event::Secret(_) | Event::Status(_) | Event::Due(_) | Event::Past(_) | Event::Act(_) => return None,
-        Event::Drift(_) => return None,
-        Event::SpecWarning(_) => return None,
+        Event::Drift(_) | Event::SpecWarning(_) | Event::Host(_) | Event::SameValue(_) => return None,
         Event::Issuer(_) | Event::Incident(_) | Event::Assessment(_) | Event::Report(_) => return None,
         Event::Draft { .. } | Event::Leak(_) | Event::Code(_) | Event::Waiver(_) => return None,
         Event::Found(_) | Event::Instance(_) | Event::Chain(_) | Event::Graph(_) => return None,

@@ -26,11 +26,24 @@ pub(crate) struct Ui {
     open: bool,
     /// Why the requested output could not be written.
     lost: Option<io::Error>,
+    /// The host that the events are about, if they are about one of several.
+    host: Option<String>,
 }
 
 impl Ui {
     pub(crate) fn new(look: Look) -> Self {
-        Self { look, progress: Progress::default(), started: false, open: false, lost: None }
+        Self { look, progress: Progress::default(), started: false, open: false, lost: None, host: None }
+    }
+
+    /// From now on each line of the stream, and each message, names this host; none = no host.
+    pub(crate) fn of_host(&mut self, host: Option<String>) {
+        self.host = host;
+    }
+
+    /// The flag that names this host in a suggested command, behind a blank; nothing for this machine.
+    pub(crate) fn host_flag(&self) -> String {
+        let host = self.host.as_deref().filter(|host| *host != "local");
+        host.map(|host| format!(" --host {host}")).unwrap_or_default()
     }
 
     /// Shows one event: a line of JSON on stdout, or a line for people on stderr.
@@ -38,9 +51,10 @@ impl Ui {
         if self.look.json {
             if !self.started {
                 self.started = true;
-                self.json(Event::Start { version: STREAM_VERSION, keyroll: env!("CARGO_PKG_VERSION") });
+                let start = Event::Start { version: STREAM_VERSION, keyroll: env!("CARGO_PKG_VERSION") };
+                self.json(start, None);
             }
-            return self.json(event);
+            return self.json(event, self.host.clone());
         }
         if let Event::Plan { .. } | Event::Check(_) = event {
             return self.answer(&event);
@@ -155,8 +169,8 @@ impl Ui {
         }
     }
 
-    fn json(&mut self, event: Event) {
-        let line = EventLine { at: wall_clock::now().timestamp().to_string(), event };
+    fn json(&mut self, event: Event, host: Option<String>) {
+        let line = EventLine { at: wall_clock::now().timestamp().to_string(), host, event };
         // Events contain only texts and numbers, which always have a JSON form.
         let text = serde_json::to_string(&line).unwrap_or_default();
         let text = redact::pass(&text);
@@ -166,7 +180,9 @@ impl Ui {
     }
 
     fn message(&mut self, mark: Mark, text: &str) {
-        let _ = io::stderr().write_all(self.shown(mark, text, self.look.live).as_bytes());
+        let of = self.host.as_ref().map(|host| format!("{host}: ")).unwrap_or_default();
+        let text = format!("{of}{text}");
+        let _ = io::stderr().write_all(self.shown(mark, &text, self.look.live).as_bytes());
     }
 
     /// The text as it is written, for a terminal or for a file.

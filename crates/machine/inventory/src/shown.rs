@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use keyroll_observe::{After, ProcessId, called};
@@ -6,13 +7,15 @@ use keyroll_trace::{
     Verdict, chains_of, rows,
 };
 
-use super::grounds::grounds;
-use super::{Cause, Inventory, doubt, verdict_word};
-use crate::operator::{
+use crate::cause::{Cause, doubt, verdict_word};
+use crate::clock::started;
+use crate::found::{
     ChainShown, CopyShown, FoundShown, InstanceShown, LinkShown, MemoryShown, StoreShown, UserShown,
     ValueShown,
 };
-use crate::records::blockers::started;
+use crate::grounds::grounds;
+use crate::look::Inventory;
+use crate::plain::plain;
 
 impl Inventory {
     /// One value of a secret, without any of its secret characters.
@@ -22,7 +25,7 @@ impl Inventory {
         ValueShown {
             label: label.unwrap_or_default(),
             version: version.map(|version| version.number),
-            state: version.map(|version| version.state),
+            state: version.map(|version| version.state.into()),
         }
     }
 
@@ -55,7 +58,7 @@ impl Inventory {
             place: place.to_string(),
             name: sighting.name.as_deref().map(|name| self.names.shown(name)),
             value: self.label(found, sighting.value),
-            form: sighting.encoding.name(),
+            form: sighting.encoding.name().into(),
         };
         found.copies().into_iter().map(copy).collect()
     }
@@ -63,7 +66,7 @@ impl Inventory {
     fn user(&self, found: &SurveyedSecret, user: &User) -> UserShown {
         let winners = chains_of(&self.survey, found, user).into_iter().filter_map(Chain::winner);
         UserShown {
-            keeper: user.managed_by.name(),
+            keeper: user.managed_by.name().into(),
             name: user.name.clone(),
             program: self.program(user, user.processes.first()),
             processes: user.processes.iter().map(|process| process.pid).collect(),
@@ -85,13 +88,6 @@ impl Inventory {
         other.map_or_else(|| name.to_owned(), called)
     }
 
-    /// The processes that use, or probably use, a value that their source no longer has.
-    pub fn behind(&self, found: &SurveyedSecret) -> BTreeSet<u32> {
-        let all = rows(&self.survey, found);
-        let behind = all.iter().filter(|row| matches!(row.verdict, Verdict::Stale | Verdict::LikelyStale(_)));
-        behind.map(|row| row.process.pid).collect()
-    }
-
     /// Every process that uses a secret.
     pub fn instances(&self, found: &SurveyedSecret) -> Vec<InstanceShown> {
         rows(&self.survey, found).iter().map(|row| self.instance(found, row)).collect()
@@ -110,15 +106,15 @@ impl Inventory {
         InstanceShown {
             secret: found.name.clone(),
             used_by: row.user.name.clone(),
-            keeper: row.user.managed_by.name(),
+            keeper: row.user.managed_by.name().into(),
             program: self.program(row.user, Some(&row.process)),
             pid: row.process.pid,
             started: started(row.process.start_ticks),
             name: row.chain.map(|chain| self.names.shown(&chain.name)),
             start: row.held.start.as_ref().map(|all| self.labels(found, all)),
-            memory: MemoryShown { searched, values },
+            memory: MemoryShown { searched: searched.into(), values },
             next: row.chain.and_then(Chain::next).map(|id| self.label(found, id)),
-            verdict: verdict_word(row.verdict),
+            verdict: verdict_word(row.verdict).into(),
             cause: cause.whole(),
             applies: cause.applies().map(str::to_owned),
             seems: cause.seems().map(str::to_owned),
@@ -126,7 +122,7 @@ impl Inventory {
             started_ticks: row.process.start_ticks,
             unread_edit: self.has_unread_edit(row),
             doubt: match row.verdict {
-                Verdict::Unknown(why) | Verdict::LikelyStale(why) => Some(doubt(why)),
+                Verdict::Unknown(why) | Verdict::LikelyStale(why) => Some(doubt(why).into()),
                 Verdict::Current | Verdict::Stale | Verdict::Mixed => None,
             },
             grounds: grounds(self, found, row),
@@ -209,7 +205,7 @@ impl Inventory {
         };
         let shown = |store: &Store| StoreShown {
             path: keyroll_observe::shown(&store.path),
-            encrypted_with: store.kind,
+            encrypted_with: store.kind.into(),
             used_by: store.used_by.iter().map(name).collect(),
         };
         self.survey.stores.iter().map(shown).collect()
@@ -229,8 +225,8 @@ impl Inventory {
                 what: link.what.clone(),
                 place: link.place.as_ref().map(ToString::to_string),
                 value: link.value.map(|id| self.label(found, id)),
-                standing,
-                why,
+                standing: standing.into(),
+                why: why.map(Cow::Borrowed),
                 applies: link.applies.clone(),
                 seems: link.seems.clone(),
             }
@@ -238,7 +234,7 @@ impl Inventory {
         let shown = |chain: &Chain| ChainShown {
             secret: found.name.clone(),
             used_by: user.name.clone(),
-            keeper: user.managed_by.name(),
+            keeper: user.managed_by.name().into(),
             name: self.names.shown(&chain.name),
             links: chain.links.iter().map(link).collect(),
         };
@@ -253,7 +249,7 @@ fn risks_of(all: &BTreeSet<Risk>) -> Vec<String> {
         let (kind, what) = match risk {
             Risk::OthersRead(path) => ("world-readable:", Some(keyroll_observe::shown(path))),
             Risk::Arguments(process) => ("in the command line of process", Some(process.to_string())),
-            Risk::Image(name) => ("in image", Some(crate::operator::plain(name))),
+            Risk::Image(name) => ("in image", Some(plain(name))),
             Risk::Tracked(path) => ("tracked by git:", Some(keyroll_observe::shown(path))),
             Risk::TrackedUnknown(path) => {
                 ("perhaps tracked by git (its index is not visible):", Some(keyroll_observe::shown(path)))

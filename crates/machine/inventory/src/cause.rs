@@ -4,9 +4,8 @@ use std::os::unix::fs::MetadataExt as _;
 use keyroll_needle::Encoding;
 use keyroll_trace::{Chain, Doubt, Link, LinkRole, Memory, Place, Row, SurveyedSecret, ValueId, Verdict};
 
-use super::Inventory;
-use crate::records::blockers::started;
-use crate::records::old_key::clock;
+use crate::clock::{clock, started};
+use crate::look::Inventory;
 
 /// The word for a verdict.
 pub fn verdict_word(verdict: Verdict) -> &'static str {
@@ -228,7 +227,7 @@ fn changed(place: &Place) -> String {
 }
 
 /// A link by its place; by its description if it has no place, or the place is in a process.
-pub(super) fn source(link: &Link) -> String {
+pub(crate) fn source(link: &Link) -> String {
     let place = link.place.as_ref().filter(|place| place.process().is_none());
     place.map_or_else(|| link.what.clone(), ToString::to_string)
 }

@@ -3,12 +3,12 @@ use std::collections::BTreeSet;
 use keyroll_observe::After;
 use keyroll_trace::{Basis, Chain, LinkRole, Memory, Row, SurveyedSecret, ValueId, Verdict};
 
-use super::cause::source;
-use super::{Inventory, doubt};
+use crate::cause::{doubt, source};
+use crate::look::Inventory;
 
 /// What a verdict rests on, one sentence each: what the process holds, where a new start would take the value from, and
 /// which of the two is older.
-pub(super) fn grounds(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>) -> Vec<String> {
+pub(crate) fn grounds(seen: &Inventory, found: &SurveyedSecret, row: &Row<'_>) -> Vec<String> {
     let labels = |all: &BTreeSet<ValueId>| {
         let all: Vec<String> = all.iter().map(|id| seen.label(found, *id)).collect();
         if all.is_empty() { "none of the values".to_owned() } else { all.join(" and ") }

@@ -2,8 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keyroll_trace::{LinkRole, Place, SurveyedSecret, chains_of, rows};
 
-use super::{Inventory, verdict_word};
-use crate::operator::{EdgeShown, GraphShown, NodeShown};
+use crate::cause::verdict_word;
+use crate::found::{EdgeShown, GraphShown, NodeShown};
+use crate::look::Inventory;
 
 /// The graph of values, the copies that hold them, the services that read the copies, and their processes.
 pub fn graph<'f>(seen: &Inventory, all: impl Iterator<Item = &'f SurveyedSecret>) -> GraphShown {

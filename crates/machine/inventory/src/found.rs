@@ -1,14 +1,16 @@
-//! What was found on this machine, as it is shown, with labels instead of values.
+//! What was found on a machine, as it is shown, with labels instead of values.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use crate::quantity::quantity;
 
 /// What one stage of a search covered.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScanShown {
     /// `files`: listings, environments and files; `memory`: the memory of processes.
-    pub stage: &'static str,
+    pub stage: Cow<'static, str>,
     pub processes: usize,
     pub files: usize,
     pub services: usize,
@@ -31,7 +33,7 @@ impl ScanShown {
 }
 
 /// One value of a secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ValueShown {
     pub label: String,
     /// Of a configured secret: `v7`.
@@ -39,34 +41,34 @@ pub struct ValueShown {
     pub version: Option<u32>,
     /// `current`, `previous`, `retired`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<&'static str>,
+    pub state: Option<Cow<'static, str>>,
 }
 
 impl ValueShown {
     /// For people: `v7 sk-…·9f3c21 (current)`.
     pub fn text(&self) -> String {
         let version = self.version.map(|version| format!("v{version} ")).unwrap_or_default();
-        let state = self.state.map(|state| format!(" ({state})")).unwrap_or_default();
+        let state = self.state.as_ref().map(|state| format!(" ({state})")).unwrap_or_default();
         format!("{version}{}{state}", self.label)
     }
 }
 
 /// A copy of a value in a file or database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyShown {
     pub place: String,
     pub name: Option<String>,
     pub value: String,
     /// `plain`, `base64` …
-    pub form: &'static str,
+    pub form: Cow<'static, str>,
 }
 
 /// A file whose values cannot be read without its key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreShown {
     pub path: String,
     /// `sops`, `KeePass` …
-    pub encrypted_with: &'static str,
+    pub encrypted_with: Cow<'static, str>,
     /// Who has it open, or runs in its folder.
     pub used_by: Vec<String>,
 }
@@ -84,9 +86,9 @@ impl StoreShown {
 }
 
 /// Who uses a secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserShown {
-    pub keeper: &'static str,
+    pub keeper: Cow<'static, str>,
     pub name: String,
     /// What runs there; of a service its name.
     #[serde(skip)]
@@ -98,7 +100,7 @@ pub struct UserShown {
 }
 
 /// One secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoundShown {
     pub secret: String,
     /// It is configured.
@@ -115,19 +117,19 @@ pub struct FoundShown {
 }
 
 /// The result of searching a process's memory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryShown {
     /// `whole`, `in part`, `closed`, `not searched`.
-    pub searched: &'static str,
+    pub searched: Cow<'static, str>,
     pub values: Vec<String>,
 }
 
 /// One process that uses a secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceShown {
     pub secret: String,
     pub used_by: String,
-    pub keeper: &'static str,
+    pub keeper: Cow<'static, str>,
     /// What runs there; of a service its name.
     pub program: String,
     pub pid: u32,
@@ -140,7 +142,7 @@ pub struct InstanceShown {
     /// The value that a restart would load.
     pub next: Option<String>,
     /// `current`, `stale`, `likely stale`, `mixed`, `unknown`.
-    pub verdict: &'static str,
+    pub verdict: Cow<'static, str>,
     /// Why it uses this version, and the commands, in one line.
     pub cause: String,
     /// The same without the commands.
@@ -159,12 +161,12 @@ pub struct InstanceShown {
     pub unread_edit: bool,
     /// Why the version is unknown, briefly.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub doubt: Option<&'static str>,
+    pub doubt: Option<Cow<'static, str>>,
     /// What the verdict rests on, one sentence each; for *likely stale*, what speaks for it and what keeps it from being a
     /// proof.
     pub grounds: Vec<String>,
     /// The observations, one per line, if requested.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
 }
 
@@ -176,25 +178,25 @@ impl InstanceShown {
 }
 
 /// The sources of a service's secret, the winning one first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainShown {
     pub secret: String,
     pub used_by: String,
-    pub keeper: &'static str,
+    pub keeper: Cow<'static, str>,
     pub name: String,
     pub links: Vec<LinkShown>,
 }
 
 /// One source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkShown {
     pub what: String,
     pub place: Option<String>,
     pub value: Option<String>,
     /// `wins`, `shadowed`, `not read`, `not visible`.
-    pub standing: &'static str,
+    pub standing: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub why: Option<&'static str>,
+    pub why: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub applies: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -224,4 +226,57 @@ pub struct EdgeShown {
     pub to: String,
     /// `stands in`, `wins`, `shadowed`, `not read`, `not visible`, `runs`, `holds`.
     pub kind: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_as_json_is_read_as_it_was() {
+        let value = ValueShown { label: "sk-…·9f3c21".to_owned(), version: None, state: None };
+        let user = UserShown {
+            keeper: "systemd".into(),
+            name: "api".to_owned(),
+            program: String::new(),
+            processes: vec![4711],
+            applies: None,
+        };
+        let found = FoundShown {
+            secret: "openai".to_owned(),
+            managed: false,
+            values: vec![value],
+            copies: Vec::new(),
+            used_by: vec![user],
+            shared: false,
+            risks: vec!["copies differ".to_owned()],
+            risk: String::new(),
+        };
+        let instance = InstanceShown {
+            secret: "openai".to_owned(),
+            used_by: "api".to_owned(),
+            keeper: "systemd".into(),
+            program: "api".to_owned(),
+            pid: 4711,
+            started: None,
+            name: None,
+            start: None,
+            memory: MemoryShown { searched: "not searched".into(), values: Vec::new() },
+            next: None,
+            verdict: "unknown".into(),
+            cause: "version unknown".to_owned(),
+            sentence: String::new(),
+            applies: None,
+            seems: None,
+            started_ticks: 0,
+            unread_edit: false,
+            doubt: Some("its memory was not searched".into()),
+            grounds: Vec::new(),
+            evidence: Vec::new(),
+        };
+        let text = serde_json::to_string(&(&found, &instance)).unwrap();
+        assert!(!text.contains("evidence") && !text.contains("started_ticks"), "{text}");
+        let read: (FoundShown, InstanceShown) = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, (found, instance));
+    }
 }

@@ -3,12 +3,12 @@ use std::path::Path;
 use keyroll_needle::Encoding;
 use keyroll_trace::{Chain, Link, LinkRole, SurveyedSecret, User, chains_of, without_wrappings};
 
-use super::resolve_target::{Meant, is_called};
-use super::survey::Inventory;
-use crate::operator::{ChainShown, InstanceShown};
+use crate::found::{ChainShown, InstanceShown};
+use crate::look::Inventory;
+use crate::resolve_target::{Meant, is_called};
 
 /// What is known of one secret about the target of `why`.
-#[derive(Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WhyReport {
     /// Answers of one sentence.
     pub sentences: Vec<String>,
@@ -51,7 +51,7 @@ fn of_users(seen: &Inventory, found: &SurveyedSecret, word: &str) -> WhyReport {
     let users: Vec<&User> = found.users.iter().filter(|user| is_called(seen, user, word)).collect();
     let mut instances = seen.instances(found);
     instances.retain(|one| {
-        users.iter().any(|user| (user.name.as_str(), user.managed_by.name()) == (&one.used_by, one.keeper))
+        users.iter().any(|user| user.name == one.used_by && user.managed_by.name() == one.keeper)
     });
     WhyReport { instances, chains: chains(seen, found, users.into_iter()), ..WhyReport::default() }
 }

@@ -1,0 +1,34 @@
+//! Keys, fingerprints and digests in frames: 32 bytes as 64 hex digits.
+
+/// How many hex digits stand for a key, a fingerprint or a digest.
+const DIGITS: usize = 64;
+
+/// These bytes in hex digits.
+pub fn digits_of(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of 64 hex digits; `None` if it is another text.
+pub fn bytes_of(digits: &str) -> Option<[u8; 32]> {
+    let fits = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut bytes = [0; 32];
+    for (at, byte) in bytes.iter_mut().enumerate().filter(|_| fits) {
+        *byte = u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    fits.then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_64_hex_digits_are_32_bytes() {
+        let digits = "0f".repeat(32);
+        assert_eq!(bytes_of(&digits), Some([15; 32]));
+        assert_eq!(digits_of(&[15; 32]), digits);
+        for other in [String::new(), "0f".to_owned(), "0g".repeat(32), "0f".repeat(33), "é".repeat(32)] {
+            assert_eq!(bytes_of(&other), None, "{other}");
+        }
+    }
+}

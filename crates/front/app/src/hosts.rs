@@ -1,0 +1,35 @@
+//! Other machines: which ones a command is about, whether they are the machines that were accepted, and what keyroll-host
+//! answers there.
+//!
+//! No value goes to a host or comes from one: a host answers with keyed fingerprints, and is told names and versions of
+//! those alone.
+
+mod accept;
+mod at_once;
+mod check;
+mod chosen;
+mod here;
+mod import;
+mod known;
+mod list;
+mod look;
+mod meant;
+#[cfg(test)]
+mod nobody;
+mod pins;
+mod reach;
+mod seen;
+mod session;
+mod shared;
+mod shown;
+mod unreached;
+
+pub use accept::accept;
+pub use check::{HostChecked, check};
+pub use chosen::{Chosen, chosen};
+pub use import::{Imported, import, save};
+pub use list::list;
+pub use look::look_at;
+pub use seen::{HostCall, HostReport, HostSeen};
+pub use shared::shared;
+pub use shown::{HostShown, SharedShown};

@@ -1,0 +1,138 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use keyroll_codes::Code;
+use keyroll_config::LOCAL;
+use keyroll_inventory::{
+    Inventory, KnownSecrets, LookLimits, Meant, ScanShown, Watched, inspect, refuse_missing, resolve_target,
+    secret, why,
+};
+use keyroll_needle::Needles;
+use keyroll_secret::Fingerprint;
+use keyroll_trace::{SurveyedSecret, ValueId};
+
+use super::known::Known;
+use super::meant::{Answer, not_here};
+use super::seen::{HostCall, HostReport, HostSeen};
+use crate::operator::{Event, Operator};
+use crate::problem::Problem;
+use crate::redact;
+
+/// Shows the operator how the inspection of this machine goes on.
+struct Hearing<'o> {
+    operator: &'o mut dyn Operator,
+    scans: Vec<ScanShown>,
+}
+
+impl Watched for Hearing<'_> {
+    fn progress(&mut self, text: &str) {
+        self.operator.progress(&format!("{LOCAL}: {text}"));
+    }
+
+    fn scanned(&mut self, of: ScanShown) {
+        self.scans.push(of);
+    }
+
+    fn waiting(&mut self, what: String, seconds_max: u64) {
+        let what = format!("{what} on this machine");
+        self.operator.event(Event::Waiting {
+            what,
+            seconds_max: Some(seconds_max),
+            since: None,
+            until: None,
+        });
+    }
+
+    fn found(&mut self, values: Option<Needles>) {
+        redact::remember_found(values);
+    }
+}
+
+/// What is asked about this machine.
+pub(super) struct AskedHere<'a> {
+    pub(super) call: &'a HostCall,
+    /// The folders to search; the usual ones, if it is empty.
+    pub(super) roots: &'a [PathBuf],
+    pub(super) limits: &'a LookLimits,
+}
+
+/// What is seen on this machine; `known` then knows the labels of its values. With the answer, whether it has what was asked
+/// about.
+///
+/// # Errors
+/// This machine cannot be inspected, or the word means several secrets.
+pub(super) fn look_here(
+    asked: &AskedHere<'_>,
+    known: &mut Known,
+    secrets: KnownSecrets,
+    operator: &mut dyn Operator,
+) -> Result<(HostSeen, bool), Problem> {
+    let AskedHere { call, roots, limits } = *asked;
+    let mut hearing = Hearing { operator, scans: Vec::new() };
+    let mut seen = inspect(roots, limits, secrets, &mut hearing).map_err(|error| {
+        Problem::new(Code::ProcessesHidden, "search this machine")
+            .because_of(&error)
+            .help("mount /proc, or run keyroll where it is mounted; keyroll doctor checks the rest")
+    })?;
+    let Answer { report, absent } = answer(call, &mut seen, limits, &mut hearing)?;
+    let under: BTreeMap<ValueId, Fingerprint> = seen.survey.values.under(&known.key).into_iter().collect();
+    let (mut prints, mut named) = (BTreeMap::new(), BTreeMap::new());
+    for (id, here) in seen.prints() {
+        let (Some(print), Some(value)) = (under.get(&id), seen.survey.values.get(id)) else { continue };
+        known.shown_here(*print, &here);
+        prints.insert(*print.as_bytes(), value.label(seen.digits).to_string());
+    }
+    for found in &seen.found {
+        let own = found.values.iter().filter_map(|id| under.get(id));
+        named.extend(own.map(|print| (*print.as_bytes(), found.name.clone())));
+    }
+    let (missed, refused) = (seen.missed(), seen.refused());
+    let scans = hearing.scans;
+    Ok((HostSeen { host: LOCAL.to_owned(), scans, prints, named, report, missed, refused }, absent))
+}
+
+fn answer(
+    call: &HostCall,
+    seen: &mut Inventory,
+    limits: &LookLimits,
+    hearing: &mut Hearing<'_>,
+) -> Result<Answer, Problem> {
+    match call {
+        HostCall::Scan => {
+            seen.memory(limits, hearing);
+            Ok(Answer::of(HostReport::Scan(seen.scan())))
+        }
+        HostCall::Trace { secret: name, evidence } => {
+            // A wrong name is reported before the memory is searched.
+            if let Err(not) = secret(seen, name) {
+                return not_here(call, not);
+            }
+            seen.memory(limits, hearing);
+            match secret(seen, name) {
+                Ok(found) => Ok(Answer::of(HostReport::Trace(Some(seen.trace(found, *evidence))))),
+                Err(not) => not_here(call, not),
+            }
+        }
+        HostCall::Why { what } => {
+            if let Err(not) = refuse_missing(what) {
+                return not_here(call, not);
+            }
+            // What memory shows may give a secret another name. Both are right: that of before, and that of after.
+            let before: BTreeSet<ValueId> = match resolve_target(seen, what) {
+                Ok(Meant::Secrets(all)) => all.iter().flat_map(|one| one.values.clone()).collect(),
+                Ok(_) | Err(_) => BTreeSet::new(),
+            };
+            seen.memory(limits, hearing);
+            let seen = &*seen;
+            let has = |one: &&SurveyedSecret| one.values.iter().any(|value| before.contains(value));
+            let target = resolve_target(seen, what).or_else(|not| {
+                let renamed: Vec<&SurveyedSecret> = seen.found.iter().filter(has).collect();
+                if renamed.is_empty() { Err(not) } else { Ok(Meant::Secrets(renamed)) }
+            });
+            match target {
+                Ok(target) => Ok(Answer::of(HostReport::Why(why(seen, &target)))),
+                Err(not) => not_here(call, not),
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::examples;
+
+/// `hosts`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HostsCommand {
+    /// List the hosts of keyroll.toml; connects to none
+    #[command(after_help = examples::HOSTS_LIST)]
+    List,
+    /// Check everything that the inspection of a host needs; changes no setting of a host
+    ///
+    /// Connects over ssh, and copies the program keyroll-host to the cache folder of the login.
+    #[command(after_help = examples::HOSTS_CHECK)]
+    Check(HostsCheckArgs),
+    /// Accept the machine that now answers under the name of a host
+    ///
+    /// From then on keyroll refuses to inspect another machine under this name.
+    #[command(after_help = examples::HOSTS_ACCEPT)]
+    Accept(HostsAcceptArgs),
+    /// Add hosts to keyroll.toml from an ssh_config or from ansible-inventory --list
+    ///
+    /// Of an inventory only ansible_host, ansible_user, ansible_port and ansible_become are read.
+    #[command(after_help = examples::HOSTS_IMPORT)]
+    Import(HostsImportArgs),
+}
+
+/// `hosts check`.
+#[derive(Debug, Args)]
+pub(crate) struct HostsCheckArgs {
+    /// A host, a group, or a pattern such as 'web-*' [default: all]
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+}
+
+/// `hosts accept`.
+#[derive(Debug, Args)]
+pub(crate) struct HostsAcceptArgs {
+    /// A host, a group, or a pattern such as 'web-*'
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+    /// Accept another machine under a name that was accepted before
+    #[arg(long)]
+    pub(crate) again: bool,
+}
+
+/// `hosts import`.
+#[derive(Debug, Args)]
+pub(crate) struct HostsImportArgs {
+    /// The file, or - for stdin
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Print the tables to stdout and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// The hosts that an inspection is about.
+#[derive(Debug, Args)]
+pub(crate) struct HostArgs {
+    /// Search this host of keyroll.toml over ssh; repeat the flag for more
+    ///
+    /// A host, a group, or a pattern such as 'web-*'; `local` is this machine.
+    #[arg(long = "host", value_name = "NAME")]
+    pub(crate) named: Vec<String>,
+    /// Search this machine and all hosts of keyroll.toml
+    #[arg(long, conflicts_with = "named")]
+    pub(crate) all_hosts: bool,
+}
+
+impl HostArgs {
+    /// Whether hosts are named; otherwise only this machine is searched.
+    pub(crate) fn any(&self) -> bool {
+        self.all_hosts || !self.named.is_empty()
+    }
+}

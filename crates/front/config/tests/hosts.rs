@@ -1,0 +1,120 @@
+//! The machines of `[hosts]`: what is read, what is refused, and what is added.
+
+use keyroll_config::{Config, Connect, Name, NewHost, with_hosts};
+
+use crate::refuses::{expect, with_consumer};
+
+const FLEET: &str = r#"version = 1
+[hosts.here]
+connect = "local"
+[hosts.web-1]
+connect = "ssh://deploy@web-1.example.org:2222"
+group = "web"
+sudo = true
+program = "/usr/local/bin/keyroll-host"
+[hosts.web-2]
+connect = "ssh://[2001:db8::7]"
+group = "web"
+"#;
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+#[track_caller]
+fn expect_of_host(lines: &str, code: &str, line: usize, words: &str) {
+    expect(&format!("version = 1\n[hosts.a]\n{lines}\n"), code, line, words);
+}
+
+#[test]
+fn a_host_is_reached_as_it_is_written() {
+    let config = Config::parse(FLEET, "/srv/keyroll.toml").unwrap();
+    let of = |host: &str| config.hosts.get(host).unwrap();
+    assert_eq!(config.hosts.len(), 3, "`local` need not be declared");
+    assert_eq!(of("here").connect, Connect::Local);
+    let Connect::Ssh(first) = &of("web-1").connect else { panic!("{:?}", of("web-1")) };
+    assert_eq!(
+        (first.user.as_deref(), first.host.as_str(), first.port, first.sudo, first.program.as_deref()),
+        (Some("deploy"), "web-1.example.org", Some(2222), true, Some("/usr/local/bin/keyroll-host"))
+    );
+    let Connect::Ssh(second) = &of("web-2").connect else { panic!("{:?}", of("web-2")) };
+    assert_eq!(
+        (second.user.as_deref(), second.host.as_str(), second.port, second.sudo, second.program.as_deref()),
+        (None, "2001:db8::7", None, false, None)
+    );
+    assert_eq!(of("web-2").connect.to_string(), "ssh://[2001:db8::7]");
+    assert_eq!(of("web-2").group, Some(name("web")));
+}
+
+#[test]
+fn a_host_that_cannot_be_meant_is_refused() {
+    expect_of_host("connect = \"docker://a\"", "K0006", 3, "not supported by this version");
+    expect_of_host("connect = \"ssh://d:4f1d0c9b@a\"", "K0004", 3, "a password has no place in it");
+    expect_of_host(
+        "connect = \"ssh://-oProxyCommand=4f1d0c9b\"",
+        "K0004",
+        3,
+        "begins with a letter or digit",
+    );
+    expect_of_host("connect = \"ssh://a:4f1d0c9b\"", "K0004", 3, "1 to 65535");
+    expect_of_host("connect = \"ssh://a\"\nprogram = \"keyroll-host\"", "K0004", 4, "an absolute path");
+    expect_of_host("connect = \"ssh://a\"\nprogram = \"/opt/a b\"", "K0004", 4, "an absolute path");
+    expect_of_host("connect = \"local\"\nsudo = false", "K0004", 4, "`sudo` goes with a host by ssh");
+    expect_of_host(
+        "connect = \"local\"\nprogram = \"/opt/x\"",
+        "K0004",
+        4,
+        "`program` goes with a host by ssh",
+    );
+    expect_of_host("connect = \"ssh://a\"\nhost = \"b\"", "K0004", 4, "unknown key `host`");
+    expect_of_host("connect = \"ssh://a\"\ngroup = \"a\"", "K0004", 4, "the name of a host");
+    expect_of_host("connect = \"ssh://a\"\ngroup = \"local\"", "K0004", 4, "the name of a host");
+    expect_of_host("connect = \"ssh://a\"\ngroup = \"Web\"", "K0004", 4, "the name of a group");
+    expect(
+        "version = 1\n[hosts.local]\nconnect = \"ssh://a\"\n",
+        "K0006",
+        3,
+        "is the machine that keyroll runs on",
+    );
+}
+
+#[test]
+fn a_consumer_stays_on_this_machine() {
+    let of = |host: &str| {
+        let consumer = "runs = { at_rest = true }\nreads = { file = \"./k\" }";
+        with_consumer(&format!("host = \"{host}\"\n{consumer}\n"))
+            + FLEET.strip_prefix("version = 1\n").unwrap()
+    };
+    for here in ["local", "here"] {
+        assert!(Config::parse(&of(here), "/srv/keyroll.toml").is_ok(), "{here}");
+    }
+    expect(&of("web-1"), "K0006", 6, "cannot be rotated by this version");
+    expect(&of("web-3"), "K0006", 6, "did you mean `web-");
+}
+
+#[test]
+fn hosts_stand_behind_what_is_there_and_nothing_else_changes() {
+    let new = |text: &str, group: Option<&str>| NewHost {
+        name: name(text),
+        connect: format!("ssh://deploy@{text}"),
+        sudo: group.is_none(),
+        group: group.map(name),
+    };
+    let old = format!("# ours\n{FLEET}# the end");
+    let added = [new("db-1", None), new("a.b", Some("other"))];
+    let text = with_hosts(&old, "/srv/keyroll.toml", &added).unwrap();
+    assert_eq!(
+        text.strip_prefix(&old),
+        Some(
+            "\n\n[hosts.db-1]\nconnect = \"ssh://deploy@db-1\"\nsudo = true\n\n\
+             [hosts.\"a.b\"]\nconnect = \"ssh://deploy@a.b\"\ngroup = \"other\"\n"
+        )
+    );
+    let config = Config::parse(&text, "/srv/keyroll.toml").unwrap();
+    assert_eq!(config.hosts.len(), 5);
+    let again = with_hosts(&text, "k", &[new("db-1", None)]).unwrap_err();
+    assert_eq!((again.code().as_str(), again.to_string().contains("`db-1` already")), ("K0014", true));
+    let inline = "version = 1\nhosts = { a = { connect = \"local\" } }\n";
+    assert_eq!(with_hosts(inline, "k", &[new("db-1", None)]).unwrap_err().code().as_str(), "K0014");
+    assert!(with_hosts(&old, "k", &[new("web", None)]).is_err(), "a group has this name");
+}
