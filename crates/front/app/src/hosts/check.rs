@@ -130,9 +130,12 @@ fn sudo(remote: &Remote, started: &Started) -> CheckShown {
         Sudo::Refused => {
             let (name, program) = (&remote.name, remote.address.program.as_deref());
             let program = program.unwrap_or("/usr/local/bin/keyroll-host");
-            let help = format!(
-                "there, allow it in sudoers: NOPASSWD: {program} serve; and in [hosts.{name}]: program = \"{program}\""
-            );
+            let login = remote.address.user.as_deref().unwrap_or("LOGIN");
+            let rule = format!("there, a line for sudoers: {login} ALL=(root) NOPASSWD: {program} serve");
+            let help = match remote.address.program {
+                Some(_) => rule,
+                None => format!("{rule}; and in [hosts.{name}]: program = \"{program}\""),
+            };
             let detail =
                 "it was refused: keyroll-host runs as the user who logs in, and sees less".to_owned();
             CheckShown { name: "sudo".to_owned(), finding: Finding::Bad, detail, help: Some(help) }

@@ -58,6 +58,15 @@ pub(super) fn not_reached(remote: &Remote, error: ReachError) -> Problem {
                 .because(format!("something else answered: {}", plain(&said)))
                 .help(format!("see that this prints nothing: {}", ssh(remote)))
         }
+        // What it sent first was read as the length of a greeting.
+        ReachError::Link(LinkError::TooLarge { .. }) => {
+            Problem::new(Code::HostAnswerUnusable, format!("start keyroll-host on {name}"))
+                .because("something else answered: it sent no greeting")
+                .help(format!(
+                    "see that `program` there is keyroll-host, and that this prints nothing: {}",
+                    ssh(remote)
+                ))
+        }
         ReachError::Link(error) => of_link(name, "look at", error),
     }
 }
@@ -72,10 +81,10 @@ pub(super) fn of_link(name: &str, attempted: &str, error: LinkError) -> Problem 
         }
         LinkError::Late { .. } => Problem::new(Code::HostUnreachable, attempted)
             .because(plain(&error.to_string()))
-            .help("search less, with --in FOLDER or --memory 0, or give it more time with --wait"),
+            .help("search less: a folder (scan FOLDER, why NAME --in FOLDER), or --memory 0; or give it more time: --wait"),
         LinkError::TooLarge { .. } => Problem::new(Code::HostAnswerUnusable, attempted)
             .because(plain(&error.to_string()))
-            .help("narrow the search with --in FOLDER"),
+            .help("narrow the search to a folder: scan FOLDER, why NAME --in FOLDER"),
         LinkError::OtherVersion(_) => Problem::new(Code::HostAnswerUnusable, attempted)
             .because(plain(&error.to_string()))
             .help(format!(
@@ -168,7 +177,7 @@ mod tests {
             (ReachError::Noise("hello".to_owned()), "K0963", "prints nothing"),
             (ReachError::Link(LinkError::Silent { seconds: 30 }), "K0960", "hosts check web-1"),
             (ReachError::Link(LinkError::Garbage("no frame".to_owned())), "K0963", "hosts check web-1"),
-            (ReachError::Link(LinkError::TooLarge { bytes: 9 << 20 }), "K0963", "--in FOLDER"),
+            (ReachError::Link(LinkError::TooLarge { bytes: 9 << 20 }), "K0963", "prints nothing"),
         ] {
             let problem = not_reached(&remote(), error);
             assert_eq!(problem.code, code, "{}", problem.sentence());

@@ -114,10 +114,12 @@ fn show(seen: &HostSeen, asked: &Asked<'_>, context: &mut Context) {
         context.ui.event(Event::NotVisible { what: missed.what.clone(), why: missed.why.clone() });
     }
     if seen.refused {
-        context.ui.note(match seen.host == HERE {
-            true => "to see more: the same command with sudo",
-            false => "to see more: sudo = true for this host in keyroll.toml, and keyroll hosts check",
-        });
+        let host = &seen.host;
+        let more = match host == HERE {
+            true => "the same command with sudo".to_owned(),
+            false => format!("sudo = true in [hosts.{host}]; if it is set: keyroll hosts check {host}"),
+        };
+        context.ui.note(format!("to see more: {more}"));
     }
 }
 

@@ -73,8 +73,8 @@ pub(crate) fn secrets(report: &ScanReport, every: bool, context: &mut Context) {
     context.ui.table(&table);
     let more = all.len() - rows;
     if more > 0 {
-        let host = context.ui.host_flag();
-        context.ui.note(format!("and {more} more that no process was seen to use: keyroll scan --all{host}"));
+        let flags = format!("--all{}", context.ui.host_flag());
+        context.ui.note(format!("and {more} more that no process was seen to use: keyroll scan {flags}"));
     }
 }
 
@@ -165,8 +165,8 @@ fn instances(all: &[InstanceShown], every: bool, context: &mut Context) -> Optio
     unknown.iter().take(rows).for_each(|line| context.ui.lines(line));
     if unknown.len() > rows {
         let more = unknown.len() - rows;
-        let host = context.ui.host_flag();
-        context.ui.note(format!("and {more} more with an unknown version: keyroll scan --all{host}"));
+        let flags = format!("--all{}", context.ui.host_flag());
+        context.ui.note(format!("and {more} more with an unknown version: keyroll scan {flags}"));
     }
     if !sums.is_empty() {
         context.ui.note(format!("processes that use these secrets: {sums}"));

@@ -33,7 +33,8 @@ pub(crate) fn shown(report: &TraceReport, evidence: bool, context: &mut Context)
     }
     let values: Vec<String> = shown.values.iter().map(ValueShown::text).collect();
     context.ui.lines(&format!("{}: {}", shown.secret, values.join(", ")));
-    context.ui.lines(&kind(shown));
+    let on_host = !context.ui.host_flag().is_empty();
+    context.ui.lines(&kind(shown, on_host));
     for user in &shown.used_by {
         if let Some(applies) = &user.applies {
             context.ui.lines(&format!("to apply a change to {}: {applies}", user.name));
@@ -68,12 +69,13 @@ pub(crate) fn shown(report: &TraceReport, evidence: bool, context: &mut Context)
 }
 
 /// True if a change concerns several users.
-fn kind(shown: &FoundShown) -> String {
+fn kind(shown: &FoundShown, on_host: bool) -> String {
     match shown.used_by.len() {
         0 => "no process was seen to use it".to_owned(),
         several if shown.shared => {
             format!("shared by {several}: one rotation moves all of them")
         }
+        _ if on_host => "one consumer".to_owned(),
         _ => "local: one consumer".to_owned(),
     }
 }
