@@ -44,7 +44,7 @@ fn interrupted(fleet: &Fleet, name: &str, words: &str) {
         looks.signal(Signal::INT);
         let ended = looks.end();
         // sudo stops itself as soon as it sees that its program is stopped, which may be after that one went on.
-        let go_on = format!("kill -CONT {pid} 2>/dev/null; pkill -CONT -x sudo || true");
+        let go_on = format!("kill -CONT {pid} 2>/dev/null || true; pkill -CONT -x sudo || true");
         for child in ours {
             wait("the end of ssh", || {
                 fleet.run("web-1", &go_on);
