@@ -1,11 +1,19 @@
 //! Keys, fingerprints and digests in frames: 32 bytes as 64 hex digits.
 
+use keyroll_secret::{FingerprintKey, SecretBytes};
+
 /// How many hex digits stand for a key, a fingerprint or a digest.
 const DIGITS: usize = 64;
 
 /// These bytes in hex digits.
 pub fn digits_of(bytes: &[u8; 32]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The digest of an id of a machine under an installation's key; `kind` is `id` or `hardware`. The id cannot be read from it.
+pub fn machine_digest(key: &[u8; 32], kind: &str, id: &str) -> String {
+    let text = SecretBytes::from(format!("keyroll host v1\n{kind}\n{id}"));
+    digits_of(FingerprintKey::new(key).fingerprint(&text).as_bytes())
 }
 
 /// The bytes of 64 hex digits; `None` if it is another text.

@@ -14,7 +14,7 @@ mod reports;
 mod serve;
 mod wire;
 
-pub use digits::{bytes_of, digits_of};
+pub use digits::{bytes_of, digits_of, machine_digest};
 pub use driver::{Link, LinkError};
 pub use frame::{Call, End, Fact, Frame, Hello, HostHello, Item, ManagedHere, Note, VersionHere, WhyItem};
 pub use outbox::Outbox;

@@ -1,23 +1,18 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use keyroll_link::{HostHello, VERSION, digits_of};
+use keyroll_link::{HostHello, VERSION, machine_digest};
 use keyroll_observe::{MachineIds, boot, machine_ids};
-use keyroll_secret::{FingerprintKey, SecretBytes};
 use rustix::process::geteuid;
 
 /// What the host says of itself. The ids of the machine cannot be read from their digests under this key.
 pub(crate) fn hello(key: &[u8; 32]) -> HostHello {
-    let key = FingerprintKey::new(key);
-    let digest = |kind: &str, id: &str| {
-        let text = format!("keyroll host v1\n{kind}\n{id}");
-        digits_of(key.fingerprint(&SecretBytes::from(text)).as_bytes())
-    };
+    let digest = |kind: &str, id: String| machine_digest(key, kind, &id);
     let MachineIds { id, hardware } = machine_ids();
     HostHello {
         version: VERSION,
         keyroll: env!("CARGO_PKG_VERSION").to_owned(),
-        machine: id.map(|id| digest("id", &id)),
-        hardware: hardware.map(|id| digest("hardware", &id)),
+        machine: id.map(|id| digest("id", id)),
+        hardware: hardware.map(|id| digest("hardware", id)),
         boot: boot().map(|boot| format!("{boot:016x}")).unwrap_or_default(),
         now_unix_ms: now_unix_ms(),
         root: geteuid().is_root(),

@@ -3,8 +3,7 @@ use std::path::PathBuf;
 
 use keyroll_codes::Code;
 use keyroll_inventory::{
-    Cleaner, Inventory, KnownSecrets, LookLimits, Meant, ScanShown, Watched, inspect, resolve_target, secret,
-    why,
+    Cleaner, Inventory, KnownSecrets, LookLimits, ScanShown, Watched, inspect, resolve_again, secret, why,
 };
 use keyroll_link::{
     Answers, Call, End, HostHello, Item, ManagedHere, Note, Outbox, VersionHere, bytes_of, digits_of,
@@ -12,7 +11,7 @@ use keyroll_link::{
 };
 use keyroll_needle::Needles;
 use keyroll_secret::FingerprintKey;
-use keyroll_trace::{Managed, SurveyedSecret, ValueId, Version};
+use keyroll_trace::{Managed, ValueId, Version};
 use zeroize::Zeroizing;
 
 use crate::check::facts;
@@ -102,13 +101,9 @@ impl Host {
 
     fn why(&self, what: &str, out: &mut Outbox<'_>) -> Result<(), End> {
         let seen = self.seen()?;
-        let target = resolve_target(seen, what).or_else(|not| {
-            let before = self.named.get(what);
-            let had = |id: &ValueId| before.is_some_and(|values| values.contains(id));
-            let renamed = seen.found.iter().filter(|one| one.values.iter().any(had));
-            let renamed: Vec<&SurveyedSecret> = renamed.collect();
-            if renamed.is_empty() { Err(not_meant(not)) } else { Ok(Meant::Secrets(renamed)) }
-        })?;
+        let none = BTreeSet::new();
+        let before = self.named.get(what).unwrap_or(&none);
+        let target = resolve_again(seen, what, before).map_err(not_meant)?;
         send(why_items(why(seen, &target)), out);
         send(seen.missed().into_iter().map(Item::Missed).collect(), out);
         send(seen.refused().then_some(Item::Refused).into_iter().collect(), out);

@@ -6,10 +6,12 @@ mod survey;
 
 pub use keyroll_inventory::{
     Cause, Inventory, LookLimits, Meant, Missed, ScanReport, TraceReport, WhyReport, doubt, graph,
-    verdict_word, why,
+    values_meant, verdict_word, why,
 };
 pub use not_visible::tell_missed;
-pub use resolve_target::{refuse_missing, resolve_target, secret};
+pub use resolve_target::{refuse_missing, resolve_again, secret};
 pub use survey::{look, search_memory};
 
-pub(crate) use survey::{SOUGHT, Sought, folders, known, label_key, look_for, look_with, run_key, stored};
+pub(crate) use survey::{
+    SOUGHT, Sought, cannot_search, folders, known, label_key, look_for, look_with, run_key, stored,
+};

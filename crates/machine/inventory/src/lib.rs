@@ -36,5 +36,5 @@ pub use look::{Inventory, KnownSecrets, LookLimits, Watched, inspect};
 pub use not_visible::Missed;
 pub use quantity::quantity;
 pub use report::{ScanReport, TraceReport};
-pub use resolve_target::{Meant, NotMeant, refuse_missing, resolve_target, secret};
+pub use resolve_target::{Meant, NotMeant, refuse_missing, resolve_again, secret, values_meant};
 pub use why::{WhyReport, why};

@@ -1,6 +1,7 @@
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use keyroll_trace::{SurveyedSecret, User};
+use keyroll_trace::{SurveyedSecret, User, ValueId};
 
 use crate::look::Inventory;
 
@@ -50,13 +51,38 @@ fn path(word: &str) -> Result<PathBuf, NotMeant> {
         .map_err(|error| NotMeant::NoFile(error.to_string()))
 }
 
+/// The values of the secrets that a word means, before memory is searched; none if it means something else.
+pub fn values_meant(seen: &Inventory, typed: &str) -> BTreeSet<ValueId> {
+    match resolve_target(seen, typed) {
+        Ok(Meant::Secrets(all)) => all.iter().flat_map(|one| one.values.clone()).collect(),
+        Ok(Meant::Process(_) | Meant::Path(_) | Meant::Users(_)) | Err(_) => BTreeSet::new(),
+    }
+}
+
+/// What a word means after memory was searched, which may have given a secret another name. Both are right: that of before,
+/// which a scan without memory printed, and that of after, which the operator does not know yet.
+///
+/// # Errors
+/// It means nothing, or several secrets.
+pub fn resolve_again<'s>(
+    seen: &'s Inventory,
+    typed: &'s str,
+    before: &BTreeSet<ValueId>,
+) -> Result<Meant<'s>, NotMeant> {
+    let had = |one: &&SurveyedSecret| one.values.iter().any(|value| before.contains(value));
+    resolve_target(seen, typed).or_else(|not| {
+        let renamed: Vec<&SurveyedSecret> = seen.found.iter().filter(had).collect();
+        if renamed.is_empty() { Err(not) } else { Ok(Meant::Secrets(renamed)) }
+    })
+}
+
 /// What a word on the command line means. It may be any name that keyroll's output shows: a secret, a process by its
 /// number, a user of secrets, a path (it has a slash, or exists), the beginning of a secret's name, the digits of a
 /// label, a variable.
 ///
 /// # Errors
 /// It means nothing, or several secrets.
-pub fn resolve_target<'s>(seen: &'s Inventory, typed: &'s str) -> Result<Meant<'s>, NotMeant> {
+fn resolve_target<'s>(seen: &'s Inventory, typed: &'s str) -> Result<Meant<'s>, NotMeant> {
     if let Some(found) = seen.found.iter().find(|found| found.name == typed) {
         return Ok(Meant::Secrets(vec![found]));
     }

@@ -1,19 +1,19 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use keyroll_codes::Code;
 use keyroll_config::LOCAL;
 use keyroll_inventory::{
-    Inventory, KnownSecrets, LookLimits, Meant, ScanShown, Watched, inspect, refuse_missing, resolve_target,
-    secret, why,
+    Inventory, KnownSecrets, LookLimits, ScanShown, Watched, inspect, refuse_missing, resolve_again, secret,
+    values_meant, why,
 };
 use keyroll_needle::Needles;
 use keyroll_secret::Fingerprint;
-use keyroll_trace::{SurveyedSecret, ValueId};
+use keyroll_trace::ValueId;
 
 use super::known::Known;
 use super::meant::{Answer, not_here};
 use super::seen::{HostCall, HostReport, HostSeen};
+use crate::inventory::cannot_search;
 use crate::operator::{Event, Operator};
 use crate::problem::Problem;
 use crate::redact;
@@ -69,11 +69,7 @@ pub(super) fn look_here(
 ) -> Result<(HostSeen, bool), Problem> {
     let AskedHere { call, roots, limits } = *asked;
     let mut hearing = Hearing { operator, scans: Vec::new() };
-    let mut seen = inspect(roots, limits, secrets, &mut hearing).map_err(|error| {
-        Problem::new(Code::ProcessesHidden, "search this machine")
-            .because_of(&error)
-            .help("mount /proc, or run keyroll where it is mounted; keyroll doctor checks the rest")
-    })?;
+    let mut seen = inspect(roots, limits, secrets, &mut hearing).map_err(|error| cannot_search(&error))?;
     let Answer { report, absent } = answer(call, &mut seen, limits, &mut hearing)?;
     let under: BTreeMap<ValueId, Fingerprint> = seen.survey.values.under(&known.key).into_iter().collect();
     let (mut prints, mut named) = (BTreeMap::new(), BTreeMap::new());
@@ -117,19 +113,9 @@ fn answer(
             if let Err(not) = refuse_missing(what) {
                 return not_here(call, not);
             }
-            // What memory shows may give a secret another name. Both are right: that of before, and that of after.
-            let before: BTreeSet<ValueId> = match resolve_target(seen, what) {
-                Ok(Meant::Secrets(all)) => all.iter().flat_map(|one| one.values.clone()).collect(),
-                Ok(_) | Err(_) => BTreeSet::new(),
-            };
+            let before = values_meant(seen, what);
             seen.memory(limits, hearing);
-            let seen = &*seen;
-            let has = |one: &&SurveyedSecret| one.values.iter().any(|value| before.contains(value));
-            let target = resolve_target(seen, what).or_else(|not| {
-                let renamed: Vec<&SurveyedSecret> = seen.found.iter().filter(has).collect();
-                if renamed.is_empty() { Err(not) } else { Ok(Meant::Secrets(renamed)) }
-            });
-            match target {
+            match resolve_again(seen, what, &before) {
                 Ok(target) => Ok(Answer::of(HostReport::Why(why(seen, &target)))),
                 Err(not) => not_here(call, not),
             }

@@ -1,7 +1,6 @@
 use keyroll_codes::Code;
-use keyroll_link::{HostHello, digits_of};
+use keyroll_link::{HostHello, machine_digest};
 use keyroll_observe::machine_ids;
-use keyroll_secret::{FingerprintKey, SecretBytes};
 use keyroll_ssh::{Program, Reach, Reached, programs, reach};
 
 use super::at_once::Telling;
@@ -53,9 +52,7 @@ impl Way {
 
     /// This machine, as a host's greeting would name it.
     pub(super) fn machine_here(&self) -> Option<String> {
-        let text = format!("keyroll host v1\nid\n{}", machine_ids().id?);
-        let digest = FingerprintKey::new(&self.key).fingerprint(&SecretBytes::from(text));
-        Some(digits_of(digest.as_bytes()))
+        Some(machine_digest(&self.key, "id", &machine_ids().id?))
     }
 
     /// Refuses another machine than the accepted one, before anything is asked of it. Returns whether none was accepted

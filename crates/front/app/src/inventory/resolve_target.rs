@@ -1,6 +1,8 @@
+use std::collections::BTreeSet;
+
 use keyroll_codes::Code;
 use keyroll_inventory::{Inventory, Meant, NotMeant};
-use keyroll_trace::SurveyedSecret;
+use keyroll_trace::{SurveyedSecret, ValueId};
 
 use crate::problem::Problem;
 
@@ -9,11 +11,13 @@ pub fn refuse_missing(word: &str) -> Result<(), Problem> {
     keyroll_inventory::refuse_missing(word).map_err(|not| not_meant(not, word))
 }
 
-/// What a word on the command line means. It may be any name that keyroll's output shows: a secret, a process by its
-/// number, a user of secrets, a path (it has a slash, or exists), the beginning of a secret's name, the digits of a
-/// label, a variable.
-pub fn resolve_target<'s>(seen: &'s Inventory, typed: &'s str) -> Result<Meant<'s>, Problem> {
-    keyroll_inventory::resolve_target(seen, typed).map_err(|not| not_meant(not, typed))
+/// What a word on the command line means after memory was searched; `before` are the values that it meant then.
+pub fn resolve_again<'s>(
+    seen: &'s Inventory,
+    typed: &'s str,
+    before: &BTreeSet<ValueId>,
+) -> Result<Meant<'s>, Problem> {
+    keyroll_inventory::resolve_again(seen, typed, before).map_err(|not| not_meant(not, typed))
 }
 
 /// The secret that is meant.

@@ -5,7 +5,7 @@ use keyroll_inventory::{Inventory, KnownSecrets, LookLimits, ScanShown, Watched,
 use keyroll_needle::Needles;
 use keyroll_port::Label;
 use keyroll_secret::{FingerprintKey, SecretBytes};
-use keyroll_trace::{Managed, Version};
+use keyroll_trace::{Managed, SurveyError, Version};
 use rustix::rand::GetRandomFlags;
 use zeroize::Zeroizing;
 
@@ -83,11 +83,14 @@ pub(crate) fn look_with(
         }
         known.values.push(value.duplicate());
     }
-    inspect(roots, limits, known, &mut Watching(operator)).map_err(|error| {
-        Problem::new(Code::ProcessesHidden, "search this machine")
-            .because_of(&error)
-            .help("mount /proc, or run keyroll where it is mounted; keyroll doctor checks the rest")
-    })
+    inspect(roots, limits, known, &mut Watching(operator)).map_err(|error| cannot_search(&error))
+}
+
+/// This machine cannot be inspected.
+pub(crate) fn cannot_search(error: &SurveyError) -> Problem {
+    Problem::new(Code::ProcessesHidden, "search this machine")
+        .because_of(error)
+        .help("mount /proc, or run keyroll where it is mounted; keyroll doctor checks the rest")
 }
 
 /// The second stage: the memory of processes. False = it was skipped.

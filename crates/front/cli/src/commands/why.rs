@@ -1,12 +1,10 @@
-use std::collections::BTreeSet;
-
 use keyroll_app::exit::Exit;
 use keyroll_app::inventory::{
-    Meant, WhyReport, look, refuse_missing, resolve_target, search_memory, tell_missed, why,
+    Meant, WhyReport, look, refuse_missing, resolve_again, search_memory, tell_missed, values_meant, why,
 };
 use keyroll_app::operator::{ChainShown, Event, LinkShown};
 use keyroll_app::problem::Problem;
-use keyroll_trace::{SurveyedSecret, without_wrappings};
+use keyroll_trace::without_wrappings;
 
 use crate::args::WhyArgs;
 use crate::context::Context;
@@ -16,18 +14,9 @@ use crate::ui::{Table, causes};
 pub(super) fn run(args: &WhyArgs, context: &mut Context) -> Result<Exit, Problem> {
     refuse_missing(&args.what)?;
     let mut seen = look(&args.roots, &args.look.limits(), &context.installation, &mut context.ui)?;
-    // What memory shows may give a secret another name. Both are right: that of before, which a scan without memory printed,
-    // and that of after, which is not known yet.
-    let before = match resolve_target(&seen, &args.what) {
-        Ok(Meant::Secrets(all)) => all.iter().flat_map(|one| one.values.clone()).collect(),
-        Ok(_) | Err(_) => BTreeSet::new(),
-    };
+    let before = values_meant(&seen, &args.what);
     search_memory(&mut seen, &args.look.limits(), &mut context.ui);
-    let has = |one: &&SurveyedSecret| one.values.iter().any(|value| before.contains(value));
-    let target = resolve_target(&seen, &args.what).or_else(|problem| {
-        let renamed: Vec<&SurveyedSecret> = seen.found.iter().filter(has).collect();
-        if renamed.is_empty() { Err(problem) } else { Ok(Meant::Secrets(renamed)) }
-    })?;
+    let target = resolve_again(&seen, &args.what, &before)?;
     shown(why(&seen, &target), !matches!(target, Meant::Secrets(_)), context);
     tell_missed(seen.missed(), seen.refused(), &mut context.ui);
     Ok(Exit::Done)

@@ -96,22 +96,20 @@ pub(super) fn read(text: &SecretBytes) -> Result<Vec<Listed>, Problem> {
             Some([only]) => Some(only.clone()),
             Some(_) | None => None,
         };
-        listed(name, vars, group)
+        listed(&name, vars, group)
     };
     Ok(hosts.into_iter().map(of).collect())
 }
 
-fn listed(name: String, vars: Option<Vars>, group: Option<String>) -> Listed {
-    let own =
-        || Listed { name: name.clone(), host: name.clone(), user: None, port: None, sudo: false, group };
-    let Some(Vars { ansible_host, ansible_user, ansible_port, ansible_become }) = vars else { return own() };
-    let listed = own();
+fn listed(name: &str, vars: Option<Vars>, group: Option<String>) -> Listed {
+    let own = Listed { group, ..Listed::named(name) };
+    let Some(Vars { ansible_host, ansible_user, ansible_port, ansible_become }) = vars else { return own };
     Listed {
-        host: ansible_host.and_then(Word::text).unwrap_or_else(|| listed.host.clone()),
+        host: ansible_host.and_then(Word::text).unwrap_or_else(|| own.host.clone()),
         user: ansible_user.and_then(Word::text),
         port: ansible_port.and_then(Word::text).and_then(|port| port.parse().ok()),
         sudo: ansible_become.is_some_and(|word| word.is_true()),
-        ..listed
+        ..own
     }
 }
 
@@ -131,16 +129,9 @@ mod tests {
              \"all\": {\"children\": [\"one\", \"two\", \"ungrouped\"]}, \"ungrouped\": {\"hosts\": [\"c\"]}, \
              \"one\": {\"hosts\": [\"a\", \"b\"]}, \"two\": {\"hosts\": [\"b\"]}}",
         );
-        let host = |name: &str| Listed {
-            name: name.to_owned(),
-            host: name.to_owned(),
-            user: None,
-            port: None,
-            sudo: false,
-            group: None,
-        };
-        let first = Listed { port: Some(2222), sudo: true, group: Some("one".to_owned()), ..host("a") };
-        assert_eq!(all, [first, host("b"), host("c")]);
+        let first =
+            Listed { port: Some(2222), sudo: true, group: Some("one".to_owned()), ..Listed::named("a") };
+        assert_eq!(all, [first, Listed::named("b"), Listed::named("c")]);
     }
 
     #[test]

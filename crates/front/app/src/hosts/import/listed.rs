@@ -10,3 +10,11 @@ pub(super) struct Listed {
     pub(super) sudo: bool,
     pub(super) group: Option<String>,
 }
+
+impl Listed {
+    /// A host of which nothing but its name is known.
+    pub(super) fn named(name: &str) -> Self {
+        let name = name.to_owned();
+        Self { host: name.clone(), name, user: None, port: None, sudo: false, group: None }
+    }
+}

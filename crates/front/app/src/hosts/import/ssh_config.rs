@@ -27,15 +27,7 @@ pub(super) fn read(text: &SecretBytes) -> Result<Vec<Listed>, Problem> {
     if names.is_empty() {
         return Err(problem("it names no host"));
     }
-    let listed = |name: &str| Listed {
-        name: name.to_owned(),
-        host: name.to_owned(),
-        user: None,
-        port: None,
-        sudo: false,
-        group: None,
-    };
-    Ok(names.into_iter().map(listed).collect())
+    Ok(names.into_iter().map(Listed::named).collect())
 }
 
 /// The literal names in a line `Host a b *.example !c`; `None` if it is another line.
