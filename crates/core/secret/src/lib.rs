@@ -10,6 +10,7 @@ mod fields_form;
 mod fingerprint;
 mod key_file;
 mod locked_memory;
+mod panic_place;
 mod seal;
 mod wrap;
 
@@ -19,5 +20,6 @@ pub use fields_form::FieldsError;
 pub use fingerprint::{Fingerprint, FingerprintKey};
 pub use key_file::{KeyFile, KeyFileError, Staged};
 pub use locked_memory::LockedMemory;
+pub use panic_place::panic_place;
 pub use seal::{Binding, Kid, SEALED_PLAINTEXT_BYTES_MAX, SealError, SealingKey};
 pub use wrap::{WRAPPING_KEY_BYTES_MIN, WrapError, Wrapped, Wrapping};

@@ -61,19 +61,9 @@ pub fn why_reports(items: Vec<Item>) -> Vec<WhyReport> {
 
 /// What could not be inspected, and whether a user with more rights would see more.
 pub fn missed(items: &[Item]) -> (Vec<Missed>, bool) {
-    let missed = items.iter().filter_map(|item| match item {
-        Item::Missed(missed) => Some(missed.clone()),
-        Item::Value { .. }
-        | Item::Scan(_)
-        | Item::Found { .. }
-        | Item::Copies { .. }
-        | Item::Instance { .. }
-        | Item::Store(_)
-        | Item::Why(_)
-        | Item::Sentence(_)
-        | Item::Differs(_)
-        | Item::Refused
-        | Item::Fact(_) => None,
+    let missed = items.iter().filter_map(|item| {
+        let Item::Missed(missed) = item else { return None };
+        Some(missed.clone())
     });
     (missed.collect(), items.contains(&Item::Refused))
 }

@@ -4,6 +4,8 @@
 use std::io::Write as _;
 use std::panic::PanicHookInfo;
 
+use keyroll_secret::panic_place;
+
 /// The exit code after a panic, as Rust's own.
 const PANICKED: i32 = 101;
 
@@ -21,13 +23,8 @@ fn report(info: &PanicHookInfo<'_>) {
     std::process::exit(PANICKED);
 }
 
-/// A panic's message may contain a value: only its location is shown, with at most three names of the path.
 fn panic_text(info: &PanicHookInfo<'_>) -> String {
-    let place = info.location().map_or_else(String::new, |location| {
-        let mut tail: Vec<&str> = location.file().rsplit('/').take(3).collect();
-        tail.reverse();
-        format!(" at {}:{}:{}", tail.join("/"), location.line(), location.column())
-    });
+    let place = panic_place(info);
     format!("keyroll-host: internal error{place}\n")
 }
 

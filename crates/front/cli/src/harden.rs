@@ -11,6 +11,7 @@ use std::panic::PanicHookInfo;
 
 use keyroll_app::exit::Exit;
 use keyroll_codes::Code;
+use keyroll_secret::panic_place;
 use rustix::process::Signal;
 
 /// The code of an internal error.
@@ -46,13 +47,8 @@ fn report(info: &PanicHookInfo<'_>) {
     std::process::exit(i32::from(Exit::NeedsPerson.number()));
 }
 
-/// A panic's message may contain a value: only its location is shown, with at most three names of the path.
 fn panic_text(info: &PanicHookInfo<'_>) -> String {
-    let place = info.location().map_or_else(String::new, |location| {
-        let mut tail: Vec<&str> = location.file().rsplit('/').take(3).collect();
-        tail.reverse();
-        format!(" at {}:{}:{}", tail.join("/"), location.line(), location.column())
-    });
+    let place = panic_place(info);
     format!(
         "error[{PANIC_CODE}]: internal error{place}\n  help: the message is not shown because it may \
          contain a secret; `keyroll status` shows open rotations, `keyroll resume` continues one\n"

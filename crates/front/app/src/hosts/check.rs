@@ -186,24 +186,10 @@ fn accepted(remote: &Remote, standing: &Standing) -> CheckShown {
 
 /// A fact that the host tells.
 fn of_item(item: Item) -> Option<CheckShown> {
-    match item {
-        Item::Fact(Fact { what, good, detail }) if !OWN.contains(&what.as_str()) => {
-            let finding = if good { Finding::Good } else { Finding::Note };
-            Some(CheckShown { name: plain(&what), finding, detail: plain(&detail), help: None })
-        }
-        Item::Value { .. }
-        | Item::Scan(_)
-        | Item::Found { .. }
-        | Item::Copies { .. }
-        | Item::Instance { .. }
-        | Item::Store(_)
-        | Item::Why(_)
-        | Item::Sentence(_)
-        | Item::Differs(_)
-        | Item::Missed(_)
-        | Item::Refused
-        | Item::Fact(_) => None,
-    }
+    let Item::Fact(Fact { what, good, detail }) = item else { return None };
+    let finding = if good { Finding::Good } else { Finding::Note };
+    let shown = CheckShown { name: plain(&what), finding, detail: plain(&detail), help: None };
+    (!OWN.contains(&what.as_str())).then_some(shown)
 }
 
 fn now_unix_ms() -> u64 {

@@ -173,27 +173,16 @@ impl Session<'_> {
     fn take(&mut self, items: Vec<Item>) -> Result<bool, Problem> {
         let before = self.values.len();
         for item in items {
-            match item {
-                Item::Value { id, print } => {
-                    let bytes = bytes_of(&print).ok_or_else(|| {
-                        Problem::new(Code::HostAnswerUnusable, format!("look at {}", self.name))
-                            .because("a fingerprint has another form than keyroll-host gives it")
-                            .help("see that the keyroll-host there is of this release")
-                    })?;
-                    self.values.insert(id, Fingerprint::from_bytes(bytes));
-                }
-                Item::Scan(scan) => self.scans.push(scan),
-                // They belong to the report.
-                Item::Found { .. }
-                | Item::Copies { .. }
-                | Item::Instance { .. }
-                | Item::Store(_)
-                | Item::Why(_)
-                | Item::Sentence(_)
-                | Item::Differs(_)
-                | Item::Missed(_)
-                | Item::Refused
-                | Item::Fact(_) => {}
+            // The others belong to the report.
+            if let Item::Value { id, print } = item {
+                let bytes = bytes_of(&print).ok_or_else(|| {
+                    Problem::new(Code::HostAnswerUnusable, format!("look at {}", self.name))
+                        .because("a fingerprint has another form than keyroll-host gives it")
+                        .help("see that the keyroll-host there is of this release")
+                })?;
+                self.values.insert(id, Fingerprint::from_bytes(bytes));
+            } else if let Item::Scan(scan) = item {
+                self.scans.push(scan);
             }
         }
         Ok(self.values.len() > before)

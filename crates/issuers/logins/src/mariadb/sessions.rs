@@ -89,12 +89,11 @@ struct Awaited(Option<BTreeSet<u32>>);
 impl Awaited {
     /// Whether the list has to be read again before it can be said which sessions are open.
     fn read_again(&mut self, found: &[ServerSession]) -> bool {
-        let in_doubt = found.iter().filter(|it| it.stage != Stage::Open).map(|it| it.id).collect();
-        match &mut self.0 {
-            Some(ids) => ids.retain(|id| BTreeSet::contains(&in_doubt, id)),
-            None => self.0 = Some(in_doubt),
-        }
-        !self.0.iter().all(BTreeSet::is_empty) || found.iter().any(|it| it.stage == Stage::NotShown)
+        let in_doubt: BTreeSet<u32> =
+            found.iter().filter(|it| it.stage != Stage::Open).map(|it| it.id).collect();
+        let awaited = self.0.get_or_insert_with(|| in_doubt.clone());
+        awaited.retain(|id| in_doubt.contains(id));
+        !awaited.is_empty() || found.iter().any(|it| it.stage == Stage::NotShown)
     }
 
     /// Whether it counts as a session after the last reading: not if it is a login that began after the first one.
