@@ -2,21 +2,31 @@ use std::fmt;
 
 use aws_lc_rs::hmac;
 
+use zeroize::Zeroizing;
+
 use crate::SecretBytes;
 
 /// The key of the fingerprints. Without a key, the hash of a weak value could be guessed.
-pub struct FingerprintKey(hmac::Key);
+pub struct FingerprintKey {
+    key: hmac::Key,
+    bytes: Zeroizing<[u8; 32]>,
+}
 
 impl FingerprintKey {
     /// A key from 32 secret bytes.
     pub fn new(bytes: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, bytes), bytes: Zeroizing::new(*bytes) }
+    }
+
+    /// The secret bytes: for another machine, which makes the same fingerprints with them.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.bytes
     }
 
     /// The fingerprint of a value under this key.
     pub fn fingerprint(&self, value: &SecretBytes) -> Fingerprint {
         let mut out = [0; 32];
-        out.copy_from_slice(hmac::sign(&self.0, value.expose()).as_ref());
+        out.copy_from_slice(hmac::sign(&self.key, value.expose()).as_ref());
         Fingerprint(out)
     }
 }

@@ -22,7 +22,8 @@ const CANCEL_MAX: Duration = Duration::from_secs(1);
 /// What a host may send as the answer to one call: bytes, items, and frames that bring no item.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 const ITEMS_MAX: usize = 250_000;
-const NOTES_MAX: usize = 100_000;
+/// A scan for leaks says every second how far it is, for a day at most.
+const NOTES_MAX: usize = 200_000;
 
 /// Why a host's answer cannot be used. Nothing that the host sent is repeated but the text of a failure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,6 +3,8 @@
 use keyroll_inventory::{ChainShown, CopyShown, FoundShown, InstanceShown, Missed, ScanShown, StoreShown};
 use serde::{Deserialize, Serialize};
 
+use crate::leak_call::{LeakItem, LeaksCall, LeaksEnd};
+
 /// One frame, of either side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -75,7 +77,7 @@ pub struct HostHello {
     pub user: String,
 }
 
-/// What the driver asks. Every question but `check` is about what the last `look` saw.
+/// What the driver asks. Every question but `check` and `leaks` is about what the last `look` saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Call {
@@ -118,6 +120,8 @@ pub enum Call {
         /// With all observations.
         evidence: bool,
     },
+    /// Scans for leaks. It is not about the last `look`.
+    Leaks(Box<LeaksCall>),
 }
 
 /// A secret of the driver's store of which the host has values.
@@ -192,6 +196,12 @@ pub enum Item {
     Refused,
     /// Something that was checked.
     Fact(Fact),
+    /// A leaked secret.
+    Leak(Box<LeakItem>),
+    /// The identity of a wanted leak under the other key, and under the key.
+    Picked(String, String),
+    /// How a scan for leaks ended.
+    LeaksEnd(LeaksEnd),
 }
 
 /// What is known of one secret about the target of `why`.

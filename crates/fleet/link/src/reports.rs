@@ -133,7 +133,12 @@ impl Collected {
             Item::Missed(missed) => self.missed.push(missed),
             Item::Refused => self.refused = true,
             // They belong to other calls.
-            Item::Value { .. } | Item::Scan(_) | Item::Fact(_) => {}
+            Item::Value { .. }
+            | Item::Scan(_)
+            | Item::Fact(_)
+            | Item::Leak(_)
+            | Item::Picked(..)
+            | Item::LeaksEnd(_) => {}
         }
     }
 }

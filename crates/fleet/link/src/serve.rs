@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn it_greets_answers_each_call_and_ends_with_its_input() {
         let mut driver = Driver::new();
-        driver.say(&[hello(&[1, 2])]);
+        driver.say(&[hello(&[VERSION, VERSION + 1])]);
         let Some(Frame::Hello(Hello::Host(told))) = driver.hear() else { panic!("it does not greet") };
         assert_eq!(told.machine.as_deref(), Some("0f"));
         for id in [1, 2] {
@@ -215,7 +215,7 @@ mod tests {
     fn while_it_works_it_says_that_it_lives_and_it_leaves_when_the_driver_does() {
         for cancels in [true, false] {
             let mut driver = Driver::new();
-            driver.say(&[hello(&[1]), call(1, Call::Check)]);
+            driver.say(&[hello(&[VERSION]), call(1, Call::Check)]);
             assert!(matches!(driver.hear(), Some(Frame::Hello(_))));
             for _ in 0..3 {
                 let alive = Frame::Note { id: 1, note: Note::Alive };
@@ -235,14 +235,14 @@ mod tests {
     #[test]
     fn a_second_call_before_the_answer_and_a_frame_out_of_turn_end_it() {
         let mut driver = Driver::new();
-        driver.say(&[hello(&[1]), call(1, Call::Check), call(2, Call::Scan)]);
+        driver.say(&[hello(&[VERSION]), call(1, Call::Check), call(2, Call::Scan)]);
         assert!(!driver.left.recv().unwrap());
         driver.go = None;
         assert!(driver.ended.join().unwrap().is_err());
         let out_of_turn = [
             vec![call(1, Call::Scan)],
-            vec![hello(&[1]), hello(&[1])],
-            vec![hello(&[1]), Frame::Note { id: 1, note: Note::Alive }],
+            vec![hello(&[VERSION]), hello(&[VERSION])],
+            vec![hello(&[VERSION]), Frame::Note { id: 1, note: Note::Alive }],
         ];
         for frames in out_of_turn {
             let mut driver = Driver::new();
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn of_another_version_it_says_its_own_and_answers_nothing() {
         let mut driver = Driver::new();
-        driver.say(&[hello(&[2, 3]), call(1, Call::Scan)]);
+        driver.say(&[hello(&[VERSION + 1, VERSION + 2]), call(1, Call::Scan)]);
         assert!(matches!(driver.hear(), Some(Frame::Hello(Hello::Host(told))) if told.version == VERSION));
         driver.input = None;
         assert_eq!(driver.hear(), None);

@@ -126,7 +126,7 @@ async fn a_flood_of_notes_or_of_frames_without_items_ends() {
     let note = encode(&Frame::Note { id: 1, note: Note::Progress("…".to_owned()) }).unwrap();
     let empty = answer(1, Vec::new(), None);
     for one in [note, empty] {
-        let answered = asked(&one.repeat(100_001)).await;
+        let answered = asked(&one.repeat(200_001)).await;
         assert!(matches!(answered, Err(LinkError::Garbage(_))), "{answered:?}");
     }
 }

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::check::facts;
 use crate::failed::{failed, failed_of, not_meant, not_understood};
 use crate::hello::hello;
+use crate::leaks::leaks;
 
 /// The states that a version may be in.
 const STATES: [&str; 5] = ["pending", "current", "previous", "retired", "leaked"];
@@ -50,6 +51,7 @@ impl Answers for Host {
             Call::Scan => self.seen().map(|seen| send(scan_items(seen.scan()), out)),
             Call::Why { what } => self.why(&what, out),
             Call::Trace { secret: word, evidence } => self.trace(&word, evidence, out),
+            Call::Leaks(call) => leaks(*call, out),
         };
         answered.err().unwrap_or(End::Done)
     }

@@ -10,6 +10,7 @@ mod failed;
 mod harden;
 mod hello;
 mod host;
+mod leaks;
 
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};

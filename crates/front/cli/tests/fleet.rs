@@ -4,6 +4,7 @@
 mod answers;
 mod ended;
 mod imported;
+mod leaking;
 mod refused;
 mod scene;
 mod secrecy;

@@ -193,7 +193,7 @@ mod tests {
         let identity = Identity::read(&"0a".repeat(16)).unwrap();
         let start = Position { line: 1, column: 1 };
         let (source, path, inside, commit) = (None, None, Vec::new(), None);
-        let place = FindingPlace { source, path, inside, start, end: start, commit };
+        let place = FindingPlace { host: None, source, path, inside, start, end: start, commit };
         Finding { identity, what, name: None, form: None, place, accepted: None, remark: None, asked: None }
     }
 

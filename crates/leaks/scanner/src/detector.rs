@@ -144,6 +144,31 @@ impl Detector {
         self.picked.as_ref().map(SelectedFindings::take).unwrap_or_default()
     }
 
+    /// The key of the identities.
+    pub fn identity_key(&self) -> &FingerprintKey {
+        &self.identity
+    }
+
+    /// The key and the beginnings of the identities that are noted; `None` if none are.
+    pub fn selection(&self) -> Option<(&FingerprintKey, &[String])> {
+        self.picked.as_ref().map(SelectedFindings::sought)
+    }
+
+    /// The identity of findings of this version, wherever they are.
+    pub fn identity_of(&self, version: &SecretVersion) -> Identity {
+        self.identity("keyroll", format!("{}\0v{}", version.secret, version.number).as_bytes())
+    }
+
+    /// The identity of a finding of this value by a rule.
+    pub fn identity_by(&self, rule: &str, value: &SecretBytes) -> Identity {
+        made(&self.identity, rule, value.expose())
+    }
+
+    /// Whether a text contains a known value.
+    pub fn knows(&self, text: &str) -> bool {
+        !self.values(text.as_bytes()).is_empty()
+    }
+
     /// Applies a comment to a hit. A value that works is never accepted; a reason that contains a value is not shown.
     pub(crate) fn judged(
         &self,
@@ -275,8 +300,7 @@ impl Detector {
     }
 
     fn known(&self, version: &SecretVersion, span: Range<usize>, form: Option<&'static str>) -> Hit {
-        let name = format!("{}\0v{}", version.secret, version.number);
-        let identity = self.identity("keyroll", name.as_bytes());
+        let identity = self.identity_of(version);
         let what = FindingKind::Known(version.clone());
         Hit { span, what, name: None, form, identity, in_settings: false }
     }
@@ -349,14 +373,17 @@ impl Detector {
     }
 
     fn identity(&self, rule: &str, value: &[u8]) -> Identity {
-        let whole = SecretBytes::new([rule.as_bytes(), b"\0", value].concat());
-        let make = |key: &FingerprintKey| Identity::of(&key.fingerprint(&whole));
-        let identity = make(&self.identity);
+        let identity = made(&self.identity, rule, value);
         if let Some(picked) = &self.picked {
-            picked.look(&identity, make);
+            picked.look(&identity, |key| made(key, rule, value));
         }
         identity
     }
+}
+
+/// The identity under a key of a finding of this value by a rule.
+fn made(key: &FingerprintKey, rule: &str, value: &[u8]) -> Identity {
+    Identity::of(&key.fingerprint(&SecretBytes::new([rule.as_bytes(), b"\0", value].concat())))
 }
 
 /// Of several forms of one value at one position keeps the first, which is the longest: others may be part of it.

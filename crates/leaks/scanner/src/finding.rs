@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -120,6 +121,8 @@ pub struct Position {
 /// The location of a finding.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FindingPlace {
+    /// The host, if several machines were scanned.
+    pub host: Option<String>,
     /// The source if it is not a file: `stdin`, `image NAME`.
     pub source: Option<String>,
     /// `None` for a stream.
@@ -161,7 +164,7 @@ pub struct Finding {
     /// Its name, if nothing else identifies it; `None` if the name may be a value itself.
     pub name: Option<String>,
     /// Its encoding, for a known value: `base64` …
-    pub form: Option<&'static str>,
+    pub form: Option<Cow<'static, str>>,
     /// Its location.
     pub place: FindingPlace,
     /// The acceptance; `None` for an open finding.
@@ -194,7 +197,7 @@ impl Finding {
     }
 
     /// Accepts it, unless its value is known to work; then records why not.
-    pub(crate) fn accept(&mut self, accepted: Accepted) {
+    pub fn accept(&mut self, accepted: Accepted) {
         match self.opens() {
             true => self.remark = Some(accepted.void()),
             false => self.accepted = Some(accepted),

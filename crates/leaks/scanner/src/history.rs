@@ -5,6 +5,7 @@ pub(crate) mod own_files;
 pub(crate) mod staged_files;
 pub(crate) mod whole_object;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -344,7 +345,8 @@ impl Scan<'_> {
             let Some(sort) = sort_of(&sorts, spot.sort) else { continue };
             let [start, end] = spot.places();
             let source = Some(nowhere(&id));
-            let place = FindingPlace { source, path: None, inside: Vec::new(), start, end, commit: None };
+            let place =
+                FindingPlace { host: None, source, path: None, inside: Vec::new(), start, end, commit: None };
             let mut one = finding(sort, spot, place);
             if sort.in_settings && one.remark.is_none() {
                 one.remark = Some("if the file is a settings file".to_owned());
@@ -370,7 +372,7 @@ fn sort_of(sorts: &[HitKind], number: u32) -> Option<&HitKind> {
 fn subject(sort: &HitKind, path: Option<PathBuf>) -> FindingKey {
     let inside = if path.is_none() { vec!["message".to_owned()] } else { Vec::new() };
     let HitKind { what, identity, form, .. } = sort.clone();
-    FindingKey { what, identity, form, path, inside }
+    FindingKey { what, identity, form: form.map(Cow::Borrowed), path, inside }
 }
 
 fn held<'p>(sort: &HitKind, spot: &HitLocation, origin: &'p Origin) -> Occurrence<'p> {
@@ -383,7 +385,7 @@ fn finding(sort: &HitKind, spot: &HitLocation, place: FindingPlace) -> Finding {
         identity: sort.identity.clone(),
         what: sort.what.clone(),
         name: sort.name.clone(),
-        form: sort.form,
+        form: sort.form.map(Cow::Borrowed),
         place,
         accepted: spot.note.0.clone(),
         remark: spot.note.1.clone(),

@@ -1,6 +1,7 @@
-use serde::Serialize;
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
 
-use crate::{Accepted, AcceptedBy, Finding};
+use crate::{Accepted, AcceptedBy, Baseline, Finding};
 
 /// The most findings that are kept: nobody reads more.
 pub const FINDINGS_MAX: usize = 100_000;
@@ -18,7 +19,7 @@ pub struct Skipped {
 }
 
 /// What was not scanned on purpose, by reason.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PassedOver {
     /// Histories of git.
     pub histories: u64,
@@ -28,6 +29,9 @@ pub struct PassedOver {
     pub links: u64,
     /// Pipes, sockets and devices.
     pub devices: u64,
+    /// What the kernel shows as files: `/proc`, `/sys`.
+    #[serde(default)]
+    pub kernel: u64,
 }
 
 impl PassedOver {
@@ -37,15 +41,17 @@ impl PassedOver {
     }
 
     fn add(&mut self, other: Self) {
-        self.histories += other.histories;
-        self.ignored += other.ignored;
-        self.links += other.links;
-        self.devices += other.devices;
+        let add = |one: &mut u64, other: u64| *one = one.saturating_add(other);
+        add(&mut self.histories, other.histories);
+        add(&mut self.ignored, other.ignored);
+        add(&mut self.links, other.links);
+        add(&mut self.devices, other.devices);
+        add(&mut self.kernel, other.kernel);
     }
 }
 
 /// The result of a scan.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// By location.
     pub findings: Vec<Finding>,
@@ -70,24 +76,44 @@ impl Report {
     pub(crate) fn add(&mut self, other: Self) {
         other.findings.into_iter().for_each(|one| self.finding(one));
         other.skipped.into_iter().for_each(|one| self.skip(one));
-        self.findings_left_out += other.findings_left_out;
-        self.skipped_left_out += other.skipped_left_out;
-        self.unread += other.unread;
+        // Other machines give any number.
+        let add = |one: &mut u64, other: u64| *one = one.saturating_add(other);
+        add(&mut self.findings_left_out, other.findings_left_out);
+        add(&mut self.skipped_left_out, other.skipped_left_out);
+        add(&mut self.unread, other.unread);
         self.passed_over.add(other.passed_over);
     }
 
     pub(crate) fn finding(&mut self, finding: Finding) {
         match self.findings.len() < FINDINGS_MAX {
             true => self.findings.push(finding),
-            false => self.findings_left_out += 1,
+            false => self.findings_left_out = self.findings_left_out.saturating_add(1),
         }
     }
 
     pub(crate) fn skip(&mut self, skipped: Skipped) {
         match self.skipped.len() < SKIPPED_MAX {
             true => self.skipped.push(skipped),
-            false => self.skipped_left_out += 1,
+            false => self.skipped_left_out = self.skipped_left_out.saturating_add(1),
         }
+    }
+
+    /// Adds the report of another machine. If there are too many findings, those of values that work stay.
+    pub fn join(&mut self, mut other: Self) {
+        self.texts = self.texts.saturating_add(other.texts);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.findings.append(&mut other.findings);
+        self.findings.sort_by_key(|one| one.what.state());
+        let more = self.findings.len().saturating_sub(FINDINGS_MAX);
+        self.findings.truncate(FINDINGS_MAX);
+        self.findings_left_out = self.findings_left_out.saturating_add(more as u64);
+        self.add(other);
+        self.sort();
+    }
+
+    /// Marks the findings that a baseline accepts. `today` decides which acceptances have expired.
+    pub fn mark(&mut self, baseline: &Baseline, today: Date) {
+        self.findings.iter_mut().for_each(|one| baseline.mark(one, today));
     }
 
     /// Sorts independently of the order of threads.

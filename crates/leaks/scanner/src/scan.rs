@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -99,7 +100,7 @@ impl<'s> Scan<'s> {
         let mut report = self.report.into_inner().unwrap_or_else(PoisonError::into_inner);
         (report.texts, report.bytes) = (texts, bytes);
         if let Some(baseline) = baseline {
-            report.findings.iter_mut().for_each(|one| baseline.mark(one, self.today));
+            report.mark(baseline, self.today);
         }
         report.sort();
         report
@@ -182,6 +183,7 @@ impl<'s> Worker<'s> {
         let about = TextContext { reading: at.reading(), name, origin };
         let scanned = self.stream.scan(from, about, &mut |one| {
             let place = FindingPlace {
+                host: None,
                 source: at.source.map(str::to_owned),
                 path: at.path.map(PathBuf::from),
                 inside: at.inside.to_vec(),
@@ -193,7 +195,7 @@ impl<'s> Worker<'s> {
                 identity: one.hit.identity,
                 what: one.hit.what,
                 name: one.hit.name,
-                form: one.hit.form,
+                form: one.hit.form.map(Cow::Borrowed),
                 place,
                 accepted: one.accepted,
                 remark: one.remark,

@@ -7,6 +7,8 @@ use std::thread;
 
 use ignore::{DirEntry, WalkBuilder, WalkState};
 use keyroll_leak::{below_git, is_read_in_git};
+use rustix::fs::{FsWord, PROC_SUPER_MAGIC, statfs};
+use serde::{Deserialize, Serialize};
 
 use crate::Scan;
 use crate::error_text::{ignore_error_text, why};
@@ -21,10 +23,13 @@ const THREADS_MAX: usize = 16;
 /// For a path that was named and is not a file.
 const NO_FILE: &str = "it is not a file: pipe it in with --stdin";
 
+/// The number of sysfs (magic.h of Linux).
+const SYSFS_MAGIC: FsWord = 0x6265_6572;
+
 const BAD_RULES: &str = "its ignore file is too large, or not a regular file";
 
 /// Files and folders to scan.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tree {
     /// The paths; folders with everything below them. Links are followed only if they are named here.
     pub paths: Vec<PathBuf>,
@@ -60,7 +65,8 @@ impl Tree {
             Box::new(move |entry| match entry {
                 Ok(entry) => visit(&mut worker, way.as_mut(), &entry),
                 Err(error) => {
-                    worker.skip_named(String::new(), ignore_error_text(&error));
+                    let (what, why) = not_entered(&error);
+                    worker.skip_named(what, why);
                     WalkState::Continue
                 }
             })
@@ -72,6 +78,17 @@ impl Tree {
     }
 }
 
+/// What could not be entered, and why.
+fn not_entered(error: &ignore::Error) -> (String, String) {
+    if let ignore::Error::WithDepth { err, .. } = error {
+        return not_entered(err);
+    }
+    if let ignore::Error::WithPath { path, err } = error {
+        return (path.display().to_string(), ignore_error_text(err));
+    }
+    (String::new(), ignore_error_text(error))
+}
+
 fn threads() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX)
 }
@@ -81,6 +98,10 @@ fn visit(worker: &mut Worker<'_>, way: Option<&mut ExcludeStack<'_>>, entry: &Di
     let at = Location { source: None, path: Some(path), inside: &[] };
     let kind = entry.file_type();
     let is_folder = kind.is_some_and(|kind| kind.is_dir());
+    if is_folder && depth > 0 && begins_kernels(path) {
+        worker.passed_over().kernel += 1;
+        return WalkState::Skip;
+    }
     let below_git = below_git(path, depth);
     if !is_entered(worker, path, below_git, is_folder, depth) {
         return WalkState::Skip;
@@ -122,6 +143,15 @@ fn visit(worker: &mut Worker<'_>, way: Option<&mut ExcludeStack<'_>>, entry: &Di
     WalkState::Continue
 }
 
+/// Whether the files of the kernel begin at this folder (`/proc`, `/sys`). They are no files on a disk: some have no end, and
+/// `/proc/kcore` is the whole memory.
+fn begins_kernels(path: &Path) -> bool {
+    let is_kernels = |path: &Path| {
+        statfs(path).is_ok_and(|system| [PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&system.f_type))
+    };
+    is_kernels(path) && path.parent().is_some_and(|above| !is_kernels(above))
+}
+
 /// Whether a file or folder is no part of a git history, which `--git` scans. Counts the histories.
 fn is_entered(
     worker: &mut Worker<'_>,
@@ -144,5 +174,19 @@ fn is_entered(
             !is_bare
         }
         None => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_of_the_kernel_begin_where_they_are_mounted() {
+        let begins = |path: &str| begins_kernels(Path::new(path));
+        assert!(begins("/proc"));
+        // Everything below was entered only because it was named.
+        assert!(!begins("/proc/self") && !begins("/proc/self/fd"));
+        assert!(!begins("/usr") && !begins("/none"));
     }
 }

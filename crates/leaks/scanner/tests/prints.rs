@@ -71,7 +71,7 @@ fn one(one: &Finding) -> KnownFinding {
     let path = one.place.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     let way = format!("{commit} {path} {} v{}", one.place.inside.join("!"), version.number);
     // UTF-16 can be read in both orders, a byte apart.
-    let wide = one.form.is_some_and(|form| form.starts_with("UTF-16"));
+    let wide = one.form.as_ref().is_some_and(|form| form.starts_with("UTF-16"));
     let at = |place: Position| if wide { Position { column: 0, ..place } } else { place };
     (way, at(one.place.start), at(one.place.end), one.identity.to_string(), one.what.state())
 }

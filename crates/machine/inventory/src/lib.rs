@@ -15,6 +15,7 @@ mod clock;
 mod found;
 mod graph;
 mod grounds;
+mod leak_source;
 mod look;
 mod not_visible;
 mod plain;
@@ -32,6 +33,7 @@ pub use found::{
     NodeShown, ScanShown, StoreShown, UserShown, ValueShown,
 };
 pub use graph::graph;
+pub use leak_source::LeakSource;
 pub use look::{Inventory, KnownSecrets, LookLimits, Watched, inspect};
 pub use not_visible::Missed;
 pub use quantity::quantity;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use keyroll_link::{Frame, Hello, LinkError, encode};
+use keyroll_link::{Frame, Hello, LinkError, VERSION, encode};
 use keyroll_testkit::{Deadline, TempDir, until, write_program};
 
 use super::*;
@@ -32,7 +32,7 @@ impl Host {
         fs::create_dir(at("home")).unwrap();
         fs::create_dir(at("bin")).unwrap();
         let host = HostHello {
-            version: 1,
+            version: VERSION,
             keyroll: "0.1.0".to_owned(),
             machine: None,
             hardware: None,

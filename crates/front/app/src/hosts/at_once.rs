@@ -14,7 +14,7 @@ use crate::wiring::open;
 const AT_ONCE_MAX: usize = 8;
 
 /// The result of each host, in the order of the hosts.
-pub(super) type OfEach<T> = Vec<(String, Result<T, Problem>)>;
+pub(crate) type OfEach<T> = Vec<(String, Result<T, Problem>)>;
 
 /// What a host's task says while it works.
 enum Told {

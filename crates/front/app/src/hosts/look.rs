@@ -69,6 +69,20 @@ pub fn look_at(
         });
         all.push((host, seen));
     }
+    tell_machines(machines, &new, operator);
+    // An answer is not lost to a mistyped name: that is told only if every machine answered, and none has it.
+    if absent > 0 && absent == all.len() {
+        return Err(nowhere(&all));
+    }
+    Ok(all)
+}
+
+/// Tells which names lead to one machine, and which hosts were not accepted yet.
+pub(super) fn tell_machines(
+    machines: BTreeMap<String, Vec<String>>,
+    new: &[String],
+    operator: &mut dyn Operator,
+) {
     machines.into_values().filter_map(|names| one_machine(&names)).for_each(|note| operator.note(note));
     if !new.is_empty() {
         operator.note(format!(
@@ -77,11 +91,6 @@ pub fn look_at(
             new.join(" ")
         ));
     }
-    // An answer is not lost to a mistyped name: that is told only if every machine answered, and none has it.
-    if absent > 0 && absent == all.len() {
-        return Err(nowhere(&all));
-    }
-    Ok(all)
 }
 
 /// The problem of a word that no machine knows. It may still be in what is not visible there.
@@ -116,16 +125,7 @@ fn sendable(call: &HostCall, roots: &[PathBuf], known: &Known) -> Result<Vec<Str
         HostCall::Why { what } => Some(what.as_str()),
         HostCall::Trace { secret, .. } => Some(secret.as_str()),
     };
-    let folder = |(at, root): (usize, &PathBuf)| match root.to_str().filter(|_| is_whole(root)) {
-        Some(root) => Ok(root.to_owned()),
-        None => {
-            let which = if roots.len() == 1 { "it".to_owned() } else { format!("number {}", at + 1) };
-            Err(Problem::new(Code::SearchPathUnreadable, "search the named folders on other hosts")
-                .because(format!("{which} is not an absolute path"))
-                .help("name folders as they are called there: --in /srv/app"))
-        }
-    };
-    let folders: Vec<String> = roots.iter().enumerate().map(folder).collect::<Result<_, _>>()?;
+    let folders = absolute(roots)?;
     if word.is_some_and(|word| ["./", "../"].iter().any(|begin| word.starts_with(begin))) {
         return Err(Problem::new(Code::SearchPathUnreadable, "find the file on other hosts")
             .because("it is not an absolute path")
@@ -140,6 +140,23 @@ fn sendable(call: &HostCall, roots: &[PathBuf], known: &Known) -> Result<Vec<Str
             .help("name the secret, or the digits of its label: keyroll scan shows both"));
     }
     Ok(folders)
+}
+
+/// Paths that are the same on every machine. Errors do not repeat one: it may be a value.
+///
+/// # Errors
+/// One of them is not absolute.
+pub(super) fn absolute(roots: &[PathBuf]) -> Result<Vec<String>, Problem> {
+    let folder = |(at, root): (usize, &PathBuf)| match root.to_str().filter(|_| is_whole(root)) {
+        Some(root) => Ok(root.to_owned()),
+        None => {
+            let which = if roots.len() == 1 { "it".to_owned() } else { format!("number {}", at + 1) };
+            Err(Problem::new(Code::SearchPathUnreadable, "search the named folders on other hosts")
+                .because(format!("{which} is not an absolute path"))
+                .help("name folders as they are called there, such as /srv/app"))
+        }
+    };
+    roots.iter().enumerate().map(folder).collect()
 }
 
 /// Whether a word that is no path may be a value: only its own host would know that it is one. The short id of a container

@@ -6,6 +6,7 @@ use keyroll_codes::Code;
 use keyroll_inventory::{LookLimits, Missed, ScanShown};
 use keyroll_link::{Call, Item, Link, LinkError, bytes_of, missed, scan_report, trace_report, why_reports};
 use keyroll_secret::Fingerprint;
+use keyroll_ssh::Reached;
 
 use super::at_once::Telling;
 use super::chosen::Remote;
@@ -67,15 +68,23 @@ pub(super) async fn look_there(
     let mut session =
         Session { asked: &asked, name: &remote.name, telling: &telling, link, values, scans: Vec::new() };
     let seen = session.look().await;
+    let (seen, absent) = ended(reached, seen).await?;
+    Ok(Looked { seen, absent, new, machine })
+}
+
+/// Ends a connection. If it was cut, the problem then says what ssh said.
+///
+/// # Errors
+/// Those of what was done.
+pub(super) async fn ended<T>(reached: Reached, done: Result<T, Problem>) -> Result<T, Problem> {
     // The program there ends with its input; ssh is awaited so that none is left.
     let said = reached.end().await;
-    match seen {
-        Ok((seen, absent)) => Ok(Looked { seen, absent, new, machine }),
-        Err(problem) if problem.code == Code::HostUnreachable => Err(said
-            .iter()
-            .fold(problem, |problem, said| problem.because(format!("ssh said: {}", plain(said))))),
-        Err(problem) => Err(problem),
-    }
+    done.map_err(|problem| match problem.code == Code::HostUnreachable {
+        true => {
+            said.iter().fold(problem, |problem, said| problem.because(format!("ssh said: {}", plain(said))))
+        }
+        false => problem,
+    })
 }
 
 /// One host while it is asked.

@@ -81,10 +81,10 @@ pub(super) fn of_link(name: &str, attempted: &str, error: LinkError) -> Problem 
         }
         LinkError::Late { .. } => Problem::new(Code::HostUnreachable, attempted)
             .because(plain(&error.to_string()))
-            .help("search less: a folder (scan FOLDER, why NAME --in FOLDER), or --memory 0; or give it more time: --wait"),
+            .help("search less: a folder (scan FOLDER, why NAME --in FOLDER, leaks FOLDER), or --memory 0; or give it more time: --wait (not leaks)"),
         LinkError::TooLarge { .. } => Problem::new(Code::HostAnswerUnusable, attempted)
             .because(plain(&error.to_string()))
-            .help("narrow the search to a folder: scan FOLDER, why NAME --in FOLDER"),
+            .help("narrow the search to a folder: scan FOLDER, why NAME --in FOLDER, leaks FOLDER"),
         LinkError::OtherVersion(_) => Problem::new(Code::HostAnswerUnusable, attempted)
             .because(plain(&error.to_string()))
             .help(format!(

@@ -11,7 +11,7 @@ use crate::inventory::run_key;
 use crate::leaks::{LeakShown, Source};
 use crate::operator::Operator;
 use crate::problem::Problem;
-use crate::wall_clock;
+use crate::{redact, wall_clock};
 
 /// The most repositories that are searched.
 const REPOSITORIES_MAX: usize = 20;
@@ -75,7 +75,8 @@ fn search(values: &[SecretBytes], name: &str, source: &Source, found: &mut Expos
     let known = KnownValues { needles: Some(needles), versions, ..KnownValues::default() };
     let detector = Detector::new(known, run_key()?);
     let scan = Scan::new(&detector, wall_clock::now().date());
-    if let Err(why) = source.scan(&scan) {
+    let clean = |text: &str| redact::pass(text).into_owned();
+    if let Err(why) = source.scan(&scan, &clean, &mut |_| {}) {
         found.not_visible.push(format!("{name}: {why}"));
         return Ok(());
     }

@@ -164,7 +164,7 @@ fn stood(baseline: &Path, one: &Finding) -> Option<PathBuf> {
         let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
         Some(path.canonicalize().ok()?.strip_prefix(folder).ok()?.to_owned())
     };
-    let below = if one.place.source.is_none() { below() } else { None };
+    let below = if one.place.source.is_none() && one.place.host.is_none() { below() } else { None };
     Some(below.unwrap_or_else(|| path.strip_prefix(".").unwrap_or(path).to_owned()))
 }
 

@@ -8,8 +8,9 @@ use super::baseline::{BaselineFile, no_identities, only};
 use super::gitleaks_rules::theirs;
 use super::request::LeaksRequest;
 use super::shown::Identities;
-use super::stored::{OfStore, of_store};
+use super::stored::{OfStore, There, of_store};
 use crate::fingerprint_file;
+use crate::hosts::refuse_unsendable;
 use crate::installation::Installation;
 use crate::inventory::run_key;
 use crate::operator::Operator;
@@ -21,6 +22,8 @@ pub(super) struct Sought {
     pub(super) identities: Identities,
     /// The secrets that the store of this machine keeps.
     pub(super) kept: BTreeSet<String>,
+    /// What is searched for on other machines.
+    pub(super) there: There,
     /// The rules that are not used, and why.
     pub(super) unused: Vec<Skipped>,
 }
@@ -33,7 +36,8 @@ impl Sought {
         operator: &mut dyn Operator,
     ) -> Result<Self, Problem> {
         let prints = request.fingerprints.map(fingerprint_file::read).transpose()?;
-        let OfStore { known, secrets: kept, identity: of_store } = of_store(installation, operator)?;
+        let OfStore { known, secrets: kept, identity: of_store, there } =
+            of_store(request.reaches_hosts(), installation, operator)?;
         let known = KnownValues { prints, ..known };
         if known.needles.is_none() && known.prints.is_none() && request.known {
             return Err(Problem::new(Code::SearchTargetUnknown, "search for keyroll's own secrets")
@@ -42,6 +46,11 @@ impl Sought {
                     "name the folder with --state, or a file with --fingerprints, or omit --known to search \
                      for everything that looks like a credential",
                 ));
+        }
+        if request.known && request.reaches_hosts() && there.prints.is_none() {
+            return Err(Problem::new(Code::SearchTargetUnknown, "search hosts for keyroll's own secrets")
+                .because("no stored value can be searched for by its fingerprint")
+                .help("omit --known to search for everything that looks like a credential"));
         }
         let only = request.accept.map_or(Ok(Vec::new()), |acceptance| only(acceptance.only))?;
         // Before there was a baseline, the identities were made with the store's key.
@@ -59,7 +68,10 @@ impl Sought {
         };
         let (detector, unused) =
             if request.known { (detector, Vec::new()) } else { with_rules(request, detector)? };
-        Ok(Self { detector, identities, kept, unused })
+        if request.hosts.is_some() {
+            refuse_unsendable(&request.source, &detector)?;
+        }
+        Ok(Self { detector, identities, kept, there, unused })
     }
 }
 

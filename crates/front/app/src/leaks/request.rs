@@ -1,12 +1,15 @@
 use std::path::{Path, PathBuf};
 
+use super::Source;
 use super::baseline::Acceptance;
-use super::source::Source;
+use crate::hosts::Chosen;
 
 /// What to scan, what to search for, and which findings to accept.
 pub struct LeaksRequest<'a> {
     /// What to scan.
     pub source: Source,
+    /// The machines to scan it on; none = this one, and then no machine is named.
+    pub hosts: Option<Chosen>,
     /// Open archives and compressed files.
     pub archives: bool,
     /// A fingerprint file: also search for its secrets.
@@ -25,4 +28,11 @@ pub struct LeaksRequest<'a> {
     pub baseline: Option<&'a Path>,
     /// Accept findings.
     pub accept: Option<Acceptance<'a>>,
+}
+
+impl LeaksRequest<'_> {
+    /// Whether another machine than this one is scanned.
+    pub(super) fn reaches_hosts(&self) -> bool {
+        self.hosts.as_ref().is_some_and(|chosen| !chosen.hosts.is_empty())
+    }
 }

@@ -1,19 +1,17 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use keyroll_codes::Code;
-use keyroll_scanner::{Baseline, Detector, Identity, Report, Scan};
+use keyroll_scanner::{Baseline, Identity, Report};
 use keyroll_secret::SecretBytes;
 
 use super::baseline::BaselineFile;
 use super::detector::Sought;
 use super::gitleaks_rules::{ignored, is_ignored, unread_lines};
+use super::here::{nothing_read, read_here};
+use super::on_hosts::{OnHosts, read_on_hosts};
 use super::request::LeaksRequest;
 use super::shown::LeaksShown;
-use super::source::Source;
 use super::verifiers::Askers;
 use super::verify::ask;
 use crate::exit::Exit;
@@ -21,9 +19,6 @@ use crate::installation::Installation;
 use crate::operator::{Event, Operator};
 use crate::problem::Problem;
 use crate::wall_clock;
-
-/// How often the progress of a scan is shown.
-const SAID_EVERY: Duration = Duration::from_millis(200);
 
 /// The result of a scan.
 pub struct Leaks {
@@ -37,6 +32,8 @@ pub struct Leaks {
     pub captured: BTreeMap<Identity, SecretBytes>,
     /// What was accepted, in words; none if nothing was.
     pub accepted: Option<String>,
+    /// The hosts that were not scanned, or not to the end.
+    pub failed: Vec<(String, Problem)>,
     /// Why the scan did not read everything that it had to.
     late: Option<Problem>,
 }
@@ -68,101 +65,74 @@ pub fn scan(
     operator: &mut dyn Operator,
 ) -> Result<Leaks, Problem> {
     let began = Instant::now();
-    let mut file = BaselineFile::open(request.baseline, request.source.paths(), request.accept.is_some())?;
+    // The paths of hosts say nothing of where the baseline is on this machine.
+    let near = if request.hosts.is_some() { &[] } else { request.source.paths() };
+    let mut file = BaselineFile::open(request.baseline, near, request.accept.is_some())?;
     let askers = request.verify.map(Askers::of).transpose()?;
-    let Sought { mut detector, identities, kept, unused } =
-        Sought::of(request, &file, installation, operator)?;
+    let mut sought = Sought::of(request, &file, installation, operator)?;
     if request.captures {
-        detector = detector.capturing_all();
+        sought.detector = sought.detector.capturing_all();
     } else if let Some(askers) = &askers {
-        detector = detector.capturing(askers.rules());
+        sought.detector = sought.detector.capturing(askers.rules());
     }
-    let (mut report, late) = read(request, &detector, file.baseline(), operator)?;
+    let OnHosts { mut report, picked, failed, whole } = match &request.hosts {
+        Some(chosen) => read_on_hosts(request, chosen, &sought, installation, operator)?,
+        None => OnHosts::default(),
+    };
+    let late = match &request.hosts {
+        Some(_) => failed.first().map(|(_, problem)| problem.clone()),
+        None => {
+            let (here, late) = read_here(request, &sought.detector, operator)?;
+            report = here;
+            late.or_else(|| nothing_read(&request.source, &report))
+        }
+    };
+    mark(request, file.baseline(), &mut report, operator)?;
+    let Sought { detector, identities, kept, unused, .. } = sought;
     let held = detector.take_captured();
     let keep = |(identity, value): (&Identity, &SecretBytes)| (identity.clone(), value.duplicate());
     let captured = if request.captures { held.iter().map(keep).collect() } else { BTreeMap::new() };
     if let Some(askers) = &askers {
         ask(askers, held, &mut report, operator)?;
     }
-    let late = late.or_else(|| not_read(request, &report));
+    let late = late.or_else(|| half_read(request, &report));
     let accepted = match &request.accept {
         Some(acceptance) if late.is_none() => {
-            Some(file.accept(acceptance, &report, &detector.take_selected())?)
+            let mut named = detector.take_selected();
+            named.extend(picked);
+            Some(file.accept(acceptance, &report, &named)?)
         }
         Some(_) | None => None,
     };
     let mut sum = LeaksShown::of(&report, identities, askers.is_some(), began.elapsed().as_secs_f64());
     sum.whole = late.is_none();
+    sum.hosts = request.hosts.as_ref().map(|_| whole);
     sum.rules_not_used = unused.len();
     report.skipped.splice(0..0, unused);
-    Ok(Leaks { report, sum, kept, captured, accepted, late })
+    Ok(Leaks { report, sum, kept, captured, accepted, failed, late })
 }
 
-/// Reads the source, and returns a failure beside the findings from before it.
-fn read(
+/// Marks the findings that are accepted in the baseline, or in the list of another tool.
+fn mark(
     request: &LeaksRequest<'_>,
-    detector: &Detector,
     baseline: Option<&Baseline>,
+    report: &mut Report,
     operator: &mut dyn Operator,
-) -> Result<(Report, Option<Problem>), Problem> {
-    let source = &request.source;
-    if let Source::Tree(tree) = source {
-        tree.paths.iter().zip(1..).try_for_each(|(path, number)| reachable(path, number))?;
+) -> Result<(), Problem> {
+    if let Some(baseline) = baseline {
+        report.mark(baseline, wall_clock::now().date());
     }
-    let scan = Scan::new(detector, wall_clock::now().date());
-    let scan = if request.archives { scan } else { scan.without_archives() };
-    let late = watched(source, &scan, operator).err().map(|why| {
-        Problem::new(Code::SearchPathUnreadable, "scan for leaked secrets")
-            .because(why)
-            .help(source.way_out())
-    });
-    let mut report = scan.finish(baseline);
     if let Some(ignored) = request.rules.map(|_| ignored()).transpose()?.flatten() {
         report.accept_where(".gitleaksignore names it", |one| is_ignored(&ignored, one));
         if let Some((what, why)) = unread_lines(&ignored) {
             operator.event(Event::NotVisible { what, why });
         }
     }
-    Ok((report, late))
+    Ok(())
 }
 
-/// Scans in a thread of its own, and shows the progress meanwhile.
-fn watched(source: &Source, scan: &Scan<'_>, operator: &mut dyn Operator) -> Result<(), String> {
-    let (end, ended) = mpsc::channel();
-    thread::scope(|scope| {
-        scope.spawn(move || end.send(source.scan(scan)));
-        loop {
-            match ended.recv_timeout(SAID_EVERY) {
-                Ok(looked) => return looked,
-                Err(mpsc::RecvTimeoutError::Timeout) => {
-                    let (texts, bytes) = scan.so_far();
-                    operator.progress(&format!("read {texts} texts, {} MiB …", bytes >> 20));
-                }
-                Err(mpsc::RecvTimeoutError::Disconnected) => return Err("its thread ended".to_owned()),
-            }
-        }
-    })
-}
-
-/// Errors do not repeat the typed path: it may be a value.
-fn reachable(path: &Path, number: usize) -> Result<(), Problem> {
-    path.metadata().map(drop).map_err(|error| {
-        Problem::new(Code::SearchPathUnreadable, "scan for leaked secrets")
-            .because(format!("path number {number} cannot be reached: {error}"))
-            .help("name existing files and folders, or none for this folder")
-    })
-}
-
-/// The problem that nothing could be scanned; not for staged files, of which those that must be scanned are counted. Or
-/// the problem that findings are to be accepted, and a file that must be scanned was not.
-fn not_read(request: &LeaksRequest<'_>, report: &Report) -> Option<Problem> {
-    let nothing = report.texts == 0 && report.findings.is_empty() && !report.skipped.is_empty();
-    if nothing && !matches!(request.source, Source::Staged(_)) {
-        return Some(
-            Problem::new(Code::SearchPathUnreadable, "scan for leaked secrets")
-                .because("nothing of the named paths could be scanned"),
-        );
-    }
+/// The problem that findings are to be accepted, and a file that must be scanned was not.
+fn half_read(request: &LeaksRequest<'_>, report: &Report) -> Option<Problem> {
     (request.accept.is_some() && report.unread > 0).then(|| unread(report.unread))
 }
 

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
@@ -36,7 +37,7 @@ pub struct LeakShown {
     pub verified: Option<VerifiedShown>,
     /// Its encoding, if it is not plain text.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub form: Option<&'static str>,
+    pub form: Option<Cow<'static, str>>,
     pub place: PlaceShown,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted: Option<AcceptedShown>,
@@ -48,6 +49,9 @@ pub struct LeakShown {
 /// The location of a finding.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PlaceShown {
+    /// The host, if several machines were scanned; this one is `local`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// The source if it is not a file: `stdin`, `image NAME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
@@ -148,6 +152,9 @@ pub struct LeaksShown {
     #[serde(skip_serializing_if = "is_zero")]
     pub rules_not_used: usize,
     pub identities: Identities,
+    /// The machines that were scanned to the end, if several were meant; this one is `local`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<Vec<String>>,
     /// Whether the scan ran to its end.
     pub whole: bool,
     pub took_s: f64,
@@ -185,8 +192,9 @@ impl LeakShown {
                 Some(Outcome::Unknown | Outcome::NotAsked) | None => finding.what.state().name(),
             },
             verified: finding.asked.as_ref().map(VerifiedShown::of),
-            form: finding.form,
+            form: finding.form.clone(),
             place: PlaceShown {
+                host: place.host.clone(),
                 source: place.source.clone(),
                 path: place
                     .path
@@ -253,14 +261,14 @@ fn day(seconds: i64) -> String {
 }
 
 impl PlaceShown {
-    /// `deploy/app.env:3:16`, `backup.tar.gz › app.env:3:16`.
+    /// `deploy/app.env:3:16`, `backup.tar.gz › app.env:3:16`, `web-1 › /srv/app.env:3:16`.
     pub fn text(&self) -> String {
         format!("{}:{}:{}", self.way(), self.line, self.column)
     }
 
     /// The same without line and column.
     pub fn way(&self) -> String {
-        let parts = self.source.iter().chain(&self.path).chain(&self.inside);
+        let parts = self.host.iter().chain(&self.source).chain(&self.path).chain(&self.inside);
         parts.map(String::as_str).collect::<Vec<_>>().join(" › ")
     }
 }
@@ -286,10 +294,11 @@ impl LeaksShown {
             left_out: report.findings_left_out,
             texts: report.texts,
             bytes: report.bytes,
-            not_visible: report.skipped.len() as u64 + report.skipped_left_out,
+            not_visible: report.skipped_left_out.saturating_add(report.skipped.len() as u64),
             passed_over: report.passed_over,
             rules_not_used: 0,
             identities,
+            hosts: None,
             whole: true,
             took_s,
         }
@@ -306,12 +315,13 @@ impl LeaksShown {
 
     /// What was left out on purpose, and how to scan it.
     fn passed_over_text(&self) -> Option<String> {
-        let PassedOver { histories, ignored, links, devices } = self.passed_over;
+        let PassedOver { histories, ignored, links, devices, kernel } = self.passed_over;
         let parts = [
             (histories, "git history", "git histories", " (--git)"),
             (ignored, "ignored file or folder", "ignored files and folders", " (--no-ignore)"),
             (links, "link", "links", " (followed if named)"),
             (devices, "pipe or device", "pipes and devices", ""),
+            (kernel, "folder of the kernel", "folders of the kernel", " (scanned if named)"),
         ];
         let parts = parts.into_iter().filter(|(number, ..)| *number > 0);
         let parts = parts.map(|(number, one, more, with)| count(number, one, more) + with);
@@ -321,8 +331,12 @@ impl LeaksShown {
 
     /// For people.
     pub fn text(&self) -> String {
+        let hosts = self.hosts.as_ref().map(|all| all.join(", "));
         let mut text = match self.open {
-            0 => "no leak was found".to_owned(),
+            0 => match &hosts {
+                Some(hosts) => format!("no leak was found on {hosts}"),
+                None => "no leak was found".to_owned(),
+            },
             open => {
                 let values = count(self.open_values as u64, "leaked value", "leaked values");
                 let opening = self.opening().unwrap_or_default();
@@ -356,6 +370,11 @@ impl LeaksShown {
         }
         if self.left_out > 0 {
             text.push_str(&format!("; {} more findings are not shown: the limit was reached", self.left_out));
+        }
+        match hosts.filter(|_| self.open > 0) {
+            Some(hosts) if hosts.is_empty() => text.push_str("; no host was scanned to the end"),
+            Some(hosts) => text.push_str(&format!("; scanned to the end: {hosts}")),
+            None => {}
         }
         text
     }

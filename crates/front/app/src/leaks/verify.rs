@@ -229,6 +229,7 @@ mod tests {
             held.insert(identity.clone(), value());
             let at = Position { line: 1, column: 1 };
             let place = FindingPlace {
+                host: None,
                 source: None,
                 path: None,
                 inside: Vec::new(),

@@ -3,6 +3,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 
+use super::HostArgs;
+
+/// What names hosts: they have neither the files of this machine, nor a value that could be sent to an issuer.
+const HOSTS: [&str; 2] = ["named", "all_hosts"];
+
 /// The output formats of findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LeaksFormat {
@@ -30,10 +35,10 @@ pub(crate) struct LeaksArgs {
     #[arg(long, group = "source")]
     pub(crate) git: bool,
     /// Scan the files that are staged for the next commit
-    #[arg(long, group = "source")]
+    #[arg(long, group = "source", conflicts_with_all = HOSTS)]
     pub(crate) staged: bool,
     /// Scan stdin
-    #[arg(long, group = "source", conflicts_with = "paths")]
+    #[arg(long, group = "source", conflicts_with = "paths", conflicts_with_all = HOSTS)]
     pub(crate) stdin: bool,
     /// Scan the memory of a running process
     #[arg(long, group = "source", conflicts_with = "paths", value_name = "PID")]
@@ -52,7 +57,7 @@ pub(crate) struct LeaksArgs {
     /// Also search for the secrets in this fingerprint file
     ///
     /// Another machine wrote the file with `keyroll fingerprints`.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = HOSTS)]
     pub(crate) fingerprints: Option<PathBuf>,
     /// Search only for keyroll's own secrets and those of --fingerprints
     #[arg(long)]
@@ -65,12 +70,12 @@ pub(crate) struct LeaksArgs {
     /// Use the rules of this gitleaks or Betterleaks file
     ///
     /// They replace keyroll's rules, unless the file sets useDefault.
-    #[arg(long, value_name = "FILE", conflicts_with = "known")]
+    #[arg(long, value_name = "FILE", conflicts_with = "known", conflicts_with_all = HOSTS)]
     pub(crate) rules: Option<PathBuf>,
     /// Ask the issuers whether the leaked secrets still work
     ///
     /// Each value is sent once, only to the host that its issuer's spec names. Limits: 200 values, two minutes.
-    #[arg(long, conflicts_with = "known")]
+    #[arg(long, conflicts_with = "known", conflicts_with_all = HOSTS)]
     pub(crate) verify: bool,
     /// Also verify with this issuer spec; for an issuer at your own host
     ///
@@ -81,7 +86,7 @@ pub(crate) struct LeaksArgs {
     ///
     /// An emergency begins by itself only for a value that is exactly a stored one, within its emergencies_per_day. The copies
     /// that configured consumers read are no leaks.
-    #[arg(long, conflicts_with_all = ["accept", "staged", "pid"])]
+    #[arg(long, conflicts_with_all = ["accept", "staged", "pid", "named", "all_hosts"])]
     pub(crate) alert: bool,
     /// Also scan files that .gitignore, .ignore and .keyrollignore exclude
     #[arg(long)]
@@ -110,4 +115,6 @@ pub(crate) struct LeaksArgs {
     /// The last day on which the acceptance counts
     #[arg(long, value_name = "YYYY-MM-DD", requires = "accept")]
     pub(crate) until: Option<Date>,
+    #[command(flatten)]
+    pub(crate) hosts: HostArgs,
 }

@@ -182,7 +182,7 @@ fn wheres(secrets: &[(String, String)]) -> String {
 }
 
 /// Shows that a host was not searched, and what to do. The first problem is shown once more, whole, at the end.
-fn not_searched(host: String, problem: Problem, first: bool, context: &mut Context) {
+pub(super) fn not_searched(host: String, problem: Problem, first: bool, context: &mut Context) {
     context.ui.of_host(context.ui.look.json.then(|| host.clone()));
     let help = problem.help.filter(|_| !first);
     let why = format!("{}: {}", problem.code.as_str(), problem.causes.join(": "));

@@ -1,11 +1,14 @@
 use keyroll_app::exit::Exit;
+use keyroll_app::hosts::{Chosen, chosen};
 use keyroll_app::incidents::{Begun, Opened, Opening, of_leaks, open};
 use keyroll_app::leaks::{Acceptance, LeakShown, Leaks, LeaksRequest, scan};
 use keyroll_app::operator::Event;
 use keyroll_app::problem::Problem;
+use keyroll_codes::Code;
 use keyroll_scanner::Report;
 
 use super::incident;
+use super::inspect_hosts::not_searched;
 use crate::args::{LeaksArgs, LeaksFormat};
 use crate::context::Context;
 use crate::leaks::{annotations, document, lines, next, sarif, source, table};
@@ -19,6 +22,7 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
     let acceptance = |reason| Acceptance { reason, only: &args.only, until: args.until };
     let request = LeaksRequest {
         source: source(args),
+        hosts: hosts(args, context)?,
         archives: !args.no_archives,
         fingerprints: args.fingerprints.as_deref(),
         known: args.known,
@@ -29,7 +33,7 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
         baseline: args.baseline.as_deref(),
         accept: args.accept.as_deref().map(acceptance),
     };
-    let leaks = scan(&request, &context.installation, &mut context.ui)?;
+    let mut leaks = scan(&request, &context.installation, &mut context.ui)?;
     match &leaks.accepted {
         Some(what) => {
             skipped(&leaks.report, SKIPPED_SHOWN_MAX, context);
@@ -38,10 +42,29 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
         }
         None => show(args, &leaks, context),
     }
+    for (at, (host, problem)) in std::mem::take(&mut leaks.failed).into_iter().enumerate() {
+        not_searched(host, problem, at == 0, context);
+    }
     if args.alert {
         return alert(leaks, context);
     }
     leaks.end()
+}
+
+/// The machines that are named; none if only this one is meant.
+fn hosts(args: &LeaksArgs, context: &mut Context) -> Result<Option<Chosen>, Problem> {
+    if !args.hosts.any() {
+        return Ok(None);
+    }
+    let of_folders =
+        args.pid.is_none() && args.image.is_none() && args.container.is_none() && args.journal.is_none();
+    if of_folders && args.paths.is_empty() {
+        return Err(Problem::new(Code::UsageWrong, "scan hosts for leaked secrets")
+            .because("no folder is named, and a host has none in which this command was started")
+            .help("name folders as they are called there: keyroll leaks --host NAME /srv /var/log")
+            .exits(Exit::Usage));
+    }
+    chosen(&args.hosts.named, args.hosts.all_hosts, &context.installation).map(Some)
 }
 
 /// Opens an incident for each open finding, and begins the emergencies that may begin by themselves.
@@ -67,14 +90,15 @@ fn alert(leaks: Leaks, context: &mut Context) -> Result<Exit, Problem> {
 
 fn show(args: &LeaksArgs, leaks: &Leaks, context: &mut Context) {
     let Leaks { report, sum, kept, .. } = leaks;
-    // A source that was not read to its end is not reported as free of findings.
-    let summed = sum.whole || !report.findings.is_empty();
+    // A source that was not read to its end is not reported as free of findings. The sum of hosts names those that were.
+    let summed =
+        sum.whole || !report.findings.is_empty() || sum.hosts.as_ref().is_some_and(|all| !all.is_empty());
     if context.ui.look.json {
-        report
-            .findings
-            .iter()
-            .map(LeakShown::of)
-            .for_each(|one| context.ui.event(Event::Leak(Box::new(one))));
+        for one in report.findings.iter().map(LeakShown::of) {
+            context.ui.of_host(one.place.host.clone());
+            context.ui.event(Event::Leak(Box::new(one)));
+        }
+        context.ui.of_host(None);
         skipped(report, usize::MAX, context);
         if summed {
             context.ui.event(Event::Leaks(sum.clone()));

@@ -22,7 +22,7 @@ fn line(one: &LeakShown, identities: Identities) -> String {
     let level = if one.is_over() { "notice" } else { "error" };
     let place = &one.place;
     let mut properties = Vec::new();
-    if let Some(path) = place.path.as_ref().filter(|_| place.inside.is_empty()) {
+    if let Some(path) = place.path.as_ref().filter(|_| place.inside.is_empty() && place.host.is_none()) {
         properties.push(format!("file={}", property(path)));
         properties.push(format!("line={},col={}", place.line, place.column));
         properties.push(format!("endLine={},endColumn={}", place.end_line, place.end_column));

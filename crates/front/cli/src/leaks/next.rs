@@ -24,7 +24,8 @@ pub(crate) fn next(
     if staged && !shown.is_empty() {
         lines.extend(of_staged());
     } else if shown.iter().any(|one| one.state == "unknown") {
-        let asked = shown.iter().any(|one| one.verified.is_some());
+        // No value of another machine comes here to be sent to its issuer.
+        let asked = args.hosts.any() || shown.iter().any(|one| one.verified.is_some());
         let ask =
             if asked { String::new() } else { format!("; to see whether it still works: {same} --verify") };
         lines.push(format!(
@@ -58,7 +59,8 @@ fn same(args: &LeaksArgs) -> &'static str {
         || args.known
         || args.forms
         || args.no_ignore
-        || args.no_archives;
+        || args.no_archives
+        || args.hosts.any();
     match (args.git, args.staged) {
         _ if elsewhere || otherwise || !args.paths.is_empty() => "the same command with",
         (true, _) => "keyroll leaks --git",

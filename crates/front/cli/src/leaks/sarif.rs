@@ -68,7 +68,7 @@ fn result(one: &LeakShown, rule: Option<usize>, identities: Identities) -> Value
         (false, true) => "note",
         (false, false) => "warning",
     };
-    let form = one.form.map(|form| format!(", {form}")).unwrap_or_default();
+    let form = one.form.as_ref().map(|form| format!(", {form}")).unwrap_or_default();
     let remark = one.remark.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
     let mut result = json!({
         "ruleId": one.rule,
@@ -93,7 +93,13 @@ fn result(one: &LeakShown, rule: Option<usize>, identities: Identities) -> Value
 
 fn location(place: &PlaceShown) -> Value {
     let path = place.path.as_ref().or(place.source.as_ref()).map_or("", String::as_str);
-    let mut location = json!({ "artifactLocation": { "uri": uri(path) } });
+    let uri = match place.host.as_deref().filter(|host| *host != "local") {
+        Some(host) if path.starts_with('/') => uri(host, path),
+        // It is no path of the repository that this report may be uploaded to.
+        Some(host) => uri("", &format!("{host} › {path}")),
+        None => uri("", path),
+    };
+    let mut location = json!({ "artifactLocation": { "uri": uri } });
     // A location within an archive has no line in the file itself.
     if let Some(fields) = location.as_object_mut().filter(|_| place.inside.is_empty()) {
         let region = json!({
@@ -105,8 +111,8 @@ fn location(place: &PlaceShown) -> Value {
     location
 }
 
-/// A path as a URI reference (RFC 3986), relative if the path is.
-fn uri(path: &str) -> String {
+/// A path as a URI reference (RFC 3986), relative if the path is; with the host of a file (RFC 8089).
+fn uri(host: &str, path: &str) -> String {
     // Redact first: in percent-encoded text a value would not be recognised.
     let path = keyroll_app::redact::pass(path.strip_prefix("./").unwrap_or(path));
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
@@ -115,7 +121,7 @@ fn uri(path: &str) -> String {
         false => format!("%{byte:02X}"),
     });
     let coded: String = coded.collect();
-    if path.starts_with('/') { format!("file://{coded}") } else { coded }
+    if path.starts_with('/') { format!("file://{host}{coded}") } else { coded }
 }
 
 #[cfg(test)]
@@ -124,7 +130,8 @@ mod tests {
 
     #[test]
     fn a_path_is_a_reference() {
-        assert_eq!(uri("./src/a b.rs"), "src/a%20b.rs");
-        assert_eq!(uri("/srv/é#1"), "file:///srv/%C3%A9%231");
+        assert_eq!(uri("", "./src/a b.rs"), "src/a%20b.rs");
+        assert_eq!(uri("", "/srv/é#1"), "file:///srv/%C3%A9%231");
+        assert_eq!(uri("web-1", "/srv/app.env"), "file://web-1/srv/app.env");
     }
 }

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use keyroll_app::env;
 use keyroll_app::leaks::Source;
 use keyroll_scanner::Tree;
 
@@ -12,7 +13,7 @@ pub(crate) fn source(args: &LeaksArgs) -> Source {
         return Source::Histories(paths);
     }
     if args.staged {
-        return Source::Staged(paths);
+        return Source::Staged { paths, index: env::GIT_INDEX_FILE.get().map(PathBuf::from) };
     }
     match (args.stdin, args.pid, &args.image, &args.container, &args.journal) {
         (true, ..) => Source::Stdin,

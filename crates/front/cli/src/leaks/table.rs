@@ -72,7 +72,7 @@ fn called(first: &LeakShown, places: &[LeakShown]) -> String {
 
 fn wheres(places: &[LeakShown]) -> String {
     let one = |one: &LeakShown| {
-        let form = one.form.map(|form| format!(" ({form})")).unwrap_or_default();
+        let form = one.form.as_ref().map(|form| format!(" ({form})")).unwrap_or_default();
         let remark = one.remark.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
         format!("{}{form}{remark}", one.place.text())
     };

@@ -87,6 +87,31 @@ fn a_name_means_a_host_a_group_or_all_that_fit_a_pattern() {
 }
 
 #[test]
+fn a_scan_for_leaks_that_no_host_can_make_is_refused_before_a_connection() {
+    let project = Project::new(HOSTS);
+    for words in [
+        &["leaks", "/srv", "--host", "db-1", "--verify"][..],
+        &["leaks", "/srv", "--host", "db-1", "--alert"],
+        &["leaks", "/srv", "--all-hosts", "--rules", "rules.toml"],
+        &["leaks", "/srv", "--all-hosts", "--fingerprints", "prints"],
+        &["leaks", "--staged", "--host", "db-1"],
+        &["leaks", "--stdin", "--host", "db-1"],
+    ] {
+        project.keyroll(words).refused(2, "K0802", &[]);
+    }
+    for words in [&["leaks", "--host", "db-1"][..], &["leaks", "--host", "db-1", "--git"]] {
+        project.keyroll(words).refused(2, "K0802", &["no folder is named"]);
+    }
+    project.keyroll(&["leaks", "srv", "--host", "db-1"]).refused(1, "K0934", &["absolute"]);
+    project.keyroll(&["leaks", "/srv", "--host", "wbe-1"]).refused(1, "K0805", &["web-1"]);
+    let typed = format!("/srv/{}", keyroll_testkit::github_token());
+    let sent = project.keyroll(&["leaks", &typed, "--host", "db-1"]);
+    assert!(!sent.refused(1, "K0802", &["is not sent"]).text.contains(&typed));
+    // Nothing of the stored values can be searched for where there is no store.
+    project.keyroll(&["leaks", "/srv", "--known", "--host", "db-1"]).refused(1, "K0931", &["no store"]);
+}
+
+#[test]
 fn the_hosts_are_listed_without_a_connection() {
     let listed = Project::new(HOSTS).listed();
     let expected = [

@@ -13,12 +13,12 @@ use super::scene::{Fleet, KEYROLL, OWN, secrets, table, wish};
 const ASKED_BYTES_MAX: u64 = 4 << 10;
 
 /// Counts, inside of a host, the files of a folder that have the value in one of three encodings. `@` is the folder.
-const LEAKS: &str = "umask 077; w=$(mktemp -d); cp /var/tmp/value $w/plain; \
+pub(super) const LEAKS: &str = "umask 077; w=$(mktemp -d); cp /var/tmp/value $w/plain; \
     base64 -w0 <$w/plain | head -c 60 >$w/base64; od -An -v -tx1 <$w/plain | tr -d ' \\n' >$w/hex; \
     for e in plain base64 hex; do grep -alF -f $w/$e @/* || true; done | wc -l; rm -r $w";
 
 /// Looks at hosts by an ssh that writes everything down.
-fn recorded(fleet: &Fleet, words: &[&str]) -> Ran {
+pub(super) fn recorded(fleet: &Fleet, words: &[&str]) -> Ran {
     let recorder = fleet.recorder();
     Ran::run(fleet.command_with(KEYROLL.as_ref(), words, &recorder).arg("--json"))
 }
@@ -53,8 +53,12 @@ fn no_value_goes_over_ssh_not_even_in_a_path_or_a_name() {
     assert_eq!(fleet.run("web-1", &LEAKS.replace('@', "/srv/api")), "2");
 }
 
+/// Makes the value of a secret that is stored later; no rule knows its form.
+pub(super) const MAKE_STORED: &str =
+    "umask 077; printf 'acme_sk_%s' \"$(tr -dc 0-9a-f </dev/urandom | head -c 40)\" >@";
+
 /// A store of this machine that has the value of a file as `acme`; the issuer is nowhere.
-fn store(fleet: &Fleet, value: &str) {
+pub(super) fn store(fleet: &Fleet, value: &str) {
     let spec =
         include_str!("../../../demo/scene/acme.toml").replace("@ISSUER@", &free_port().unwrap().to_string());
     fs::write(fleet.root().join("acme.toml"), spec).unwrap();
@@ -76,9 +80,7 @@ fn a_host_hears_the_names_of_the_secrets_that_it_holds_and_of_no_other() {
         return;
     };
     let value = fleet.shared("value");
-    let make =
-        format!("umask 077; printf 'acme_sk_%s' \"$(tr -dc 0-9a-f </dev/urandom | head -c 40)\" >{value}");
-    fleet.run("web-1", &make);
+    fleet.run("web-1", &MAKE_STORED.replace('@', &value));
     fleet.worker("web-1", &value);
     fleet.worker("web-2", OWN);
     store(&fleet, &value);

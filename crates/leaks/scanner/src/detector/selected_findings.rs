@@ -18,6 +18,10 @@ impl SelectedFindings {
         Self { key, begins, found: Mutex::default() }
     }
 
+    pub(crate) fn sought(&self) -> (&FingerprintKey, &[String]) {
+        (&self.key, &self.begins)
+    }
+
     /// `make` computes the identity of the finding `here` under a key.
     pub(crate) fn look(&self, here: &Identity, make: impl Fn(&FingerprintKey) -> Identity) {
         let there = make(&self.key);

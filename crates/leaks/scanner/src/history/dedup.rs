@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use crate::{Accepted, Position};
 pub(crate) struct FindingKey {
     pub(crate) what: FindingKind,
     pub(crate) identity: Identity,
-    pub(crate) form: Option<&'static str>,
+    pub(crate) form: Option<Cow<'static, str>>,
     /// `None` in a message.
     pub(crate) path: Option<PathBuf>,
     pub(crate) inside: Vec<String>,
@@ -59,6 +60,7 @@ impl<'p> DedupedFindings<'p> {
             name: held.name,
             form: subject.form,
             place: FindingPlace {
+                host: None,
                 source: Some(format!("commit {}", short(&held.first.commit.to_string()))),
                 path: subject.path,
                 inside: subject.inside,

@@ -2,22 +2,38 @@ use std::error::Error as _;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use keyroll_scanner::{OpenError, Scan, Tree};
+use serde::{Deserialize, Serialize};
 
+/// Cuts the values out of a text.
+type Clean<'a> = &'a (dyn Fn(&str) -> String + Sync);
+
+/// How often the progress of a scan is shown.
+const SAID_EVERY: Duration = Duration::from_millis(200);
 /// How much of a failed program's error output is read, bytes.
 const SAID_BYTES_MAX: u64 = 4 << 10;
 /// How much of it is shown, characters.
 const SAID_CHARS_MAX: usize = 300;
 
-/// A source to scan for leaks.
-pub enum Source {
+/// A source to scan for leaks, on the machine that this runs on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeakSource {
     /// Files and folders.
     Tree(Tree),
     /// The histories of repositories.
     Histories(Vec<PathBuf>),
     /// The staged changes of repositories.
-    Staged(Vec<PathBuf>),
+    Staged {
+        /// The repositories.
+        paths: Vec<PathBuf>,
+        /// The index, if it is not that of the repository.
+        index: Option<PathBuf>,
+    },
     /// Standard input.
     Stdin,
     /// The memory of a process.
@@ -30,20 +46,20 @@ pub enum Source {
     Journal(String),
 }
 
-impl Source {
+impl LeakSource {
     /// The named files, folders or repositories.
-    pub(super) fn paths(&self) -> &[PathBuf] {
+    pub fn paths(&self) -> &[PathBuf] {
         match self {
             Self::Tree(tree) => &tree.paths,
-            Self::Histories(paths) | Self::Staged(paths) => paths,
+            Self::Histories(paths) | Self::Staged { paths, .. } => paths,
             Self::Stdin | Self::Process(_) | Self::Image(_) | Self::Container(_) | Self::Journal(_) => &[],
         }
     }
 
     /// The operator's next step if nothing of this source could be scanned.
-    pub(super) fn way_out(&self) -> &'static str {
+    pub fn way_out(&self) -> &'static str {
         match self {
-            Self::Histories(_) | Self::Staged(_) => "run it in a git repository, or name one as PATH",
+            Self::Histories(_) | Self::Staged { .. } => "run it in a git repository, or name one as PATH",
             Self::Process(_) => "name an existing process; only root can read another user's",
             Self::Image(_) => "see what docker reports: docker image inspect NAME",
             Self::Container(_) => "see what docker reports: docker logs NAME",
@@ -52,23 +68,63 @@ impl Source {
         }
     }
 
+    /// Scans it in a thread of its own, and tells the progress meanwhile. What a failed program said is cleaned before it is
+    /// cut to its length.
+    ///
     /// # Errors
-    /// Nothing of the source could be scanned: its name, and why.
-    pub(crate) fn scan(&self, scan: &Scan<'_>) -> Result<(), String> {
+    /// Nothing of the source could be scanned: its name, and why, without values.
+    pub fn scan(
+        &self,
+        scan: &Scan<'_>,
+        clean: Clean<'_>,
+        progress: &mut dyn FnMut(&str),
+    ) -> Result<(), String> {
+        let (end, ended) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(move || end.send(self.scanned(scan, clean)));
+            loop {
+                match ended.recv_timeout(SAID_EVERY) {
+                    Ok(scanned) => return scanned,
+                    Err(mpsc::RecvTimeoutError::Timeout) => {
+                        let (texts, bytes) = scan.so_far();
+                        progress(&format!("read {texts} texts, {} MiB …", bytes >> 20));
+                    }
+                    Err(mpsc::RecvTimeoutError::Disconnected) => return Err("its thread ended".to_owned()),
+                }
+            }
+        })
+    }
+
+    /// The first path that cannot be reached, by its number from 1 on. It is not named: it may be a value. Of several hosts, not
+    /// each may have every path: with `some`, one that can be reached is enough, and the scan names the others.
+    ///
+    /// # Errors
+    /// There is one.
+    pub fn reachable(&self, some: bool) -> Result<(), String> {
+        let Self::Tree(tree) = self else { return Ok(()) };
+        if some && tree.paths.iter().any(|path| path.exists()) {
+            return Ok(());
+        }
+        tree.paths.iter().zip(1..).try_for_each(|(path, number)| {
+            let why = |error| format!("path number {number} cannot be reached: {error}");
+            path.metadata().map(drop).map_err(why)
+        })
+    }
+
+    fn scanned(&self, scan: &Scan<'_>, clean: Clean<'_>) -> Result<(), String> {
         let refused = |error: OpenError| {
             let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
             format!("{error}{source}")
         };
         let program = |name: &str, words: &[&str]| {
-            written(name, words, scan).map_err(|error| format!("{name}: {error}"))
+            written(name, words, scan, clean).map_err(|error| format!("{name}: {error}"))
         };
         match self {
             Self::Tree(tree) => scan.tree(tree),
             Self::Histories(paths) => {
                 paths.iter().try_for_each(|path| scan.history(path)).map_err(refused)?;
             }
-            Self::Staged(paths) => {
-                let index = crate::env::GIT_INDEX_FILE.get().map(PathBuf::from);
+            Self::Staged { paths, index } => {
                 paths.iter().try_for_each(|path| scan.staged(path, index.as_deref())).map_err(refused)?;
             }
             Self::Stdin => scan.stream("stdin", &mut io::stdin().lock()),
@@ -79,7 +135,8 @@ impl Source {
             Self::Container(name) => program(&format!("container {name}"), &["docker", "logs", "--", name])?,
             Self::Journal(since) => {
                 let since = format!("--since={since}");
-                let words = ["journalctl", "--no-pager", "--quiet", "-a", "-o", "short-iso", &since];
+                // Not --quiet: it says which messages this user may not see.
+                let words = ["journalctl", "--no-pager", "-a", "-o", "short-iso", &since];
                 program("the journal", &words)?;
             }
         }
@@ -92,7 +149,7 @@ impl Source {
     clippy::disallowed_methods,
     reason = "docker and journalctl write what is scanned; no value goes to them"
 )]
-fn written(name: &str, words: &[&str], scan: &Scan<'_>) -> io::Result<()> {
+fn written(name: &str, words: &[&str], scan: &Scan<'_>, clean: Clean<'_>) -> io::Result<()> {
     let Some((program, rest)) = words.split_first() else { return Ok(()) };
     let (read, write) = io::pipe()?;
     let logs = rest.first() == Some(&"logs");
@@ -111,7 +168,7 @@ fn written(name: &str, words: &[&str], scan: &Scan<'_>) -> io::Result<()> {
         command.spawn().map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
     drop(command);
     let said = said.map(|mut said| {
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             let mut first = Vec::new();
             let _ = said.by_ref().take(SAID_BYTES_MAX).read_to_end(&mut first);
             let _ = io::copy(&mut said, &mut io::sink());
@@ -123,14 +180,16 @@ fn written(name: &str, words: &[&str], scan: &Scan<'_>) -> io::Result<()> {
     let _ = io::copy(&mut &read, &mut io::sink());
     let ended = child.wait()?;
     let said = said.and_then(|said| said.join().ok()).unwrap_or_default();
-    match ended.success() {
-        true => Ok(()),
-        false => {
-            let said = String::from_utf8_lossy(&said);
-            let said = crate::redact::pass(said.lines().next().unwrap_or_default());
-            let said: String = said.chars().take(SAID_CHARS_MAX).collect();
-            let said = if said.is_empty() { said } else { format!(": {said}") };
-            Err(io::Error::other(format!("{program} ended with {ended}{said}")))
+    let said = String::from_utf8_lossy(&said);
+    let said = clean(said.lines().next().unwrap_or_default().trim());
+    let said: String = said.chars().take(SAID_CHARS_MAX).collect();
+    if ended.success() {
+        // What it leaves out.
+        if !said.is_empty() {
+            scan.skip(name, format!("{program} said: {said}"));
         }
+        return Ok(());
     }
+    let said = if said.is_empty() { said } else { format!(": {said}") };
+    Err(io::Error::other(format!("{program} ended with {ended}{said}")))
 }
