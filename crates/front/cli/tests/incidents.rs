@@ -8,9 +8,11 @@ mod sources;
 
 use std::fs;
 use std::io::Write as _;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use keyroll_testkit::command::wait;
-use keyroll_testkit::issuer::{Ask, ResponseFault};
+use keyroll_testkit::issuer::{Ask, Moment, ResponseFault};
 use rustix::process::Signal;
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -87,23 +89,30 @@ fn alerts_begin_no_more_emergencies_than_the_secret_allows() {
     assert!(incidents(scene, &[]).is_empty(), "{:?}", incidents(scene, &[]));
 }
 
-/// The server is killed as soon as it has answered: the next one goes on.
+/// The server is killed after it has answered, in the moment in which the issuer has made the new key and not said so: the
+/// next one goes on, and no key is left over.
 #[test]
 fn a_server_that_is_killed_after_the_answer_goes_on() {
     let mut sent = Sent::start(2, "emergency_revoke = true");
     let old = sent.served.scene.held("api/api.env");
+    let (made, is_made) = mpsc::channel();
+    let tell = move || made.send(()).unwrap();
+    sent.served.scene.issuer.trap(Ask::Mint, Moment::After, |_| true, tell);
     let answer = sent.generic(&json!({"type": "acme key", "value": old.as_str()}));
     assert_eq!(answer.body["incidents"][0]["state"], "acts", "{answer:?}");
-    wait("the rotation is open", || {
-        sent.served.scene.run(&["status"]).of("status").iter().any(|row| row["ended"] == json!(false))
-    });
+    is_made.recv_timeout(Duration::from_secs(100)).expect("a new key is made");
     let drivers = sent.served.drivers();
     sent.served.end(Signal::KILL);
     drivers.iter().for_each(|pid| sent.served.kill(*pid));
     wait("the driver has ended", || drivers.iter().all(|pid| !crate::emergency::served::runs(*pid)));
     sent.served.serve();
     let scene = &sent.served.scene;
-    sent.contained_once();
+    wait("the leaked key is dead", || scene.issuer.keys().iter().all(|key| key.id != scene.old));
+    wait("the driver has ended", || sent.served.drivers().is_empty());
+    assert_eq!(only(scene)["state"], "contained");
+    // Nobody got the first new key: it was ended, or it is the one that is used.
+    let used = scene.issuer.whose(scene.held("api/api.env").as_bytes()).expect("a key of the issuer");
+    assert_eq!(scene.issuer.keys().into_iter().map(|key| key.id).collect::<Vec<_>>(), [used]);
     assert_eq!(fs::read_to_string(scene.path("log/refused")).unwrap(), "", "calls that failed");
 }
 
