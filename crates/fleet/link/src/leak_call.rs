@@ -1,7 +1,7 @@
 //! What a host is asked when it is scanned for leaks, and the items of its answer.
 
 use keyroll_inventory::LeakSource;
-use keyroll_scanner::{Detector, PassedOver};
+use keyroll_scanner::{Commit, Detector, PassedOver};
 use serde::{Deserialize, Serialize};
 
 use crate::digits::digits_of;
@@ -48,7 +48,7 @@ pub struct LeakItem {
     pub(crate) inside: Vec<String>,
     pub(crate) start: (u64, u64),
     pub(crate) end: (u64, u64),
-    pub(crate) commit: Option<CommitItem>,
+    pub(crate) commit: Option<Commit>,
     /// The reason that a comment beside it gives, and the last day on which it counts.
     pub(crate) accepted: Option<(String, Option<String>)>,
     pub(crate) remark: Option<String>,
@@ -64,16 +64,6 @@ pub(crate) enum LeakWhat {
         title: String,
         provider: Option<String>,
     },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct CommitItem {
-    pub(crate) first: String,
-    pub(crate) author: String,
-    pub(crate) first_s: i64,
-    pub(crate) last: String,
-    pub(crate) last_s: i64,
-    pub(crate) in_head: bool,
 }
 
 /// How a scan ended.

@@ -8,12 +8,12 @@ use std::path::PathBuf;
 
 use keyroll_inventory::Missed;
 use keyroll_scanner::{
-    Accepted, AcceptedBy, Commit, Detector, Finding, FindingKind, FindingPlace, Identity, Position, Report,
+    Accepted, AcceptedBy, Detector, Finding, FindingKind, FindingPlace, Identity, Position, Report,
     SecretVersion, Skipped,
 };
 
 use crate::frame::Item;
-use crate::leak_call::{CommitItem, LeakItem, LeakWhat, LeaksEnd};
+use crate::leak_call::{LeakItem, LeakWhat, LeaksEnd};
 
 /// The most that the findings, and what was not scanned, have in an answer, bytes. The rest is counted.
 const FINDINGS_BYTES_MAX: usize = 32 << 20;
@@ -31,10 +31,17 @@ pub struct HostLeaks {
 
 /// The items of a report. The findings of a known value carry its number in place of a name.
 pub fn leak_items(report: Report, picked: BTreeMap<Identity, Identity>, late: Option<String>) -> Vec<Item> {
-    let Report { findings, findings_left_out, skipped, skipped_left_out, passed_over, unread, texts, bytes } =
-        report;
+    let Report {
+        mut findings,
+        findings_left_out,
+        skipped,
+        skipped_left_out,
+        passed_over,
+        unread,
+        texts,
+        bytes,
+    } = report;
     // If not all fit, the values that work stay.
-    let mut findings = findings;
     findings.sort_by_key(|one| one.what.state());
     let leak = |one| Item::Leak(Box::new(item(one)));
     let (mut items, findings_more) = fitting(findings, FINDINGS_BYTES_MAX, leak);
@@ -74,10 +81,6 @@ fn item(one: Finding) -> LeakItem {
         FindingKind::Known(version) => LeakWhat::Known(version.secret),
         FindingKind::Kind { rule, title, provider } => LeakWhat::Kind { rule, title, provider },
     };
-    let commit = place.commit.map(|one| {
-        let Commit { first, author, first_s, last, last_s, in_head } = one;
-        CommitItem { first, author, first_s, last, last_s, in_head }
-    });
     LeakItem {
         identity: identity.to_string(),
         what,
@@ -88,7 +91,7 @@ fn item(one: Finding) -> LeakItem {
         inside: place.inside,
         start: (place.start.line, place.start.column),
         end: (place.end.line, place.end.column),
-        commit,
+        commit: place.commit,
         accepted: accepted.map(|one| (one.reason, one.until.map(|day| day.to_string()))),
         remark,
     }
@@ -194,10 +197,7 @@ fn finding(
         inside: one.inside,
         start: at(one.start),
         end: at(one.end),
-        commit: one.commit.map(|one| {
-            let CommitItem { first, author, first_s, last, last_s, in_head } = one;
-            Commit { first, author, first_s, last, last_s, in_head }
-        }),
+        commit: one.commit,
     };
     let mut finding = Finding {
         identity,
@@ -217,7 +217,7 @@ fn finding(
 
 #[cfg(test)]
 mod tests {
-    use keyroll_scanner::{KnownValues, PassedOver};
+    use keyroll_scanner::{Commit, KnownValues, PassedOver};
     use keyroll_secret::FingerprintKey;
 
     use super::*;

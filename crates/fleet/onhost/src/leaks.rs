@@ -47,7 +47,7 @@ pub(crate) fn leaks(call: LeaksCall, out: &mut Outbox<'_>) -> Result<(), End> {
         said = said.wrapping_add(1);
     };
     let late = source.scan(&scan, &clean, &mut progress).err();
-    let report = scan.finish(None);
+    let report = scan.finish();
     leak_items(report, detector.take_selected(), late).into_iter().for_each(|item| out.item(item));
     Ok(())
 }

@@ -3,6 +3,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use keyroll_secret::Fingerprint;
+use serde::{Deserialize, Serialize};
 
 use crate::{Accepted, Outcome, Verification};
 
@@ -138,7 +139,7 @@ pub struct FindingPlace {
 }
 
 /// The commits of a history that have a finding at one path.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Commit {
     /// The first one, its hash in hexadecimal.
     pub first: String,

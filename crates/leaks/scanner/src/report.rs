@@ -103,10 +103,12 @@ impl Report {
         self.texts = self.texts.saturating_add(other.texts);
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.findings.append(&mut other.findings);
-        self.findings.sort_by_key(|one| one.what.state());
         let more = self.findings.len().saturating_sub(FINDINGS_MAX);
-        self.findings.truncate(FINDINGS_MAX);
-        self.findings_left_out = self.findings_left_out.saturating_add(more as u64);
+        if more > 0 {
+            self.findings.sort_by_key(|one| one.what.state());
+            self.findings.truncate(FINDINGS_MAX);
+            self.findings_left_out = self.findings_left_out.saturating_add(more as u64);
+        }
         self.add(other);
         self.sort();
     }

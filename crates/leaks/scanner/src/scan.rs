@@ -9,7 +9,6 @@ use jiff::civil::Date;
 use keyroll_leak::gitleaks::TextOrigin;
 use zeroize::Zeroizing;
 
-use crate::Baseline;
 use crate::detector::Detector;
 use crate::detector::text_kind::NamedReading;
 use crate::error_text::why;
@@ -94,14 +93,11 @@ impl<'s> Scan<'s> {
         (self.texts.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
     }
 
-    /// The report, sorted, with the findings that the baseline accepts marked.
-    pub fn finish(self, baseline: Option<&Baseline>) -> Report {
+    /// The report, sorted.
+    pub fn finish(self) -> Report {
         let (texts, bytes) = self.so_far();
         let mut report = self.report.into_inner().unwrap_or_else(PoisonError::into_inner);
         (report.texts, report.bytes) = (texts, bytes);
-        if let Some(baseline) = baseline {
-            report.mark(baseline, self.today);
-        }
         report.sort();
         report
     }

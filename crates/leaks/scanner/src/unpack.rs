@@ -379,7 +379,7 @@ mod tests {
         let budget = Budget { first: bytes, bytes: Cell::new(bytes), members: Cell::new(members) };
         worker.peeked(Location { source: Some("it"), path: None, inside: &[] }, from, 0, &budget);
         drop(worker);
-        scan.finish(None).skipped.into_iter().map(|one| one.why).collect()
+        scan.finish().skipped.into_iter().map(|one| one.why).collect()
     }
 
     #[test]

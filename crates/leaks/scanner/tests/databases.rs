@@ -25,7 +25,7 @@ fn scan(root: &Path) -> Report {
         .with_names();
     let scan = Scan::new(&detector, "2026-11-21".parse().unwrap());
     scan.tree(&Tree { paths: vec![root.to_owned()], ignored_left_out: true });
-    scan.finish(None)
+    scan.finish()
 }
 
 /// `path › table › row › column`, without the root.

@@ -16,7 +16,7 @@ fn looked(look: impl FnOnce(&Scan<'_>)) -> Report {
         .with_names();
     let scan = Scan::new(&detector, "2026-11-21".parse().unwrap());
     look(&scan);
-    scan.finish(None)
+    scan.finish()
 }
 
 fn tree(root: &Path) -> Report {

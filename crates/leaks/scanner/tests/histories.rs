@@ -37,7 +37,7 @@ fn looked_by(rules: Option<&str>, look: impl FnOnce(&Scan<'_>)) -> Report {
     };
     let scan = Scan::new(&detector, "2026-11-21".parse().unwrap());
     look(&scan);
-    scan.finish(None)
+    scan.finish()
 }
 
 fn told(one: &Finding) -> (String, String, u64, bool) {

@@ -16,7 +16,7 @@ fn scan(paths: &[PathBuf]) -> Report {
     let detector = detector.with_rules(Rules::shipped().unwrap());
     let scan = Scan::new(&detector, "2026-11-21".parse().unwrap());
     scan.tree(&Tree { paths: paths.to_vec(), ignored_left_out: true });
-    scan.finish(None)
+    scan.finish()
 }
 
 /// What is found in a folder, without its own path.

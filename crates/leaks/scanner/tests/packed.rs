@@ -18,7 +18,7 @@ fn scan(root: &Path) -> Report {
         Detector::new(KnownValues::default(), baseline.key()).with_rules(Rules::shipped().unwrap());
     let scan = Scan::new(&detector, "2026-11-21".parse().unwrap());
     scan.tree(&Tree { paths: vec![root.to_owned()], ignored_left_out: true });
-    scan.finish(None)
+    scan.finish()
 }
 
 fn places(root: &Path, report: &Report) -> Vec<String> {
@@ -427,10 +427,10 @@ fn what_is_not_opened_is_named_and_its_bytes_are_scanned_wherever_it_is() {
     for mut text in others {
         scan.stream("stdin", &mut text);
     }
-    assert!(scan.finish(None).skipped.is_empty());
+    assert!(scan.finish().skipped.is_empty());
     let scan = Scan::new(&detector, "2026-11-21".parse().unwrap());
     scan.stream("stdin", &mut plain.as_slice());
-    assert_eq!(scan.finish(None).findings.len(), kinds.len());
+    assert_eq!(scan.finish().findings.len(), kinds.len());
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn looked(rules: Option<&str>, look: impl FnOnce(&Scan<'_>)) -> Report {
     };
     let scan = Scan::new(&detector, "2026-11-21".parse().unwrap());
     look(&scan);
-    scan.finish(None)
+    scan.finish()
 }
 
 fn made(script: &str, folder: &Path) {

@@ -27,7 +27,7 @@ fn with(look: impl Fn(&Scan<'_>)) -> Report {
     let seeker = seeker.with_rules(Rules::shipped().unwrap());
     let scan = Scan::new(&seeker, "2026-11-21".parse().unwrap());
     look(&scan);
-    scan.finish(None)
+    scan.finish()
 }
 
 fn of_stream(bytes: &[u8]) -> Report {

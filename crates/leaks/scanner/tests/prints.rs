@@ -53,7 +53,7 @@ fn looked(known: KnownValues, look: impl FnOnce(&Scan<'_>)) -> Report {
     let detector = Detector::new(known, Baseline::new([7; 32]).key());
     let scan = Scan::new(&detector, "2026-11-21".parse().unwrap());
     look(&scan);
-    scan.finish(None)
+    scan.finish()
 }
 
 /// What was found, and where it begins and ends.
@@ -212,7 +212,7 @@ fn what_a_value_a_fingerprint_and_a_rule_find_at_one_place_is_reported_once() {
             .with_names();
         let scan = Scan::new(&detector, "2026-11-21".parse().unwrap());
         scan.stream("stdin", &mut text.as_bytes());
-        scan.finish(None)
+        scan.finish()
     };
     let (both, alone, none) = (scan(both), scan(alone), scan(KnownValues::default()));
     let states = |report: &Report| -> Vec<_> {

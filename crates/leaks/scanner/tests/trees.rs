@@ -23,10 +23,13 @@ fn scan_with(root: &Path, ignored_left_out: bool, archives: bool, accepted: &Bas
     let seeker = Detector::new(KnownValues::default(), accepted.key())
         .with_rules(Rules::shipped().unwrap())
         .with_names();
-    let scan = Scan::new(&seeker, "2026-11-21".parse().unwrap());
+    let today = "2026-11-21".parse().unwrap();
+    let scan = Scan::new(&seeker, today);
     let scan = if archives { scan } else { scan.without_archives() };
     scan.tree(&Tree { paths: vec![root.to_owned()], ignored_left_out });
-    scan.finish(Some(accepted))
+    let mut report = scan.finish();
+    report.mark(accepted, today);
+    report
 }
 
 fn scan(root: &Path) -> Report {
@@ -249,7 +252,7 @@ fn the_memory_of_a_process_is_scanned() {
     let look = || {
         let scan = Scan::new(&seeker, "2026-11-21".parse().unwrap());
         scan.process(child.id()).unwrap();
-        scan.finish(None)
+        scan.finish()
     };
     let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
     let report = loop {
@@ -414,7 +417,7 @@ fn what_is_piped_in_is_read_as_settings() {
         .with_names();
     let scan = Scan::new(&seeker, "2026-11-21".parse().unwrap());
     scan.stream("stdin", &mut "password: lake-house7\n".as_bytes());
-    assert_eq!(scan.finish(None).findings.len(), 1);
+    assert_eq!(scan.finish().findings.len(), 1);
 }
 
 #[test]

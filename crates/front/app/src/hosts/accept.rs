@@ -7,6 +7,7 @@ use super::at_once::{OfEach, Telling, at_once};
 use super::chosen::{Remote, chosen};
 use super::pins::{Pin, Pins, Standing};
 use super::reach::{Way, other, same_as};
+use super::unreached::of_answer;
 use crate::installation::Installation;
 use crate::operator::Operator;
 use crate::problem::Problem;
@@ -86,9 +87,8 @@ fn accept_all(
 /// The machine as it is kept.
 fn judged(pins: &Pins, remote: &Remote, hello: &HostHello, again: bool) -> Result<Pin, Problem> {
     let name = remote.name.as_str();
-    let problem = |code| Problem::new(code, format!("accept {name}"));
     let Some(machine) = hello.machine.clone() else {
-        return Err(problem(Code::HostChanged)
+        return Err(Problem::new(Code::HostChanged, format!("accept {name}"))
             .because("it has no machine-id, so another machine in its place would not be noticed")
             .help("run systemd-machine-id-setup there, then accept it again"));
     };
@@ -97,15 +97,15 @@ fn judged(pins: &Pins, remote: &Remote, hello: &HostHello, again: bool) -> Resul
         .flatten()
         .any(|digest| bytes_of(digest).is_none())
     {
-        return Err(problem(Code::HostAnswerUnusable)
-            .because("its id has another form than keyroll-host gives it")
-            .help("see that the keyroll-host there is of this release"));
+        return Err(of_answer(name, "accept", "its id has another form than keyroll-host gives it"));
     }
     // It is kept in hosts.json: a host must not decide how long that file is.
     if !is_boot(&hello.boot) {
-        return Err(problem(Code::HostAnswerUnusable)
-            .because("the id of its boot has another form than keyroll-host gives it")
-            .help("see that the keyroll-host there is of this release"));
+        return Err(of_answer(
+            name,
+            "accept",
+            "the id of its boot has another form than keyroll-host gives it",
+        ));
     }
     match pins.standing(name, hello) {
         Standing::Twin(twin) => Err(same_as("accept", name, &twin)),

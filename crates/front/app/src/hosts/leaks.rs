@@ -12,7 +12,7 @@ use super::chosen::{Chosen, Remote};
 use super::look::{absolute, tell_machines};
 use super::reach::Way;
 use super::session::ended;
-use super::unreached::of_link;
+use super::unreached::{of_answer, of_link};
 use crate::installation::Installation;
 use crate::operator::Operator;
 use crate::problem::Problem;
@@ -63,11 +63,7 @@ pub(crate) fn leaks_there(
         let found = result.and_then(|scanned| {
             new.extend(scanned.new.then(|| host.clone()));
             scanned.machine.into_iter().for_each(|it| machines.entry(it).or_default().push(host.clone()));
-            host_leaks(&host, scanned.items, versions, detector).map_err(|why| {
-                Problem::new(Code::HostAnswerUnusable, format!("scan {host}"))
-                    .because(why)
-                    .help("see that the keyroll-host there is of this release")
-            })
+            host_leaks(&host, scanned.items, versions, detector).map_err(|why| of_answer(&host, "scan", why))
         });
         all.push((host, found));
     }

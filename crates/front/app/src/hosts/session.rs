@@ -14,7 +14,7 @@ use super::known::Known;
 use super::meant::{Answer, not_there};
 use super::reach::Way;
 use super::seen::{HostCall, HostReport, HostSeen, digits_in};
-use super::unreached::of_link;
+use super::unreached::{of_answer, of_link};
 use crate::operator::plain;
 use crate::problem::Problem;
 
@@ -185,9 +185,11 @@ impl Session<'_> {
             // The others belong to the report.
             if let Item::Value { id, print } = item {
                 let bytes = bytes_of(&print).ok_or_else(|| {
-                    Problem::new(Code::HostAnswerUnusable, format!("look at {}", self.name))
-                        .because("a fingerprint has another form than keyroll-host gives it")
-                        .help("see that the keyroll-host there is of this release")
+                    of_answer(
+                        self.name,
+                        "look at",
+                        "a fingerprint has another form than keyroll-host gives it",
+                    )
                 })?;
                 self.values.insert(id, Fingerprint::from_bytes(bytes));
             } else if let Item::Scan(scan) = item {

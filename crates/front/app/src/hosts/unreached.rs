@@ -71,6 +71,13 @@ pub(super) fn not_reached(remote: &Remote, error: ReachError) -> Problem {
     }
 }
 
+/// The problem of an answer that no keyroll-host of this release gives.
+pub(super) fn of_answer(name: &str, attempted: &str, why: &str) -> Problem {
+    Problem::new(Code::HostAnswerUnusable, format!("{attempted} {name}"))
+        .because(why)
+        .help("see that the keyroll-host there is of this release")
+}
+
 /// The problem of a host whose connection or answers cannot be used; `attempted` is a verb before its name.
 pub(super) fn of_link(name: &str, attempted: &str, error: LinkError) -> Problem {
     let attempted = format!("{attempted} {name}");

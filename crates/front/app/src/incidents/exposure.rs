@@ -80,7 +80,7 @@ fn search(values: &[SecretBytes], name: &str, source: &Source, found: &mut Expos
         found.not_visible.push(format!("{name}: {why}"));
         return Ok(());
     }
-    let report = scan.finish(None);
+    let report = scan.finish();
     found.not_visible.extend(report.skipped.iter().map(|one| format!("{name}: {}: {}", one.what, one.why)));
     let shown: Vec<LeakShown> = report.findings.iter().map(LeakShown::of).collect();
     let in_logs = shown.iter().filter(|one| one.place.commit.is_none()).count();

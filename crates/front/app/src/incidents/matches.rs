@@ -234,7 +234,7 @@ impl Matcher {
     fn by_rule(&self, text: &SecretBytes) -> Vec<(Whose, SecretBytes)> {
         let scan = Scan::new(&self.detector, wall_clock::now().date()).without_archives();
         scan.stream("alert", &mut io::Cursor::new(text.expose()));
-        let report = scan.finish(None);
+        let report = scan.finish();
         let mut values = self.detector.take_captured();
         let one = |finding: &Finding| {
             let issuer = self.issuers.get(finding.what.rule())?;

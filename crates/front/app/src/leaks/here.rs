@@ -26,7 +26,9 @@ pub(super) fn read_here(
     let clean = |text: &str| redact::pass(text).into_owned();
     let read = source.scan(&scan, &clean, &mut |text| operator.progress(text));
     let late = read.err().map(|why| problem().because(why).help(source.way_out()));
-    Ok((scan.finish(None), late))
+    let report = scan.finish();
+    let late = late.or_else(|| nothing_read(source, &report));
+    Ok((report, late))
 }
 
 /// The problem that nothing could be scanned; not for staged files, of which those that must be scanned are counted.

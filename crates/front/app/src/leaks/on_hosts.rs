@@ -76,7 +76,6 @@ pub(super) fn read_on_hosts(
     if chosen.here {
         match read_here(request, &sought.detector, operator) {
             Ok((mut report, late)) => {
-                let late = late.or_else(|| nothing_read(&request.source, &report));
                 report.findings.iter_mut().for_each(|one| one.place.host = Some(LOCAL.to_owned()));
                 let named = |what: &mut String| *what = format!("{LOCAL} › {what}");
                 report.skipped.iter_mut().for_each(|one| named(&mut one.what));

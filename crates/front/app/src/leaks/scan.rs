@@ -8,7 +8,7 @@ use keyroll_secret::SecretBytes;
 use super::baseline::BaselineFile;
 use super::detector::Sought;
 use super::gitleaks_rules::{ignored, is_ignored, unread_lines};
-use super::here::{nothing_read, read_here};
+use super::here::read_here;
 use super::on_hosts::{OnHosts, read_on_hosts};
 use super::request::LeaksRequest;
 use super::shown::LeaksShown;
@@ -75,18 +75,18 @@ pub fn scan(
     } else if let Some(askers) = &askers {
         sought.detector = sought.detector.capturing(askers.rules());
     }
-    let OnHosts { mut report, picked, failed, whole } = match &request.hosts {
-        Some(chosen) => read_on_hosts(request, chosen, &sought, installation, operator)?,
-        None => OnHosts::default(),
-    };
-    let late = match &request.hosts {
-        Some(_) => failed.first().map(|(_, problem)| problem.clone()),
+    let (found, late) = match &request.hosts {
+        Some(chosen) => {
+            let found = read_on_hosts(request, chosen, &sought, installation, operator)?;
+            let late = found.failed.first().map(|(_, problem)| problem.clone());
+            (found, late)
+        }
         None => {
-            let (here, late) = read_here(request, &sought.detector, operator)?;
-            report = here;
-            late.or_else(|| nothing_read(&request.source, &report))
+            let (report, late) = read_here(request, &sought.detector, operator)?;
+            (OnHosts { report, ..OnHosts::default() }, late)
         }
     };
+    let OnHosts { mut report, picked, failed, whole } = found;
     mark(request, file.baseline(), &mut report, operator)?;
     let Sought { detector, identities, kept, unused, .. } = sought;
     let held = detector.take_captured();

@@ -15,7 +15,7 @@ pub fn scan(root: &Path) -> Vec<DetectorFinding> {
         .with_names();
     let scan = Scan::new(&detector, "2026-01-01".parse().expect("a day"));
     scan.tree(&Tree { paths: vec![root.to_owned()], ignored_left_out: false });
-    let report = scan.finish(None);
+    let report = scan.finish();
     let at = |place: Position| (place.line as usize, place.column as usize);
     let found = report.findings.into_iter().filter_map(|one| {
         let path = one.place.path.as_ref()?.strip_prefix(root).ok()?.to_string_lossy().into_owned();

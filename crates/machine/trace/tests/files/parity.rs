@@ -173,7 +173,7 @@ fn leaks(home: &Home) -> Report {
         Detector::new(KnownValues::default(), key()).with_rules(Rules::shipped().unwrap()).with_names();
     let scan = Scan::new(&detector, "2026-11-21".parse().unwrap());
     scan.tree(&Tree { paths: vec![home.at("")], ignored_left_out: true });
-    scan.finish(None)
+    scan.finish()
 }
 
 #[test]
