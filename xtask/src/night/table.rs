@@ -33,12 +33,13 @@ pub(crate) struct Part {
 /// The rooms that every rotation passes.
 pub(super) const DRIVEN: [&str; 4] = ["engine", "host", "journal", "store"];
 
-/// The files of the fronts of every rotation: these rooms import rooms that no rotation passes.
-/// The last two are what the scenes of all of them are made of.
-pub(super) const FRONTS: [&str; 5] = [
+/// The files of the fronts of every rotation, and of what they compose it from: these rooms import rooms that no
+/// rotation passes. The last two are what the scenes of all of them are made of.
+pub(super) const FRONTS: [&str; 6] = [
     "crates/front/app/",
     "crates/front/cli/src/",
-    "crates/front/config/",
+    "crates/machine/config/",
+    "crates/machine/setup/",
     "crates/front/cli/tests/hostile/",
     "crates/front/cli/tests/kill/",
 ];

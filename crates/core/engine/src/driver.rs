@@ -440,7 +440,7 @@ impl<C: Core + Send> Drive for Driver<C> {
                     return;
                 }
                 let urgent = self.state.emergency().is_some();
-                let next = now_ms.saturating_add(self.pace.between(&query, urgent));
+                let next = now_ms.saturating_add(self.pace.between(&query, self.state.units(), urgent));
                 self.next_look.push((query, next));
                 if let Some(fact) = fact.filter(|fact| self.holds_since(fact, asked.since_ms, now_ms)) {
                     self.queue(now_ms, fact, false);

@@ -1,8 +1,7 @@
 //! Looks at the outside, and says what was seen.
 
-use async_trait::async_trait;
 use keyroll_codes::Code;
-use keyroll_port::{Class, Evidence, Failure, Label, Listed, Listing, Probe, SessionSource, Sessions, Swept};
+use keyroll_port::{Class, Evidence, Failure, Label, Listed, Listing, Probe, Proving, Swept};
 use keyroll_rotation::{
     ConsumerId, Delivery, EndpointId, Fact, KeyList, LastUse, Phase, PreflightAnswers, PreflightDefect,
     ProbeResult, Query, Seq, State, Which,
@@ -299,9 +298,13 @@ impl Executor {
             return Ok(Fact::TruthRead(gives));
         }
         let new = self.new_to_look_for(state).await?;
-        let source = Source { executor: self, old, state };
-        let values = values(old, new.as_ref(), state);
-        let proved = self.ports.host.prove(consumer, slot, which, values, &source).await;
+        let host = &self.ports.host;
+        let watched = state.units().get(consumer.index()).is_some_and(|unit| unit.watched);
+        let of = Proving { consumer, slot, which, values: values(old, new.as_ref(), state), watched };
+        let before = self.sessions(old, state).await?;
+        let prepared = host.prepare(of, &before).await?;
+        let after = if prepared.reads_again { self.sessions(old, state).await? } else { before };
+        let proved = host.go(prepared, of, &after).await;
         self.note_remarks(proved.remarks);
         proved.failing_checks.into_iter().for_each(|check| self.note(Note::CheckFails { consumer, check }));
         self.note_downtimes(proved.downtimes);
@@ -355,20 +358,6 @@ fn preflight_failure(defect: PreflightDefect) -> Failure {
     Failure::new(Class::Retryable, Code::RequestFailed, format!("see {what}"))
         .because("the issuer's answer says neither alive nor dead")
         .help("keyroll verify shows the answers; correct `op.verify` of the spec if they are not understood")
-}
-
-/// Sessions as they are when a host asks for them.
-struct Source<'a> {
-    executor: &'a Executor,
-    old: &'a Old,
-    state: &'a State,
-}
-
-#[async_trait]
-impl SessionSource for Source<'_> {
-    async fn now(&self) -> Result<Sessions, Failure> {
-        self.executor.sessions(self.old, self.state).await
-    }
 }
 
 fn same(one: &Credential, other: &Credential) -> bool {

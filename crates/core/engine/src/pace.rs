@@ -1,4 +1,4 @@
-use keyroll_rotation::{Op, Query};
+use keyroll_rotation::{ConsumerId, Op, Query, Unit};
 
 /// How often the driver looks, and how long it lets a call last. All in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -7,6 +7,8 @@ pub struct Pace {
     pub probe_ms: u64,
     /// Between two looks for evidence in one consumer.
     pub prove_ms: u64,
+    /// Between two looks at a consumer that is proven and is watched. Its checks run each time.
+    pub watch_ms: u64,
     /// Between two enumerations.
     pub enumerate_ms: u64,
     /// Between two lists, last-used or refusal look-ups at the issuer.
@@ -39,6 +41,7 @@ impl Default for Pace {
         Self {
             probe_ms: 500,
             prove_ms: 300,
+            watch_ms: 5_000,
             enumerate_ms: 2_000,
             issuer_ms: 2_000,
             reconcile_ms: 1_000,
@@ -54,13 +57,15 @@ impl Default for Pace {
 
 impl Pace {
     /// How long to wait between two looks of one kind. In an emergency a second is worth more than a request.
-    pub(crate) fn between(&self, query: &Query, emergency: bool) -> u64 {
-        let ms = self.calm(query);
+    pub(crate) fn between(&self, query: &Query, units: &[Unit], emergency: bool) -> u64 {
+        let ms = self.calm(query, units);
         if emergency { ms.div_ceil(URGENCY) } else { ms }
     }
 
-    fn calm(&self, query: &Query) -> u64 {
+    fn calm(&self, query: &Query, units: &[Unit]) -> u64 {
+        let watched = |consumer: &ConsumerId| units.get(consumer.index()).is_some_and(|unit| unit.watched);
         match query {
+            Query::Prove(consumer, ..) if watched(consumer) => self.watch_ms,
             Query::Probe(..) | Query::Preflight | Query::StageCheck => self.probe_ms,
             Query::Prove(..) => self.prove_ms,
             Query::Enumerate | Query::Sweep => self.enumerate_ms,
@@ -98,16 +103,16 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_rotation::{ConsumerId, Which};
+    use keyroll_rotation::Which;
 
     use super::*;
 
     #[test]
     fn in_an_emergency_one_looks_more_often() {
         let pace = Pace::default();
-        assert_eq!(pace.between(&Query::Enumerate, false), pace.enumerate_ms);
-        assert_eq!(pace.between(&Query::Enumerate, true), pace.enumerate_ms / 4);
-        assert!(Pace { prove_ms: 1, ..pace }.between(&Query::Reconcile(1), true) > 0);
+        assert_eq!(pace.between(&Query::Enumerate, &[], false), pace.enumerate_ms);
+        assert_eq!(pace.between(&Query::Enumerate, &[], true), pace.enumerate_ms / 4);
+        assert!(Pace { prove_ms: 1, ..pace }.between(&Query::Reconcile(1), &[], true) > 0);
     }
 
     #[test]

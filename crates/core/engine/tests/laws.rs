@@ -32,6 +32,7 @@ const DRIVE_S_MAX: u64 = 60;
 const PACE: Pace = Pace {
     probe_ms: 0,
     prove_ms: 0,
+    watch_ms: 0,
     enumerate_ms: 0,
     issuer_ms: 0,
     reconcile_ms: 0,
@@ -197,6 +198,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                     paths: 1,
                     attributable: false,
                     own_word: false,
+                    wave: 0,
                 });
             }
             plan

@@ -55,6 +55,7 @@ fn pace() -> Pace {
     Pace {
         probe_ms: 1,
         prove_ms: 1,
+        watch_ms: 1,
         enumerate_ms: 1,
         issuer_ms: 1,
         reconcile_ms: 1,
@@ -504,6 +505,7 @@ fn add_reader(plan: &mut Plan) {
         paths: 1,
         attributable: false,
         own_word: false,
+        wave: 0,
     });
 }
 

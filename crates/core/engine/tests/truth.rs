@@ -29,6 +29,7 @@ fn plan() -> Plan {
         paths: 1,
         attributable: false,
         own_word: false,
+        wave: 0,
     }];
     plan
 }

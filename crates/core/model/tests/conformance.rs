@@ -27,6 +27,7 @@ fn plan() -> Plan {
         paths: 1,
         attributable: false,
         own_word: false,
+        wave: 0,
     };
     Plan {
         capabilities: Capabilities {
@@ -56,6 +57,7 @@ fn plan() -> Plan {
             look_age_ms_max: 1_000,
             require: Kinds::NONE,
             standing_consent: false,
+            roll: None,
         },
         endpoints: vec![HostId(0)],
         files: vec![HostId(0), HostId(0)],

@@ -49,16 +49,29 @@ pub struct Sessions {
     pub new: Option<Vec<Session>>,
 }
 
-/// Reads the live sessions at the issuer.
-///
-/// This is the only call from a host back to the engine. A session proves a use only if the issuer shows it after the
-/// request that the host sends to one process, and did not show it right before. Only the host knows how many such
-/// requests it makes and when, but a host does not call the issuer itself. Sessions that were read before the call for
-/// evidence would be older than all of these requests.
-#[async_trait]
-pub trait SessionSource: Send + Sync {
-    /// The sessions now.
-    async fn now(&self) -> Result<Sessions, Failure>;
+/// Which evidence a host is asked for. Both halves of a call for evidence get the same.
+#[derive(Clone, Copy)]
+pub struct Proving<'a> {
+    /// The consumer.
+    pub consumer: ConsumerId,
+    /// One of its slots; `None` = all of them.
+    pub slot: Option<u8>,
+    /// The version.
+    pub which: Which,
+    /// The values of both versions.
+    pub values: Values<'a>,
+    /// The consumer was proven and is watched: checks that cost nothing run again, and one that fails now takes away what its
+    /// path has shown, until it succeeds again.
+    pub watched: bool,
+}
+
+/// What the first half of a call for evidence left at the host.
+#[derive(Debug, Clone, Copy)]
+pub struct Prepared {
+    /// Its number, by which the second half finds it.
+    pub number: u64,
+    /// The sessions must be read again for the second half.
+    pub reads_again: bool,
 }
 
 /// A name behind a digest, for people.
@@ -292,15 +305,18 @@ pub trait Host: Send + Sync {
         stays: Which,
     ) -> Result<Looked, Failure>;
 
-    /// Evidence for a version in one consumer's slot, or in all.
-    async fn prove(
-        &self,
-        consumer: ConsumerId,
-        slot: Option<u8>,
-        which: Which,
-        values: Values<'_>,
-        sessions: &dyn SessionSource,
-    ) -> Proved;
+    /// The first half of the evidence for a version in one consumer's slot, or in all: everything but what the issuer's
+    /// sessions show afterwards. It sends the requests of the checks. `before` are the sessions, read right before this call.
+    ///
+    /// A session proves a use only if the issuer shows it after the request that the host sends to a process, and did not
+    /// show it before. Only the host knows whether it sends a request, but it does not call the issuer itself: the caller
+    /// reads the sessions on both sides of this call. The host keeps at most one first half for each consumer and slot.
+    async fn prepare(&self, of: Proving<'_>, before: &Sessions) -> Result<Prepared, Failure>;
+
+    /// The second half, and the evidence of both. `after` are the sessions, read after [`Self::prepare`] returned; the same
+    /// as `before` if they need not be read again. A first half that the host does not have, or no longer has, is a
+    /// retryable failure: the caller begins with [`Self::prepare`] again.
+    async fn go(&self, prepared: Prepared, of: Proving<'_>, after: &Sessions) -> Proved;
 
     /// Describes a holder; `None` if its process has ended.
     async fn describe(&self, who: Incarnation) -> Option<Holder>;

@@ -17,7 +17,7 @@ pub use clock::{Clock, Sleep};
 pub use failure::{Class, Failure, FailureKind};
 pub use host::{
     AllowedChanges, Applied, Asked, Back, Downtime, Evidence, FailingCheck, Holder, Host, Looked, Named,
-    PendingChange, Proved, RefusedCalls, Residue, SessionSource, Sessions, Swept, Values,
+    PendingChange, Prepared, Proved, Proving, RefusedCalls, Residue, Sessions, Swept, Values,
 };
 pub use issuer::{
     Identity, Issuer, Listed, Listing, Minted, Probe, RefusalLog, RefusedUse, Session, ValueFormat,

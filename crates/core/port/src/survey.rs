@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use keyroll_rotation::{ConsumerId, Holds};
 use keyroll_secret::Fields;
 
-use crate::{Failure, Holder, Looked, PendingChange, SessionSource, Values};
+use crate::{Failure, Holder, Looked, PendingChange, Sessions, Values};
 
 /// The input of a survey. A host is surveyed before a rotation is planned.
 #[derive(Clone, Copy)]
@@ -14,8 +14,8 @@ pub struct Surveying<'a> {
     pub values: Values<'a>,
     /// The version that the rotation would make, as far as it is known: its names must be free.
     pub next: Option<&'a Fields>,
-    /// The host reads the live sessions at the issuer from it, right before it searches.
-    pub sessions: &'a dyn SessionSource,
+    /// The live sessions at the issuer, read right before the survey.
+    pub sessions: &'a Sessions,
     /// What every copy must hold.
     pub begins_on: Holds,
     /// The rotation restarts consumers: the survey reports the pending changes.

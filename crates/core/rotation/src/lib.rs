@@ -18,6 +18,7 @@ mod label;
 mod list_diff;
 mod observations;
 mod operator;
+mod pace;
 mod phase;
 mod phases;
 mod plan;
@@ -39,8 +40,8 @@ mod wants;
 /// the operator trusts it. 7: a last use that the issuer does not show is unknown, and only the operator can waive it.
 /// 8: a value that another party put into the source of truth holds the rotation. 9: that holds it before a restart too,
 /// where the program reads the store by itself; a waiver for one that reads it again and again counts after the time of a
-/// unit.
-pub const PROTOCOL: u32 = 9;
+/// unit. 10: a roll is paced: waves, a canary that is watched, hosts, pauses; nobody begins while a unit goes back alone.
+pub const PROTOCOL: u32 = 10;
 
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};
@@ -57,7 +58,9 @@ pub use id::{ConsumerId, CredId, EndpointId, FileId, HostId, Seq, Which};
 pub use key_list::{KeyList, ListedKey};
 pub use label::Label;
 pub use list_diff::{ListDiff, ListedBefore};
-pub use plan::{Aim, Consumer, Delivery, OnFailure, Plan, PlanDefect, Policy, ReloadMode, SLOTS_MAX};
+pub use plan::{
+    Aim, Canary, Consumer, Delivery, OnFailure, Plan, PlanDefect, Policy, ReloadMode, RollPolicy, SLOTS_MAX,
+};
 pub use preflight_answers::{PreflightAnswers, PreflightDefect};
 pub use probed::{DeletedAnswers, NotDead, find_mint_by_probes, is_accepted};
 pub use state::{

@@ -174,16 +174,36 @@ pub(crate) fn proved(
     if next.consumer(consumer).is_none() {
         return Err("no consumer of this number is in the plan");
     }
-    next.proofs.take_in(consumer, proofs);
+    if next.units.get(consumer.index()).is_some_and(|unit| unit.watched) {
+        watched(next, consumer, proofs);
+    } else {
+        next.proofs.take_in(consumer, proofs);
+    }
     let proving =
         next.units.get(consumer.index()).is_some_and(|unit| matches!(unit.stage, UnitStep::Proving(_)));
     // The issuer refuses an ended key to every process that was not moved yet, and so one that was given up because it is
     // refused. The log then says nothing about the new key; only the proofs count.
     let refused_anyway = next.old_key() == OldKey::Ended || next.decided() || next.abandoned.was_refused();
     if trouble && proving && !refused_anyway {
+        if matches!(next.hold(), Some(Hold::Paused(Reason::Canary(_)))) {
+            // The look was under way when the operator was asked.
+            next.holding.release();
+        }
         unit::fail(next, consumer.index());
     }
     Ok(())
+}
+
+/// A look at a consumer that is watched: what it does not show is not known any more.
+fn watched(next: &mut State, consumer: ConsumerId, proofs: &[Proof]) {
+    let (at, now) = (consumer.index(), next.now());
+    if next.proofs.renew(consumer, unit::looked_at(next, at), proofs) {
+        // What is watched is another process now.
+        next.units.watch(at, true, now);
+    }
+    if unit::is_shown(next, at) {
+        next.units.show(at, now);
+    }
 }
 
 pub(crate) fn last_used(next: &mut State, seen: LastUse) {

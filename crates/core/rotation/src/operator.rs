@@ -120,6 +120,7 @@ pub(crate) fn resumed(next: &mut State) -> Result<(), &'static str> {
     match next.hold() {
         None => return Err("it is not held"),
         Some(Hold::Stuck(_)) => return Err("it is stuck: retry, once the cause is removed"),
+        Some(Hold::Paused(Reason::Canary(_))) => next.units.pacing.answer(),
         Some(Hold::Paused(_)) => {}
     }
     next.holding.dismiss();

@@ -62,6 +62,8 @@ pub enum Reason {
     Consent,
     /// A unit did not load the new value.
     Unit(ConsumerId),
+    /// The canary is proven and was watched: the operator is asked before anything else is moved.
+    Canary(ConsumerId),
     /// A restart of this consumer would activate pending changes that the operator did not accept: nothing was done.
     Unaccepted(ConsumerId),
     /// An operation failed for good, or too often.

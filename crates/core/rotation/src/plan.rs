@@ -38,6 +38,34 @@ pub struct Policy {
     pub require: Kinds,
     /// The configuration consents beforehand; counts only with zero waivers and an overlap.
     pub standing_consent: bool,
+    /// How the roll is paced. `None` in journals of protocol 9 and before.
+    pub roll: Option<RollPolicy>,
+}
+
+/// What is moved first, alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Canary {
+    /// The first instance of the first consumer.
+    Instance,
+    /// The first consumer.
+    Consumer,
+    /// The consumers of the first one's host, as far as they are of its wave and get the value in the same way.
+    Host,
+}
+
+/// How a roll is paced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RollPolicy {
+    /// What is moved first, alone.
+    pub canary: Canary,
+    /// How long the canary is watched once it is proven, milliseconds.
+    pub bake_ms: u64,
+    /// Whether the operator is asked before anything else is moved.
+    pub ask: bool,
+    /// After an instance or a consumer was proven, nothing further begins for so many milliseconds.
+    pub pause_ms: u64,
+    /// How many hosts are moved at the same time.
+    pub hosts_max: u16,
 }
 
 /// What a rotation is for.
@@ -116,6 +144,8 @@ pub struct Consumer {
     pub attributable: bool,
     /// The operator trusts the word of its processes. False in journals of protocol 5 and before.
     pub own_word: bool,
+    /// The wave in which it is moved. 0 in journals of protocol 9 and before.
+    pub wave: u8,
 }
 
 impl Consumer {
@@ -127,6 +157,11 @@ impl Consumer {
     /// Whether keyroll itself writes the consumer's files.
     pub(crate) fn is_pushed(&self) -> bool {
         self.delivery == Delivery::Push
+    }
+
+    /// Whether keyroll does not write its files, and its wave: the order in which consumers are moved.
+    pub(crate) fn turn(&self) -> (bool, u8) {
+        (!self.is_pushed(), self.wave)
     }
 
     /// Whether its processes read the store again by themselves: what they hold changes with no step of keyroll's.
@@ -182,6 +217,11 @@ pub enum PlanDefect {
         /// The part of the grace that the roll may use, milliseconds.
         fits_ms: u64,
     },
+    /// A consumer that fetches the value or follows the store is in an earlier wave than one whose files keyroll writes:
+    /// it gets the value only after those.
+    Waves,
+    /// The operator is asked after the canary, while the grace of the old value runs out.
+    CanaryAsks,
 }
 
 impl std::fmt::Display for PlanDefect {
@@ -203,12 +243,19 @@ impl std::fmt::Display for PlanDefect {
                 roll_ms / 1_000,
                 fits_ms / 1_000
             ),
+            Self::Waves => f.write_str(
+                "a consumer that fetches its value, or follows the store, is in an earlier wave than one whose files keyroll \
+                 writes: it gets the value after all of those",
+            ),
+            Self::CanaryAsks => f.write_str(
+                "the roll waits for an operator after the canary, while the issuer's grace for the old value runs out",
+            ),
         }
     }
 }
 
 /// The share of a grace that a planned roll may take, in tenths.
-const GRACE_TENTHS: u64 = 9;
+pub(crate) const GRACE_TENTHS: u64 = 9;
 
 impl Plan {
     /// Refuses a plan that the protocol cannot carry out.
@@ -223,6 +270,17 @@ impl Plan {
         if self.aim != Aim::Replace && !matches!(self.capabilities.overlap, Overlap::Independent { .. }) {
             return Err(PlanDefect::Shared);
         }
+        if policy.roll.is_some_and(|roll| roll.hosts_max == 0) {
+            return Err(PlanDefect::ZeroCount);
+        }
+        let waves = |pushed: bool| {
+            self.consumers.iter().filter(move |it| it.is_pushed() == pushed).map(|consumer| consumer.wave)
+        };
+        let late =
+            waves(true).max().zip(waves(false).min()).is_some_and(|(written, pulled)| pulled < written);
+        if policy.roll.is_some() && late {
+            return Err(PlanDefect::Waves);
+        }
         self.consumers.iter().try_for_each(|consumer| self.check_consumer(consumer))
     }
 
@@ -230,24 +288,67 @@ impl Plan {
     /// opened, and never for an open one, which can only continue.
     pub fn fits(&self) -> Result<(), PlanDefect> {
         let Overlap::Grace { ms } = self.capabilities.overlap else { return Ok(()) };
+        if self.policy.roll.is_some_and(|roll| roll.ask) {
+            return Err(PlanDefect::CanaryAsks);
+        }
         let (roll_ms, fits_ms) = (self.roll_ms_max(), ms / 10 * GRACE_TENTHS);
         if roll_ms > fits_ms { Err(PlanDefect::GraceTooShort { roll_ms, fits_ms }) } else { Ok(()) }
     }
 
     /// The longest time in which the new value can be seen accepted and every consumer be moved: every stage of every
     /// unit up to its limit, the canary alone. A unit is delivered once; each of its slots is applied, where that takes
-    /// a verb, and proven.
+    /// a verb, and proven. A paced roll takes its waves one after the other, and is watched and pauses.
     pub fn roll_ms_max(&self) -> u64 {
-        let limit = |consumer: &Consumer| {
-            let delivered = u64::from(consumer.delivery != Delivery::Follow);
-            let slots = if consumer.uptake == ReloadMode::Verb { 2 * u64::from(consumer.slots) } else { 1 };
-            self.policy.unit_ms_max.saturating_mul(delivered + slots)
-        };
+        match self.policy.roll {
+            Some(roll) => self
+                .capabilities
+                .birth_ms_max
+                .saturating_add(self.paced_ms_max(roll, |it| self.unit_limit(it))),
+            None => self.unpaced_ms_max(),
+        }
+    }
+
+    /// The longest that one consumer may take.
+    fn unit_limit(&self, consumer: &Consumer) -> u64 {
+        let delivered = u64::from(consumer.delivery != Delivery::Follow);
+        let slots = if consumer.uptake == ReloadMode::Verb { 2 * u64::from(consumer.slots) } else { 1 };
+        self.policy.unit_ms_max.saturating_mul(delivered + slots)
+    }
+
+    /// The same, where nobody waits for a wave, a watch or a pause.
+    pub(crate) fn unpaced_ms_max(&self) -> u64 {
+        let (birth_ms, limit) = (self.capabilities.birth_ms_max, |it: &Consumer| self.unit_limit(it));
         let canary = self.consumers.first().map_or(0, limit);
         let rest = self.consumers.iter().skip(1).map(limit).fold(0u64, u64::saturating_add);
         let longest = self.consumers.iter().skip(1).map(limit).max().unwrap_or(0);
         let shared = rest.div_ceil(u64::from(self.policy.parallel_max.max(1))).max(longest);
-        self.capabilities.birth_ms_max.saturating_add(canary).saturating_add(shared)
+        birth_ms.saturating_add(canary).saturating_add(shared)
+    }
+
+    /// The longest time of a paced roll. It may have as few units at once as it may have hosts, and a canary of a whole host
+    /// goes one unit at a time.
+    fn paced_ms_max(&self, roll: RollPolicy, limit: impl Fn(&Consumer) -> u64) -> u64 {
+        let one_host =
+            self.consumers.iter().all(|it| Some(it.host) == self.consumers.first().map(|it| it.host));
+        let parallel = self.policy.parallel_max;
+        let at_once = u64::from(if one_host { parallel } else { parallel.min(roll.hosts_max) }.max(1));
+        let mut turns: Vec<(bool, u8)> = self.consumers.iter().map(Consumer::turn).collect();
+        turns.sort_unstable();
+        turns.dedup();
+        // What goes alone, before the others share their time.
+        let first = self.consumers.iter().min_by_key(|it| it.turn());
+        let alone = |it: &&Consumer| match roll.canary {
+            Canary::Instance | Canary::Consumer => first.is_some_and(|first| std::ptr::eq(first, *it)),
+            Canary::Host => first.is_some_and(|first| (first.host, first.turn()) == (it.host, it.turn())),
+        };
+        let mut sum = self.consumers.iter().filter(alone).map(&limit).fold(0u64, u64::saturating_add);
+        for turn in turns {
+            let of = || self.consumers.iter().filter(|it| it.turn() == turn && !alone(it)).map(&limit);
+            let longest = of().max().unwrap_or(0);
+            sum = sum.saturating_add(of().fold(0u64, u64::saturating_add).div_ceil(at_once).max(longest));
+        }
+        let steps = self.consumers.iter().map(|it| u64::from(it.slots)).fold(0u64, u64::saturating_add);
+        sum.saturating_add(roll.bake_ms).saturating_add(roll.pause_ms.saturating_mul(steps))
     }
 
     pub(crate) fn check_consumer(&self, consumer: &Consumer) -> Result<(), PlanDefect> {
@@ -284,6 +385,7 @@ mod tests {
             paths: 1,
             attributable: false,
             own_word: false,
+            wave: 0,
         };
         Plan {
             capabilities: Capabilities {
@@ -313,6 +415,7 @@ mod tests {
                 look_age_ms_max: 10_000,
                 require: Kinds::NONE,
                 standing_consent: false,
+                roll: None,
             },
             endpoints: vec![HostId(0)],
             files: vec![HostId(0)],

@@ -15,6 +15,7 @@ mod new_key;
 mod old_switch;
 mod old_uses;
 mod open_intents;
+mod pacing;
 mod position;
 mod proofs;
 mod switching;
@@ -47,8 +48,8 @@ use self::position::Position;
 use self::proofs::Proofs;
 use self::switching::Switching;
 use self::units::Units;
-pub(crate) use self::units::bit;
 pub use self::units::{Unit, UnitStep};
+pub(crate) use self::units::{bit, next_slot};
 pub use crate::phase::{Debt, Hold, Phase, Reason};
 use crate::plan::{Aim, Consumer, Plan};
 use crate::{

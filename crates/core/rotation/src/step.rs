@@ -3,7 +3,7 @@ use std::fmt;
 
 use crate::effect::Effect;
 use crate::state::State;
-use crate::{Event, Fact, Phase, intent, observations, operator, phases};
+use crate::{Event, Fact, Phase, intent, observations, operator, pace, phases};
 
 /// An event that cannot follow from this state. It was never appended, or the journal is another rotation's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +22,9 @@ impl fmt::Display for IllegalEvent {
 
 impl Error for IllegalEvent {}
 
-/// How many phases a single event may run through; more would be a loop.
+/// How many transitions may follow from a single event, and how many more for each consumer; more would be a loop.
 const TRANSITIONS_MAX: usize = 32;
+const TRANSITIONS_MAX_PER_CONSUMER: usize = 8;
 
 /// What follows from an event. This function alone decides phases, gates, counts, windows, Reconcile outcomes and
 /// policy.
@@ -35,7 +36,9 @@ pub fn step(state: &State, event: &Event) -> Result<(State, Vec<Effect>), Illega
     let mut next = state.clone();
     next.advance(event.at);
     let effects = apply(&mut next, state, &event.fact).map_err(illegal)?;
-    for _ in 0..TRANSITIONS_MAX {
+    pace::after_doubt(&mut next, state);
+    let more = next.units().len().saturating_mul(TRANSITIONS_MAX_PER_CONSUMER);
+    for _ in 0..TRANSITIONS_MAX.saturating_add(more) {
         if !phases::settle(&mut next) {
             return Ok((next, effects));
         }

@@ -1,9 +1,9 @@
 //! A unit: one consumer on its host, moved slot by slot to a version, in either direction.
 
-use crate::course::phases_fail;
+use crate::course::{self, phases_fail};
 use crate::gate::shows;
-use crate::state::{ATTEMPTS_MAX, Hold, IntentStatus, Phase, Reason, State, UnitStep};
-use crate::{Consumer, ConsumerId, Delivery, Holds, OnFailure, Op, Query, ReloadMode, Want, Which};
+use crate::state::{ATTEMPTS_MAX, Hold, IntentStatus, Phase, Reason, State, UnitStep, next_slot};
+use crate::{Consumer, ConsumerId, Delivery, Holds, OnFailure, Op, Query, ReloadMode, Want, Which, pace};
 
 fn id(at: usize) -> Option<ConsumerId> {
     u16::try_from(at).ok().map(ConsumerId)
@@ -268,14 +268,37 @@ fn advance_one(next: &mut State, at: usize) -> bool {
         }
         UnitStep::Applying(_) => return give_up_late(next, at),
         UnitStep::Proving(slot) => {
-            if !slot_shown(next, at, slot) {
-                return give_up_late(next, at);
+            let watched = unit.watched;
+            if watched
+                && pace::is_out_of_sight(next, at)
+                && let Some(owner) = id(at)
+            {
+                let looked = looked_at(next, at);
+                next.proofs.void(owner, looked);
+                next.units.watch(at, false, next.now());
+                return true;
             }
             let more = if consumer.uptake == ReloadMode::Verb { next_slot(unit.slots) } else { None };
+            if !slot_shown(next, at, slot) {
+                if watched {
+                    next.units.watch(at, false, next.now());
+                    return true;
+                }
+                return give_up_late(next, at);
+            }
+            if pace::stays(next, at, more.is_some()) {
+                if !watched {
+                    next.units.watch(at, true, next.now());
+                }
+                return !watched;
+            }
             more.map_or(UnitStep::Settled, UnitStep::Applying)
         }
     };
     if to == UnitStep::Settled {
+        if unit.toward == Which::New {
+            next.units.pacing.arrived(next.now());
+        }
         next.units.settle(at);
     } else {
         next.units.enter(at, to, next.now());
@@ -290,16 +313,14 @@ fn after_delivery(uptake: ReloadMode, slots: u32) -> UnitStep {
     }
 }
 
-fn next_slot(slots: u32) -> Option<u8> {
-    if slots == 0 { None } else { u8::try_from(slots.trailing_zeros()).ok() }
-}
-
 /// A stage that outlasts its limit has failed, unless an outcome is still unknown.
 fn give_up_late(next: &mut State, at: usize) -> bool {
     let Some(unit) = next.units.get(at) else { return false };
     let late = next.now().at_least(next.plan().policy.unit_ms_max, unit.since);
     let retreat = unit.toward == Which::Old && matches!(next.hold(), Some(Hold::Paused(Reason::Unit(_))));
-    let open = next.intents().iter().any(|intent| intent.status == IntentStatus::Running);
+    let running = next.intents().iter().any(|intent| intent.status == IntentStatus::Running);
+    let in_doubt = next.plan().policy.roll.is_some() && course::in_question(next).is_some();
+    let open = running || in_doubt;
     if late && !open && (next.hold().is_none() || retreat) {
         fail(next, at);
         return true;
@@ -316,20 +337,46 @@ fn slot_shown(state: &State, at: usize, slot: u8) -> bool {
         return false;
     };
     let waived = state.is_waived(&crate::Waived::NotVisible(owner))
-        && (!consumer.follows_live() || state.now().at_least(state.plan().policy.unit_ms_max, unit.since));
-    let all = consumer.uptake != ReloadMode::Verb;
+        && (!consumer.follows_live()
+            || unit.watched
+            || state.now().at_least(state.plan().policy.unit_ms_max, unit.since));
+    let slots = consumer.uptake == ReloadMode::Verb;
+    let all = !slots || pace::is_whole(state, at);
     let mut some = false;
     for (of, proof) in state.proofs.all() {
         if *of != owner || !(all || proof.slot == slot) {
             continue;
         }
-        some = true;
+        some |= !slots || proof.slot == slot;
         let shown = proof.version == unit.toward && shows(state.plan(), consumer, proof).is_ok();
         if !shown && !waived {
             return false;
         }
     }
     some || waived
+}
+
+/// In which slot a unit is proven; `None` = in all of them.
+pub(crate) fn looked_at(state: &State, at: usize) -> Option<u8> {
+    let (unit, consumer) = (state.units.get(at)?, state.plan().consumers.get(at)?);
+    let UnitStep::Proving(slot) = unit.stage else { return None };
+    let one = consumer.uptake == ReloadMode::Verb && !pace::is_whole(state, at);
+    one.then_some(slot)
+}
+
+/// Whether the slot that a unit is proven in shows the version.
+pub(crate) fn is_shown(state: &State, at: usize) -> bool {
+    match state.units.get(at).map(|unit| unit.stage) {
+        Some(UnitStep::Proving(slot)) => slot_shown(state, at, slot),
+        Some(
+            UnitStep::Waiting
+            | UnitStep::Delivering
+            | UnitStep::Applying(_)
+            | UnitStep::Settled
+            | UnitStep::Failed,
+        )
+        | None => false,
+    }
 }
 
 /// What a unit on its way would do next.
@@ -353,9 +400,9 @@ pub(crate) fn wants(state: &State, at: usize, out: &mut Vec<Want>) {
             Delivery::Fetch | Delivery::Follow => {}
         },
         UnitStep::Applying(slot) => offer(state, Op::Apply(owner, slot, unit.toward), out),
-        UnitStep::Proving(slot) => {
-            let slot = (consumer.uptake == ReloadMode::Verb).then_some(slot);
-            out.push(Want::Ask(Query::Prove(owner, slot, unit.toward)));
+        UnitStep::Proving(_) => {
+            out.push(Want::Ask(Query::Prove(owner, looked_at(state, at), unit.toward)));
+            pace::watch(state, at, out);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What an unfinished rotation waits for, and until when.
 
-use crate::state::{Debt, Hold, IntentStatus, State, UnitStep};
-use crate::{ConsumerId, Op, Person, Phase, Query, Seq, Want, course, deadlines, wants};
+use crate::state::{Debt, Hold, IntentStatus, State, Unit, UnitStep};
+use crate::{ConsumerId, Op, Person, Phase, Query, Seq, Want, course, deadlines, pace, wants};
 
 /// What is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,11 @@ pub enum Awaited {
     Begin(Op),
     /// This consumer takes the version, and proves it.
     Unit(ConsumerId, UnitStep),
+    /// This consumer is proven as far as it was moved, and is watched: the canary, or one during the pause before its next
+    /// instance.
+    Watch(ConsumerId),
+    /// Nobody begins before the pause after the last consumer is over.
+    Pause,
     /// The phase has its time, or gets the answers that it needs.
     Phase(Phase),
     /// The phase gets this answer.
@@ -93,8 +98,18 @@ fn unit(state: &State) -> Option<Waiting> {
     if !matches!(state.phase(), Phase::Roll | Phase::RollingBack) {
         return None;
     }
-    let moving = (0..).zip(state.units()).filter(|(_, unit)| unit.stage.is_moving());
-    let (at, unit) = moving.min_by_key(|(_, unit)| unit.since.ms)?;
-    let until = state.until_ms(unit.since, state.plan().policy.unit_ms_max);
-    Some(Waiting { what: Awaited::Unit(ConsumerId(at), unit.stage), until: Until::Ms(until) })
+    let moving = || (0..).zip(state.units()).filter(|(_, unit)| unit.stage.is_moving());
+    let first = moving().filter(|(_, unit)| !unit.watched).min_by_key(|(_, unit)| unit.since.ms);
+    if let Some((at, unit)) = first {
+        let until = state.until_ms(unit.since, state.plan().policy.unit_ms_max);
+        return Some(Waiting { what: Awaited::Unit(ConsumerId(at), unit.stage), until: Until::Ms(until) });
+    }
+    let until = |(at, _): &(u16, &Unit)| pace::watched_until_ms(state, usize::from(*at));
+    if let Some(last) = moving().max_by_key(until) {
+        let canary = pace::is_watched_canary(state, usize::from(last.0));
+        let what = if canary { Awaited::Watch(ConsumerId(last.0)) } else { Awaited::Pause };
+        return Some(Waiting { what, until: Until::Ms(until(&last)) });
+    }
+    let left = pace::pause_ms(state)?;
+    Some(Waiting { what: Awaited::Pause, until: Until::Ms(state.now().ms.saturating_add(left)) })
 }

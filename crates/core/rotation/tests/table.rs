@@ -139,6 +139,7 @@ fn of_people(walk: &Walk) -> Vec<(&'static str, Fact)> {
         paths: 1,
         attributable: false,
         own_word: false,
+        wave: 0,
     };
     let adopted =
         Fact::Adopted { consumer, files: vec![HostId(0)], explains: Adoptee::Copy(5), names: "".into() };

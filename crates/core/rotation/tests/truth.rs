@@ -155,6 +155,7 @@ fn with_a_fetcher() -> Plan {
         paths: 1,
         attributable: false,
         own_word: false,
+        wave: 0,
     });
     plan
 }

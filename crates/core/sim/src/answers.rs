@@ -217,11 +217,12 @@ impl World {
                 seen.sessions = sessions.as_ref().map(|sessions| self.joined(sessions, lens));
                 CallResult::Looked(seen)
             }
-            Call::Prove { consumer, slot, which, value, others } => {
+            Call::Prove { consumer, slot, which, value, others, watched } => {
                 if self.host_of(*consumer).is_none_or(|host| self.down(host)) {
                     return CallResult::Failed(Class::Retryable);
                 }
-                self.prove(*consumer, *slot, *which, *value, others.as_deref(), lens)
+                let (of, others) = ((*consumer, *watched), others.as_deref());
+                self.prove(of, *slot, *which, *value, others, lens)
             }
             Call::Refusals { since } => {
                 let cred = self.issuer.creds.first();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use keyroll_rotation::{ConsumerId, Enumeration, Incarnation, Phase, Seq, Visibility, Waived};
 
 use crate::issuer::Value;
+use crate::pace::Pace;
 
 /// How many answers in a row are remembered: more than any policy asks for.
 const ROW_MAX: usize = 4_096;
@@ -114,6 +115,8 @@ pub(crate) struct Audit {
     pub(crate) said_revoked: bool,
     /// Since when the word of an operator that the old key was revoked is believed by the present driver.
     pub(crate) word_since: u64,
+    /// How far a paced roll has come.
+    pub(crate) pace: Pace,
 }
 
 impl Audit {

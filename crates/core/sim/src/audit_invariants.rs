@@ -1,5 +1,6 @@
 //! The invariants that are judged by what the simulation itself saw, never by what a core says that it saw.
 
+use keyroll_engine::Core;
 use keyroll_port::Probe;
 use keyroll_rotation::{
     Emergency, Event, Fact, LastUsed, Op, Outcome, Phase, Query, Reconciled, Seq, State, Which,
@@ -296,6 +297,23 @@ impl Run {
         if let Some((_, op, _)) = open.into_iter().find(|it| it.2) {
             let what = format!("{what} while the outcome of {op:?} is unknown");
             self.violate("order", what);
+        }
+    }
+
+    /// An entry of a paced roll is durable. What it begins, its wave, its canary, its host and its pause must allow; beside a
+    /// unit that is rolled back alone nothing begins.
+    pub(crate) fn check_begun(&mut self, state: &State, event: &Event) {
+        if self.world.plan.policy.roll.is_none() {
+            return;
+        }
+        if let Fact::Intended(op) = &event.fact
+            && let Some(early) = self.audit.pace.early(&self.world.plan, state, op)
+        {
+            let what = format!("{op:?} is intended {early}");
+            self.violate("order", what);
+        }
+        if let Ok((after, _)) = self.core.step(state, event) {
+            self.audit.pace.take_in(&self.world.plan, event, state, &after);
         }
     }
 

@@ -185,6 +185,7 @@ pub(crate) enum Call {
         which: Which,
         value: Option<Value>,
         others: Option<Vec<u32>>,
+        watched: bool,
     },
     Refusals {
         since: u32,

@@ -1,12 +1,13 @@
 //! The invariants. The world and its answers decide about them, never what a core believes.
 
 use keyroll_rotation::{
-    Consumer, Effect, Emergency, Event, Fact, Hold, Kinds, LastUsed, OldKey, Op, Outcome, Overlap, Phase,
-    Reason, Reconciled, Stamp, State, Unit, Waived, Which, step,
+    Canary, Consumer, Effect, Emergency, Event, Fact, Hold, Kinds, LastUsed, OldKey, Op, Outcome, Overlap,
+    Phase, Reason, Reconciled, Stamp, State, Unit, UnitStep, Waived, Which, step,
 };
 
 use crate::calls::{Call, CallResult};
 use crate::issuer::{Cred, FOREIGN, OLD, Value};
+use crate::pace::canary;
 use crate::process::Proc;
 use crate::quirks::Quirk;
 use crate::scene::{Family, GRAIN_MS, LAG_MS, REQUEST_MS_MAX};
@@ -305,6 +306,7 @@ impl Run {
             }
             _ => {}
         }
+        self.check_begun(&state, event);
     }
 
     /// The last complete look of a driver.
@@ -386,10 +388,16 @@ impl Run {
         if state.phase() != Phase::Roll || gap || state.emergency().is_some() {
             return None;
         }
-        let forward = |unit: &&Unit| unit.toward == Which::New;
-        let busy = state.units().iter().filter(forward).filter(|unit| unit.stage.is_moving());
-        let busy = busy.count();
-        let most = usize::from(self.world.plan.policy.parallel_max);
+        // The units of a canary that is a host are watched beside each other.
+        let plan = &self.world.plan;
+        let roll = plan.policy.roll.filter(|roll| roll.canary == Canary::Host);
+        let beside = roll.map(|roll| canary(plan, roll)).unwrap_or_default();
+        let watched =
+            |at: usize, unit: &Unit| beside.contains(&at) && matches!(unit.stage, UnitStep::Proving(_));
+        let forward = |unit: &Unit| unit.toward == Which::New && unit.stage.is_moving();
+        let units = state.units().iter().enumerate();
+        let busy = units.filter(|(at, unit)| forward(unit) && !watched(*at, unit)).count();
+        let most = usize::from(plan.policy.parallel_max);
         (busy > most).then(|| format!("{busy} units are rolled at once"))
     }
 

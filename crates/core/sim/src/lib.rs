@@ -32,6 +32,7 @@ mod mutated;
 mod neighbour;
 mod older_store;
 mod operator;
+mod pace;
 mod ports;
 mod process;
 mod proving;

@@ -7,6 +7,7 @@ mod follower;
 mod issuer;
 mod operator;
 mod order;
+mod pace;
 mod truth;
 mod word;
 
@@ -82,6 +83,11 @@ pub const ALL: &[Mutant] = &[
     order::EDITS_UNSEEN,
     order::GENERATION_UNSEEN,
     order::STORE_UNASKED,
+    pace::ONE_WAVE,
+    pace::CANARY_UNWATCHED,
+    pace::CANARY_IS_CONSUMER,
+    pace::HOSTS_AT_ONCE,
+    pace::PAUSE_UNWAITED,
     truth::TRUTH_OVERWRITTEN,
     truth::CHANGED_IS_DONE,
     truth::ANY_PENDING_WITHDRAWN,

@@ -21,7 +21,7 @@ impl Run {
         let seed = self.rng.next();
         let mut plan = FaultPlan::of(seed);
         // The two share a consumer that both restart.
-        let quirks = plan.scene.quirks.unserved();
+        let quirks = plan.scene.quirks.unserved().unstaged();
         plan.scene = Scene { size: Size::Reduced, family: Family::None, quirks, ..plan.scene };
         plan.faults.retain(|planned| !matches!(planned.fault, Fault::Neighbour | Fault::Reboot));
         let keep = Keep { log: self.log.is_some(), ..Keep::default() };

@@ -159,13 +159,22 @@ impl Run {
                 self.tell(at, Fact::Waived(Waived::LastUse));
                 return;
             }
+            Reason::Canary(_) if self.rng.one_in(8) && self.can_abort(at) => {
+                return self.word(at, Fact::AbortAsked);
+            }
             Reason::Asked
+            | Reason::Canary(_)
             | Reason::LastUseNotShown
             | Reason::Consent
             | Reason::Unreadable(_)
             | Reason::Failed(_)
             | Reason::Drifting => {}
         }
+        self.go_on(at, hold);
+    }
+
+    /// The cause of a hold is removed, or the operator has looked.
+    fn go_on(&mut self, at: usize, hold: Hold) {
         let fact = match hold {
             Hold::Paused(_) => Fact::Resumed,
             Hold::Stuck(_) => Fact::Retried,
@@ -301,6 +310,7 @@ impl Run {
             paths: 1,
             attributable: false,
             own_word: false,
+            wave: 0,
         };
         let explains = Adoptee::Holder(who);
         let fact = Fact::Adopted { consumer, files: vec![who.host], explains, names: "".into() };

@@ -13,7 +13,7 @@ use crate::world::World;
 impl World {
     pub(crate) fn prove(
         &mut self,
-        consumer: ConsumerId,
+        (consumer, watched): (ConsumerId, bool),
         slot: Option<u8>,
         which: Which,
         value: Option<Value>,
@@ -67,6 +67,9 @@ impl World {
                     *shown = shown.and(*kind);
                 }
             }
+            // A host keeps what it has seen of a process, and takes away only what a check shows to be wrong by now.
+            let kept = kinds.iter_mut().zip(&proc.shown).filter(|_| watched && right);
+            kept.for_each(|(kind, shown)| *kind = kind.and(*shown));
             let other_session = match others {
                 None => Visibility::NotVisible,
                 Some(others) if others.contains(&proc.pid) => Visibility::Yes,

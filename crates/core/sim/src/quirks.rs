@@ -32,10 +32,13 @@ pub(crate) enum Quirk {
     HidesUse = 1 << 10,
     /// Consumers fetch from a source of truth beside keyroll's own store, or read it again after a while.
     Truth = 1 << 11,
+    /// The roll is paced: in waves, a canary that is watched, so many hosts at the same time, and pauses.
+    Staged = 1 << 12,
 }
 
 impl Quirk {
-    pub(crate) const ALL: [Self; 12] = [
+    /// Those that are drawn one after the other; [`Self::Staged`] has a draw of its own.
+    const DRAWN: [Self; 12] = [
         Self::UnequalEndpoints,
         Self::Denies,
         Self::PartialEvidence,
@@ -57,15 +60,24 @@ pub struct Quirks(u16);
 
 /// Draws the quirks of a seed.
 const DRAW: u64 = 0x90_12c5;
+/// Draws whether the roll of a seed is paced.
+const STAGED: u64 = 0x57_a6ed;
+
+/// The seeds before this one have no paced roll: their recordings show that a plan of protocol 9 and before, which says
+/// nothing about the pace, is carried out as it was.
+const STAGED_FROM: u64 = 1_200;
 
 impl Quirks {
-    /// Half of all seeds have a plain scene; in the others each quirk is drawn.
+    /// Half of all seeds have none of the quirks that are drawn one after the other; in the others each of them is drawn.
+    /// Beside that, one of four seeds has a paced roll.
     pub(crate) fn of(seed: u64) -> Self {
+        let staged = seed >= STAGED_FROM && Rng::new(seed ^ STAGED).one_in(4);
+        let pace = if staged { Self::staged() } else { Self::default() };
         let mut rng = Rng::new(seed ^ DRAW);
         if rng.one_in(2) {
-            return Self::default();
+            return pace;
         }
-        Quirk::ALL.into_iter().filter(|_| rng.one_in(4)).fold(Self::default(), Self::with)
+        Quirk::DRAWN.into_iter().filter(|_| rng.one_in(4)).fold(pace, Self::with)
     }
 
     /// The quirk of consumers that are served, alone.
@@ -78,9 +90,19 @@ impl Quirks {
         Self::default().with(Quirk::Truth)
     }
 
+    /// The quirk of a paced roll, alone.
+    pub fn staged() -> Self {
+        Self::default().with(Quirk::Staged)
+    }
+
     /// Every consumer reads its files.
     pub(crate) fn unserved(self) -> Self {
         Self(self.0 & !(Quirk::Served as u16))
+    }
+
+    /// Nothing is said about the pace of the roll.
+    pub(crate) fn unstaged(self) -> Self {
+        Self(self.0 & !(Quirk::Staged as u16))
     }
 
     fn with(self, quirk: Quirk) -> Self {

@@ -1,8 +1,8 @@
 //! The workloads: one plan per combination of what issuers and consumers can be.
 
 use keyroll_rotation::{
-    Aim, Capabilities, Consumer, Delivery, FileId, HostId, Kinds, LastUsed, MintedBy, OnFailure, Overlap,
-    Plan, Policy, Refusals, ReloadMode,
+    Aim, Canary, Capabilities, Consumer, Delivery, FileId, HostId, Kinds, LastUsed, MintedBy, OnFailure,
+    Overlap, Plan, Policy, Refusals, ReloadMode, RollPolicy,
 };
 
 use crate::quirks::{Quirk, Quirks};
@@ -79,6 +79,11 @@ const REPLACES: u64 = 0x5e1f_0ddd;
 
 /// Draws the policy of a scene with quirks.
 const QUIRKS: u64 = 0x90_11c7;
+/// Draws how a roll is paced.
+const STAGED: u64 = 0x57_a6e5;
+
+/// How many waves there are at most.
+const WAVES: u64 = 3;
 
 /// Delays of the simulated issuer and the windows of the policy, in milliseconds.
 pub(crate) const BIRTH_MS_MAX: u64 = 1_500;
@@ -122,7 +127,7 @@ impl Scene {
     pub fn plan(&self) -> Plan {
         let mut rng = Rng::new(self.draw);
         let capabilities = self.capabilities(&mut rng);
-        let policy = self.with_quirks(self.policy(&mut rng));
+        let mut policy = self.with_quirks(self.policy(&mut rng));
         let attributes = capabilities.attributes;
         let (mut consumers, files, hosts) = match self.size {
             Size::Full => full(attributes),
@@ -132,7 +137,10 @@ impl Scene {
         if self.quirks.has(Quirk::Served) {
             serve(&mut consumers, attributes, self.draw);
         }
-        Plan {
+        if self.quirks.has(Quirk::Staged) {
+            policy.roll = Some(self.pace(&mut consumers));
+        }
+        let mut plan = Plan {
             bound: rng.below(8) != 0,
             denied_is_alive: self.quirks.has(Quirk::Denies),
             recovery: self.recovery,
@@ -146,7 +154,12 @@ impl Scene {
             consumers,
             capabilities,
             policy,
+        };
+        // A grace may be too short for a roll that is paced.
+        if plan.fits().is_err() {
+            plan.policy.roll = None;
         }
+        plan
     }
 
     fn capabilities(&self, rng: &mut Rng) -> Capabilities {
@@ -209,6 +222,7 @@ impl Scene {
             look_age_ms_max: LOOK_AGE_MS_MAX,
             require: Kinds::NONE,
             standing_consent: rng.one_in(3),
+            roll: None,
         }
     }
 }
@@ -231,6 +245,33 @@ impl Scene {
         }
         policy
     }
+
+    /// Gives every consumer a wave, and draws how the roll is paced.
+    fn pace(&self, consumers: &mut [Consumer]) -> RollPolicy {
+        let mut rng = Rng::new(self.draw ^ STAGED);
+        for one in consumers.iter_mut() {
+            one.wave = u8::try_from(rng.below(WAVES)).unwrap_or(0);
+        }
+        // Promote comes after every consumer that is pushed to, and before every other one.
+        let pushed = consumers.iter().filter(|it| it.delivery == Delivery::Push);
+        let last = pushed.map(|it| it.wave).max().unwrap_or(0);
+        for one in consumers.iter_mut().filter(|it| it.delivery != Delivery::Push) {
+            one.wave = one.wave.max(last);
+        }
+        let canary = match rng.below(3) {
+            0 => Canary::Instance,
+            1 => Canary::Consumer,
+            _ => Canary::Host,
+        };
+        RollPolicy {
+            canary,
+            bake_ms: pick(&mut rng, [0, 300, 3_000]),
+            // While a grace runs, no operator is waited for.
+            ask: rng.one_in(3) && self.kind != Kind::Grace,
+            pause_ms: pick(&mut rng, [0, 200, 1_500]),
+            hosts_max: 1 + u16::from(rng.one_in(2)),
+        }
+    }
 }
 
 fn pick<T: Copy + Default, const N: usize>(rng: &mut Rng, from: [T; N]) -> T {
@@ -248,6 +289,7 @@ fn consumer(host: u16, delivery: Delivery, uptake: ReloadMode, files: &[u16]) ->
         paths: 1,
         attributable: false,
         own_word: false,
+        wave: 0,
     }
 }
 

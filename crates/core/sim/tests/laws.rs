@@ -64,6 +64,21 @@ fn an_abort_at_any_moment_leads_back_or_is_refused() {
 }
 
 #[test]
+fn a_paced_roll_goes_on_after_a_crash_a_pause_or_a_restart_at_any_moment() {
+    let paced = |fault| at_every_action_with(fault, Quirks::staged());
+    assert!(paced(Fault::CrashAfter) > 300);
+    assert!(paced(Fault::Pause) > 300);
+    assert!(paced(Fault::Restart) > 300);
+}
+
+#[test]
+fn a_unit_of_a_paced_roll_that_fails_is_rolled_back_alone_or_with_all_others() {
+    let paced = |fault| at_every_action_with(fault, Quirks::staged());
+    assert!(paced(Fault::FailedForGood) > 50);
+    assert!(paced(Fault::Trouble) > 300);
+}
+
+#[test]
 fn whatever_another_party_does_at_the_source_of_truth_the_rotation_ends() {
     let with_a_source = |fault| at_every_action_with(fault, Quirks::truth());
     assert!(with_a_source(Fault::TruthChanged) > 300);

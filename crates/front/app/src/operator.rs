@@ -20,6 +20,8 @@ mod issuer;
 mod secret;
 mod text;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
+mod unit;
+#[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod waiting;
 
 use std::path::Path;
@@ -37,7 +39,7 @@ pub use drift::{BOTH, CURRENT, DriftProcess, DriftShown, GIVEN, GivenOutShown, O
 pub use due::{DueFailed, DueShown};
 pub use event::{
     EmergencyShown, Event, EventLine, Grade, Holder, HostStep, OldKeyShown, Outcome, PastShown, Phase,
-    Residue, STREAM_VERSION, StatusShown, StepState, Summary, UnitShown, WaiverShown,
+    Residue, STREAM_VERSION, StatusShown, StepState, Summary, WaiverShown,
 };
 pub use fingerprints::PrintsShown;
 pub use issuer::{IssuerShown, PageShown, SpecWarningShown};
@@ -47,6 +49,7 @@ pub use keyroll_inventory::{
 };
 pub use secret::{FieldShown, SecretShown, Version};
 pub use text::{clean, clock, duration, plain, spent};
+pub use unit::UnitShown;
 pub use waiting::WaitingShown;
 
 /// A front: shows events and asks questions.

@@ -7,6 +7,7 @@ mod inspection;
 pub mod make;
 pub(crate) mod move_consumer;
 mod outline;
+mod pace;
 pub mod pending_changes;
 mod plaintext;
 mod shared;
@@ -14,6 +15,7 @@ mod source_of_truth;
 pub mod split;
 mod subject;
 mod unsearched;
+mod unsound;
 
 pub use inspection::Inspection;
 pub use outline::announced;

@@ -2,6 +2,7 @@
 
 pub mod acts;
 pub mod blockers;
+mod canary;
 pub mod cause;
 pub mod downtimes;
 pub(crate) mod given_out;

@@ -1,16 +1,14 @@
 //! Composes the rooms: a configured secret becomes an issuer, a setup of this machine, and ports.
 
 pub(crate) mod agents;
-pub mod compose;
 pub(crate) mod consumer_commands;
 pub mod family;
 pub mod fields;
 pub mod gather_values;
+pub(crate) mod hosts;
 pub mod issuer;
-mod litellm;
-mod local_services;
-mod logins;
 pub mod open;
+pub mod policy;
 pub mod programs;
 pub mod provable;
 mod reached;

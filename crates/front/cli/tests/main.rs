@@ -40,6 +40,7 @@ mod openclaw;
 mod opens;
 mod operated;
 mod overlaps;
+mod paced;
 mod pages;
 mod postgres;
 mod prints;

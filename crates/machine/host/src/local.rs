@@ -16,6 +16,7 @@ mod followers;
 mod gate;
 mod generations;
 mod given_out;
+mod halves;
 mod identity;
 mod inside;
 mod links;
@@ -34,6 +35,7 @@ mod pgbouncer_userlist;
 mod prove;
 mod reads;
 mod rehearse;
+mod running;
 mod scratch_dir;
 mod served;
 mod session_calls;
@@ -48,11 +50,12 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use keyroll_observe::ProcessId;
 use keyroll_port::{
-    AllowedChanges, Applied, Asked, Failure, Holder, Host, Looked, Proved, RefusedCalls, SessionSource,
+    AllowedChanges, Applied, Asked, Failure, Holder, Host, Looked, Prepared, Proved, Proving, RefusedCalls,
     Sessions, Swept, Values,
 };
-use keyroll_rotation::{ConsumerId, FileId, HostId, Incarnation, Reconciled, Seq, Which};
+use keyroll_rotation::{ConsumerId, FileId, Incarnation, InstanceIdentity, Reconciled, Seq, Which};
 use keyroll_secret::{Fields, FingerprintKey};
 use tokio::task::block_in_place;
 
@@ -83,9 +86,19 @@ impl Local {
         Self { setup, key, memo: Mutex::new(Memo::default()), under_way: UnderWay::default() }
     }
 
-    /// Its number in plans.
-    pub fn id(&self) -> HostId {
-        LOCAL
+    /// A process of this machine, with the program that runs in it now.
+    fn incarnation(&self, process: &ProcessId) -> Incarnation {
+        incarnation(self.setup.host, process)
+    }
+
+    /// A consumer with nothing running.
+    fn at_rest(&self, id: ConsumerId) -> Incarnation {
+        Incarnation { host: self.setup.host, life: InstanceIdentity::AtRest(id) }
+    }
+
+    /// The same with the versions that the consumer is compared with.
+    fn with_own_versions<'a>(&'a self, of: Proving<'a>) -> Proving<'a> {
+        Proving { values: self.setup.versions_of(of.consumer, of.values), ..of }
     }
 
     /// After a panic in another call, at worst a check runs once more.
@@ -182,23 +195,27 @@ impl Host for Local {
         block_in_place(|| self.enumerate_all(values, sessions, stays))
     }
 
-    async fn prove(
-        &self,
-        consumer: ConsumerId,
-        slot: Option<u8>,
-        which: Which,
-        values: Values<'_>,
-        sessions: &dyn SessionSource,
-    ) -> Proved {
-        let values = self.setup.versions_of(consumer, values);
-        self.learn(values);
-        let evidence = self.prove_slot(consumer, slot, which, values, sessions).await;
-        Proved {
-            evidence,
-            remarks: self.take_remarks(),
-            failing_checks: self.failing_checks(consumer),
-            downtimes: self.take_downtimes(),
-        }
+    async fn prepare(&self, of: Proving<'_>, before: &Sessions) -> Result<Prepared, Failure> {
+        let of = self.with_own_versions(of);
+        block_in_place(|| {
+            self.learn(of.values);
+            let seen = self.begin_proof(of, before);
+            Ok(self.keep_half(of, seen))
+        })
+    }
+
+    async fn go(&self, prepared: Prepared, of: Proving<'_>, after: &Sessions) -> Proved {
+        let of = self.with_own_versions(of);
+        block_in_place(|| {
+            self.learn(of.values);
+            let evidence = self.end_proof(prepared.number, of, after);
+            Proved {
+                evidence,
+                remarks: self.take_remarks(),
+                failing_checks: self.failing_checks(of.consumer),
+                downtimes: self.take_downtimes(),
+            }
+        })
     }
 
     async fn remove_superseded(&self, values: Values<'_>, asked: Asked) -> Result<(), Failure> {

@@ -109,6 +109,7 @@ impl Claw {
         let slot = SlotSetup { instance: None, run, checks: vec![None], log: None, ready: None };
         let slots = vec![slot];
         let setup = Setup {
+            host: keyroll_host::LOCAL,
             rotation: "r1".into(),
             files: vec![file],
             consumers: vec![ConsumerSetup {

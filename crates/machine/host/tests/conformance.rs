@@ -41,6 +41,7 @@ fn local(folder: &tempfile::TempDir, write: Write) -> Local {
     let files =
         vec![FileSetup { path, planned: None, write, copies, generated: false, own: None, generator: None }];
     let setup = Setup {
+        host: keyroll_host::LOCAL,
         rotation: "r1".into(),
         files,
         consumers: vec![at_rest(vec![keyroll_rotation::FileId(0)], None)],

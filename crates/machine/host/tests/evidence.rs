@@ -12,13 +12,13 @@ use keyroll_host::{
 };
 use keyroll_manager::{CommandLine, Find, Process, Reread, Unit, Verb};
 use keyroll_observe::LogSource;
-use keyroll_port::{AllowedChanges, Failure, Host, Session, SessionSource, Sessions, Values};
+use keyroll_port::{AllowedChanges, Failure, Host, Proving, Session, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Holds, Kinds, Reconciled, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 use keyroll_testkit::write_program;
 use tempfile::TempDir;
 
-use crate::step;
+use crate::{prove, step};
 
 fn fields(value: &str, host: &str) -> Fields {
     let mut fields = Fields::new();
@@ -43,6 +43,11 @@ impl Place {
 
     pub(crate) fn values(&self) -> Values<'_> {
         Values { old: &self.old, new: Some(&self.new), old_ended: false }
+    }
+
+    /// What to ask the host of the only consumer for, in all its slots.
+    pub(crate) fn asks(&self, which: Which) -> Proving<'_> {
+        Proving { consumer: ConsumerId(0), slot: None, which, values: self.values(), watched: false }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -97,6 +102,7 @@ impl Place {
     ) -> Local {
         Local::new(
             Setup {
+                host: keyroll_host::LOCAL,
                 rotation: "r1".into(),
                 files,
                 consumers: vec![consumer],
@@ -115,7 +121,7 @@ impl Place {
     }
 
     /// This test itself, as a process that re-reads its file.
-    fn rereads(&self, check: Option<CheckSetup>, log: Option<LogSetup>) -> SlotSetup {
+    pub(crate) fn rereads(&self, check: Option<CheckSetup>, log: Option<LogSetup>) -> SlotSetup {
         self.rereads_as(std::process::id(), check, log)
     }
 
@@ -140,10 +146,9 @@ impl Place {
 /// The sessions that the issuer shows, as the test sets them.
 pub(crate) struct Shown(pub(crate) Mutex<Sessions>);
 
-#[async_trait::async_trait]
-impl SessionSource for Shown {
-    async fn now(&self) -> Result<Sessions, Failure> {
-        Ok(self.0.lock().unwrap().clone())
+impl Shown {
+    pub(crate) fn now(&self) -> Sessions {
+        self.0.lock().unwrap().clone()
     }
 }
 
@@ -167,7 +172,7 @@ async fn kinds_and_remarks(
     place: &Place,
     source: &Shown,
 ) -> (Kinds, Vec<Failure>) {
-    let proved = host.prove(ConsumerId(0), None, which, place.values(), source).await;
+    let proved = prove(host, place.asks(which), || source.now()).await;
     let proofs = proved.evidence.unwrap().proofs;
     (proofs.first().unwrap().paths[0], proved.remarks)
 }
@@ -182,7 +187,7 @@ async fn a_session_of_before_the_change_back_proves_nothing() {
     );
     let host = place.host(vec![place.env("app.env", "value", &place.old)], place.rereads(None, None));
     let shown = Shown(Mutex::new(Sessions { old: Some(vec![session(&before, "1")]), new: Some(Vec::new()) }));
-    host.enumerate(place.values(), &shown.now().await.unwrap(), Which::Old).await.unwrap();
+    host.enumerate(place.values(), &shown.now(), Which::Old).await.unwrap();
     host.deliver(FileId(0), Which::New, place.values(), step(1)).await.unwrap();
     host.deliver(FileId(0), Which::Old, place.values(), step(2)).await.unwrap();
     assert!(!kinds(&host, Which::Old, &place, &shown).await.has(Kinds::EXERCISED), "an old session counts");
@@ -217,6 +222,44 @@ async fn a_word_of_its_log_does_not_keep_a_check_from_being_made() {
     let shown = Shown(Mutex::new(Sessions::default()));
     let kinds = kinds(&host, Which::New, &place, &shown).await;
     assert!(kinds.has(Kinds::REPORTED.and(Kinds::CHECKED)), "{kinds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_fails_while_its_process_is_watched_takes_its_evidence_away() {
+    let place = Place::new();
+    let wanted = String::from_utf8(place.new.get("value").unwrap().value.expose().to_vec()).unwrap();
+    let (runs, broken) = (place.path("runs"), place.path("broken"));
+    let text = format!(
+        "echo run >> '{}'; test ! -e '{}' && grep -q '{wanted}' \"$1\"",
+        runs.display(),
+        broken.display()
+    );
+    let check =
+        CheckSetup::Exec { command: script(&place, "check.sh", &text), copy: Some(FileId(0)), turn: None };
+    let host = place.host(vec![place.env("app.env", "value", &place.old)], place.rereads(Some(check), None));
+    host.deliver(FileId(0), Which::New, place.values(), step(1)).await.unwrap();
+    let of = place.asks(Which::New);
+    let shown = async |of: Proving<'_>| {
+        let half = host.prepare(of, &Sessions::default()).await.unwrap();
+        host.go(half, of, &Sessions::default()).await.evidence.unwrap().proofs[0].paths[0]
+    };
+    let count = || fs::read_to_string(&runs).unwrap().lines().count();
+    assert!(shown(of).await.has(Kinds::CHECKED));
+    let before = count();
+    assert!(shown(of).await.has(Kinds::CHECKED));
+    assert_eq!(count(), before, "what is known is not checked again");
+    let watched = Proving { watched: true, ..of };
+    assert!(shown(watched).await.has(Kinds::CHECKED));
+    assert_eq!(count(), before + 1, "while it is watched, it is");
+    fs::write(&broken, "").unwrap();
+    // What it holds is known still. It stays so when the watch is over, until the check succeeds.
+    for asked in [watched, of] {
+        let seen = shown(asked).await;
+        assert!(seen.has(Kinds::DELIVERED), "{seen:?}");
+        assert!(!seen.has(Kinds::CHECKED) && !seen.has(Kinds::REPORTED), "{seen:?}");
+    }
+    fs::remove_file(&broken).unwrap();
+    assert!(shown(of).await.has(Kinds::CHECKED.and(Kinds::DELIVERED)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -469,7 +512,8 @@ async fn a_unit_that_did_not_come_back_is_no_job_at_rest() {
     let host = place.host(vec![place.env("app.env", "value", &place.old)], slot);
     host.deliver(FileId(0), Which::New, place.values(), step(1)).await.unwrap();
     let shown = Shown(Mutex::new(Sessions::default()));
-    let proved = host.prove(ConsumerId(0), Some(0), Which::New, place.values(), &shown).await;
+    let of = Proving { slot: Some(0), ..place.asks(Which::New) };
+    let proved = prove(&host, of, || shown.now()).await;
     let proofs = proved.evidence.unwrap().proofs;
     assert!(proofs.is_empty(), "{proofs:?}");
 }

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use keyroll_host::{Local, LogSetup};
 use keyroll_observe::LogSource;
-use keyroll_port::{AllowedChanges, Failure, Host as _, Session, SessionSource, Sessions};
+use keyroll_port::{AllowedChanges, Host as _, Session, Sessions};
 use keyroll_rotation::{ConsumerId, FileId, Incarnation, Kinds, Proof, Which};
 use keyroll_secret::Fields;
 use keyroll_testkit::command::wait;
 
 use crate::evidence::{Place, Shown};
-use crate::step;
+use crate::{prove, step};
 
 /// How long a process may take to do what it was told.
 const WAIT: Duration = Duration::from_secs(60);
@@ -71,8 +71,8 @@ fn text(fields: &Fields) -> String {
     String::from_utf8(fields.get("value").unwrap().value.expose().to_vec()).unwrap()
 }
 
-async fn proof(host: &Local, place: &Place, source: &dyn SessionSource) -> Proof {
-    let proved = host.prove(ConsumerId(0), None, Which::New, place.values(), source).await;
+async fn proof(host: &Local, place: &Place, sessions: impl FnMut() -> Sessions) -> Proof {
+    let proved = prove(host, place.asks(Which::New), sessions).await;
     *proved.evidence.unwrap().proofs.first().unwrap()
 }
 
@@ -88,11 +88,11 @@ async fn what_a_process_showed_before_it_executed_another_program_is_void() {
     let file = place.env("app.env", "value", &place.new);
     let host = place.host(vec![file], place.rereads_as(process.0.id(), None, None));
     let nothing = Shown(Mutex::default());
-    let before = proof(&host, &place, &nothing).await;
+    let before = proof(&host, &place, || nothing.now()).await;
     assert!(before.paths[0].has(Kinds::LOADED), "{:?}", before.paths[0]);
     assert_eq!(listed(&host, &place).await, before.who);
     process.restart(&text(&place.old));
-    let after = proof(&host, &place, &nothing).await;
+    let after = proof(&host, &place, || nothing.now()).await;
     assert!(!after.paths[0].has(Kinds::LOADED), "it holds the old value: {:?}", after.paths[0]);
     assert_ne!(after.who, before.who);
     assert_eq!(listed(&host, &place).await, after.who);
@@ -109,7 +109,8 @@ async fn a_call_of_the_program_before_is_no_call_of_the_program_after() {
         let new = Some(handles.iter().map(|handle| session(pid, handle)).collect());
         Shown(Mutex::new(Sessions { old: Some(Vec::new()), new }))
     };
-    let exercised = async |source: &Shown| proof(&host, &place, source).await.paths[0].has(Kinds::EXERCISED);
+    let exercised =
+        async |source: &Shown| proof(&host, &place, || source.now()).await.paths[0].has(Kinds::EXERCISED);
     assert!(exercised(&open(&["first"])).await);
     process.restart(&text(&place.old));
     assert!(!exercised(&open(&["first"])).await, "the socket outlived its program");
@@ -117,37 +118,29 @@ async fn a_call_of_the_program_before_is_no_call_of_the_program_after() {
     assert!(exercised(&open(&["first", "second"])).await);
 }
 
-/// The first time that it is asked, a process becomes another program first, which then has a session.
-struct Meanwhile {
-    process: Mutex<Restarting>,
-    value: Mutex<Option<String>>,
-    shown: Shown,
-}
-
-#[async_trait::async_trait]
-impl SessionSource for Meanwhile {
-    async fn now(&self) -> Result<Sessions, Failure> {
-        if let Some(value) = self.value.lock().unwrap().take() {
-            self.process.lock().unwrap().restart(&value);
-        }
-        self.shown.now().await
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_begins_during_a_look_has_its_own_evidence() {
     let place = Place::new();
-    let process = Restarting::with(&text(&place.new));
+    let mut process = Restarting::with(&text(&place.new));
     let pid = process.0.id();
     let host = place.host(vec![place.env("app.env", "value", &place.new)], place.rereads_as(pid, None, None));
-    let new = Some(vec![session(pid, "first")]);
-    let shown = Shown(Mutex::new(Sessions { old: Some(Vec::new()), new }));
-    let source = Meanwhile { process: Mutex::new(process), value: Mutex::new(Some(text(&place.new))), shown };
-    let during = proof(&host, &place, &source).await;
+    let shown = || Sessions { old: Some(Vec::new()), new: Some(vec![session(pid, "first")]) };
+    let mut reads = 0;
+    let sessions = || {
+        reads += 1;
+        if reads == 1 {
+            return Sessions { old: Some(Vec::new()), new: Some(Vec::new()) };
+        }
+        // The first half has seen the program before.
+        process.restart(&text(&place.new));
+        shown()
+    };
+    let during = proof(&host, &place, sessions).await;
+    assert_eq!(reads, 2);
     let now = listed(&host, &place).await;
     assert_ne!(during.who, now);
     assert_eq!(during.paths[0], Kinds::NONE, "the program before has no such session");
-    let after = proof(&host, &place, &source).await;
+    let after = proof(&host, &place, shown).await;
     assert_eq!(after.who, now);
     assert!(after.paths[0].has(Kinds::EXERCISED.and(Kinds::LOADED)), "{:?}", after.paths[0]);
 }
@@ -164,7 +157,7 @@ async fn what_an_instance_showed_outlasts_the_restart_of_another_one() {
     let new = Some(vec![session(first, "first"), session(second, "second")]);
     let source = Shown(Mutex::new(Sessions { old: Some(Vec::new()), new }));
     let exercised = async || {
-        let proved = host.prove(ConsumerId(0), None, Which::New, place.values(), &source).await;
+        let proved = prove(&host, place.asks(Which::New), || source.now()).await;
         let proofs = proved.evidence.unwrap().proofs;
         [0, 1].map(|slot| {
             let proof = proofs.iter().find(|proof| proof.slot == slot).unwrap();
@@ -189,7 +182,7 @@ async fn a_line_in_its_log_and_a_file_that_was_read_are_of_the_program_that_ran_
     let host = place.host(vec![place.env("app.env", "value", &place.old)], slot);
     host.deliver(FileId(0), Which::New, place.values(), step(1)).await.unwrap();
     let nothing = Shown(Mutex::default());
-    let kinds = async || proof(&host, &place, &nothing).await.paths[0];
+    let kinds = async || proof(&host, &place, || nothing.now()).await.paths[0];
     let write = || {
         let mut log = std::fs::OpenOptions::new().append(true).open(&log).unwrap();
         log.write_all(b"accepted\n").unwrap();

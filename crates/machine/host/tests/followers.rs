@@ -3,19 +3,18 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use keyroll_host::{CheckSetup, ConsumerSetup, Local, LogSetup, SearchLimits, SlotSetup};
 use keyroll_manager::{Check, Find, Reread};
 use keyroll_observe::LogSource;
-use keyroll_port::{Failure, Host as _, Session, SessionSource, Sessions, Surveyor as _};
-use keyroll_rotation::{ConsumerId, Kinds, Which};
+use keyroll_port::{Host as _, Session, Sessions, Surveyor as _};
+use keyroll_rotation::{Kinds, Which};
 use keyroll_secret::Fields;
 
 use crate::evidence::{Ended, Place, Shown, kinds, script, session};
 use crate::local::at_rest;
-use crate::survey;
+use crate::{prove, survey};
 
 /// Keeps every line that it is given, and answers each.
 const KEEPS: &str = "import sys\nkept = []\nfor line in sys.stdin:\n    kept.append(line.strip())\n    print('kept', flush=True)";
@@ -89,7 +88,7 @@ async fn is_loaded(host: &Local, which: Which, place: &Place) -> bool {
 }
 
 /// A session of a process with the new version, and how many calls it has made.
-fn session_of(pid: u32, calls: u64) -> Sessions {
+pub(crate) fn session_of(pid: u32, calls: u64) -> Sessions {
     let session =
         Session { client: None, pid: Some(pid), busy: false, handle: "1".into(), calls: Some(calls) };
     Sessions { old: Some(Vec::new()), new: Some(vec![session]) }
@@ -141,7 +140,7 @@ async fn what_a_program_held_before_the_store_gave_it_out_shows_nothing() {
     }
     // What was remembered is damaged: no guess.
     fs::write(place.path("work/r1-given-out"), "").unwrap();
-    let proved = follower(&place).prove(ConsumerId(0), None, Which::Old, place.values(), &nothing()).await;
+    let proved = prove(&follower(&place), place.asks(Which::Old), Sessions::default).await;
     assert!(proved.evidence.is_err());
 }
 
@@ -281,16 +280,6 @@ async fn a_call_on_a_session_of_before_counts_only_once_the_program_has_the_valu
     );
 }
 
-/// The issuer shows one more call on a session at each look.
-struct Calls(u32, AtomicU64);
-
-#[async_trait::async_trait]
-impl SessionSource for Calls {
-    async fn now(&self) -> Result<Sessions, Failure> {
-        Ok(session_of(self.0, self.1.fetch_add(1, Ordering::SeqCst)))
-    }
-}
-
 /// The program may make the call on a connection that it had before.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_to_a_program_that_reads_again_does_not_show_which_value_it_used() {
@@ -306,10 +295,14 @@ async fn a_request_to_a_program_that_reads_again_does_not_show_which_value_it_us
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
     });
     let host = checked(&place, CheckSetup::Http(Check::Http { url, contains: None }));
-    let calls = Calls(reader.pid(), AtomicU64::new(1));
-    let sessions = calls.now().await.unwrap();
-    host.before_given_out(Which::New, place.values(), &sessions).await.unwrap();
-    let proved = host.prove(ConsumerId(0), None, Which::New, place.values(), &calls).await;
+    // The issuer shows one more call on a session at each look.
+    let mut calls = 0;
+    let mut sessions = || {
+        calls += 1;
+        session_of(reader.pid(), calls)
+    };
+    host.before_given_out(Which::New, place.values(), &sessions()).await.unwrap();
+    let proved = prove(&host, place.asks(Which::New), sessions).await;
     let seen = proved.evidence.unwrap().proofs[0].paths[0];
     assert!(seen.has(Kinds::REPORTED) && !seen.has(Kinds::EXERCISED), "{seen:?}");
     served.join().unwrap();

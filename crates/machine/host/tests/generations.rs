@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 use keyroll_host::{ConsumerSetup, Local, SlotSetup};
 use keyroll_manager::{Applied, Attempt, CommandLine, Generation, InstanceProcess, Workload};
 use keyroll_observe::{Listing, ProcessId, process};
-use keyroll_port::{Failure, Host, Values};
+use keyroll_port::{Failure, Host, Proving, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Kinds, Which};
 
-use crate::local::{NoSessions, Place, fields, file, variable};
-use crate::step;
+use crate::local::{Place, fields, file, variable};
+use crate::{prove, step};
 
 /// A program of which a change of its file changes the sockets only.
 #[derive(Debug)]
@@ -90,7 +90,8 @@ impl Scene {
     async fn proves(&self, which: Which) -> bool {
         let (old, new) = (fields(&self.place.old), fields(&self.place.new));
         let values = Values { old: &old, new: Some(&new), old_ended: false };
-        let proved = self.host(None).prove(ConsumerId(0), Some(0), which, values, &NoSessions).await;
+        let of = Proving { consumer: ConsumerId(0), slot: Some(0), which, values, watched: false };
+        let proved = prove(&self.host(None), of, Sessions::default).await;
         let told = !proved.remarks.is_empty();
         let proofs = proved.evidence.unwrap().proofs;
         let has = proofs[0].paths[0].has(Kinds::DELIVERED);

@@ -88,6 +88,7 @@ impl Place {
             served: None,
         };
         let setup = Setup {
+            host: keyroll_host::LOCAL,
             rotation: "r1".into(),
             files: vec![file],
             consumers: vec![consumer],

@@ -12,16 +12,14 @@ use keyroll_host::{
     SystemClock, Write, place_digest,
 };
 use keyroll_manager::{AtRest, CommandLine, Find, Process, Reread, Unit, Verb};
-use keyroll_port::{
-    Asked, Class, Clock as _, CopySeen, Failure, Host, SessionSource, Sessions, Surveyor as _, Values,
-};
+use keyroll_port::{Asked, Class, Clock as _, CopySeen, Host, Proving, Sessions, Surveyor as _, Values};
 use keyroll_rotation::{
     ConsumerId, FileId, Holds, InstanceIdentity, Kinds, Reconciled, SearchLimit, Visibility, Which,
 };
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 use keyroll_testkit::write_program;
 
-use crate::{step, survey};
+use crate::{prove, step, survey};
 
 /// A value that no other test has.
 pub(crate) fn value(tag: &str) -> String {
@@ -62,6 +60,7 @@ impl Place {
     fn host_with(&self, files: Vec<FileSetup>, consumers: Vec<ConsumerSetup>, search: SearchLimits) -> Local {
         Local::new(
             Setup {
+                host: keyroll_host::LOCAL,
                 rotation: "r1".into(),
                 files,
                 consumers,
@@ -108,13 +107,15 @@ pub(crate) fn at_rest(files: Vec<FileId>, check: Option<CheckSetup>) -> Consumer
     ConsumerSetup { name: "job".into(), files, fetch: None, slots: vec![slot], follows: false, served: None }
 }
 
-pub(crate) struct NoSessions;
-
-#[async_trait::async_trait]
-impl SessionSource for NoSessions {
-    async fn now(&self) -> Result<Sessions, Failure> {
-        Ok(Sessions::default())
-    }
+/// Evidence about the new version, where the issuer shows no sessions.
+async fn proved(
+    host: &Local,
+    consumer: ConsumerId,
+    slot: Option<u8>,
+    values: Values<'_>,
+) -> keyroll_port::Proved {
+    prove(host, Proving { consumer, slot, which: Which::New, values, watched: false }, Sessions::default)
+        .await
 }
 
 /// A process that this test started, ended with it.
@@ -267,7 +268,7 @@ async fn a_check_counts_as_checked_only_if_it_can_fail() {
         place.host(vec![file(&path, vec![variable("KEY")])], vec![at_rest(vec![FileId(0)], Some(check))])
     };
     let kinds = async |host: &Local| {
-        let proved = host.prove(ConsumerId(0), None, Which::New, values, &NoSessions).await;
+        let proved = proved(host, ConsumerId(0), None, values).await;
         let evidence = proved.evidence.unwrap();
         assert!(!evidence.against);
         evidence.proofs[0].paths[0]
@@ -311,7 +312,7 @@ async fn a_service_that_did_not_come_back_is_no_job_at_rest() {
     let job = at_rest(vec![FileId(0)], Some(check()));
     let host = place.host(vec![file(&path, vec![variable("KEY")])], vec![service, job]);
     let proofs = async |consumer| {
-        let proved = host.prove(consumer, Some(0), Which::New, values, &NoSessions).await;
+        let proved = proved(&host, consumer, Some(0), values).await;
         proved.evidence.unwrap().proofs
     };
     let service = proofs(ConsumerId(0)).await;
@@ -360,7 +361,7 @@ async fn a_job_that_was_started_with_the_old_value_has_not_loaded_the_new_one_by
         let seen: Vec<_> = looked.enumeration.instances.iter().filter(|one| one.consumer.is_some()).collect();
         assert!(seen.len() == 1 && matches!(seen[0].who.life, InstanceIdentity::Process { .. }), "{seen:?}");
         let who = seen[0].who;
-        let proved = host.prove(ConsumerId(0), None, Which::New, values, &NoSessions).await;
+        let proved = proved(&host, ConsumerId(0), None, values).await;
         let proofs = proved.evidence.unwrap().proofs;
         let kinds = proofs.iter().find(|proof| proof.who == who).map(|proof| proof.paths[0]);
         kinds.is_some_and(|kinds| kinds.has(Kinds::LOADED))

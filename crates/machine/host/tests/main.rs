@@ -12,6 +12,7 @@ mod fetched;
 mod files;
 mod followers;
 mod generations;
+mod halves;
 mod live;
 mod local;
 mod poolers;
@@ -26,7 +27,7 @@ async fn survey(
     let of = keyroll_port::Surveying {
         values: keyroll_port::Values { old, new: None, old_ended: false },
         next,
-        sessions: &local::NoSessions,
+        sessions: &keyroll_port::Sessions::default(),
         begins_on: keyroll_rotation::Holds::Old,
         restarts: false,
         rehearses,
@@ -37,4 +38,19 @@ async fn survey(
 /// An effect under this intent without a time limit.
 fn step(intent: u64) -> keyroll_port::Asked {
     keyroll_port::Asked { intent, until_ms: u64::MAX }
+}
+
+/// Evidence, asked for as the engine does it: the sessions are read before the first half, and once more before the second
+/// one if the first one says so.
+async fn prove(
+    host: &keyroll_host::Local,
+    of: keyroll_port::Proving<'_>,
+    mut sessions: impl FnMut() -> keyroll_port::Sessions,
+) -> keyroll_port::Proved {
+    use keyroll_port::Host as _;
+
+    let before = sessions();
+    let prepared = host.prepare(of, &before).await.unwrap();
+    let after = if prepared.reads_again { sessions() } else { before };
+    host.go(prepared, of, &after).await
 }

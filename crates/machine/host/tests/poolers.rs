@@ -83,6 +83,7 @@ impl Scene {
             served: None,
         };
         let setup = Setup {
+            host: keyroll_host::LOCAL,
             rotation: "r1".into(),
             files: vec![file],
             consumers: vec![pooler],

@@ -15,8 +15,9 @@ use keyroll_engine::{Command, DriverState, Ending, Note, Observer, ObserverReply
 use keyroll_journal::{encode_event, encode_opening};
 use keyroll_port::{Journal as _, Opening, RotationId};
 use keyroll_rotation::{
-    Aim, Capabilities, Consumer, Delivery, Event, Fact, FileId, HostId, OnFailure, Op, Outcome, Overlap,
-    PROTOCOL, Person, Phase, Plan, Refusals, ReloadMode, Seq, Stamp, State, TruthValue, Want, wants,
+    Aim, Canary, Capabilities, Consumer, Delivery, Event, Fact, FileId, HostId, OnFailure, Op, Outcome,
+    Overlap, PROTOCOL, Person, Phase, Plan, Refusals, ReloadMode, RollPolicy, Seq, Stamp, State, TruthValue,
+    Want, wants,
 };
 use parts::machine::Mishap;
 use parts::{Scene, locked};
@@ -24,9 +25,14 @@ use tokio::sync::mpsc;
 
 const DRIVES_MAX: usize = 6;
 
+/// The pace of a roll for which nothing is configured.
+const AT_ONCE: RollPolicy =
+    RollPolicy { canary: Canary::Consumer, bake_ms: 0, ask: false, pause_ms: 0, hosts_max: 1 };
+
 const PACE: Pace = Pace {
     probe_ms: 1,
     prove_ms: 1,
+    watch_ms: 1,
     enumerate_ms: 1,
     issuer_ms: 1,
     reconcile_ms: 1,
@@ -62,6 +68,7 @@ impl Observer for There {
 fn plan(capabilities: Capabilities) -> Plan {
     let mut plan = parts::plan(capabilities);
     plan.policy.on_failure = OnFailure::Pause;
+    plan.policy.roll = Some(AT_ONCE);
     let consumer = |delivery, uptake, file, slots| Consumer {
         host: HostId(0),
         delivery,
@@ -71,6 +78,7 @@ fn plan(capabilities: Capabilities) -> Plan {
         paths: 1,
         attributable: false,
         own_word: false,
+        wave: 0,
     };
     plan.files = vec![HostId(0), HostId(0), HostId(0)];
     plan.consumers = vec![
@@ -114,9 +122,39 @@ fn record_walk(folder: &Path, name: &str, plan: Plan) {
     write_walk(folder, name, plan, &walk);
 }
 
+/// The plan of a rotation on paper.
+fn on_paper() -> Plan {
+    let mut plan = walk::plan();
+    plan.policy.roll = Some(AT_ONCE);
+    plan
+}
+
+/// The same over two hosts, in two waves, with a canary after which the operator is asked, and pauses.
+fn record_paced(folder: &Path) {
+    let mut plan = on_paper();
+    plan.policy.roll = Some(RollPolicy {
+        canary: Canary::Instance,
+        bake_ms: 5_000,
+        ask: true,
+        pause_ms: 1_000,
+        hosts_max: 1,
+    });
+    plan.files.push(HostId(1));
+    plan.endpoints.push(HostId(1));
+    plan.consumers[0].slots = 2;
+    plan.consumers[1].wave = 1;
+    plan.consumers.push(Consumer { host: HostId(1), files: vec![FileId(2)], ..plan.consumers[0].clone() });
+    let mut walk = walk::Walk::of(plan.clone());
+    walk.until(|state| state.hold().is_some());
+    walk.another_driver();
+    walk.say(Fact::Resumed);
+    walk.until(State::ended);
+    write_walk(folder, "paced", plan, &walk);
+}
+
 /// The same, where another party changes the source of truth before Promote, and puts the old value back there after it.
 fn record_changed_elsewhere(folder: &Path) {
-    let mut walk = walk::Walk::of(walk::plan());
+    let mut walk = walk::Walk::of(on_paper());
     walk.until(|state| wants(state).contains(&Want::Do(Op::Promote)));
     let promote = walk.begin(&Op::Promote);
     walk.end(promote, Outcome::ChangedElsewhere);
@@ -125,7 +163,7 @@ fn record_changed_elsewhere(folder: &Path) {
     walk.say(Fact::TruthRead(TruthValue::Old));
     walk.say(Fact::Retried);
     walk.until(State::ended);
-    write_walk(folder, "changed-elsewhere", walk::plan(), &walk);
+    write_walk(folder, "changed-elsewhere", on_paper(), &walk);
 }
 
 fn write_walk(folder: &Path, name: &str, plan: Plan, walk: &walk::Walk) {
@@ -190,10 +228,11 @@ fn main() {
     *locked(&back.fate.at) = Some((4, Mishap::FailedForGood));
     record(&folder, "rolled-back", &back, false);
     for (name, aim) in [("part-of-a-shared-key", Aim::Part), ("end-of-a-shared-key", Aim::End)] {
-        record_walk(&folder, name, Plan { aim, ..walk::plan() });
+        record_walk(&folder, name, Plan { aim, ..on_paper() });
     }
-    let mut trusted = walk::plan();
+    let mut trusted = on_paper();
     trusted.consumers.iter_mut().skip(1).for_each(|consumer| consumer.own_word = true);
     record_walk(&folder, "word-of-a-process", trusted);
     record_changed_elsewhere(&folder);
+    record_paced(&folder);
 }

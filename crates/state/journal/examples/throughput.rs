@@ -159,6 +159,7 @@ fn opening(number: u64) -> Opening {
         look_age_ms_max: u64::MAX,
         require: Kinds::NONE,
         standing_consent: false,
+        roll: None,
     };
     let plan = Plan {
         capabilities,

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_port::{
-    AllowedChanges, Applied, Asked, Class, Evidence, Failure, Holder, Host, Looked, Proved, RefusedCalls,
-    SessionSource, Sessions, Swept, Values,
+    AllowedChanges, Applied, Asked, Class, Evidence, Failure, Holder, Host, Looked, Prepared, Proved,
+    Proving, RefusedCalls, Sessions, Swept, Values,
 };
 use keyroll_rotation::{
     Consumer, ConsumerId, Delivery, Enumeration, FileId, FoundBy, Holds, HostId, Incarnation,
@@ -279,14 +279,11 @@ impl Host for Machine {
         };
         Ok(Looked { enumeration, names: Vec::new(), not_visible: Vec::new(), downtimes: Vec::new() })
     }
-    async fn prove(
-        &self,
-        consumer: ConsumerId,
-        slot: Option<u8>,
-        which: Which,
-        values: Values<'_>,
-        _: &dyn SessionSource,
-    ) -> Proved {
+    async fn prepare(&self, _: Proving<'_>, _: &Sessions) -> Result<Prepared, Failure> {
+        Ok(Prepared { number: 0, reads_again: false })
+    }
+    async fn go(&self, _: Prepared, of: Proving<'_>, _: &Sessions) -> Proved {
+        let Proving { consumer, slot, which, values, .. } = of;
         let goal = value(values, which);
         let inside = locked(&self.inside);
         let mine =

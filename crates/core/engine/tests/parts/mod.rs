@@ -544,6 +544,7 @@ pub(crate) fn plan(capabilities: Capabilities) -> Plan {
         look_age_ms_max: 10_000,
         require: Kinds::NONE,
         standing_consent: true,
+        roll: None,
     };
     Plan {
         capabilities,

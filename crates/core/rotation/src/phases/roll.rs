@@ -1,5 +1,5 @@
 use crate::state::{OldKey, Phase, State, UnitStep};
-use crate::{Delivery, Emergency, Op, Overlap, Want, Which, unit};
+use crate::{Delivery, Emergency, Op, Overlap, Want, Which, pace, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     // Consumers may still need the old key until they are moved.
@@ -10,16 +10,18 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     for at in 0..state.units().len() {
         unit::wants(state, at, out);
     }
-    if out.is_empty() && pushed(state) && !state.promoted() && !busy(state) {
+    let pauses = pace::pause_ms(state).is_some();
+    if out.is_empty() && pushed(state) && !state.promoted() && !busy(state) && !pauses {
         unit::offer(state, Op::Promote, out);
     }
+    pace::wants(state, out);
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
     if next.must_enable() {
         return false;
     }
-    if start_some(next) {
+    if pace::pass_canary(next) || start_some(next) {
         return true;
     }
     let all = next.units().iter().all(arrived);
@@ -44,8 +46,31 @@ fn busy(state: &State) -> bool {
     state.units().iter().any(|unit| unit.stage.is_moving())
 }
 
-/// Lets waiting units begin: push before pull, the canary alone, then as many at once as the plan allows.
+/// Lets a waiting unit begin: push before pull, the canary alone, then as many at once as the plan allows.
 fn start_some(next: &mut State) -> bool {
+    if pace::retreats(next) {
+        return start_retreat(next);
+    }
+    let pushed = pushed(next);
+    let Some(paced) = pace::next_unit(next, |at| may_begin(next, pushed, at)) else {
+        return start_unpaced(next, pushed);
+    };
+    let Some(at) = paced else { return false };
+    unit::start(next, at);
+    true
+}
+
+/// Whether a unit can get the value already.
+fn may_begin(state: &State, pushed: bool, at: usize) -> bool {
+    match state.plan().consumers.get(at).map(|consumer| consumer.delivery) {
+        Some(Delivery::Push) => true,
+        Some(Delivery::Fetch | Delivery::Follow) => pushed && state.promoted(),
+        None => false,
+    }
+}
+
+/// The same where the plan has no pace, or nobody waits for it.
+fn start_unpaced(next: &mut State, pushed: bool) -> bool {
     let running = next
         .units()
         .iter()
@@ -63,13 +88,8 @@ fn start_some(next: &mut State) -> bool {
     if running >= most || next.units().iter().any(|unit| unit.stage == UnitStep::Failed) {
         return false;
     }
-    let pushed = pushed(next);
-    let may = |delivery: Delivery| match delivery {
-        Delivery::Push => true,
-        Delivery::Fetch | Delivery::Follow => pushed && next.promoted(),
-    };
-    let waiting = next.units().iter().zip(&next.plan().consumers).position(|(unit, consumer)| {
-        unit.stage == UnitStep::Waiting && unit.toward == Which::New && may(consumer.delivery)
+    let waiting = next.units().iter().enumerate().position(|(at, unit)| {
+        unit.stage == UnitStep::Waiting && unit.toward == Which::New && may_begin(next, pushed, at)
     });
     if let Some(at) = waiting {
         unit::start(next, at);

@@ -26,16 +26,23 @@ pub(crate) struct OldSwitch {
     key: OldKey,
     /// Since when the key has been missing although we did not end it.
     missing_since: Option<Stamp>,
+    /// When it ended, as far as this journal knows.
+    ended: Option<Stamp>,
     list: Option<List>,
 }
 
 impl OldSwitch {
     pub(super) fn open(key: OldKey) -> Self {
-        Self { key, missing_since: None, list: None }
+        Self { key, missing_since: None, ended: None, list: None }
     }
 
     pub(crate) fn key(&self) -> OldKey {
         self.key
+    }
+
+    /// When the key ended.
+    pub(crate) fn ended_at(&self) -> Option<Stamp> {
+        self.ended
     }
 
     /// The key is missing although we did not end it.
@@ -54,7 +61,7 @@ impl OldSwitch {
 
     /// The key ended. If we did not end it, it may still exist.
     pub(super) fn end(&mut self, by_us: bool, now: Stamp) {
-        self.key = OldKey::Ended;
+        (self.key, self.ended) = (OldKey::Ended, self.ended.or(Some(now)));
         self.missing_since = if by_us { None } else { self.missing_since.or(Some(now)) };
     }
 

@@ -23,7 +23,7 @@ impl Proofs {
         self.change().retain(|(of, proof)| *of != consumer || slot.is_some_and(|slot| proof.slot != slot));
     }
 
-    /// Records the evidence about the instances that run now in slots of one consumer.
+    /// Records the evidence about the instances that run now in slots of one consumer. What was seen once stays seen.
     pub(crate) fn take_in(&mut self, consumer: ConsumerId, proofs: &[Proof]) {
         let all = self.change();
         all.retain(|(of, known)| {
@@ -37,6 +37,19 @@ impl Proofs {
                 None => all.push((consumer, *proof)),
             }
         }
+    }
+
+    /// Records the evidence of a look that counts alone, in one slot or in all: what it does not show, it takes away. Returns
+    /// whether a slot has only other processes than before.
+    pub(crate) fn renew(&mut self, consumer: ConsumerId, slot: Option<u8>, proofs: &[Proof]) -> bool {
+        let looked = |of: ConsumerId, at: u8| of == consumer && slot.is_none_or(|slot| slot == at);
+        let there = |known: &Proof| proofs.iter().any(|proof| proof.who == known.who);
+        let stays = |at: u8| self.all.iter().any(|(of, it)| looked(*of, at) && it.slot == at && there(it));
+        let known = |at: u8| self.all.iter().any(|(of, it)| *of == consumer && it.slot == at);
+        let replaced = proofs.iter().any(|proof| known(proof.slot) && !stays(proof.slot));
+        self.change().retain(|(of, known)| !looked(*of, known.slot));
+        self.take_in(consumer, proofs);
+        replaced
     }
 
     /// Voids the evidence about instances that a complete look does not show any more.

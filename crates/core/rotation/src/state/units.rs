@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use super::pacing::Pacing;
 use crate::{Stamp, Which};
 
 /// How far one unit (a consumer on its host) has come.
@@ -46,11 +47,26 @@ pub struct Unit {
     pub fetched: bool,
     /// Failed attempts in this pass.
     pub failures: u8,
+    /// It is proven as far as it was moved, and is watched: it goes on once the canary has passed, or the pause is over.
+    pub watched: bool,
+    /// When a look showed last, in this wait, that what is watched works.
+    pub shown: Option<Stamp>,
 }
 
 impl Unit {
     fn waiting(stage: UnitStep, slots: u32, at: Stamp) -> Self {
-        Self { stage, toward: Which::New, since: at, slots, moved: 0, first: 0, fetched: false, failures: 0 }
+        Self {
+            stage,
+            toward: Which::New,
+            since: at,
+            slots,
+            moved: 0,
+            first: 0,
+            fetched: false,
+            failures: 0,
+            watched: false,
+            shown: None,
+        }
     }
 
     /// Sends the unit to the start, toward a version; `slots` are the slots to apply.
@@ -64,7 +80,7 @@ impl Unit {
     }
 
     fn enter(&mut self, stage: UnitStep, now: Stamp) {
-        (self.stage, self.since) = (stage, now);
+        (self.stage, self.since, self.watched) = (stage, now, false);
     }
 }
 
@@ -73,11 +89,13 @@ impl Unit {
 pub(crate) struct Units {
     /// Copied only by the state that changes it.
     all: Arc<Vec<Unit>>,
+    /// How far the roll has come.
+    pub(crate) pacing: Pacing,
 }
 
 impl Units {
     pub(super) fn open(count: usize, stage: UnitStep, at: Stamp) -> Self {
-        Self { all: Arc::new(vec![Unit::waiting(stage, 0, at); count]) }
+        Self { all: Arc::new(vec![Unit::waiting(stage, 0, at); count]), pacing: Pacing::open(count) }
     }
 
     pub(crate) fn all(&self) -> &[Unit] {
@@ -98,8 +116,9 @@ impl Units {
         self.with(at, |unit| unit.send(toward, slots, now));
     }
 
-    /// Every unit is moved to the new version.
+    /// Every unit is moved to the new version, the canary first.
     pub(crate) fn send_all(&mut self, now: Stamp) {
+        self.pacing = Pacing::open(self.all.len());
         self.change().iter_mut().for_each(|unit| unit.send(Which::New, 0, now));
     }
 
@@ -119,11 +138,22 @@ impl Units {
 
     /// Nothing is left to do for a unit. Its time counts on: a waived program that reads the store again may need all of it.
     pub(crate) fn settle(&mut self, at: usize) {
-        self.with(at, |unit| unit.stage = UnitStep::Settled);
+        self.with(at, |unit| (unit.stage, unit.watched) = (UnitStep::Settled, false));
     }
 
     pub(crate) fn fail(&mut self, at: usize) {
-        self.with(at, |unit| unit.stage = UnitStep::Failed);
+        self.pacing.fail();
+        self.with(at, |unit| (unit.stage, unit.watched) = (UnitStep::Failed, false));
+    }
+
+    /// A unit that is proven as far as it was moved is watched from now on, or must be proven again.
+    pub(crate) fn watch(&mut self, at: usize, watched: bool, now: Stamp) {
+        self.with(at, |unit| (unit.watched, unit.since, unit.shown) = (watched, now, None));
+    }
+
+    /// A look showed that what is watched works.
+    pub(crate) fn show(&mut self, at: usize, now: Stamp) {
+        self.with(at, |unit| unit.shown = Some(now));
     }
 
     /// A slot is about to load the new version.
@@ -194,7 +224,7 @@ impl Units {
     pub(crate) fn resume(&mut self, forward: bool, now: Stamp) -> Vec<usize> {
         let mut again = Vec::new();
         for (at, unit) in self.change().iter_mut().enumerate() {
-            (unit.since, unit.failures) = (now, 0);
+            (unit.since, unit.failures, unit.shown) = (now, 0, None);
             let wrong_way = forward && unit.toward == Which::Old;
             if unit.stage == UnitStep::Failed || wrong_way {
                 again.push(at);
@@ -207,7 +237,16 @@ impl Units {
 
     /// A new driver cannot measure durations from before its start.
     pub(super) fn driver_started(&mut self, now: Stamp) {
-        self.change().iter_mut().for_each(|unit| unit.since = now);
+        self.pacing.driver_started(now);
+        self.change().iter_mut().for_each(|unit| (unit.since, unit.shown) = (now, None));
+    }
+
+    /// The units that are on their way have their whole time again.
+    pub(crate) fn restart_time(&mut self, now: Stamp) {
+        self.change()
+            .iter_mut()
+            .filter(|unit| unit.stage.is_moving())
+            .for_each(|unit| (unit.since, unit.shown) = (now, None));
     }
 
     fn with(&mut self, at: usize, change: impl FnOnce(&mut Unit)) {
@@ -219,6 +258,11 @@ impl Units {
     fn change(&mut self) -> &mut Vec<Unit> {
         Arc::make_mut(&mut self.all)
     }
+}
+
+/// The next slot of these bits.
+pub(crate) fn next_slot(slots: u32) -> Option<u8> {
+    if slots == 0 { None } else { u8::try_from(slots.trailing_zeros()).ok() }
 }
 
 /// A slot as a bit.

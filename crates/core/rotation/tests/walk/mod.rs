@@ -10,7 +10,7 @@ use keyroll_rotation::{
 };
 
 /// After so many events a walk that has not arrived is going round in circles.
-const EVENTS_MAX: usize = 400;
+const EVENTS_MAX: usize = 4_000;
 
 pub(crate) fn plan() -> Plan {
     let capabilities = Capabilities {
@@ -40,6 +40,7 @@ pub(crate) fn plan() -> Plan {
         look_age_ms_max: 10_000,
         require: Kinds::NONE,
         standing_consent: false,
+        roll: None,
     };
     let consumer = |file, uptake| Consumer {
         host: HostId(0),
@@ -50,6 +51,7 @@ pub(crate) fn plan() -> Plan {
         paths: 1,
         attributable: false,
         own_word: false,
+        wave: 0,
     };
     Plan {
         capabilities,
@@ -205,9 +207,11 @@ impl Walk {
                 Fact::Listed { complete: true, labelled: labelled.into_iter().collect(), old }
             }
             Query::Enumerate => Fact::Enumerated(self.look()),
-            Query::Prove(consumer, _, which) => {
-                let mut proofs = vec![proof(*consumer, *which)];
-                if self.state.plan().consumers[consumer.index()].own_word {
+            Query::Prove(consumer, slot, which) => {
+                let of = &self.state.plan().consumers[consumer.index()];
+                let slots = slot.map_or(0..of.slots, |slot| slot..slot + 1);
+                let mut proofs: Vec<Proof> = slots.map(|slot| proof_of(*consumer, slot, *which)).collect();
+                if of.own_word {
                     proofs[0].paths[0] = Kinds::DELIVERED.and(Kinds::TOLD);
                 }
                 Fact::Proved { consumer: *consumer, proofs, trouble: false }
@@ -224,17 +228,19 @@ impl Walk {
         let mut instances = Vec::new();
         for (at, unit) in (0..).zip(self.state.units()) {
             // Where a shared key is ended without a new one, its consumers were moved before.
-            let moved = unit.moved != 0 || self.state.plan().aim == Aim::End;
-            let new = moved && unit.toward == Which::New;
             let sight = |there| if there { Visibility::Yes } else { Visibility::No };
-            instances.push(ObservedInstance {
-                who: who(ConsumerId(at)),
-                consumer: Some(ConsumerId(at)),
-                slot: 0,
-                old: sight(!new),
-                new: sight(new),
-                by: FoundBy::Configured,
-            });
+            for slot in 0..self.state.plan().consumers[usize::from(at)].slots {
+                let moved = unit.moved & (1 << slot) != 0 || self.state.plan().aim == Aim::End;
+                let new = moved && unit.toward == Which::New;
+                instances.push(ObservedInstance {
+                    who: who_of(ConsumerId(at), slot),
+                    consumer: Some(ConsumerId(at)),
+                    slot,
+                    old: sight(!new),
+                    new: sight(new),
+                    by: FoundBy::Configured,
+                });
+            }
         }
         let files = (0..).map(FileId).zip(self.state.files().iter().copied()).collect();
         Enumeration {
@@ -250,14 +256,22 @@ impl Walk {
 }
 
 pub(crate) fn who(consumer: ConsumerId) -> Incarnation {
-    let life =
-        InstanceIdentity::Process { boot: 1, pid: 100 + u32::from(consumer.0), start_ticks: 7, program: 0 };
+    who_of(consumer, 0)
+}
+
+pub(crate) fn who_of(consumer: ConsumerId, slot: u8) -> Incarnation {
+    let pid = 100 + u32::from(consumer.0) + 10_000 * u32::from(slot);
+    let life = InstanceIdentity::Process { boot: 1, pid, start_ticks: 7, program: 0 };
     Incarnation { host: HostId(0), life }
 }
 
 pub(crate) fn proof(consumer: ConsumerId, version: Which) -> Proof {
+    proof_of(consumer, 0, version)
+}
+
+pub(crate) fn proof_of(consumer: ConsumerId, slot: u8, version: Which) -> Proof {
     let kinds = Kinds::DELIVERED.and(Kinds::LOADED).and(Kinds::CHECKED);
     let mut paths = [Kinds::NONE; PATHS_MAX];
     paths[0] = kinds;
-    Proof { who: who(consumer), slot: 0, version, paths, other_session: Visibility::No }
+    Proof { who: who_of(consumer, slot), slot, version, paths, other_session: Visibility::No }
 }

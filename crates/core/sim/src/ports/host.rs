@@ -2,8 +2,8 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use keyroll_port::{
-    AllowedChanges, Applied, Asked, Class, Evidence, Failure, Holder, Host, Looked, Proved, RefusedCalls,
-    Session, SessionSource, Sessions, Swept, Values,
+    AllowedChanges, Applied, Asked, Class, Evidence, Failure, Holder, Host, Looked, Prepared, Proved,
+    Proving, RefusedCalls, Session, Sessions, Swept, Values,
 };
 use keyroll_rotation::{ConsumerId, FileId, Incarnation, Reconciled, Refusals, Seq, Which};
 use keyroll_secret::Fields;
@@ -28,21 +28,15 @@ impl Port {
         if self.run().world.mono() < asked.until_ms { Ok(()) } else { Err(failure(Class::Retryable)) }
     }
 
-    async fn evidence(
-        &self,
-        consumer: ConsumerId,
-        slot: Option<u8>,
-        which: Which,
-        value: Option<Value>,
-        sessions: &dyn SessionSource,
-    ) -> Result<Evidence, Failure> {
+    async fn evidence(&self, of: Proving<'_>, sessions: &Sessions) -> Result<Evidence, Failure> {
+        let Proving { consumer, slot, which, values, watched } = of;
+        let value = self.value(which, values);
         let mut others = None;
         if self.capabilities.sessions {
-            let seen = sessions.now().await?;
-            let other = if which == Which::New { seen.old } else { seen.new };
-            others = Some(pids(&other.unwrap_or_default()));
+            let other = if which == Which::New { &sessions.old } else { &sessions.new };
+            others = Some(pids(other.as_deref().unwrap_or_default()));
         }
-        match outcome(self.call(Call::Prove { consumer, slot, which, value, others }).await)? {
+        match outcome(self.call(Call::Prove { consumer, slot, which, value, others, watched }).await)? {
             CallResult::Proved(proofs, against) => Ok(Evidence { proofs, against }),
             _ => mistaken(),
         }
@@ -143,16 +137,13 @@ impl Host for Port {
         }
     }
 
-    async fn prove(
-        &self,
-        consumer: ConsumerId,
-        slot: Option<u8>,
-        which: Which,
-        values: Values<'_>,
-        sessions: &dyn SessionSource,
-    ) -> Proved {
-        let value = self.value(which, values);
-        let evidence = self.evidence(consumer, slot, which, value, sessions).await;
+    /// This world's processes answer at once: the second half is the whole call.
+    async fn prepare(&self, _: Proving<'_>, _: &Sessions) -> Result<Prepared, Failure> {
+        Ok(Prepared { number: 0, reads_again: false })
+    }
+
+    async fn go(&self, _: Prepared, of: Proving<'_>, after: &Sessions) -> Proved {
+        let evidence = self.evidence(of, after).await;
         Proved { evidence, remarks: Vec::new(), failing_checks: Vec::new(), downtimes: Vec::new() }
     }
 

@@ -5,7 +5,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::operator::{DowntimeShown, WaitingShown};
+use crate::operator::{DowntimeShown, UnitShown, WaitingShown};
 
 /// The version of the stream, in its first line.
 pub const STREAM_VERSION: u32 = 1;
@@ -33,6 +33,9 @@ pub enum Event {
         id: String,
         secret: String,
         steps: Vec<String>,
+        /// How the consumers are moved one after the other, as far as the configuration says so.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pace: Vec<String>,
         /// Consumers with a downtime: their only instance is restarted, or the new value ends the old one.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         downtimes: Vec<String>,
@@ -269,13 +272,6 @@ pub struct OldKeyShown {
     pub state: &'static str,
     /// Since when, if that is known.
     pub since: Option<String>,
-}
-
-/// One consumer of a rotation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct UnitShown {
-    pub name: String,
-    pub stage: String,
 }
 
 /// The present state of one rotation.

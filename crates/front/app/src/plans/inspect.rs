@@ -4,16 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_config::{EvidenceKind, Secret};
-use keyroll_host::{Local, read, resolve};
+use keyroll_host::LOCAL;
 use keyroll_observe::stated_outside;
 use keyroll_port::{
     Failure, Issuer, Journal as _, Label, Listing, Looked, PendingChange, PendingChanges, Probe, RefusalLog,
-    SessionSource, Sessions, Store, Survey, Surveying, Surveyor as _, Values,
+    Sessions, Store, Survey, Surveying, Values,
 };
-use keyroll_rotation::{Capabilities, ConsumerId, MintedBy, Plan, PlanDefect, Policy, Refusals};
+use keyroll_rotation::{Capabilities, ConsumerId, MintedBy, Plan, Policy, Refusals};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
 use super::granted::Granted;
@@ -21,16 +20,18 @@ use super::inspection::Inspection;
 use super::plaintext::reject_plaintext;
 use super::shared::{copies_apart, policy_for};
 use super::subject::Subject;
+use super::unsound::refuse_unsound;
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::records::saved_plan::{SeenAll, SeenFile};
+use crate::records::saved_plan::SeenAll;
 use crate::records::waivers::Waivers;
 use crate::wiring::agents::refuse_objections;
-use crate::wiring::compose::{Composed, Composition, compose, policy};
 use crate::wiring::family;
 use crate::wiring::family::Own;
+use crate::wiring::hosts::{Hosts, Planned, Wanted, hosts};
 use crate::wiring::issuer::Described;
-use crate::wiring::open::{fingerprint_key, folder_of};
+use crate::wiring::open::folder_of;
+use crate::wiring::policy::policy;
 use crate::wiring::programs::{dumps_in_sight, pid_files_missing, refuse_missing};
 use crate::wiring::served::refuse_unserved;
 use crate::wiring::trusted::{trusted, unseen_words};
@@ -102,23 +103,13 @@ async fn at_issuer(
     Ok(AtIssuer { from_version, credential, listing, standing, bound, able, settings, notes })
 }
 
-/// The configuration's files and consumers by number, and its files as they are now.
-fn on_this_machine(
-    subject: &Subject<'_>,
-    issuer: &dyn Issuer,
-    key: &FingerprintKey,
-    own: &Own,
-) -> Result<(Composed, BTreeMap<PathBuf, SeenFile>), Problem> {
+/// The configuration's files and consumers by number, with the hosts that they are on, and the files as they are now.
+fn hosts_now(subject: &Subject<'_>, issuer: &dyn Issuer, own: &Own) -> Result<Hosts, Problem> {
     refuse_unserved(subject.secret, subject.places)?;
     let own = Some(own);
     let (folder, search) = (folder_of(subject.config_file), Some(&subject.config.search));
-    let of = Composition::of(subject.secret, issuer, subject.places, folder);
-    let mut composed = compose(&Composition { rotation: &subject.id, search, own, ..of })?;
-    let files = files(&composed.setup.files.iter().map(|file| file.path.clone()).collect::<Vec<_>>(), key)?;
-    for file in &mut composed.setup.files {
-        file.planned = files.get(&file.path).map(|seen| seen.real.clone());
-    }
-    Ok((composed, files))
+    let of = Wanted::of(subject.secret, issuer, subject.places, folder);
+    hosts(&Wanted { rotation: &subject.id, search, planned: Planned::Now, own, ..of })
 }
 
 /// Inspects the issuer, the files and the processes, and refuses what cannot be rotated.
@@ -132,12 +123,11 @@ pub async fn look(
     let asked = at_issuer(subject, store.as_ref(), issuer.as_ref()).await?;
     let AtIssuer { from_version, credential, listing, standing, bound, able, settings, mut notes } = asked;
     let own = family::own_of(subject.places, subject.family).await?;
-    let (composed, files) = on_this_machine(subject, issuer.as_ref(), key, &own)?;
-    let host = Local::new(composed.setup, fingerprint_key(subject.places)?);
+    let hosts = hosts_now(subject, issuer.as_ref(), &own)?;
     let of_live = credential.id.as_ref().filter(|_| standing != Acceptance::Dead);
-    let sessions = SessionsOf { issuer: issuer.as_ref(), id: of_live };
     let next = issuer.propose(&credential).ok().flatten();
-    let survey = host.survey(Surveying {
+    let sessions = sessions_of(issuer.as_ref(), of_live).await?;
+    let survey = hosts.machine.survey(Surveying {
         values: Values { old: &credential.fields, new: None, old_ended: false },
         next: next.as_ref().map(|next| &next.fields),
         sessions: &sessions,
@@ -161,7 +151,7 @@ pub async fn look(
     let not_visible = [looked.not_visible, not_visible, apart(other_networks, &endpoints), outside].concat();
     let seen = SeenAll {
         live: live.iter().map(|one| (one.difference.name.to_string(), one.difference.digest)).collect(),
-        files,
+        files: hosts.seen,
         processes: processes(subject.secret, programs),
         issuer_ids: listing.iter().flat_map(|all| &all.entries).map(|entry| entry.id.to_string()).collect(),
         unexplained,
@@ -171,35 +161,28 @@ pub async fn look(
     let plan = Plan {
         capabilities: able.0,
         policy: policy_for(aim, able.1),
-        endpoints: issuer.endpoints().iter().map(|_| host.id()).collect(),
-        files: composed.files,
-        consumers: composed.consumers,
+        // keyroll probes them from this machine.
+        endpoints: issuer.endpoints().iter().map(|_| LOCAL).collect(),
+        files: hosts.files,
+        consumers: hosts.consumers,
         bound,
         denied_is_alive: standing == Acceptance::Denied,
         recovery: standing == Acceptance::Dead,
         aim,
     };
-    refuse_unsound(subject, &plan)?;
+    refuse_unsound(subject.secret, &plan)?;
     let saved = subject.saved(from_version, &plan, seen, settings);
+    let host = hosts.machine;
     Ok(Inspection { saved, plan, endpoints, host, holders, not_visible, notes, live, granted })
 }
 
-/// The live sessions of the current credential.
-struct SessionsOf<'a> {
-    issuer: &'a dyn Issuer,
-    /// `None` where it has none.
-    id: Option<&'a CredentialId>,
-}
-
-#[async_trait]
-impl SessionSource for SessionsOf<'_> {
-    async fn now(&self) -> Result<Sessions, Failure> {
-        match self.id {
-            Some(id) if self.issuer.capabilities().sessions => {
-                Ok(Sessions { old: self.issuer.sessions(id).await?, new: None })
-            }
-            Some(_) | None => Ok(Sessions::default()),
+/// The live sessions of the current credential; `id` is `None` where it has none.
+async fn sessions_of(issuer: &dyn Issuer, id: Option<&CredentialId>) -> Result<Sessions, Failure> {
+    match id {
+        Some(id) if issuer.capabilities().sessions => {
+            Ok(Sessions { old: issuer.sessions(id).await?, new: None })
         }
+        Some(_) | None => Ok(Sessions::default()),
     }
 }
 
@@ -237,24 +220,6 @@ fn granted(
 ) -> Result<(Vec<PendingChange>, Vec<PendingChange>), Problem> {
     let known = Granted::load(subject.places)?;
     Ok(live.into_iter().partition(|one| known.has(subject.secret.name.as_str(), one)))
-}
-
-/// Refuses a plan that the protocol cannot carry out.
-fn refuse_unsound(subject: &Subject<'_>, plan: &Plan) -> Result<(), Problem> {
-    plan.check().map_err(|defect| {
-        Problem::new(Code::NotPlannable, "make a plan from the configuration")
-            .because(defect.to_string())
-            .help(format!("correct [secrets.{}] in keyroll.toml, or its issuer's spec", subject.secret.name))
-    })?;
-    plan.fits().map_err(|defect| too_slow(subject, defect))
-}
-
-/// Refuses a plan if the old value would expire before every consumer has moved.
-fn too_slow(subject: &Subject<'_>, defect: PlanDefect) -> Problem {
-    let name = &subject.secret.name;
-    let problem = Problem::new(Code::GraceTooShort, format!("plan a rotation of {name} within its grace"));
-    let problem = problem.because(defect.to_string());
-    problem.help(format!("let more consumers move at once (max_parallel), then: keyroll plan {name}"))
 }
 
 /// Refuses `read` evidence if opens of the files are not visible.
@@ -455,18 +420,6 @@ async fn standing(issuer: &dyn Issuer, credential: &Credential) -> Result<Accept
         }
     }
     Ok(all)
-}
-
-/// The resolved path of each file, and a keyed digest of its content.
-pub fn files(paths: &[PathBuf], key: &FingerprintKey) -> Result<BTreeMap<PathBuf, SeenFile>, Problem> {
-    let mut seen = BTreeMap::new();
-    for path in paths {
-        let resolved = resolve(path)?;
-        let content = read(&resolved)?;
-        let digest = key.fingerprint(&content.bytes).to_string();
-        seen.insert(path.clone(), SeenFile { real: resolved.real, digest });
-    }
-    Ok(seen)
 }
 
 /// The note on a check that proves less than it should.

@@ -1,11 +1,13 @@
-use keyroll_host::Local;
+use std::sync::Arc;
+
 use keyroll_port::{Holder, PendingChange};
 use keyroll_rotation::Plan;
 
 use crate::records::saved_plan::Saved;
+use crate::wiring::hosts::Machine;
 
-/// The result of an inspection: the plan to save, the protocol's plan, this machine's setup, and what is undeclared or
-/// not visible.
+/// The result of an inspection: the plan to save, the protocol's plan, the hosts, and what is undeclared or not
+/// visible.
 pub struct Inspection {
     /// The plan as it is saved.
     pub saved: Saved,
@@ -13,8 +15,8 @@ pub struct Inspection {
     pub plan: Plan,
     /// The endpoints at which the new key is probed.
     pub endpoints: Vec<String>,
-    /// The setup of this machine, ready to apply the plan.
-    pub host: Local,
+    /// The hosts, ready to apply the plan.
+    pub(crate) host: Arc<dyn Machine>,
     pub(crate) holders: Vec<Holder>,
     /// What is not visible, and why.
     pub not_visible: Vec<String>,

@@ -11,6 +11,7 @@ use super::inspect::look;
 use super::inspection::Inspection;
 use super::move_consumer::moved;
 use super::outline::{announced, downtimes, least_s, show_findings, steps};
+use super::pace::pace;
 use super::pending_changes;
 use super::source_of_truth::agreeing_truth;
 use super::subject::{ConfiguredSecret, Subject};
@@ -126,7 +127,19 @@ pub(crate) fn save(
     let (downtimes, away, least_s) = (downtimes(found, secret), announced(secret), least_s(found));
     let apply_with = pending_changes::apply_with(&found.live, &id);
     let name = secret.name.to_string();
-    operator.event(Event::Plan { id: id.clone(), secret: name, steps, downtimes, away, least_s, apply_with });
+    // Each consumer that gets a key of its own is moved alone, by a rotation of its own.
+    let overlap = found.plan.capabilities.overlap;
+    let pace = if saved.shares.is_empty() { pace(overlap, secret) } else { Vec::new() };
+    operator.event(Event::Plan {
+        id: id.clone(),
+        secret: name,
+        steps,
+        pace,
+        downtimes,
+        away,
+        least_s,
+        apply_with,
+    });
     Ok(id)
 }
 

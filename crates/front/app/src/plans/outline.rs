@@ -6,6 +6,7 @@ use keyroll_config::{Consumer, Secret, StoreRef};
 use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Refusals, ReloadMode};
 
 use super::Inspection;
+use super::pace::least_ms;
 use crate::operator::{DowntimeShown, Event, Operator, duration};
 use crate::records::blockers::{adopt_process, described};
 use crate::wiring::served::served_to;
@@ -139,7 +140,9 @@ pub(crate) fn steps(found: &Inspection, secret: &Secret) -> Vec<String> {
 /// How each consumer is moved. Consumers that fetch the value, or read the store themselves, follow the source of truth, where
 /// that is not keyroll's own store.
 fn all_moved(units: &[Unit], secret: &Secret) -> Vec<String> {
-    let all = secret.consumers.iter().zip(units);
+    let mut all: Vec<_> = secret.consumers.iter().zip(units).collect();
+    all.sort_by_key(|(consumer, _)| consumer.wave);
+    let all = all.into_iter();
     let step = |(consumer, unit): (&Consumer, &Unit)| moved(consumer, unit, secret);
     if secret.store == StoreRef::Keyroll {
         return all.map(step).collect();
@@ -208,15 +211,17 @@ fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
     format!("{name}: {verb}{}", files.join(""))
 }
 
-/// The shortest wait, in seconds: the idle window before Disable, if the issuer shows the last use, and the soak.
+/// The shortest wait, in seconds: the watch and the pauses of the roll; the idle window before Disable, if the issuer shows
+/// the last use; and the soak.
 pub(crate) fn least_s(found: &Inspection) -> u64 {
     let (can, policy) = (&found.plan.capabilities, &found.plan.policy);
+    let rolled = least_ms(&found.plan);
     if can.exchanges() {
-        return 0;
+        return rolled / 1_000;
     }
     let idle = if matches!(can.last_used, LastUsed::PerKey { .. }) { policy.idle_ms } else { 0 };
     let soak = if can.disable { policy.soak_ms } else { 0 };
-    idle.saturating_add(soak) / 1_000
+    rolled.saturating_add(idle).saturating_add(soak) / 1_000
 }
 
 #[cfg(test)]
@@ -229,7 +234,7 @@ mod tests {
     fn unit(delivery: Delivery, uptake: ReloadMode) -> Unit {
         let host = HostId(0);
         let (files, slots, paths) = (Vec::new(), 1, 1);
-        Unit { host, delivery, uptake, files, slots, paths, attributable: false, own_word: false }
+        Unit { host, delivery, uptake, files, slots, paths, attributable: false, own_word: false, wave: 0 }
     }
 
     #[test]

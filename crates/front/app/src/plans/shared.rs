@@ -2,19 +2,21 @@
 
 use std::path::Path;
 
-use keyroll_config::Config;
+use keyroll_config::{Config, Roll};
 use keyroll_host::place_digest;
 use keyroll_rotation::{Aim, Kinds, Policy};
 
 use crate::records::saved_plan::Family;
+use crate::wiring::policy::paced;
 
-/// A rotation that only revokes a key writes no copy, so no consumer can be seen to open one; and the operator is asked
-/// each time.
+/// A rotation that only revokes a key writes no copy, so no consumer can be seen to open one; it moves no consumer, so
+/// nothing is paced; and the operator is asked each time.
 pub(crate) fn policy_for(aim: Aim, policy: Policy) -> Policy {
     if aim.makes_new() {
         return policy;
     }
-    Policy { require: policy.require.without(Kinds::READ), standing_consent: false, ..policy }
+    let roll = Some(paced(&Roll::default()));
+    Policy { require: policy.require.without(Kinds::READ), standing_consent: false, roll, ..policy }
 }
 
 /// The digests of the copies of consumers that open rotations give keys of their own. Each copy holds the shared key

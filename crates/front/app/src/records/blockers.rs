@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use keyroll_host::process_of;
+use keyroll_host::{LOCAL, incarnation, process_of};
 use keyroll_inventory::started;
 use keyroll_observe::NotVisible;
 use keyroll_rotation::{
@@ -383,7 +383,7 @@ fn process(who: Incarnation, name: Option<String>) -> Holder {
     let now = keyroll_observe::process(id.pid).ok().filter(|now| now.id == id);
     let gone = match &now {
         None => " (it has ended)",
-        Some(_) if !keyroll_host::incarnation(&id).may_be(who) => " (it runs another program now)",
+        Some(_) if !incarnation(LOCAL, &id).may_be(who) => " (it runs another program now)",
         Some(_) => "",
     };
     let name = name.unwrap_or_else(|| {

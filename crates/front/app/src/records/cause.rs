@@ -114,6 +114,10 @@ impl Observations {
                 _ => None,
             };
         }
+        if was.watched && matches!(event.fact, Fact::Proved { consumer: of, trouble: true, .. } if of == id) {
+            let seen = self.seen(id, consumer, was.toward);
+            return Some(format!("used the {key} key, and failed while it was watched: {seen}"));
+        }
         let limit = next.plan().policy.unit_ms_max;
         if !next.now().at_least(limit, was.since) {
             return None;

@@ -6,6 +6,7 @@ use keyroll_rotation::{
 };
 
 use super::blockers::{adopt_copy, adopt_process, setting};
+use super::canary;
 use super::plan_names::Called;
 use super::store_process::accepted;
 use super::waivers::LAST_USE;
@@ -20,6 +21,9 @@ const NEVER_LISTED: &str = "the issuer gives no complete list of its keys: look 
 
 const CHANGED_ELSEWHERE: &str = "another party changed the source of truth: it gives out, or is about to give out, a value that keyroll did \
                                  not write or had replaced, and keyroll does not overwrite it: keyroll secret drift shows it";
+
+const UNKNOWN_LABEL: &str = "the issuer has a key with a label that this journal does not know: another keyroll made it, or the \
+                             journal was restored from a backup";
 
 const NEW_KEY_REFUSED: &str =
     "the issuer refuses the new key, which it accepted before (K0718); the old key is kept";
@@ -82,6 +86,9 @@ pub fn command(state: &State, hold: Hold, id: &str, secret: &str) -> String {
             Some((what, command)) => format!("{command} ({what})"),
             None => format!("keyroll resume {id}"),
         },
+        Hold::Paused(Reason::Canary(_)) => format!(
+            "keyroll resume {id}, which moves the others too; or keyroll abort {id}, which rolls back"
+        ),
         Hold::Paused(_) => format!("keyroll resume {id}"),
         Hold::Stuck(Reason::ChangedElsewhere) => {
             let again = format!(
@@ -152,6 +159,7 @@ pub fn way_out(called: &Called, state: &State, reason: Reason) -> Option<String>
         | Reason::ChangedElsewhere
         | Reason::Consent
         | Reason::Unit(_)
+        | Reason::Canary(_)
         | Reason::Unaccepted(_)
         | Reason::Failed(_)
         | Reason::Overdue(_)
@@ -240,6 +248,7 @@ pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
             let end = if back { "" } else { " back" };
             format!("{} did not load the value{end}", called.consumer(consumer))
         }
+        Reason::Canary(first) => canary::worked(called, state, first),
         Reason::Unaccepted(consumer) => {
             let names: Vec<&str> = state.refused().iter().map(|one| one.name.as_ref()).collect();
             format!(
@@ -253,11 +262,7 @@ pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
         Reason::Overdue(phase) => format!("{} did not finish in time", word(phase)),
         Reason::LastUseNotShown => LAST_USE_NOT_SHOWN.to_owned(),
         Reason::Drifting => "copies or instances return to the old value again and again".to_owned(),
-        Reason::UnknownLabel(_) => {
-            "the issuer has a key with a label that this journal does not know: another \
-                                    keyroll made it, or the journal was restored from a backup"
-                .to_owned()
-        }
+        Reason::UnknownLabel(_) => UNKNOWN_LABEL.to_owned(),
         Reason::Unclear(intent) => format!("the outcome of step {intent} is unknown"),
     }
 }
@@ -269,7 +274,7 @@ fn word(phase: Phase) -> &'static str {
 
 /// True if a paused rotation needs more than `resume`.
 pub fn needs_person(hold: Hold) -> bool {
-    !matches!(hold, Hold::Paused(Reason::Asked | Reason::Unit(_)))
+    !matches!(hold, Hold::Paused(Reason::Asked | Reason::Unit(_) | Reason::Canary(_)))
 }
 
 #[cfg(test)]

@@ -72,6 +72,8 @@ pub(crate) fn same(state: &State, wait: Waiting) -> Same {
         | Awaited::Person(_)
         | Awaited::Debt(_)
         | Awaited::Unit(..)
+        | Awaited::Watch(_)
+        | Awaited::Pause
         | Awaited::Phase(_)
         | Awaited::Answer(_)) => Same::Other(other),
     }
@@ -145,6 +147,10 @@ pub(crate) fn what(told: &Observations, called: &Called, state: &State, awaited:
                 }
             }
         }
+        Awaited::Watch(consumer) => {
+            format!("the watch of {} to end: it works with the new key", called.consumer(*consumer))
+        }
+        Awaited::Pause => "the pause between two instances or consumers to end".to_owned(),
         Awaited::Phase(phase) => of_phase(*phase).to_owned(),
         Awaited::Answer(query) => answer(called, query),
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use keyroll_journal::{SqliteJournal, Work};
 use keyroll_port::{Journal as _, Overview};
-use keyroll_rotation::{Debt, Emergency, Hold, State, UnitStep, Which};
+use keyroll_rotation::{Debt, Emergency, Hold, State, Unit, UnitStep, Which};
 use tokio::runtime::Runtime;
 
 use crate::operator::{OldKeyShown, StatusShown, UnitShown};
@@ -210,7 +210,7 @@ fn row(
         .units()
         .iter()
         .zip(called.consumers())
-        .map(|(unit, name)| UnitShown { name: name.to_owned(), stage: stage(unit.stage, unit.toward) })
+        .map(|(unit, name)| UnitShown { name: name.to_owned(), stage: stage(unit, state.hold().is_some()) })
         .collect();
     let moved = moved_units(state);
     let mut row = StatusShown {
@@ -257,16 +257,18 @@ fn next(row: &StatusShown, hold: Option<String>) -> Option<String> {
     }
 }
 
-/// The step of one consumer.
-fn stage(stage: UnitStep, toward: Which) -> String {
-    let key = match toward {
+/// The step of one consumer. Nothing is watched while the rotation is held.
+fn stage(unit: &Unit, held: bool) -> String {
+    let key = match unit.toward {
         Which::New => "the new key",
         Which::Old => "the old key",
     };
-    match stage {
+    match unit.stage {
         UnitStep::Waiting => format!("waiting for {key}"),
         UnitStep::Delivering => format!("writing {key} to its files"),
         UnitStep::Applying(_) => format!("loading {key}"),
+        UnitStep::Proving(_) if unit.watched && held => format!("proved {key} so far"),
+        UnitStep::Proving(_) if unit.watched => format!("watched with {key}"),
         UnitStep::Proving(_) => format!("proving {key}"),
         UnitStep::Settled => format!("on {key}"),
         UnitStep::Failed => format!("failed to load {key}"),

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use keyroll_codes::Code;
 use keyroll_config::{Config, OtherKey, Search, Secret};
 use keyroll_engine::Ports;
-use keyroll_host::{Local, SystemClock};
+use keyroll_host::SystemClock;
 use keyroll_journal::{LockError, StateLock, Work, try_lock};
 use keyroll_port::{Clock as _, Journal as _, Opening, RotationId};
 use keyroll_rotation::{Emergency, Fact, Phase, Plan, State, is_unmoved};
@@ -41,11 +42,11 @@ use crate::records::recorded::{Opened, only_open, opened, unread};
 use crate::records::saved_plan::Saved;
 use crate::records::store_freshness::agree;
 use crate::records::waivers::Waivers;
-use crate::wiring::compose::{Composition, compose};
 use crate::wiring::family;
 use crate::wiring::family::store_of;
+use crate::wiring::hosts::{Machine, Planned, Wanted, hosts};
 use crate::wiring::issuer::{Described, described};
-use crate::wiring::open::{fingerprint_key, folder_of, journal, lock, not_locked, ports, runtime};
+use crate::wiring::open::{folder_of, journal, lock, not_locked, ports, runtime};
 use crate::wiring::trusted::trusted_of;
 use crate::wiring::truth;
 
@@ -229,31 +230,31 @@ fn corrected(config: &Config, saved: &Saved, operator: &mut dyn Operator) -> (Se
     }
 }
 
-/// This machine by the configuration in the rotation's journal, not by the present one.
+/// The hosts by the configuration in the rotation's journal, not by the present one.
 fn host_of(
     opened: &Opened,
     (config, search): (&Config, &Search),
     described: &Described,
     places: &Places,
-) -> Result<Local, Problem> {
+) -> Result<Arc<dyn Machine>, Problem> {
     let secret = crate::configured::secret(config, &opened.saved.secret)?;
     let planned: BTreeMap<PathBuf, PathBuf> =
         opened.saved.seen.files.iter().map(|(path, seen)| (path.clone(), seen.real.clone())).collect();
     let folder = folder_of(&opened.saved.config_file);
     let issuer = described.issuer(secret, None)?;
     let own = runtime(places)?.block_on(family::own_of(places, opened.saved.family.as_ref()))?;
-    let composed = compose(&Composition {
+    let hosts = hosts(&Wanted {
         rotation: &opened.id.0,
         search: Some(search),
-        planned: Some(&planned),
+        planned: Planned::Known(&planned),
         own: Some(&own),
-        ..Composition::of(secret, issuer.as_ref(), places, folder)
+        ..Wanted::of(secret, issuer.as_ref(), places, folder)
     })?;
-    if composed.consumers.len() != opened.state.plan().consumers.len() {
+    if hosts.consumers.len() != opened.state.plan().consumers.len() {
         return Err(Problem::new(Code::PlanStale, "resume the rotation")
             .because("its configuration has another number of consumers than its journal"));
     }
-    Ok(Local::new(composed.setup, fingerprint_key(places)?))
+    Ok(hosts.machine)
 }
 
 /// Resumes an open rotation with the events of `first`.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use keyroll_codes::Code;
 use keyroll_config::Secret;
-use keyroll_host::{incarnation, process_of};
+use keyroll_host::{LOCAL, incarnation, process_of};
 use keyroll_port::{Label, RotationId};
 use keyroll_rotation::{ConsumerId, Fact, Incarnation, Phase, State, Waived};
 
@@ -175,7 +175,7 @@ fn named(holder: &str, secret: &Secret) -> Result<Waived, Problem> {
                 "keyroll resume inspects again and names the processes and copies that still use the old key",
             )
         })?;
-        return Ok(Waived::Holder(incarnation(&process.id)));
+        return Ok(Waived::Holder(incarnation(LOCAL, &process.id)));
     }
     let consumer = secret.consumers.iter().position(|consumer| consumer.name.as_str() == holder);
     if let Some(id) = consumer.and_then(|at| u16::try_from(at).ok()) {

@@ -1,19 +1,9 @@
-//! The turn that checks an agent, and what in an agent's own files, or in the answer of an adapter, prevents a rotation.
-
-use std::path::Path;
+//! What in an agent's own files, or in the answer of an adapter, prevents a rotation.
 
 use keyroll_codes::Code;
 use keyroll_config::{Consumer, Secret};
-use keyroll_manager::{Turn, Workload};
 
 use crate::problem::Problem;
-
-/// One turn of a consumer's agent.
-pub(crate) fn turn(workload: &dyn Workload, model: &str, agent: Option<&str>) -> Turn {
-    // The configuration refuses a turn of any other program.
-    let state = workload.agent_state().map(Path::to_owned).unwrap_or_default();
-    Turn { state, model: model.to_owned(), agent: agent.map(str::to_owned) }
-}
 
 /// Refuses a rotation that the agent's own files contradict, above all another source of its key, and one whose adapter
 /// makes no new process where that must read the store.

@@ -9,6 +9,7 @@ use keyroll_codes::Code;
 use keyroll_port::{Class, Failure, Label, RotationId, Staging as _, Store, VersionInfo};
 use keyroll_rotation::{Aim, Seq};
 use keyroll_secret::{Credential, Fields};
+pub use keyroll_setup::Own;
 use keyroll_store::SealedStore;
 
 use super::open::{store, store_of_owner};
@@ -16,9 +17,6 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::saved_plan::{Family, Saved};
 use crate::redact::Remembering;
-
-/// The own values of the consumers of a shared key, by consumer name; consumers with the same key have the same `Arc`.
-pub type Own = BTreeMap<String, Arc<Fields>>;
 
 /// The aim of a rotation.
 pub fn aim(family: Option<&Family>) -> Aim {

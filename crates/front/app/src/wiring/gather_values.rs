@@ -8,8 +8,8 @@ use keyroll_copy::Template;
 use keyroll_host::{CopySetup, CopySource, read, resolve};
 use keyroll_port::Failure;
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
+use keyroll_setup::copy_setup;
 
-use super::compose::copy_setup;
 use crate::problem::Problem;
 use crate::redact;
 

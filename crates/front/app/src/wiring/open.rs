@@ -7,9 +7,9 @@ use std::time::Instant;
 use keyroll_codes::Code;
 use keyroll_config::OtherKey;
 use keyroll_engine::{Ports, TokioSpawner};
-use keyroll_host::{Local, SystemClock};
+use keyroll_host::SystemClock;
 use keyroll_journal::{LockError, OpenError, SqliteJournal, StateLock, Work, try_lock};
-use keyroll_port::{Issuer, Store};
+use keyroll_port::{Host, Issuer, Store};
 use keyroll_secret::{FingerprintKey, SealingKey};
 use keyroll_store::SealedStore;
 use tokio::runtime::{Builder, Runtime};
@@ -178,7 +178,7 @@ pub fn ports(
     places: &Places,
     store: Arc<dyn Store>,
     issuer: Arc<dyn Issuer>,
-    host: Local,
+    host: Arc<dyn Host>,
     others: &[OtherKey],
 ) -> Result<Ports, Problem> {
     Ok(Ports {
@@ -187,7 +187,7 @@ pub fn ports(
         truth: None,
         staging: self::store(places)?,
         issuer,
-        host: Arc::new(host),
+        host,
         clock: Arc::new(SystemClock::new()),
         other_keys: others.iter().map(|key| (key.id.clone(), key.label.clone())).collect(),
         spawner: Arc::new(TokioSpawner),

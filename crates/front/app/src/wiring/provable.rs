@@ -2,8 +2,8 @@
 
 use keyroll_codes::Code;
 use keyroll_config::{Check, Consumer};
+use keyroll_setup::passes_on;
 
-use super::logins::passes_on;
 use crate::problem::Problem;
 
 /// Refuses a consumer that has no way to show the new value on one of its paths.

@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use keyroll_codes::Code;
 use keyroll_config::{Config, Consumer, Secret};
-use keyroll_copy::{Format, Slot};
-use keyroll_host::{CopySetup, CopySource, FileSetup, ServedSetup, Write};
 use keyroll_manager::uid_of;
 use keyroll_port::{Label, Store as _};
 use keyroll_secret::FingerprintKey;
-use keyroll_served::{Consumers, Known, MAIN, Of, Print, Rule, Value, answer_of, print_of, version_file};
+use keyroll_served::{Consumers, Known, Of, Print, Rule, Value, answer_of, print_of, version_file};
 
 use super::open;
 use crate::atomic_file;
@@ -28,54 +26,13 @@ pub fn socket_of_user() -> Option<PathBuf> {
 
 /// The folder of the ledger and of the files.
 pub fn served_folder(places: &Places) -> PathBuf {
-    places.state.join("served")
+    keyroll_setup::served_folder(&places.state)
 }
 
 /// The key of the fingerprints, if a consumer of the secret is served.
 pub(super) fn served_by(secret: &Secret, places: &Places) -> Result<Option<Arc<FingerprintKey>>, Problem> {
     let served = secret.consumers.iter().any(|consumer| consumer.serves.is_some());
     served.then(|| open::fingerprint_key(places).map(Arc::new)).transpose()
-}
-
-/// The file of what a consumer is given. `planned`: where its path led when the plan was made.
-pub(super) fn served_file(
-    secret: &Secret,
-    consumer: &Consumer,
-    places: &Places,
-    key: &Arc<FingerprintKey>,
-    planned: impl FnOnce(&Path) -> Option<PathBuf>,
-) -> FileSetup {
-    let path = places.state.join(version_file(secret.name.as_str(), consumer.name.as_str()));
-    let planned = planned(&path);
-    let source = CopySource::Version(key.clone());
-    let copies = vec![CopySetup::Value { format: Format::Whole, slot: Slot::Whole, source }];
-    FileSetup { path, planned, write: Write::Rename, copies, generated: false, generator: None, own: None }
-}
-
-/// What the machine must know of a consumer that is served.
-pub(super) fn served_setup(
-    secret: &Secret,
-    consumer: &Consumer,
-    places: &Places,
-    key: &Arc<FingerprintKey>,
-) -> Option<ServedSetup> {
-    consumer.serves.as_ref()?;
-    Some(ServedSetup {
-        secret: secret.name.to_string(),
-        folder: served_folder(places),
-        others: others(secret, consumer),
-        paths: std::iter::once(MAIN.to_owned())
-            .chain(consumer.paths.iter().map(|path| path.name.to_string()))
-            .collect(),
-        key: key.clone(),
-        trusted: consumer.trusts_word,
-    })
-}
-
-/// The names of the secret's other consumers.
-pub(super) fn others(secret: &Secret, consumer: &Consumer) -> Vec<String> {
-    let others = secret.consumers.iter().filter(|other| other.name != consumer.name);
-    others.map(|other| other.name.to_string()).collect()
 }
 
 /// Who is served, for a person: `user agent, /usr/bin/python3.11`.

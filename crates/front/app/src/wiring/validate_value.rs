@@ -3,15 +3,14 @@
 use std::path::Path;
 
 use keyroll_config::Secret;
-use keyroll_host::Local;
-use keyroll_port::{CopySeen, Issuer, Probe, Surveyor as _, Values};
+use keyroll_port::{CopySeen, Issuer, Probe, Values};
 use keyroll_rotation::Holds;
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
-use super::compose::{Composition, compose};
 use super::fields::refuse_unfit_fields;
+use super::hosts::{Wanted, hosts};
 use super::issuer::{Described, described, issuer};
-use super::open::{fingerprint_key, runtime};
+use super::open::runtime;
 use super::served::served_folder;
 use super::truth;
 use crate::places::Places;
@@ -198,10 +197,8 @@ fn copies(
     if secret.consumers.is_empty() {
         return Ok(());
     }
-    let composed = compose(&Composition::of(secret, issuer, places, folder));
-    let host = composed.and_then(|composed| Ok(Local::new(composed.setup, fingerprint_key(places)?)));
-    let host = match host {
-        Ok(host) => host,
+    let machine = match hosts(&Wanted::of(secret, issuer, places, folder)) {
+        Ok(hosts) => hosts.machine,
         Err(problem) => {
             let why = problem.causes.join(": ");
             looked.not_visible.push(format!("the configured copies: {why}"));
@@ -211,7 +208,7 @@ fn copies(
     let values = Values { old: &credential.fields, new: None, old_ended: false };
     let mut same = 0_usize;
     let served = served_folder(places);
-    for CopySeen { path, holds, unclear } in runtime(places)?.block_on(host.copies(values)) {
+    for CopySeen { path, holds, unclear } in runtime(places)?.block_on(machine.copies(values)) {
         match holds {
             // The server makes it from the value that is kept.
             Holds::Unreadable if path.starts_with(&served) => {}

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use keyroll_config::{Secret, StoreRef, Vault, VaultLogin};
+use keyroll_setup::on_this_machine;
 use keyroll_truth::VaultSettings;
 
-use super::local_services::on_this_machine;
 use super::trusted::trusted_files;
 use crate::env;
 use crate::problem::Problem;

@@ -54,6 +54,7 @@ fn plan(args: &PlanArgs, door: &Door, context: &mut Context) -> Result<Exit, Pro
         id,
         secret: named("secret"),
         steps: texts("steps"),
+        pace: texts("pace"),
         downtimes: texts("downtimes"),
         away: list(&made, "away").iter().filter_map(downtime).collect(),
         least_s: made.get("least_s").and_then(Value::as_u64).unwrap_or_default(),

@@ -70,8 +70,8 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Scan(scan) => (Mark::Plain, scan.text()),
         Event::Note { text } => (Mark::Plain, text.clone()),
         Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),
-        Event::Plan { id, secret, steps, downtimes: _, away: _, least_s, apply_with } => {
-            (Mark::Plain, plan(id, secret, steps, *least_s, apply_with))
+        Event::Plan { id, secret, steps, pace, downtimes: _, away: _, least_s, apply_with } => {
+            (Mark::Plain, plan((id, secret), &plan_steps(steps, pace), *least_s, apply_with))
         }
         Event::Residue(residue) => {
             (Mark::Plain, format!("the dead value is still in {}: {}", residue.place, residue.reason))
@@ -89,9 +89,13 @@ fn of_finding(finding: Finding) -> Mark {
     }
 }
 
-fn plan(id: &str, secret: &str, steps: &[String], least_s: u64, apply_with: &str) -> String {
+/// The steps, numbered, and how they are paced.
+fn plan_steps(steps: &[String], pace: &[String]) -> String {
     let numbered = steps.iter().enumerate().map(|(at, step)| format!("\n {:>2}  {step}", at + 1));
-    let steps: String = numbered.collect();
+    numbered.chain(pace.iter().map(|line| format!("\n  {line}"))).collect()
+}
+
+fn plan((id, secret): (&str, &str), steps: &str, least_s: u64, apply_with: &str) -> String {
     let least = match least_s {
         0 => "the restarts and their checks".to_owned(),
         seconds => format!("{} of waiting, plus the restarts and their checks", duration(seconds)),

@@ -42,6 +42,9 @@ pub(crate) struct PlanShown {
     secret: String,
     /// What happens, in order.
     steps: Vec<String>,
+    /// How the consumers are moved one after the other, as far as the configuration says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pace: Vec<String>,
     /// The consumers with a downtime.
     #[serde(default)]
     downtimes: Vec<String>,

@@ -177,7 +177,7 @@ impl Local {
     /// Forgets the instances in the slots that are meant; one that was asked for no evidence has none.
     fn forget(&self, id: ConsumerId, means: impl Fn(Option<u8>) -> bool) {
         let mut memo = self.memo();
-        let Memo { sessions, before, shown, lives, .. } = &mut *memo;
+        let Memo { sessions, before, shown, failed_watch, lives, halves, .. } = &mut *memo;
         let concerns = |consumer, who| {
             let life = process_of(who).and_then(|process| lives.get(&process));
             consumer == id && means(life.map(|(_, slot)| *slot))
@@ -187,6 +187,8 @@ impl Local {
             before.entry(*of).or_default().extend(seen.clone());
         }
         shown.retain(|(consumer, who, ..), _| !concerns(*consumer, *who));
+        failed_watch.retain(|(consumer, who, _)| !concerns(*consumer, *who));
+        halves.retain(|(consumer, slot), _| *consumer != id || !means(*slot));
     }
 
     pub(super) fn forget_readers(&self, file: FileId) {

@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 
 use keyroll_codes::Code;
 use keyroll_manager::{Check, CheckAnswer, CommandLine, check};
-use keyroll_port::{Class, Failure, SessionSource, Values};
+use keyroll_port::{Class, Failure, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Kinds, Which};
 use keyroll_secret::SecretBytes;
-use tokio::task::block_in_place;
 
 use super::check_output::check_error;
-use super::enumerate::Running;
 use super::find::build_needles;
+use super::running::Running;
 use super::{CheckSetup, FileSetup, Local, SlotSetup, scratch_dir};
 use crate::read;
 
@@ -30,7 +29,23 @@ pub(super) struct ProofRequest<'a> {
     pub(super) slot: &'a SlotSetup,
     pub(super) which: Which,
     pub(super) values: Values<'a>,
-    pub(super) sessions: &'a dyn SessionSource,
+    /// The sessions before any request.
+    pub(super) sessions: &'a Sessions,
+    /// Checks that succeeded run again.
+    pub(super) watched: bool,
+}
+
+/// What a check showed.
+pub(super) struct Answered {
+    pub(super) kinds: Kinds,
+    /// It sent a request that succeeded. The question is whether the issuer sees a call with the version after it.
+    pub(super) asked: bool,
+}
+
+impl Answered {
+    fn without_request(kinds: Kinds) -> Self {
+        Self { kinds, asked: false }
+    }
 }
 
 /// What a file that stands for `{copy}` holds.
@@ -44,56 +59,58 @@ pub(super) enum Content<'a> {
 
 impl Local {
     /// Runs a path's check, unless it has already given all the evidence that it can give.
-    pub(super) async fn check_path(
+    pub(super) fn check_path(
         &self,
         of: ProofRequest<'_>,
         path: u8,
         setup: &CheckSetup,
         known: Kinds,
-    ) -> Result<Kinds, Failure> {
-        let ProofRequest { instance: one, slot, which, values, sessions: source } = of;
+    ) -> Result<Answered, Failure> {
+        let ProofRequest { instance: one, slot, which, values, sessions, watched: _ } = of;
         match setup {
-            CheckSetup::Exec { .. } if known.has(Kinds::CHECKED) => Ok(Kinds::NONE),
-            // It has succeeded already, and can prove no more.
-            CheckSetup::Exec { .. } if known.has(Kinds::REPORTED) && self.cannot_fail(one.consumer, path) => {
-                Ok(Kinds::NONE)
+            _ if !self.would_run(one.consumer, path, setup, known, sessions) => {
+                Ok(Answered::without_request(Kinds::NONE))
             }
             CheckSetup::Exec { .. } => {
-                block_in_place(|| self.exec_check(one.consumer, path, setup, which, values))
+                let shown = self.exec_check(one.consumer, path, setup, which, values)?;
+                Ok(Answered::without_request(shown))
             }
-            CheckSetup::Http(_) if known.has(Kinds::EXERCISED.and(Kinds::REPORTED)) => Ok(Kinds::NONE),
             CheckSetup::Http(request) => {
-                // A turn costs a call. Where the issuer attributes no calls, another turn would prove nothing more.
-                if known.has(Kinds::REPORTED)
-                    && matches!(request, Check::Turn(_))
-                    && source.now().await?.new.is_none()
-                {
-                    return Ok(Kinds::NONE);
-                }
-                let before = self.calls_now(which, &one.process, source).await?;
-                let answer = block_in_place(|| answer(request, slot.instance.as_deref(), &mut None))?;
+                let answer = answer(request, slot.instance.as_deref(), &mut None)?;
                 if matches!(request, Check::Turn(_)) {
                     self.set_check_error((one.consumer.0, path), check_error(&answer, None, values)?);
                 }
                 if answer != CheckAnswer::Passed {
-                    return Ok(Kinds::NONE);
+                    return Ok(Answered::without_request(Kinds::NONE));
                 }
-                // The request went to this process; the question is whether the issuer has since seen a call from it
-                // with this version.
-                let after = self.calls_now(which, &one.process, source).await?;
-                // A program that reads the store again may have made the call on a connection from before.
-                let live = self.is_live(one.consumer);
-                let seen = if after > before && !live { Kinds::EXERCISED } else { Kinds::NONE };
-                Ok(Kinds::REPORTED.and(seen))
+                // A program that reads the store again may make the call on a connection from before.
+                Ok(Answered { kinds: Kinds::REPORTED, asked: !self.is_live(one.consumer) })
             }
-            CheckSetup::LiteLlm(_) if known.has(Kinds::CHECKED.and(Kinds::LOADED)) => Ok(Kinds::NONE),
             CheckSetup::LiteLlm(of) => {
-                let before = self.calls_now(which, &one.process, source).await?;
-                let shown = block_in_place(|| self.litellm_shows(one, path, of, which, values))?;
-                let after = self.calls_now(which, &one.process, source).await?;
-                let seen = if after > before { Kinds::EXERCISED } else { Kinds::NONE };
-                Ok(if shown == Kinds::NONE { shown } else { shown.and(seen) })
+                let kinds = self.litellm_shows(one, path, of, which, values)?;
+                Ok(Answered { kinds, asked: kinds != Kinds::NONE })
             }
+        }
+    }
+
+    /// Whether a path's check can still show something.
+    pub(super) fn would_run(
+        &self,
+        id: ConsumerId,
+        path: u8,
+        setup: &CheckSetup,
+        known: Kinds,
+        sessions: &Sessions,
+    ) -> bool {
+        match setup {
+            CheckSetup::Exec { .. } if known.has(Kinds::CHECKED) => false,
+            // It has succeeded already, and can prove no more.
+            CheckSetup::Exec { .. } => !(known.has(Kinds::REPORTED) && self.cannot_fail(id, path)),
+            CheckSetup::Http(_) if known.has(Kinds::EXERCISED.and(Kinds::REPORTED)) => false,
+            // A turn costs a call. Where the issuer attributes no calls, another turn would prove nothing more.
+            CheckSetup::Http(Check::Turn(_)) => !known.has(Kinds::REPORTED) || sessions.new.is_some(),
+            CheckSetup::Http(_) => true,
+            CheckSetup::LiteLlm(_) => !known.has(Kinds::CHECKED.and(Kinds::LOADED)),
         }
     }
 
@@ -197,6 +214,15 @@ impl Local {
             CheckAnswer::Failed(_) => Some(true),
             CheckAnswer::Unknown(_) => None,
         })
+    }
+}
+
+/// Whether a check may run again and again: a turn costs a call each time, and a virtual key at a proxy too.
+pub(super) fn may_repeat(setup: &CheckSetup) -> bool {
+    match setup {
+        CheckSetup::Exec { turn, .. } => turn.is_none(),
+        CheckSetup::Http(check) => !matches!(check, Check::Turn(_)),
+        CheckSetup::LiteLlm(_) => false,
     }
 }
 

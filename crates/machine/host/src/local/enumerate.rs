@@ -18,10 +18,11 @@ use keyroll_rotation::{
 };
 
 use super::concurrent_scanners::searches;
-use super::find::{NEW, OLD, at_rest, needle, place_digest};
+use super::find::{NEW, OLD, needle, place_digest};
 use super::managers::keeps;
+use super::running::Running;
 use super::unsearched::{UNSEARCHED_MAX, unsearched};
-use super::{ConsumerSetup, Local, incarnation, not_seen, process_of};
+use super::{ConsumerSetup, Local, not_seen, process_of};
 
 /// How long a listing of processes or sockets may take, milliseconds.
 const LISTING_MS_MAX: u64 = 10_000;
@@ -55,21 +56,6 @@ fn still_there<'s>(
     going.iter().filter(|session| !gone(session)).collect()
 }
 
-/// An instance of a consumer that runs now.
-#[derive(Clone, Copy)]
-pub(super) struct Running {
-    pub(super) consumer: ConsumerId,
-    pub(super) slot: u8,
-    pub(super) process: ProcessId,
-    /// It is below this `keyroll run`, whose word covers it as long as it has no other version from elsewhere.
-    pub(super) below: Option<ProcessId>,
-}
-
-fn instance(one: &Running, old: Visibility, new: Visibility) -> ObservedInstance {
-    let (who, consumer) = (incarnation(&one.process), Some(one.consumer));
-    ObservedInstance { who, consumer, slot: one.slot, old, new, by: FoundBy::Configured }
-}
-
 /// The result of the search through processes, by process.
 struct Sights {
     report: HoldersReport,
@@ -91,6 +77,11 @@ impl Sights {
 }
 
 impl Local {
+    fn instance(&self, one: &Running, old: Visibility, new: Visibility) -> ObservedInstance {
+        let (who, consumer) = (self.incarnation(&one.process), Some(one.consumer));
+        ObservedInstance { who, consumer, slot: one.slot, old, new, by: FoundBy::Configured }
+    }
+
     /// Every process of every consumer, with the slot that it belongs to.
     pub(super) fn running(&self, listing: &Listing) -> Result<Vec<Running>, Failure> {
         self.running_in(listing, ConsumerId(u16::MAX))
@@ -158,7 +149,7 @@ impl Local {
         let sockets = sockets(&listing, &self.setup.servers);
         // Without the sockets no session leads to its process, and an environment that was not read may mean one more
         // holder. Such a look proves nothing, and is repeated.
-        let unsearched = unsearched(&sights.report);
+        let unsearched = unsearched(self.setup.host, &sights.report);
         let few = unsearched.len() <= UNSEARCHED_MAX;
         let complete = few && !cut_short(&sights.report) && (going.is_none() || sockets.is_some());
         let sockets = sockets.unwrap_or_default();
@@ -206,13 +197,13 @@ impl Local {
             let (old, new) = (sights.of(&one.process, OLD), sights.of(&one.process, NEW));
             let goes = sights.of(&one.process, needle(stays.other()));
             let is_covered = one.below.is_some() && goes != Visibility::Yes;
-            (!is_covered).then(|| instance(one, old, new))
+            (!is_covered).then(|| self.instance(one, old, new))
         };
         let mut seen: Vec<ObservedInstance> = running.iter().filter_map(observed).collect();
         for (id, _) in self.setup.consumer_ids() {
             if !running.iter().any(|one| one.consumer == id) {
                 seen.push(ObservedInstance {
-                    who: at_rest(id),
+                    who: self.at_rest(id),
                     consumer: Some(id),
                     slot: 0,
                     old: Visibility::NotVisible,
@@ -246,7 +237,7 @@ impl Local {
         }
         let shown = sessions.old.iter().chain(&sessions.new).flatten().filter_map(|session| session.client);
         let serves = shown.into_iter().any(|client| sockets.serves(&process, &self.setup.issuer_at, client));
-        let who = incarnation(&process);
+        let who = self.incarnation(&process);
         let mut memo = self.memo();
         if serves {
             memo.servers.insert(who);
@@ -273,7 +264,7 @@ impl Local {
             if known || shown || helps || keeps(&keepers, holder) || searches(holder) {
                 continue;
             }
-            let who = incarnation(&holder.process.id);
+            let who = self.incarnation(&holder.process.id);
             let in_memory = holder.places.contains_key(&Place::Memory);
             let by = if in_memory { FoundBy::Memory } else { FoundBy::Environment };
             let versions: BTreeSet<u32> = holder.places.values().flatten().copied().collect();
@@ -315,12 +306,12 @@ impl Local {
             if owner.is_some_and(|owner| owner.pid == own) {
                 continue;
             }
-            let who = owner.map(|owner| incarnation(&owner));
+            let who = owner.map(|owner| self.incarnation(&owner));
             joined.push(SessionSeen { who, busy: session.busy });
             let (Some(owner), Some(who)) = (owner, who) else { continue };
             if let Some(one) = running.iter().find(|one| one.process == owner) {
                 if seen.iter().all(|it| it.who != who) {
-                    let mut covered = instance(one, Visibility::NotVisible, Visibility::NotVisible);
+                    let mut covered = self.instance(one, Visibility::NotVisible, Visibility::NotVisible);
                     mark(&mut covered, stays);
                     seen.push(covered);
                 }
@@ -424,7 +415,7 @@ impl Local {
         if owner.pid == std::process::id() {
             return None;
         }
-        let who = incarnation(&owner);
+        let who = self.incarnation(&owner);
         self.memo().found_by.insert(who, format!("the issuer refused it on its connection {client}"));
         self.describe_holder(who)
     }

@@ -3,15 +3,15 @@
 
 use keyroll_rotation::{Incarnation, Which};
 
-use super::enumerate::Running;
+use super::Local;
 use super::memo::locked;
-use super::{Local, incarnation};
+use super::running::Running;
 
 impl Local {
     /// The present life of an instance. If its process ran another program before, the lines in its log and the sessions
     /// that were seen of that one count as before the change: a connection may outlive the program that opened it.
     pub(super) fn life_of(&self, one: &Running) -> Incarnation {
-        let who = incarnation(&one.process);
+        let who = self.incarnation(&one.process);
         let mut memo = self.memo();
         let last = memo.lives.insert(one.process, (who, one.slot)).map(|(last, _)| last);
         let Some(last) = last.filter(|last| *last != who) else { return who };

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use keyroll_codes::Code;
 use keyroll_needle::{NeedleId, Needles};
 use keyroll_port::{Class, Failure, Values};
-use keyroll_rotation::{ConsumerId, Incarnation, InstanceIdentity, Which};
+use keyroll_rotation::Which;
 use keyroll_secret::SecretBytes;
 
 use super::Local;
-use super::identity::LOCAL;
 use crate::Digest;
 
 /// The old value's number among the needles.
@@ -85,11 +84,6 @@ pub fn place_digest(path: &Path) -> u64 {
     let digest = Digest::of(&SecretBytes::new(bytes));
     let first = digest.as_bytes().first_chunk::<8>().copied().unwrap_or_default();
     u64::from_be_bytes(first)
-}
-
-/// A consumer with nothing running.
-pub(super) fn at_rest(id: ConsumerId) -> Incarnation {
-    Incarnation { host: LOCAL, life: InstanceIdentity::AtRest(id) }
 }
 
 #[cfg(test)]

@@ -11,12 +11,12 @@ use keyroll_observe::{MemoryLimits, ProcessId, memory_holds};
 use keyroll_port::{Class, Failure, Sessions, Values};
 use keyroll_rotation::{ConsumerId, Incarnation, Which};
 
-use super::enumerate::Running;
 use super::find::needle;
 use super::given_out::{Before, GivenOut, escaped};
 use super::identity::version_name;
+use super::running::Running;
 use super::session_calls::{connections, handles};
-use super::{ConsumerSetup, Local, incarnation, scratch_dir};
+use super::{ConsumerSetup, Local, scratch_dir};
 
 /// What a live follower's memory has to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Local {
     /// Makes a remark once for each process and version whose memory cannot show the version because it held it before.
     pub(super) fn remark_kept(&self, one: &Running, which: Which, shows: Shows) {
         let mut memo = self.memo();
-        if shows != Shows::NoOther || !memo.remarked.insert((incarnation(&one.process), which)) {
+        if shows != Shows::NoOther || !memo.remarked.insert((self.incarnation(&one.process), which)) {
             return;
         }
         let name = self.setup.consumer(one.consumer).map_or("?", |consumer| consumer.name.as_str());
@@ -120,7 +120,8 @@ impl Local {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(failed(error)),
         };
-        let change = GivenOut::parse(&text).ok_or_else(|| failed("what was remembered of it is damaged"))?;
+        let change = GivenOut::parse(&text, self.setup.host)
+            .ok_or_else(|| failed("what was remembered of it is damaged"))?;
         self.memo().given_out = Some(change);
         Ok(())
     }

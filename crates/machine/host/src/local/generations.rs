@@ -11,9 +11,9 @@ use keyroll_observe::{After, ProcessId, WrittenAt, started_after};
 use keyroll_port::{Class, Failure};
 use keyroll_rotation::{ConsumerId, FileId, Which};
 
-use super::enumerate::Running;
 use super::identity::version_name;
-use super::{ConsumerSetup, Local, SlotSetup, incarnation, scratch_dir};
+use super::running::Running;
+use super::{ConsumerSetup, Local, SlotSetup, scratch_dir};
 use crate::{Digest, read};
 
 /// What ran when a file of one consumer was last changed.
@@ -317,7 +317,7 @@ impl Local {
     /// Makes a remark once for each process and version.
     fn remark_old_generation(&self, one: &Running, which: Which) {
         let mut memo = self.memo();
-        if !memo.awaited.insert((incarnation(&one.process), which)) {
+        if !memo.awaited.insert((self.incarnation(&one.process), which)) {
             return;
         }
         let name = self.setup.consumer(one.consumer).map_or("?", |consumer| consumer.name.as_str());

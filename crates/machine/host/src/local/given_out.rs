@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
-use keyroll_rotation::{ConsumerId, Incarnation, InstanceIdentity, Which};
+use keyroll_rotation::{ConsumerId, HostId, Incarnation, InstanceIdentity, Which};
 
-use super::identity::{LOCAL, version_name};
+use super::identity::version_name;
 
 /// The sessions of one process, by handle, with their calls.
 pub(super) type Handles = HashMap<String, Option<u64>>;
@@ -52,7 +52,8 @@ impl GivenOut {
         text
     }
 
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    /// Reads it again, on the host that wrote it.
+    pub(super) fn parse(text: &str, host: HostId) -> Option<Self> {
         let mut lines = text.lines();
         let which = match lines.next()? {
             "new" => Which::New,
@@ -65,7 +66,7 @@ impl GivenOut {
             let (word, rest) = line.split_once(' ')?;
             match word {
                 "process" => {
-                    let (of, held) = process_of_line(rest)?;
+                    let (of, held) = process_of_line(rest, host)?;
                     before.insert(of, Before { held, ..Before::default() });
                     last = Some(of);
                 }
@@ -81,7 +82,7 @@ impl GivenOut {
     }
 }
 
-fn process_of_line(rest: &str) -> Option<((ConsumerId, Incarnation), bool)> {
+fn process_of_line(rest: &str, host: HostId) -> Option<((ConsumerId, Incarnation), bool)> {
     let mut words = rest.split(' ');
     let consumer = ConsumerId(words.next()?.parse().ok()?);
     let (boot, pid) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
@@ -92,7 +93,7 @@ fn process_of_line(rest: &str) -> Option<((ConsumerId, Incarnation), bool)> {
         _ => return None,
     };
     let life = InstanceIdentity::Process { boot, pid, start_ticks, program };
-    words.next().is_none().then_some(((consumer, Incarnation { host: LOCAL, life }), held))
+    words.next().is_none().then_some(((consumer, Incarnation { host, life }), held))
 }
 
 /// Handles as each stands in one line of a file.
@@ -104,9 +105,11 @@ pub(super) fn escaped(sessions: Handles) -> Handles {
 mod tests {
     use super::*;
 
+    const HOST: HostId = HostId(3);
+
     fn who(pid: u32) -> Incarnation {
         let life = InstanceIdentity::Process { boot: 1, pid, start_ticks: 9, program: 3 };
-        Incarnation { host: LOCAL, life }
+        Incarnation { host: HOST, life }
     }
 
     #[test]
@@ -118,12 +121,12 @@ mod tests {
         ]);
         for which in [Which::Old, Which::New] {
             let change = GivenOut { which, before: before.clone() };
-            assert_eq!(GivenOut::parse(&change.text()), Some(change));
+            assert_eq!(GivenOut::parse(&change.text(), HOST), Some(change));
         }
         for wrong in
             ["", "both\n", "new\nsession - 7\n", "new\nprocess 0 1 7 9 3\n", "new\nprocess 0 1 7 9 3 2\n"]
         {
-            assert_eq!(GivenOut::parse(wrong), None, "{wrong}");
+            assert_eq!(GivenOut::parse(wrong, HOST), None, "{wrong}");
         }
     }
 }

@@ -3,14 +3,15 @@
 use keyroll_observe::ProcessId;
 use keyroll_rotation::{HostId, Incarnation, InstanceIdentity, Which};
 
-/// The only host of an embedded keyroll.
+/// The machine that keyroll itself runs on.
 pub const LOCAL: HostId = HostId(0);
 
-/// A process, with the program that runs in it now, as an incarnation on this host.
-pub fn incarnation(process: &ProcessId) -> Incarnation {
+/// A process of this machine, with the program that runs in it now, as an incarnation. `host`: the machine's number in
+/// plans.
+pub fn incarnation(host: HostId, process: &ProcessId) -> Incarnation {
     let (boot, pid, start_ticks) = (process.boot, process.pid, process.start_ticks);
     let program = keyroll_observe::program(process).number();
-    Incarnation { host: LOCAL, life: InstanceIdentity::Process { boot, pid, start_ticks, program } }
+    Incarnation { host, life: InstanceIdentity::Process { boot, pid, start_ticks, program } }
 }
 
 /// The process behind an incarnation; `None` for one at rest.

@@ -13,8 +13,9 @@ use keyroll_port::{Class, Failure, Values};
 use keyroll_rotation::{Kinds, Which};
 use keyroll_secret::{Fields, SecretBytes};
 
-use super::enumerate::{Running, listing};
+use super::enumerate::listing;
 use super::memo::Shows;
+use super::running::Running;
 use super::{LiteLlmSetup, Local};
 use crate::{read, resolve};
 

@@ -11,6 +11,7 @@ use keyroll_rotation::{ConsumerId, FileId, Incarnation, Kinds, Seq, Which};
 use keyroll_served::{Consumers, Known};
 
 use super::given_out::GivenOut;
+use super::halves::Half;
 use crate::Digest;
 
 /// How often one call reads on in a log that has more.
@@ -25,6 +26,12 @@ pub(super) struct Memo {
     pub(super) failing_checks: BTreeMap<(u16, u8), String>,
     /// The evidence about one incarnation of a consumer, per path, for a version.
     pub(super) shown: HashMap<(ConsumerId, Incarnation, u8, Which), Kinds>,
+    /// The paths whose check failed while their process was watched: they show nothing until it succeeds again.
+    pub(super) failed_watch: HashSet<(ConsumerId, Incarnation, u8)>,
+    /// Per (consumer, slot): the first half of evidence whose second half was not asked for yet.
+    pub(super) halves: HashMap<(ConsumerId, Option<u8>), Half>,
+    /// Per incarnation: the last path whose check sent a request while calls were counted.
+    pub(super) asked: HashMap<Incarnation, u8>,
     /// Per incarnation of a consumer and version the sessions at the last look, by handle, with their calls.
     pub(super) sessions: HashMap<(ConsumerId, Incarnation, Which), HashMap<String, Option<u64>>>,
     /// The same sessions, as last seen before the value was changed.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use keyroll_observe::in_own_network;
 
 use super::Local;
-use super::enumerate::Running;
+use super::running::Running;
 
 impl Local {
     /// The consumers with a process in a network namespace of its own, such as a container on a bridge.

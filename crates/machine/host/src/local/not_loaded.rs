@@ -5,9 +5,9 @@ use keyroll_observe::{After, ProcessId, started_after};
 use keyroll_port::{Class, Failure};
 use keyroll_rotation::Which;
 
-use super::enumerate::Running;
+use super::Local;
 use super::identity::version_name;
-use super::{Local, incarnation};
+use super::running::Running;
 
 /// The evidence in the environment and the memory of a process about a version.
 pub(super) enum Loaded {
@@ -27,7 +27,7 @@ impl Local {
         let mut memo = self.memo();
         let restarted = memo.applied.get(&(one.consumer.0, one.slot));
         let is_new = restarted.is_none_or(|at| started_after(&one.process, *at) != After::No);
-        if !is_new || !memo.remarked.insert((incarnation(&one.process), which)) {
+        if !is_new || !memo.remarked.insert((self.incarnation(&one.process), which)) {
             return;
         }
         let name = self.setup.consumer(one.consumer).map_or("?", |consumer| consumer.name.as_str());

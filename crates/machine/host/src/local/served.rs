@@ -11,9 +11,9 @@ use keyroll_port::{Class, Failure, Values};
 use keyroll_rotation::{ConsumerId, Kinds, SessionSeen, Which};
 use keyroll_served::{Consumers, Known, Life, Words, ledger_file, print_of};
 
-use super::enumerate::Running;
-use super::find::{at_rest, needle};
-use super::{ConsumerSetup, Local, ServedSetup, incarnation};
+use super::find::needle;
+use super::running::Running;
+use super::{ConsumerSetup, Local, ServedSetup};
 
 /// Inode, size and time of the last change; zeros for a file that is not there.
 fn stamp(path: &Path) -> [u64; 4] {
@@ -177,7 +177,7 @@ impl Local {
             return;
         }
         let mut memo = self.memo();
-        if memo.remarked.insert((at_rest(id), which)) {
+        if memo.remarked.insert((self.at_rest(id), which)) {
             let saw = format!("see '{consumer}' given the value");
             memo.remarks.push(
                 Failure::new(Class::Retryable, Code::ValueNotServed, saw)
@@ -194,7 +194,7 @@ impl Local {
             return false;
         }
         let mut memo = self.memo();
-        if memo.remarked.insert((incarnation(&one.process), which)) {
+        if memo.remarked.insert((self.incarnation(&one.process), which)) {
             let saw = format!("see '{consumer}' use the new key");
             memo.remarks.push(
                 Failure::new(Class::Permanent, Code::NewKeyRefused, saw)
@@ -218,7 +218,7 @@ impl Local {
         let said: Vec<SessionSeen> = running
             .iter()
             .filter(uses)
-            .map(|one| SessionSeen { who: Some(incarnation(&one.process)), busy: false })
+            .map(|one| SessionSeen { who: Some(self.incarnation(&one.process)), busy: false })
             .collect();
         if said.is_empty() {
             return sessions;

@@ -4,25 +4,14 @@ use std::collections::HashMap;
 
 use keyroll_codes::Code;
 use keyroll_observe::{ProcessId, Sockets};
-use keyroll_port::{Failure, SessionSource, Sessions};
+use keyroll_port::{Failure, Sessions};
 use keyroll_rotation::Which;
-use tokio::task::block_in_place;
 
 use super::Local;
-use super::enumerate::{Running, listing, sockets};
+use super::enumerate::{listing, sockets};
+use super::running::Running;
 
 impl Local {
-    pub(super) async fn calls_now(
-        &self,
-        which: Which,
-        process: &ProcessId,
-        source: &dyn SessionSource,
-    ) -> Result<u64, Failure> {
-        let sessions = source.now().await?;
-        let sockets = block_in_place(|| connections(&sessions, &self.setup.servers))?;
-        Ok(calls(&sessions, which, &sockets, process))
-    }
-
     /// Remembers the sessions of a process, to distinguish those from before a change from later ones.
     pub(super) fn note_sessions(&self, one: &Running, sessions: &Sessions, sockets: &Sockets) {
         let who = self.life_of(one);
@@ -83,11 +72,16 @@ pub(super) fn handles(
 }
 
 fn sessions_of(sessions: &Sessions, which: Which) -> &[keyroll_port::Session] {
+    visible(sessions, which).unwrap_or_default()
+}
+
+/// The sessions with a version; `None` = not visible.
+pub(super) fn visible(sessions: &Sessions, which: Which) -> Option<&[keyroll_port::Session]> {
     let of = match which {
         Which::Old => &sessions.old,
         Which::New => &sessions.new,
     };
-    of.as_deref().unwrap_or_default()
+    of.as_deref()
 }
 
 fn belongs(session: &keyroll_port::Session, sockets: &Sockets, process: &ProcessId) -> bool {
@@ -100,7 +94,7 @@ fn belongs(session: &keyroll_port::Session, sockets: &Sockets, process: &Process
 
 /// How many requests of this process with this version the issuer accepted. A session without a count counts as one
 /// request.
-fn calls(sessions: &Sessions, which: Which, sockets: &Sockets, process: &ProcessId) -> u64 {
+pub(super) fn calls(sessions: &Sessions, which: Which, sockets: &Sockets, process: &ProcessId) -> u64 {
     let mine = sessions_of(sessions, which).iter().filter(|session| belongs(session, sockets, process));
     mine.fold(0, |sum, session| sum.saturating_add(session.calls.unwrap_or(1)))
 }

@@ -7,13 +7,15 @@ use keyroll_copy::{Format, Slot, Template};
 use keyroll_manager::{Check, CommandLine, RateQuery, SharedWorkload, Turn};
 use keyroll_observe::{LogSource, MemoryLimits};
 use keyroll_port::Values;
-use keyroll_rotation::{ConsumerId, FileId};
+use keyroll_rotation::{ConsumerId, FileId, HostId};
 use keyroll_secret::{Fields, FingerprintKey};
 
 use crate::Write;
 
 /// The configuration of one secret on this machine: its files and consumers in the plan's order.
 pub struct Setup {
+    /// The number of this machine in plans.
+    pub host: HostId,
     /// The rotation's id: the names of temporary files are made from it.
     pub rotation: String,
     /// The plan's files.

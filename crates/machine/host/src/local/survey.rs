@@ -13,17 +13,19 @@ use keyroll_rotation::{ConsumerId, Holds, Which};
 use tokio::task::block_in_place;
 
 use super::deliver::unclear;
-use super::enumerate::{Running, listing};
+use super::enumerate::listing;
+use super::running::Running;
 use super::{FileSetup, Local};
 use crate::read;
 
 #[async_trait]
 impl Surveyor for Local {
     async fn survey(&self, of: Surveying<'_>) -> Result<Survey, Failure> {
-        let (linked, checks) = block_in_place(|| self.refuse_unfit(&of))?;
-        let sessions = of.sessions.now().await?;
         block_in_place(|| {
-            let looked = self.enumerate_all(of.values, &sessions, Which::New)?;
+            let linked = self.refuse_unfit(&of)?;
+            let looked = self.enumerate_all(of.values, of.sessions, Which::New)?;
+            // After the search, which compares the sessions with the connections of now: a check may take long.
+            let checks = if of.rehearses { self.rehearse_checks(of.values) } else { Vec::new() };
             let holders = self.undeclared(&looked);
             let live = if of.restarts { self.live_now() } else { PendingChanges::default() };
             let running = self.running(&listing()?)?;
@@ -48,14 +50,12 @@ impl Surveyor for Local {
 }
 
 impl Local {
-    /// Refuses what can be refused without a search; returns the messages about files and checks.
-    fn refuse_unfit(&self, of: &Surveying<'_>) -> Result<(Vec<String>, Vec<Failure>), Failure> {
+    /// Refuses what can be refused without a search; returns the messages about files.
+    fn refuse_unfit(&self, of: &Surveying<'_>) -> Result<Vec<String>, Failure> {
         self.refuse_unseen_mounts()?;
         self.refuse_wrong_copies(of)?;
         of.next.map_or(Ok(()), |next| self.refuse_taken(next))?;
-        let linked = self.linked_files()?;
-        let checks = if of.rehearses { self.rehearse_checks(of.values) } else { Vec::new() };
-        Ok((linked, checks))
+        self.linked_files()
     }
 
     fn undeclared(&self, looked: &Looked) -> Vec<Holder> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use keyroll_observe::{HoldersReport, NotVisible, Place, ProcessId};
-use keyroll_rotation::{SearchLimit, Unsearched};
+use keyroll_rotation::{HostId, SearchLimit, Unsearched};
 
 use super::incarnation;
 
@@ -12,14 +12,15 @@ pub(super) const UNSEARCHED_MAX: usize = 1_000;
 
 /// The processes whose memory was not searched completely because a limit was reached. What the system refuses is not
 /// among them: another limit would not show it.
-pub(super) fn unsearched(report: &HoldersReport) -> Vec<Unsearched> {
+pub(super) fn unsearched(host: HostId, report: &HoldersReport) -> Vec<Unsearched> {
     let mut found: BTreeMap<ProcessId, SearchLimit> = BTreeMap::new();
     for missed in report.not_seen.iter().filter(|missed| missed.place == Place::Memory) {
         let Some(limit) = limit(&missed.reason) else { continue };
         let known = found.entry(missed.process).or_insert(limit);
         *known = limit.min(*known);
     }
-    found.into_iter().map(|(process, limit)| Unsearched { who: incarnation(&process), limit }).collect()
+    let named = |(process, limit)| Unsearched { who: incarnation(host, &process), limit };
+    found.into_iter().map(named).collect()
 }
 
 fn limit(reason: &NotVisible) -> Option<SearchLimit> {

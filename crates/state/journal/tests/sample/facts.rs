@@ -2,11 +2,11 @@
 
 use keyroll_port::Opening;
 use keyroll_rotation::{
-    Adoptee, Aim, Capabilities, Consumer, ConsumerId, CredId, Delivery, Difference, Emergency, EndpointId,
-    Enumeration, Event, Fact, FileId, FoundBy, Holds, HostId, Incarnation, InstanceIdentity, Kinds, Labelled,
-    LastUse, LastUsed, ListedState, MintedBy, ObservedInstance, OnFailure, Op, Outcome, Overlap, PATHS_MAX,
-    Plan, Policy, PreflightSeen, ProbeResult, Proof, Reconciled, Refusals, ReloadMode, SearchLimit,
-    SessionSeen, Stamp, TruthValue, Unsearched, Visibility, Waived, Which,
+    Adoptee, Aim, Canary, Capabilities, Consumer, ConsumerId, CredId, Delivery, Difference, Emergency,
+    EndpointId, Enumeration, Event, Fact, FileId, FoundBy, Holds, HostId, Incarnation, InstanceIdentity,
+    Kinds, Labelled, LastUse, LastUsed, ListedState, MintedBy, ObservedInstance, OnFailure, Op, Outcome,
+    Overlap, PATHS_MAX, Plan, Policy, PreflightSeen, ProbeResult, Proof, Reconciled, Refusals, ReloadMode,
+    RollPolicy, SearchLimit, SessionSeen, Stamp, TruthValue, Unsearched, Visibility, Waived, Which,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -164,8 +164,8 @@ fn consumers() -> impl Strategy<Value = Consumer> {
     let delivery = select(vec![Delivery::Push, Delivery::Fetch, Delivery::Follow]);
     let uptake = select(vec![ReloadMode::Verb, ReloadMode::Rereads, ReloadMode::AtRest]);
     let files = vec(any::<u16>().prop_map(FileId), 0..4);
-    (any::<u16>(), delivery, uptake, files, any::<[u8; 2]>(), any::<[bool; 2]>()).prop_map(
-        |(host, delivery, uptake, files, [slots, paths], [attributable, own_word])| Consumer {
+    (any::<u16>(), delivery, uptake, files, any::<[u8; 3]>(), any::<[bool; 2]>()).prop_map(
+        |(host, delivery, uptake, files, [slots, paths, wave], [attributable, own_word])| Consumer {
             host: HostId(host),
             delivery,
             uptake,
@@ -174,6 +174,7 @@ fn consumers() -> impl Strategy<Value = Consumer> {
             paths,
             attributable,
             own_word,
+            wave,
         },
     )
 }
@@ -219,10 +220,25 @@ fn capabilities() -> impl Strategy<Value = Capabilities> {
     )
 }
 
+fn rolls() -> impl Strategy<Value = Option<RollPolicy>> {
+    let canary = select(vec![Canary::Instance, Canary::Consumer, Canary::Host]);
+    let roll = (canary, any::<[u64; 2]>(), any::<bool>(), any::<u16>()).prop_map(
+        |(canary, [bake_ms, pause_ms], ask, hosts_max)| RollPolicy {
+            canary,
+            bake_ms,
+            ask,
+            pause_ms,
+            hosts_max,
+        },
+    );
+    option::of(roll)
+}
+
 fn plans() -> impl Strategy<Value = Plan> {
     let on_failure = select(vec![OnFailure::Rollback, OnFailure::Pause]);
-    let policy = (on_failure, any::<u16>(), any::<[u8; 2]>(), any::<[u64; 5]>(), kinds(), any::<bool>())
-        .prop_map(|(on_failure, parallel_max, [alive, dead], times, require, standing_consent)| {
+    let numbers = (any::<u16>(), any::<[u8; 2]>(), any::<[u64; 5]>());
+    let policy = (on_failure, numbers, kinds(), any::<bool>(), rolls()).prop_map(
+        |(on_failure, (parallel_max, [alive, dead], times), require, standing_consent, roll)| {
             let [idle_ms, soak_ms, phase_ms_max, unit_ms_max, look_age_ms_max] = times;
             Policy {
                 on_failure,
@@ -236,8 +252,10 @@ fn plans() -> impl Strategy<Value = Plan> {
                 look_age_ms_max,
                 require,
                 standing_consent,
+                roll,
             }
-        });
+        },
+    );
     let hosts = || vec(any::<u16>().prop_map(HostId), 0..4);
     let aim = select(vec![Aim::Replace, Aim::Part, Aim::End]);
     let flags = (any::<[bool; 3]>(), aim);

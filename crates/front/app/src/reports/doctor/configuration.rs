@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use keyroll_config::{Config, Consumer, IssuerRef, LogSource, Place, Reference, Secret, StoreRef};
 use keyroll_port::Issuer;
+use keyroll_setup::gate;
 
 use super::report::{Report, check_private_file};
 use crate::operator::Finding;
@@ -13,9 +14,9 @@ use crate::places::Places;
 use crate::plans::inspect::refuse_unseen_reads;
 use crate::problem::Problem;
 use crate::records::given_out::given_out_now;
-use crate::wiring::compose::{Composition, compose, gate};
 use crate::wiring::fields::refuse_unfit_fields;
 use crate::wiring::gather_values::gather;
+use crate::wiring::hosts::{Wanted, composed};
 use crate::wiring::issuer::{Described, described};
 use crate::wiring::open::{folder_of, runtime};
 use crate::wiring::programs::{missing, pid_files_missing};
@@ -54,7 +55,7 @@ const GATE_TIME_MAX: Duration = Duration::from_secs(5);
 fn check_secret(report: &mut Report, config: &Config, secret: &Secret, file: &Path, places: &Places) -> bool {
     let before = report.bad_count();
     if let Some(issuer) = check_issuer(report, secret) {
-        let composed = compose(&Composition::of(secret, issuer.as_ref(), places, folder_of(file)));
+        let composed = composed(&Wanted::of(secret, issuer.as_ref(), places, folder_of(file)));
         let attributes = issuer.capabilities().attributes;
         let provable = secret.consumers.iter().try_for_each(|consumer| provable(consumer, attributes));
         for problem in [composed.map(drop), provable].into_iter().filter_map(Result::err) {

@@ -3,20 +3,19 @@ use std::sync::Arc;
 
 use keyroll_codes::Code;
 use keyroll_config::{Config, Consumer, NewConsumer, Secret};
-use keyroll_host::{Local, incarnation};
-use keyroll_port::{PendingChange, RotationId, Surveyor as _};
+use keyroll_host::{LOCAL, incarnation};
+use keyroll_port::{PendingChange, RotationId};
 use keyroll_rotation::{Adoptee, Difference, Fact, Phase};
 
 use crate::configured;
 use crate::places::Places;
 use crate::plans::granted::Granted;
-use crate::plans::inspect::files as files_seen;
 use crate::problem::Problem;
 use crate::records::open_rotation_guard::open_of;
 use crate::records::recorded::{Opened, rotations_unread};
 use crate::records::saved_plan::Saved;
 use crate::session::append_offline::{digest_of, may_follow, tell_open};
-use crate::wiring::compose::{Composition, compose};
+use crate::wiring::hosts::{Wanted, files_seen, hosts};
 use crate::wiring::issuer::issuer;
 use crate::wiring::open::{fingerprint_key, folder_of, journal, runtime};
 
@@ -121,9 +120,8 @@ impl Adoption<'_> {
         let Ok(issuer) = issuer(secret) else { return Ok(Vec::new()) };
         places.ensure()?;
         let folder = folder_of(self.config_file);
-        let composed = compose(&Composition::of(secret, issuer.as_ref(), places, folder))?;
-        let host = Local::new(composed.setup, fingerprint_key(places)?);
-        Ok(runtime(places)?.block_on(host.live()).live)
+        let hosts = hosts(&Wanted::of(secret, issuer.as_ref(), places, folder))?;
+        Ok(runtime(places)?.block_on(hosts.machine.live()).live)
     }
 
     /// The consumer as the open rotation would take it, and what restarts would make live with it.
@@ -137,24 +135,20 @@ impl Adoption<'_> {
         }
         let folder = folder_of(self.config_file);
         let issuer = issuer(secret)?;
-        let composition = Composition {
+        let hosts = hosts(&Wanted {
             rotation: &opened.id.0,
             search: Some(&self.config.search),
-            ..Composition::of(secret, issuer.as_ref(), places, folder)
-        };
-        let composed = compose(&composition)?;
+            ..Wanted::of(secret, issuer.as_ref(), places, folder)
+        })?;
         // The rotation refers to consumers and files by number: those that it has must be unchanged and in the same order.
         let before = numbered(opened)?;
         let same = secret.consumers.starts_with(&before)
-            && composed.consumers.iter().zip(&known.consumers).all(|(now, before)| now == before);
+            && hosts.consumers.iter().zip(&known.consumers).all(|(now, before)| now == before);
         let (count, files) = (known.consumers.len(), known.files.len());
-        let key = fingerprint_key(places)?;
-        let new = composed.setup.files.get(files..).unwrap_or_default();
-        let seen = files_seen(&new.iter().map(|file| file.path.clone()).collect::<Vec<_>>(), &key)?;
-        let host = Local::new(composed.setup, key);
-        let live = runtime(places)?.block_on(host.live()).live;
-        let consumer =
-            composed.consumers.get(count).filter(|_| same && composed.consumers.len() == count + 1);
+        let new = hosts.paths.get(files..).unwrap_or_default();
+        let seen = files_seen(new, &fingerprint_key(places)?)?;
+        let live = runtime(places)?.block_on(hosts.machine.live()).live;
+        let consumer = hosts.consumers.get(count).filter(|_| same && hosts.consumers.len() == count + 1);
         let consumer = consumer.cloned().ok_or_else(|| {
             not_adopted()
                 .because("the configuration has other changes too")
@@ -166,7 +160,7 @@ impl Adoption<'_> {
                     Problem::new(Code::ConsumerNotAdopted, format!("adopt process {pid}"))
                         .because(reason.to_string())
                 })?;
-                Adoptee::Holder(incarnation(&process.id))
+                Adoptee::Holder(incarnation(LOCAL, &process.id))
             }
             Err(_) => Adoptee::Copy(digest_of(Path::new(self.holder))),
         };
@@ -174,7 +168,7 @@ impl Adoption<'_> {
         // Each file must resolve to the same path when it is written.
         saved.seen.files.extend(seen);
         let names: Arc<str> = Arc::from(saved.text()?);
-        let brought = composed.files.get(files..).unwrap_or_default().to_vec();
+        let brought = hosts.files.get(files..).unwrap_or_default().to_vec();
         Ok((Fact::Adopted { consumer, files: brought, explains, names }, live))
     }
 }

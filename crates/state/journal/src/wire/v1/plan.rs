@@ -1,7 +1,7 @@
 use keyroll_rotation as own;
 
 use super::form::{Form, forms, is_false};
-use super::words::{Aim, Delivery, MintedBy, OnFailure, Refusals, ReloadMode};
+use super::words::{Aim, Canary, Delivery, MintedBy, OnFailure, Refusals, ReloadMode};
 use crate::wire::WireError;
 
 forms! {
@@ -36,6 +36,14 @@ forms! {
         request_ms_max: u64,
     }
 
+    struct RollPolicy {
+        canary: Canary,
+        bake_ms: u64,
+        ask: bool,
+        pause_ms: u64,
+        hosts_max: u16,
+    }
+
     struct Policy {
         on_failure: OnFailure,
         parallel_max: u16,
@@ -50,6 +58,9 @@ forms! {
         look_age_ms_max: u64,
         require: u8,
         standing_consent: bool,
+        /// Absent in plans of protocol 9 and before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        roll: Option<RollPolicy>,
     }
 
     struct Consumer {
@@ -63,6 +74,9 @@ forms! {
         /// Absent where it is false, as in plans of protocol 5 and before.
         #[serde(default, skip_serializing_if = "is_false")]
         own_word: bool,
+        /// Absent where it is 0, as in plans of protocol 9 and before.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        wave: u8,
     }
 
     struct Plan {
@@ -78,6 +92,10 @@ forms! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         aim: Option<Aim>,
     }
+}
+
+fn is_zero(wave: &u8) -> bool {
+    *wave == 0
 }
 
 fn unbounded() -> u64 {

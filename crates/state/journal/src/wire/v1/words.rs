@@ -17,4 +17,5 @@ forms! {
     enum Delivery { Push, Fetch, Follow }
     enum ReloadMode { Verb, Rereads, AtRest }
     enum Aim { Replace, Part, End }
+    enum Canary { Instance, Consumer, Host }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::at::{At, Texts};
 use crate::aws::AwsShape;
 use crate::reads_shape::ReadsShape;
+use crate::roll::RollShape;
 use crate::runs_shape::RunsShape;
 
 /// Defaults for every secret. A secret overrides them with keys of the same names.
@@ -182,6 +183,8 @@ pub(crate) struct SecretKeys {
     /// The conditions for disabling and revoking the old value.
     #[serde(default)]
     pub(crate) revoke: RevokeShape,
+    /// How the consumers are moved one after the other.
+    pub(crate) roll: Option<At<RollShape>>,
     /// An error rate above which a rotation does not continue.
     pub(crate) gate: Option<At<GateShape>>,
     /// Keys at the issuer that another keyroll made, with another state folder: `[{ id = "9f31", label = "keyroll/01J8/4" }]`.
@@ -204,8 +207,8 @@ pub(crate) struct OtherKeyShape {
     pub(crate) label: At<String>,
 }
 
-/// An error rate above which a rotation does not continue. keyroll queries it before it counts a consumer as moved, and
-/// while the old value is disabled. A rate that keyroll cannot read for one minute counts as too high.
+/// An error rate above which a rotation does not continue. keyroll queries it before it counts a consumer as moved, while
+/// it watches one, and while the old value is disabled. A rate that keyroll cannot read for one minute counts as too high.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GateShape {
@@ -358,6 +361,8 @@ pub(crate) struct ConsumerShape {
     pub(crate) name: At<String>,
     /// The machine that the consumer runs on: a name under `[hosts]` that is not reached by ssh. Default `local`.
     pub(crate) host: Option<At<String>>,
+    /// The wave in which the consumer is moved, 0 to 99: after every consumer in a lower wave has moved. Default 0.
+    pub(crate) wave: Option<At<u32>>,
     /// How the consumer's processes are found, and how keyroll makes them load a new value. Required without `serves`.
     pub(crate) runs: Option<At<RunsShape>>,
     /// The copies that the consumer reads the value from: one table, or an array of tables. Or `"store"`: the program reads

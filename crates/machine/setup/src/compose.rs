@@ -1,35 +1,31 @@
-//! Composes the configuration of a secret into the setup of this machine and the consumers of the protocol, with the
-//! same numbers in both.
+//! Composes the configuration of a secret into the setup of a host and the consumers of the protocol, with the same
+//! numbers in both.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use keyroll_codes::Code;
 use keyroll_config::{
-    Argument, Check, Consumer, Copy, EvidenceKind, Instance, OnFailure, Place, Reference, Runs, Search,
-    Secret, Source, WriteMode,
+    Argument, Check, Consumer, Copy, Instance, Place, Reference, Runs, Search, Secret, Source, WriteMode,
 };
 use keyroll_copy::{Format, Slot, Template};
 use keyroll_host::{
-    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LogSetup, SearchLimits,
-    Setup, SlotSetup, Write,
+    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LogSetup, SearchLimits, Setup,
+    SlotSetup, Write,
 };
 use keyroll_manager::{CommandLine, RateQuery, uid_of};
 use keyroll_observe::{JournalUnit, LogSource};
-use keyroll_port::Issuer;
-use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, ReloadMode};
-use keyroll_secret::Fields;
+use keyroll_port::{Class, Failure};
+use keyroll_rotation::{self as rotation, Delivery, FileId, HostId, ReloadMode};
+use keyroll_secret::{Fields, FingerprintKey};
 
-use super::agents::turn;
-use super::family::Own;
-use super::litellm::litellm_setup;
-use super::local_services::on_this_machine;
-use super::logins::{passes_on, pooler_ports, refuse_unfit_lists};
-use super::served::{others, served_by, served_file, served_setup};
-use crate::places::Places;
-use crate::problem::Problem;
+use crate::facts::IssuerFacts;
+use crate::litellm::litellm_setup;
+use crate::local_services::on_this_machine;
+use crate::logins::{passes_on, pooler_ports, refuse_unfit_lists};
+use crate::served::{others, served_file, served_setup};
+use crate::turn::turn;
 
 /// The lines that show a refused credential, unless the configuration names them.
 const REFUSED_DEFAULT: &str =
@@ -38,32 +34,41 @@ const REFUSED_DEFAULT: &str =
 /// Matches no line.
 const NOTHING: &str = r"\z\A.";
 
-/// Equal answers in a row that prove a value alive or dead.
-const PROBES: u8 = 3;
+/// The own values of the consumers of a shared key, by consumer name; consumers with the same key have the same `Arc`.
+pub type Own = BTreeMap<String, Arc<Fields>>;
 
-/// How old the look behind an effect that ends a key may be, beyond the time that a look takes.
-const LOOK_AGE_MS_MAX: u64 = 10_000;
-
-/// The files and consumers of one secret, for the machine and for the protocol.
+/// The files and consumers of one secret, for the host and for the protocol.
 pub struct Composed {
-    pub(crate) setup: Setup,
+    /// The setup of the host.
+    pub setup: Setup,
     /// Each consumer as the protocol knows it.
     pub consumers: Vec<rotation::Consumer>,
     /// The host of each file.
-    pub files: Vec<rotation::HostId>,
+    pub files: Vec<HostId>,
 }
 
-/// What the setup of this machine is composed from.
+/// The folders on a host that its setup refers to.
+#[derive(Debug, Clone, Copy)]
+pub struct Folders<'a> {
+    /// The folder of the configuration, in which its commands run.
+    pub config: &'a Path,
+    /// The folder of keyroll's own records.
+    pub state: &'a Path,
+    /// The folder of the sealing key, if it is on this host.
+    pub keys: Option<&'a Path>,
+}
+
+/// What the setup of a host is composed from.
 #[derive(Clone, Copy)]
 pub struct Composition<'a> {
     /// The secret.
     pub secret: &'a Secret,
-    /// Its issuer.
-    pub issuer: &'a dyn Issuer,
-    /// The folders of the installation.
-    pub places: &'a Places,
-    /// The folder of the configuration.
-    pub folder: &'a Path,
+    /// What its issuer says of itself.
+    pub issuer: &'a IssuerFacts,
+    /// The folders on the host.
+    pub folders: Folders<'a>,
+    /// The host's number in plans.
+    pub host: HostId,
     /// The id of the rotation or plan; empty without one.
     pub rotation: &'a str,
     /// Where and how much is searched; none = the defaults.
@@ -72,33 +77,31 @@ pub struct Composition<'a> {
     pub planned: Option<&'a BTreeMap<PathBuf, PathBuf>>,
     /// The keys of consumers that have one of their own.
     pub own: Option<&'a Own>,
-}
-
-impl<'a> Composition<'a> {
-    /// The composition of a secret without a rotation.
-    pub fn of(secret: &'a Secret, issuer: &'a dyn Issuer, places: &'a Places, folder: &'a Path) -> Self {
-        Self { secret, issuer, places, folder, rotation: "", search: None, planned: None, own: None }
-    }
+    /// The key of the fingerprints of versions; consumers that are served need it.
+    pub served: Option<&'a Arc<FingerprintKey>>,
 }
 
 /// Gives every file and consumer of a secret its number, in the order of the configuration.
 ///
 /// # Errors
 /// The configuration declares something that cannot be composed, such as an unknown position in a file.
-pub fn compose(composition: &Composition<'_>) -> Result<Composed, Problem> {
-    let Composition { secret, issuer, places, folder, rotation, .. } = *composition;
+pub fn compose(composition: &Composition<'_>) -> Result<Composed, Failure> {
+    let Composition { secret, issuer, folders, host, rotation, served, .. } = *composition;
     let search = composition.search.cloned().unwrap_or_default();
     refuse_unfit_lists(secret)?;
-    let attributes = issuer.capabilities().attributes;
     let mut files: Vec<FileSetup> = Vec::new();
     let mut setups = Vec::new();
     let mut consumers = Vec::new();
-    let served = served_by(secret, places)?;
     for consumer in &secret.consumers {
-        let mine = match served.as_ref().filter(|_| consumer.serves.is_some()) {
+        if consumer.serves.is_some() && served.is_none() {
+            let attempted = format!("give {} the value of {}", consumer.name, secret.name);
+            return Err(Failure::new(Class::Permanent, Code::PlanStale, attempted)
+                .because("the key of the fingerprints of its versions was not given"));
+        }
+        let mine = match served.filter(|_| consumer.serves.is_some()) {
             Some(key) => {
                 let planned = |path: &Path| composition.planned?.get(path).cloned();
-                files.push(served_file(secret, consumer, places, key, planned));
+                files.push(served_file(secret, consumer, folders.state, key, planned));
                 vec![FileId(number(files.len() - 1)?)]
             }
             None => own_files(composition, consumer, &mut files)?,
@@ -106,38 +109,38 @@ pub fn compose(composition: &Composition<'_>) -> Result<Composed, Problem> {
         setups.push(ConsumerSetup {
             name: consumer.name.to_string(),
             files: mine.clone(),
-            fetch: consumer.fetch.as_ref().map(|argv| line(argv.fill("main", None, None), folder)),
-            slots: slots(secret, consumer, folder, &places.state, mine.first().copied())?,
-            served: served.as_ref().and_then(|key| served_setup(secret, consumer, places, key)),
+            fetch: consumer.fetch.as_ref().map(|argv| line(argv.fill("main", None, None), folders.config)),
+            slots: slots(secret, consumer, folders, mine.first().copied())?,
+            served: served.and_then(|key| served_setup(secret, consumer, folders.state, key)),
             follows: consumer.follows,
         });
-        consumers.push(unit(consumer, mine, attributes)?);
+        consumers.push(unit(host, consumer, mine, issuer.attributes)?);
     }
-    let format = issuer.value_format();
-    let hosts = files.iter().map(|_| LOCAL).collect();
+    let hosts = files.iter().map(|_| host).collect();
     let setup = Setup {
+        host,
         rotation: rotation.to_owned(),
         files,
         consumers: setups,
         roots: search.roots.into_iter().chain(search_roots(secret)).collect(),
         search: SearchLimits { memory_bytes_max: search.memory_bytes_max, time_max: search.time_max },
-        own_folders: [places.state.as_path(), &places.keys]
-            .into_iter()
+        own_folders: std::iter::once(folders.state)
+            .chain(folders.keys)
             .chain(secret.store.file())
             .map(Path::to_path_buf)
             .collect(),
         instance_time_max: secret.deadlines.unit,
-        work: places.state.join("work"),
-        value_format: (format.alphabet, format.length_max),
+        work: folders.state.join("work"),
+        value_format: (issuer.alphabet.clone(), issuer.length_max),
         servers: issuer
-            .endpoints()
+            .endpoints
             .iter()
             .filter_map(|place| port(place))
             .chain(pooler_ports(secret))
             .collect(),
         gate: secret.gate.as_ref().map(gate),
-        issuer_at: match issuer.capabilities().attributes {
-            true => issuer.endpoints().iter().filter_map(|place| on_this_machine(place)).collect(),
+        issuer_at: match issuer.attributes {
+            true => issuer.endpoints.iter().filter_map(|place| on_this_machine(place)).collect(),
             false => Vec::new(),
         },
     };
@@ -150,7 +153,7 @@ fn search_roots(secret: &Secret) -> impl Iterator<Item = PathBuf> {
 }
 
 /// The error rate that is asked for.
-pub(crate) fn gate(gate: &keyroll_config::Gate) -> GateSetup {
+pub fn gate(gate: &keyroll_config::Gate) -> GateSetup {
     let bearer = gate.bearer.as_ref().map(|Reference::File(path)| path.clone());
     let rate = RateQuery { url: gate.url.clone(), api: gate.api, query: gate.query.clone(), bearer };
     GateSetup { rate, max: gate.max() }
@@ -161,12 +164,12 @@ fn port(place: &str) -> Option<u16> {
     place.rsplit_once(':').and_then(|(_, port)| port.parse().ok())
 }
 
-fn number(count: usize) -> Result<u16, Problem> {
+fn number(count: usize) -> Result<u16, Failure> {
     u16::try_from(count).map_err(|_| too_many("files or consumers"))
 }
 
-fn too_many(what: &str) -> Problem {
-    Problem::new(Code::NotPlannable, "count the files and consumers of the configuration")
+fn too_many(what: &str) -> Failure {
+    Failure::new(Class::Permanent, Code::NotPlannable, "count the files and consumers of the configuration")
         .because(format!("there are too many {what}"))
 }
 
@@ -175,8 +178,8 @@ fn own_files(
     composition: &Composition<'_>,
     consumer: &Consumer,
     files: &mut Vec<FileSetup>,
-) -> Result<Vec<FileId>, Problem> {
-    let Composition { secret, folder, .. } = *composition;
+) -> Result<Vec<FileId>, Failure> {
+    let Composition { secret, folders, .. } = *composition;
     let own: Option<&Arc<Fields>> = composition.own.and_then(|own| own.get(consumer.name.as_str()));
     // A file with different keys of two consumers has a number for each of them.
     let same = |file: &FileSetup| file.own.as_ref().map(Arc::as_ptr) == own.map(Arc::as_ptr);
@@ -192,7 +195,7 @@ fn own_files(
                 };
                 let planned = composition.planned.and_then(|planned| planned.get(&path)).cloned();
                 let generator =
-                    copy.generated.as_ref().map(|argv| line(argv.fill("main", None, None), folder));
+                    copy.generated.as_ref().map(|argv| line(argv.fill("main", None, None), folders.config));
                 let generated = consumer.is_pull() || generator.is_some();
                 let own = own.cloned();
                 files.push(FileSetup { path, planned, write, copies: Vec::new(), generated, generator, own });
@@ -225,13 +228,17 @@ fn same_place(one: &CopySetup, other: &CopySetup) -> bool {
     }
 }
 
-fn template(text: &str) -> Result<Template, Problem> {
-    Template::parse(text)
-        .map_err(|error| Problem::new(error.code(), "read a template").because(error.to_string()))
+fn template(text: &str) -> Result<Template, Failure> {
+    Template::parse(text).map_err(|error| {
+        Failure::new(Class::Permanent, error.code(), "read a template").because(error.to_string())
+    })
 }
 
 /// How one copy is read and written.
-pub fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Problem> {
+///
+/// # Errors
+/// A template or a position in a file cannot be read.
+pub fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Failure> {
     let source = match &copy.source {
         Source::Field(name) => CopySource::Field(name.to_string()),
         Source::Derived(name) => {
@@ -249,7 +256,7 @@ pub fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Problem> {
         Place::Inside { format, at, part, .. } => {
             let (format, part) = (*format, *part);
             let slot = format.slot(at, part).map_err(|error| {
-                Problem::new(error.code(), "read `at` of a copy")
+                Failure::new(Class::Permanent, error.code(), "read `at` of a copy")
                     .because(error.to_string())
                     .help(error.help())
             })?;
@@ -260,7 +267,12 @@ pub fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Problem> {
     })
 }
 
-fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rotation::Consumer, Problem> {
+fn unit(
+    host: HostId,
+    consumer: &Consumer,
+    files: Vec<FileId>,
+    attributes: bool,
+) -> Result<rotation::Consumer, Failure> {
     let workload = consumer.runs.workload();
     let uptake = match (workload.is_job(), workload.needs_reload()) {
         (true, _) => ReloadMode::AtRest,
@@ -273,13 +285,14 @@ fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rot
         (false, false) => Delivery::Push,
     };
     Ok(rotation::Consumer {
-        host: LOCAL,
+        host,
         delivery,
         uptake,
         files,
         slots: u8::try_from(consumer.runs.instances().len()).map_err(|_| too_many("instances"))?,
         paths: u8::try_from(1 + consumer.paths.len()).map_err(|_| too_many("paths"))?,
         own_word: consumer.trusts_word,
+        wave: consumer.wave,
         attributable: attributes && uptake != ReloadMode::AtRest && !passes_on(consumer),
     })
 }
@@ -294,10 +307,10 @@ fn line(words: Vec<String>, folder: &Path) -> CommandLine {
 fn slots(
     secret: &Secret,
     consumer: &Consumer,
-    folder: &Path,
-    state: &Path,
+    folders: Folders<'_>,
     first: Option<FileId>,
-) -> Result<Vec<SlotSetup>, Problem> {
+) -> Result<Vec<SlotSetup>, Failure> {
+    let folder = folders.config;
     let instances = consumer.runs.instances();
     let single = instances.len() == 1;
     instances
@@ -316,7 +329,7 @@ fn slots(
                 instance: (!single).then(|| instance.name.to_string()),
                 run: instance
                     .workload
-                    .in_state_folder(state, &others(secret, consumer))
+                    .in_state_folder(folders.state, &others(secret, consumer))
                     .unwrap_or_else(|| instance.workload.clone()),
                 checks,
                 log: consumer.log.as_ref().map(|log| log_setup(log, &consumer.runs, instance)).transpose()?,
@@ -326,7 +339,7 @@ fn slots(
         .collect()
 }
 
-fn log_setup(log: &keyroll_config::Log, runs: &Runs, instance: &Instance) -> Result<LogSetup, Problem> {
+fn log_setup(log: &keyroll_config::Log, runs: &Runs, instance: &Instance) -> Result<LogSetup, Failure> {
     let source = match &log.source {
         keyroll_config::LogSource::File(path) => LogSource::File(PathBuf::from(fill(path, instance))),
         keyroll_config::LogSource::Journal(unit) => {
@@ -384,40 +397,5 @@ fn check_setup(
             CheckSetup::Http(keyroll_manager::Check::Http { url: fill(url, instance), contains: None })
         }
         Check::LiteLlm(of) => CheckSetup::LiteLlm(litellm_setup(of, consumer)),
-    }
-}
-
-/// The counts, windows and deadlines of a rotation, from the configuration.
-pub fn policy(secret: &Secret) -> Policy {
-    Policy {
-        on_failure: match secret.on_failure {
-            OnFailure::Rollback => rotation::OnFailure::Rollback,
-            OnFailure::Pause => rotation::OnFailure::Pause,
-        },
-        parallel_max: u16::try_from(secret.max_parallel).unwrap_or(u16::MAX),
-        probes_alive: PROBES,
-        probes_dead: PROBES,
-        idle_ms: millis(secret.revoke.old_idle_for),
-        soak_ms: millis(secret.revoke.soak),
-        phase_ms_max: millis(secret.deadlines.phase),
-        unit_ms_max: millis(secret.deadlines.unit),
-        look_age_ms_max: LOOK_AGE_MS_MAX,
-        require: secret.revoke.require.iter().fold(Kinds::NONE, |all, kind| all.and(evidence(*kind))),
-        standing_consent: secret.unattended && secret.revoke.decide == keyroll_config::Decide::Standing,
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn evidence(kind: EvidenceKind) -> Kinds {
-    match kind {
-        EvidenceKind::Delivered => Kinds::DELIVERED,
-        EvidenceKind::Read => Kinds::READ,
-        EvidenceKind::Loaded => Kinds::LOADED,
-        EvidenceKind::Reported => Kinds::REPORTED,
-        EvidenceKind::Checked => Kinds::CHECKED,
-        EvidenceKind::Exercised => Kinds::EXERCISED,
     }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// The address of `host:port` if it is a literal address of this machine; a name may lead anywhere. A listener on the
 /// same port here is not another machine's server, but may be a pooler that holds the value.
-pub(crate) fn on_this_machine(place: &str) -> Option<SocketAddr> {
+pub fn on_this_machine(place: &str) -> Option<SocketAddr> {
     match place.strip_prefix("localhost:") {
         Some(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?))),
         None => place.parse().ok().filter(|at: &SocketAddr| is_here(at.ip())),

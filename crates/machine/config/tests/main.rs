@@ -11,4 +11,5 @@ mod generated;
 mod hosts;
 mod insert;
 mod refuses;
+mod roll;
 mod serves;

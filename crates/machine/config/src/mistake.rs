@@ -7,9 +7,11 @@ use crate::{ConfigError, Kind, Position};
 /// Keys under which somebody may write the value itself.
 const VALUE_KEYS: [&str; 6] = ["value", "password", "token", "key", "api_key", "secret"];
 
-/// The table of what is observed before the old value is revoked, and its keys, which somebody may write beside it.
-const REVOKE: &str = "revoke";
-const REVOKE_KEYS: [&str; 4] = ["require", "old_idle_for", "soak", "decide"];
+/// Tables of a secret, and their keys, which somebody may write beside them.
+const TABLES: [(&str, &[&str]); 2] = [
+    ("revoke", &["require", "old_idle_for", "soak", "decide"]),
+    ("roll", &["canary", "bake", "ask", "pause_between"]),
+];
 
 /// A mistake in the file with its byte range; becomes a [`ConfigError`] when the text is known.
 #[derive(Debug)]
@@ -40,8 +42,9 @@ impl Mistake {
     pub(crate) fn unknown_key(written: &str, known: &[&str]) -> Self {
         let shown: String = written.chars().filter(|c| !c.is_control()).take(64).collect();
         let fault = Self::new(Kind::UnknownKey, format!("unknown key `{shown}`"));
-        if known.contains(&REVOKE) && REVOKE_KEYS.contains(&written) {
-            return fault.help(format!("`{written}` belongs to the table [secrets.NAME.{REVOKE}]"));
+        let belongs = |(table, keys): &&(&str, &[&str])| known.contains(table) && keys.contains(&written);
+        if let Some((table, _)) = TABLES.iter().find(belongs) {
+            return fault.help(format!("`{written}` belongs to the table [secrets.NAME.{table}]"));
         }
         if let Some(near) = nearest(written, known.iter().copied()) {
             return fault.help(format!("did you mean `{near}`?"));

@@ -12,6 +12,7 @@ use crate::host::read_host;
 use crate::mistake::Mistake;
 use crate::path::resolve;
 use crate::reads_shape::ReadsShape;
+use crate::roll::read_wave;
 use crate::runs::holes;
 use crate::runs_shape::RunsShape;
 use crate::serves::{read_trusts, refuse_strays};
@@ -78,6 +79,8 @@ pub struct Consumer {
     pub name: Name,
     /// The machine, `local` by default.
     pub host: Name,
+    /// The wave in which it is moved, 0 to 99.
+    pub wave: u8,
     /// Its processes, and the manager that runs them.
     pub runs: Runs,
     /// The copies that it starts from; at least one, unless it is served or reads the store itself.
@@ -158,7 +161,8 @@ impl Consumer {
             let at = shape.runs.as_ref().map_or(&span, |runs| &runs.span);
             return Err(Mistake::new(Kind::BadCombination, why).at(at));
         }
-        Ok(Self { name, host, runs, reads, follows, serves, trusts_word, fetch, log, check, paths })
+        let wave = read_wave(shape.wave.as_ref())?;
+        Ok(Self { name, host, wave, runs, reads, follows, serves, trusts_word, fetch, log, check, paths })
     }
 
     /// Whether it takes the value from the store, by its command or by itself. Otherwise keyroll writes its copies.

@@ -21,6 +21,7 @@ const TABLES: &[(&str, &str)] = &[
     ("FieldShape", "[secrets.NAME.fields] FIELD = { … }"),
     ("AwsShape", "[secrets.NAME.aws]"),
     ("RevokeShape", "[secrets.NAME.revoke]"),
+    ("RollShape", "[secrets.NAME.roll]"),
     ("GateShape", "[secrets.NAME.gate]"),
     ("ConsumerShape", "[[secrets.NAME.consumers]]"),
     ("RunsShape", "runs = { … }"),
@@ -31,7 +32,7 @@ const TABLES: &[(&str, &str)] = &[
 ];
 
 const HEAD: &str = "# keyroll.toml\n\n\
-    Generated from `crates/front/config/src/shape.rs` and the tables that managers and servers declare; do not edit by hand.\n\n\
+    Generated from `crates/machine/config/src/shape.rs` and the tables that managers and servers declare; do not edit by hand.\n\n\
     Unknown keys are errors. keyroll resolves relative paths against the folder of keyroll.toml, and runs commands in that \
     folder, without a shell. A duration is a whole number and a unit: `500ms`, `10s`, `30m`, `12h`, `90d`, `2w`. A name \
     has 1 to 64 characters of `a-z 0-9 . _ -`, and begins with a letter or digit. keyroll replaces `{instance}` and \

@@ -13,9 +13,10 @@ use crate::period::read_period;
 use crate::schedule::{Window, read_windows};
 use crate::secret_shape::SecretShape;
 use crate::shape::{ConsumerShape, OtherKeyShape, RevokeShape, SecretKeys};
+use crate::waves::refuse_early;
 use crate::{
     AwsUser, Consumer, Deadlines, Defaults, FieldSpec, Gate, Host, IssuerRef, Kind, Name, OnFailure,
-    Reference, StoreRef, Template, Vault,
+    Reference, Roll, StoreRef, Template, Vault,
 };
 
 /// The default time for which the old value must have been unused.
@@ -120,6 +121,8 @@ pub struct Secret {
     pub aws: Option<AwsUser>,
     /// What must be observed before the old value is revoked.
     pub revoke: Revoke,
+    /// How a roll is paced.
+    pub roll: Roll,
     /// An error rate above which the rotation does not continue.
     pub gate: Option<Gate>,
     /// Keys at the issuer that another keyroll made.
@@ -193,6 +196,7 @@ impl Secret {
             server,
             aws,
             revoke,
+            roll: Roll::read(shape.roll.as_ref())?,
             gate,
             other_keys,
             consumers,
@@ -298,8 +302,10 @@ fn read_consumers(
     derived: &BTreeMap<Name, Template>,
 ) -> Result<Vec<Consumer>, Mistake> {
     let mut consumers: Vec<Consumer> = Vec::new();
+    let mut waves_at = Vec::new();
     for shape in shapes {
         let at = shape.value.name.span.clone();
+        waves_at.push(shape.value.wave.as_ref().map_or_else(|| at.clone(), |wave| wave.span.clone()));
         let serves_at = shape.value.serves.as_ref().map(|serves| serves.span.clone());
         let consumer = Consumer::build(shape, secret, folder, hosts, fields, derived)?;
         if consumers.iter().any(|other| other.name == consumer.name) {
@@ -318,6 +324,7 @@ fn read_consumers(
         }
         consumers.push(consumer);
     }
+    refuse_early(&consumers, &waves_at)?;
     Ok(consumers)
 }
 

@@ -1,0 +1,246 @@
+//! How a roll is paced: waves, the canary, hosts, pauses. Plans of protocol 9 and before are not.
+
+use crate::plan::{Canary, Consumer, GRACE_TENTHS, RollPolicy};
+use crate::state::{Hold, OldKey, Phase, Reason, State, Unit, UnitStep, next_slot};
+use crate::{ConsumerId, HostId, Overlap, ReloadMode, Want, Which, course};
+
+/// How old the last look at a canary may become, beyond the time of a unit, milliseconds.
+const BLIND_MS: u64 = 30_000;
+
+/// How this roll is paced. Nobody waits in an emergency, or where the new key alone is alive.
+fn paced(state: &State) -> Option<RollPolicy> {
+    let alone = match state.plan().capabilities.overlap {
+        Overlap::None => true,
+        // The old value ended when the new one was made, and works for the time of the grace: as long as that is long enough
+        // to move everybody without a pause.
+        Overlap::Grace { ms } => state.plan().recovery || !grace_lasts(state, ms),
+        Overlap::Independent { .. } | Overlap::TwoSlots => state.old_key() == OldKey::Ended,
+    };
+    let urgent = state.emergency().is_some() || alone;
+    state.plan().policy.roll.filter(|_| state.phase() == Phase::Roll && !urgent)
+}
+
+/// Whether enough is left of a grace, as far as this driver has measured it, to move everybody without a pause.
+fn grace_lasts(state: &State, ms: u64) -> bool {
+    let needed = state.plan().unpaced_ms_max();
+    let passed = state.old.ended_at().and_then(|at| state.now().since(at));
+    passed.is_some_and(|passed| passed.saturating_add(needed) <= ms / 10 * GRACE_TENTHS)
+}
+
+fn watches(roll: RollPolicy) -> bool {
+    roll.bake_ms > 0 || roll.ask
+}
+
+fn arrived(unit: &Unit) -> bool {
+    unit.stage == UnitStep::Settled && unit.toward == Which::New
+}
+
+fn turn(state: &State, at: usize) -> Option<(bool, u8)> {
+    state.plan().consumers.get(at).map(Consumer::turn)
+}
+
+fn host(state: &State, at: usize) -> Option<HostId> {
+    state.plan().consumers.get(at).map(|consumer| consumer.host)
+}
+
+/// The unit that is moved first: the first of the first wave, of those whose files keyroll writes.
+fn first(state: &State) -> Option<usize> {
+    (0..state.units.pacing.consumers()).min_by_key(|at| (turn(state, *at), *at))
+}
+
+/// Whether a unit belongs to the canary.
+fn is_canary(state: &State, roll: RollPolicy, at: usize) -> bool {
+    let Some(first) = first(state) else { return false };
+    match roll.canary {
+        Canary::Instance | Canary::Consumer => at == first,
+        Canary::Host => {
+            let of_host = host(state, at) == host(state, first) && turn(state, at) == turn(state, first);
+            of_host && at < state.units.pacing.consumers()
+        }
+    }
+}
+
+/// Whether a unit whose slot is proven stays there and is watched: the canary until it has passed, and every unit during the
+/// pause before its next slot (`more`).
+pub(crate) fn stays(state: &State, at: usize, more: bool) -> bool {
+    let (Some(roll), Some(unit)) = (paced(state), state.units.get(at)) else { return false };
+    if unit.toward != Which::New {
+        return false;
+    }
+    let waits = !more || roll.canary == Canary::Instance;
+    if !state.units.pacing.passed() && watches(roll) && waits && is_canary(state, roll, at) {
+        return true;
+    }
+    let paused = unit.watched && state.now().at_least(roll.pause_ms, unit.since);
+    more && roll.pause_ms > 0 && !paused
+}
+
+/// Whether a unit of the canary is watched, and not only pauses before its next slot.
+pub(crate) fn is_watched_canary(state: &State, at: usize) -> bool {
+    let Some(roll) = paced(state).filter(|_| !state.units.pacing.passed()) else { return false };
+    is_canary(state, roll, at) && is_shown(state, roll, at)
+}
+
+/// Until when a watched unit is watched: the end of its time, and after that the time by which a look must show it again.
+pub(crate) fn watched_until_ms(state: &State, at: usize) -> u64 {
+    let Some(unit) = state.units.get(at) else { return state.now().ms };
+    let planned = state.until_ms(unit.since, watch_ms(state, at));
+    if planned > state.now().ms || !is_watched_canary(state, at) {
+        return planned;
+    }
+    state.until_ms(unit.shown.unwrap_or(unit.since), blind_ms_max(state))
+}
+
+/// How old the last look at what is watched may become.
+fn blind_ms_max(state: &State) -> u64 {
+    state.plan().policy.unit_ms_max.saturating_add(BLIND_MS)
+}
+
+/// No look has shown for too long that the canary works: it must be proven again.
+pub(crate) fn is_out_of_sight(state: &State, at: usize) -> bool {
+    let last = state.units.get(at).map(|unit| unit.shown.unwrap_or(unit.since));
+    let blind = last.is_some_and(|last| state.now().at_least(blind_ms_max(state), last));
+    // While the rotation is held nobody looks.
+    blind && state.hold().is_none() && is_watched_canary(state, at)
+}
+
+/// How long a watched unit is watched at least, milliseconds.
+pub(crate) fn watch_ms(state: &State, at: usize) -> u64 {
+    let Some(roll) = paced(state) else { return 0 };
+    match is_watched_canary(state, at) {
+        true if state.units.pacing.answered() => 0,
+        true => roll.bake_ms,
+        false => roll.pause_ms,
+    }
+}
+
+/// A unit of the canary is proven as far as it must be, and is watched. The pause before its next slot is no such watch.
+fn is_shown(state: &State, roll: RollPolicy, at: usize) -> bool {
+    let watched = state.units.get(at).is_some_and(|unit| unit.watched);
+    watched && watches(roll) && (roll.canary == Canary::Instance || is_moved(state, at))
+}
+
+/// The canary is proven, and was watched for its time: the operator is asked, or the others begin. Returns whether
+/// anything changed.
+pub(crate) fn pass_canary(next: &mut State) -> bool {
+    let Some(roll) = paced(next).filter(|_| !next.units.pacing.passed()) else { return false };
+    let Some(first) = first(next) else { return false };
+    // Only a look shows that it works, and only one after its time that it has worked for so long. An operator who was asked
+    // lets it pass once it is seen to work still.
+    let bake_ms = if next.units.pacing.answered() { 0 } else { roll.bake_ms };
+    let baked = |at: usize, unit: &Unit| {
+        is_shown(next, roll, at) && unit.shown.is_some_and(|last| last.at_least(bake_ms, unit.since))
+    };
+    let mut canary = next.units().iter().enumerate().filter(|(at, _)| is_canary(next, roll, *at));
+    if !canary.all(|(at, unit)| arrived(unit) || baked(at, unit)) {
+        return false;
+    }
+    let watched = next.units().iter().any(|unit| unit.watched);
+    let asked = u16::try_from(first)
+        .ok()
+        .map(ConsumerId)
+        .filter(|_| roll.ask && watched && !next.units.pacing.answered());
+    match asked {
+        Some(canary) => next.stand(Hold::Paused(Reason::Canary(canary))),
+        None => next.units.pacing.pass(next.now()),
+    }
+    true
+}
+
+/// Whether a unit goes back to the old value alone: until it is there, nobody begins with the new one.
+pub(crate) fn retreats(state: &State) -> bool {
+    let back = |unit: &Unit| unit.toward == Which::Old && unit.stage != UnitStep::Settled;
+    state.plan().policy.roll.is_some() && state.units().iter().any(back)
+}
+
+/// The unit that begins next, of those that `may`, where the roll is paced.
+pub(crate) fn next_unit(state: &State, may: impl Fn(usize) -> bool) -> Option<Option<usize>> {
+    let roll = paced(state)?;
+    if left_ms(state, roll) > 0 {
+        return Some(None);
+    }
+    if state.units().iter().any(|unit| unit.stage == UnitStep::Failed) {
+        return Some(None);
+    }
+    let busy = || state.units().iter().enumerate().filter(|(_, unit)| unit.stage.is_moving());
+    let mut hosts: Vec<HostId> = busy().filter_map(|(at, _)| host(state, at)).collect();
+    // The canary goes alone; units of it that are proven already only wait.
+    let passed = state.units.pacing.passed();
+    let full = if passed {
+        hosts.len() >= usize::from(state.plan().policy.parallel_max)
+    } else {
+        busy().any(|(at, _)| !is_shown(state, roll, at))
+    };
+    if full {
+        return Some(None);
+    }
+    hosts.sort_unstable();
+    hosts.dedup();
+    let more_hosts = hosts.len() < usize::from(roll.hosts_max);
+    let known = |at: usize| host(state, at).is_some_and(|on| hosts.contains(&on));
+    let fits = |at: usize| if passed { more_hosts || known(at) } else { is_canary(state, roll, at) };
+    let may_begin = |at: &usize| waits(state, *at) && may(*at) && fits(*at) && wave_has_come(state, *at);
+    Some((0..state.units().len()).filter(may_begin).min_by_key(|at| (turn(state, *at), *at)))
+}
+
+fn waits(state: &State, at: usize) -> bool {
+    state.units.get(at).is_some_and(|unit| unit.stage == UnitStep::Waiting && unit.toward == Which::New)
+}
+
+/// Every unit of an earlier wave has arrived.
+fn wave_has_come(state: &State, at: usize) -> bool {
+    let Some((pulls, wave)) = turn(state, at) else { return false };
+    let earlier = |other: usize| turn(state, other).is_some_and(|(its, of)| its == pulls && of < wave);
+    !state.units().iter().enumerate().any(|(other, unit)| !arrived(unit) && earlier(other))
+}
+
+/// How much of the pause after the last arrival is left, milliseconds.
+fn left_ms(state: &State, roll: RollPolicy) -> u64 {
+    let Some(last) = state.units.pacing.last() else { return 0 };
+    roll.pause_ms.saturating_sub(state.now().since(last).unwrap_or(0))
+}
+
+/// How long nobody may begin although somebody waits, milliseconds.
+pub(crate) fn pause_ms(state: &State) -> Option<u64> {
+    let left = left_ms(state, paced(state)?);
+    let waiting = (0..state.units().len()).any(|at| waits(state, at));
+    (left > 0 && waiting).then_some(left)
+}
+
+/// Nothing is asked or begun while an outcome is unknown: the time of the units that are on their way begins anew.
+pub(crate) fn after_doubt(next: &mut State, before: &State) {
+    let ended = course::in_question(before).is_some() && course::in_question(next).is_none();
+    if ended && next.plan().policy.roll.is_some() {
+        next.units.restart_time(next.now());
+    }
+}
+
+/// What the pace of a roll waits for: the end of a pause.
+pub(crate) fn wants(state: &State, out: &mut Vec<Want>) {
+    if let Some(left) = pause_ms(state) {
+        out.push(Want::Wait(left));
+    }
+}
+
+/// What a watched unit waits for: the end of the time for which it is watched.
+pub(crate) fn watch(state: &State, at: usize, out: &mut Vec<Want>) {
+    let Some(unit) = state.units.get(at).filter(|unit| unit.watched) else { return };
+    let passed = state.now().since(unit.since).unwrap_or(0);
+    let left = watch_ms(state, at).saturating_sub(passed);
+    if left > 0 {
+        out.push(Want::Wait(left));
+    }
+}
+
+/// Whether a unit is proven in all of its slots at once: the canary, once nothing is left to move in it.
+pub(crate) fn is_whole(state: &State, at: usize) -> bool {
+    is_moved(state, at) && stays(state, at, false)
+}
+
+/// Every slot of a unit was moved. One that reads the value again by itself, or is at rest, has no slots that are moved one by
+/// one.
+fn is_moved(state: &State, at: usize) -> bool {
+    let by_slots = |it: &Consumer| it.uptake == ReloadMode::Verb;
+    let by_slots = state.plan().consumers.get(at).is_some_and(by_slots);
+    !by_slots || state.units.get(at).is_some_and(|unit| next_slot(unit.slots).is_none())
+}
