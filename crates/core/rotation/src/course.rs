@@ -1,6 +1,6 @@
 //! The way a rotation takes: what its plan and its state imply, and in which phase it continues.
 
-use crate::state::{Hold, Intent, IntentStatus, OldKey, Phase, Reason, State, Streak, Unit, UnitStep};
+use crate::state::{Hold, Intent, IntentStatus, OldKey, Phase, Reason, State, Streak, Unit};
 use crate::{Emergency, EndpointId, MintedBy, OnFailure, Op, Refusals, Seq, Which};
 
 /// The sealed value of an abandoned new version is still being dropped.
@@ -85,8 +85,7 @@ pub(crate) fn unseen_new(state: &State, after: Seq) -> Vec<EndpointId> {
 
 /// Every consumer was moved to the new version, or has a key of its own.
 pub(crate) fn rolled(state: &State) -> bool {
-    let arrived = |unit: &Unit| unit.stage == UnitStep::Settled && unit.toward == Which::New;
-    (state.promoted() || !state.aim().makes_new()) && state.units().iter().all(arrived)
+    (state.promoted() || !state.aim().makes_new()) && state.units().iter().all(Unit::has_arrived)
 }
 
 /// The first intent whose outcome is unknown. Nothing new is begun while there is one.

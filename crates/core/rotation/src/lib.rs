@@ -58,6 +58,7 @@ pub use id::{ConsumerId, CredId, EndpointId, FileId, HostId, Seq, Which};
 pub use key_list::{KeyList, ListedKey};
 pub use label::Label;
 pub use list_diff::{ListDiff, ListedBefore};
+pub use pace::canary;
 pub use plan::{
     Aim, Canary, Consumer, Delivery, OnFailure, Plan, PlanDefect, Policy, ReloadMode, RollPolicy, SLOTS_MAX,
 };

@@ -31,10 +31,6 @@ fn watches(roll: RollPolicy) -> bool {
     roll.bake_ms > 0 || roll.ask
 }
 
-fn arrived(unit: &Unit) -> bool {
-    unit.stage == UnitStep::Settled && unit.toward == Which::New
-}
-
 fn turn(state: &State, at: usize) -> Option<(bool, u8)> {
     state.plan().consumers.get(at).map(Consumer::turn)
 }
@@ -43,21 +39,19 @@ fn host(state: &State, at: usize) -> Option<HostId> {
     state.plan().consumers.get(at).map(|consumer| consumer.host)
 }
 
-/// The unit that is moved first: the first of the first wave, of those whose files keyroll writes.
+/// The unit that is moved first.
 fn first(state: &State) -> Option<usize> {
-    (0..state.units.pacing.consumers()).min_by_key(|at| (turn(state, *at), *at))
+    state.plan().first(state.units.pacing.consumers())
 }
 
 /// Whether a unit belongs to the canary.
-fn is_canary(state: &State, roll: RollPolicy, at: usize) -> bool {
-    let Some(first) = first(state) else { return false };
-    match roll.canary {
-        Canary::Instance | Canary::Consumer => at == first,
-        Canary::Host => {
-            let of_host = host(state, at) == host(state, first) && turn(state, at) == turn(state, first);
-            of_host && at < state.units.pacing.consumers()
-        }
-    }
+fn is_canary(state: &State, at: usize) -> bool {
+    state.plan().is_canary(at, state.units.pacing.consumers())
+}
+
+/// The consumers that are moved first, where the plan says how its roll is paced.
+pub fn canary(state: &State) -> Vec<ConsumerId> {
+    (0..).map(ConsumerId).take(state.units().len()).filter(|id| is_canary(state, id.index())).collect()
 }
 
 /// Whether a unit whose slot is proven stays there and is watched: the canary until it has passed, and every unit during the
@@ -68,7 +62,7 @@ pub(crate) fn stays(state: &State, at: usize, more: bool) -> bool {
         return false;
     }
     let waits = !more || roll.canary == Canary::Instance;
-    if !state.units.pacing.passed() && watches(roll) && waits && is_canary(state, roll, at) {
+    if !state.units.pacing.passed() && watches(roll) && waits && is_canary(state, at) {
         return true;
     }
     let paused = unit.watched && state.now().at_least(roll.pause_ms, unit.since);
@@ -78,7 +72,7 @@ pub(crate) fn stays(state: &State, at: usize, more: bool) -> bool {
 /// Whether a unit of the canary is watched, and not only pauses before its next slot.
 pub(crate) fn is_watched_canary(state: &State, at: usize) -> bool {
     let Some(roll) = paced(state).filter(|_| !state.units.pacing.passed()) else { return false };
-    is_canary(state, roll, at) && is_shown(state, roll, at)
+    is_canary(state, at) && is_shown(state, roll, at)
 }
 
 /// Until when a watched unit is watched: the end of its time, and after that the time by which a look must show it again.
@@ -117,7 +111,7 @@ pub(crate) fn watch_ms(state: &State, at: usize) -> u64 {
 /// A unit of the canary is proven as far as it must be, and is watched. The pause before its next slot is no such watch.
 fn is_shown(state: &State, roll: RollPolicy, at: usize) -> bool {
     let watched = state.units.get(at).is_some_and(|unit| unit.watched);
-    watched && watches(roll) && (roll.canary == Canary::Instance || is_moved(state, at))
+    watched && watches(roll) && (roll.canary == Canary::Instance || next_of(state, at).is_none())
 }
 
 /// The canary is proven, and was watched for its time: the operator is asked, or the others begin. Returns whether
@@ -131,8 +125,8 @@ pub(crate) fn pass_canary(next: &mut State) -> bool {
     let baked = |at: usize, unit: &Unit| {
         is_shown(next, roll, at) && unit.shown.is_some_and(|last| last.at_least(bake_ms, unit.since))
     };
-    let mut canary = next.units().iter().enumerate().filter(|(at, _)| is_canary(next, roll, *at));
-    if !canary.all(|(at, unit)| arrived(unit) || baked(at, unit)) {
+    let mut canary = next.units().iter().enumerate().filter(|(at, _)| is_canary(next, *at));
+    if !canary.all(|(at, unit)| unit.has_arrived() || baked(at, unit)) {
         return false;
     }
     let watched = next.units().iter().any(|unit| unit.watched);
@@ -178,7 +172,7 @@ pub(crate) fn next_unit(state: &State, may: impl Fn(usize) -> bool) -> Option<Op
     hosts.dedup();
     let more_hosts = hosts.len() < usize::from(roll.hosts_max);
     let known = |at: usize| host(state, at).is_some_and(|on| hosts.contains(&on));
-    let fits = |at: usize| if passed { more_hosts || known(at) } else { is_canary(state, roll, at) };
+    let fits = |at: usize| if passed { more_hosts || known(at) } else { is_canary(state, at) };
     let may_begin = |at: &usize| waits(state, *at) && may(*at) && fits(*at) && wave_has_come(state, *at);
     Some((0..state.units().len()).filter(may_begin).min_by_key(|at| (turn(state, *at), *at)))
 }
@@ -191,7 +185,7 @@ fn waits(state: &State, at: usize) -> bool {
 fn wave_has_come(state: &State, at: usize) -> bool {
     let Some((pulls, wave)) = turn(state, at) else { return false };
     let earlier = |other: usize| turn(state, other).is_some_and(|(its, of)| its == pulls && of < wave);
-    !state.units().iter().enumerate().any(|(other, unit)| !arrived(unit) && earlier(other))
+    !state.units().iter().enumerate().any(|(other, unit)| !unit.has_arrived() && earlier(other))
 }
 
 /// How much of the pause after the last arrival is left, milliseconds.
@@ -234,13 +228,12 @@ pub(crate) fn watch(state: &State, at: usize, out: &mut Vec<Want>) {
 
 /// Whether a unit is proven in all of its slots at once: the canary, once nothing is left to move in it.
 pub(crate) fn is_whole(state: &State, at: usize) -> bool {
-    is_moved(state, at) && stays(state, at, false)
+    next_of(state, at).is_none() && stays(state, at, false)
 }
 
-/// Every slot of a unit was moved. One that reads the value again by itself, or is at rest, has no slots that are moved one by
-/// one.
-fn is_moved(state: &State, at: usize) -> bool {
-    let by_slots = |it: &Consumer| it.uptake == ReloadMode::Verb;
-    let by_slots = state.plan().consumers.get(at).is_some_and(by_slots);
-    !by_slots || state.units.get(at).is_some_and(|unit| next_slot(unit.slots).is_none())
+/// The slot of a unit that is moved next. One that reads the value again by itself, or is at rest, has no slots that are moved
+/// one by one.
+pub(crate) fn next_of(state: &State, at: usize) -> Option<u8> {
+    let by_slots = state.plan().consumers.get(at)?.uptake == ReloadMode::Verb;
+    state.units.get(at).filter(|_| by_slots).and_then(|unit| next_slot(unit.slots))
 }

@@ -300,10 +300,7 @@ impl Plan {
     /// a verb, and proven. A paced roll takes its waves one after the other, and is watched and pauses.
     pub fn roll_ms_max(&self) -> u64 {
         match self.policy.roll {
-            Some(roll) => self
-                .capabilities
-                .birth_ms_max
-                .saturating_add(self.paced_ms_max(roll, |it| self.unit_limit(it))),
+            Some(roll) => self.capabilities.birth_ms_max.saturating_add(self.paced_ms_max(roll)),
             None => self.unpaced_ms_max(),
         }
     }
@@ -327,28 +324,42 @@ impl Plan {
 
     /// The longest time of a paced roll. It may have as few units at once as it may have hosts, and a canary of a whole host
     /// goes one unit at a time.
-    fn paced_ms_max(&self, roll: RollPolicy, limit: impl Fn(&Consumer) -> u64) -> u64 {
+    fn paced_ms_max(&self, roll: RollPolicy) -> u64 {
         let one_host =
             self.consumers.iter().all(|it| Some(it.host) == self.consumers.first().map(|it| it.host));
         let parallel = self.policy.parallel_max;
         let at_once = u64::from(if one_host { parallel } else { parallel.min(roll.hosts_max) }.max(1));
-        let mut turns: Vec<(bool, u8)> = self.consumers.iter().map(Consumer::turn).collect();
+        let limit = |(_, it): (usize, &Consumer)| self.unit_limit(it);
+        // What goes alone, before the others share their time.
+        let (alone, others): (Vec<_>, Vec<_>) =
+            self.consumers.iter().enumerate().partition(|(at, _)| self.is_canary(*at, self.consumers.len()));
+        let mut sum = alone.into_iter().map(limit).fold(0u64, u64::saturating_add);
+        let mut turns: Vec<(bool, u8)> = others.iter().map(|(_, it)| it.turn()).collect();
         turns.sort_unstable();
         turns.dedup();
-        // What goes alone, before the others share their time.
-        let first = self.consumers.iter().min_by_key(|it| it.turn());
-        let alone = |it: &&Consumer| match roll.canary {
-            Canary::Instance | Canary::Consumer => first.is_some_and(|first| std::ptr::eq(first, *it)),
-            Canary::Host => first.is_some_and(|first| (first.host, first.turn()) == (it.host, it.turn())),
-        };
-        let mut sum = self.consumers.iter().filter(alone).map(&limit).fold(0u64, u64::saturating_add);
         for turn in turns {
-            let of = || self.consumers.iter().filter(|it| it.turn() == turn && !alone(it)).map(&limit);
+            let of = || others.iter().copied().filter(|(_, it)| it.turn() == turn).map(limit);
             let longest = of().max().unwrap_or(0);
             sum = sum.saturating_add(of().fold(0u64, u64::saturating_add).div_ceil(at_once).max(longest));
         }
         let steps = self.consumers.iter().map(|it| u64::from(it.slots)).fold(0u64, u64::saturating_add);
         sum.saturating_add(roll.bake_ms).saturating_add(roll.pause_ms.saturating_mul(steps))
+    }
+
+    /// The consumer that is moved first, of so many: the first of the first wave, of those whose files keyroll writes.
+    pub(crate) fn first(&self, among: usize) -> Option<usize> {
+        let all = self.consumers.iter().take(among).enumerate();
+        all.min_by_key(|(at, it)| (it.turn(), *at)).map(|(at, _)| at)
+    }
+
+    /// Whether a consumer belongs to the canary, which is sought among so many.
+    pub(crate) fn is_canary(&self, at: usize, among: usize) -> bool {
+        let (Some(roll), Some(first)) = (self.policy.roll, self.first(among)) else { return false };
+        let place = |at: usize| self.consumers.get(at).map(|it| (it.host, it.turn()));
+        match roll.canary {
+            Canary::Instance | Canary::Consumer => at == first,
+            Canary::Host => at < among && place(at) == place(first),
+        }
     }
 
     pub(crate) fn check_consumer(&self, consumer: &Consumer) -> Result<(), PlanDefect> {

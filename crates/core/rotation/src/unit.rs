@@ -278,7 +278,7 @@ fn advance_one(next: &mut State, at: usize) -> bool {
                 next.units.watch(at, false, next.now());
                 return true;
             }
-            let more = if consumer.uptake == ReloadMode::Verb { next_slot(unit.slots) } else { None };
+            let more = pace::next_of(next, at);
             if !slot_shown(next, at, slot) {
                 if watched {
                     next.units.watch(at, false, next.now());

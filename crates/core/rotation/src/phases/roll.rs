@@ -1,4 +1,4 @@
-use crate::state::{OldKey, Phase, State, UnitStep};
+use crate::state::{OldKey, Phase, State, Unit, UnitStep};
 use crate::{Delivery, Emergency, Op, Overlap, Want, Which, pace, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
@@ -24,7 +24,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     if pace::pass_canary(next) || start_some(next) {
         return true;
     }
-    let all = next.units().iter().all(arrived);
+    let all = next.units().iter().all(Unit::has_arrived);
     if all && next.promoted() {
         let exchanged = next.exchanges() && next.old_key() != OldKey::On && next.abandoned().is_empty();
         next.enter(if exchanged { Phase::ConfirmDead } else { Phase::Quiesce });
@@ -33,13 +33,9 @@ pub(super) fn settle(next: &mut State) -> bool {
     false
 }
 
-fn arrived(unit: &crate::Unit) -> bool {
-    unit.stage == UnitStep::Settled && unit.toward == Which::New
-}
-
 fn pushed(state: &State) -> bool {
     let pairs = state.units().iter().zip(&state.plan().consumers);
-    pairs.filter(|(_, consumer)| consumer.is_pushed()).all(|(unit, _)| arrived(unit))
+    pairs.filter(|(_, consumer)| consumer.is_pushed()).all(|(unit, _)| unit.has_arrived())
 }
 
 fn busy(state: &State) -> bool {
@@ -76,7 +72,7 @@ fn start_unpaced(next: &mut State, pushed: bool) -> bool {
         .iter()
         .filter(|unit| !matches!(unit.stage, UnitStep::Waiting | UnitStep::Settled))
         .count();
-    let settled = next.units().iter().any(arrived);
+    let settled = next.units().iter().any(Unit::has_arrived);
     let gap = matches!(next.plan().capabilities.overlap, Overlap::None);
     let whole = next.emergency().is_some() || gap;
     let canary_done = settled || gap || next.emergency() == Some(Emergency::RevokeNow);

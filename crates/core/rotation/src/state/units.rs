@@ -54,6 +54,11 @@ pub struct Unit {
 }
 
 impl Unit {
+    /// It was moved to the new version, and is proven.
+    pub fn has_arrived(&self) -> bool {
+        self.stage == UnitStep::Settled && self.toward == Which::New
+    }
+
     fn waiting(stage: UnitStep, slots: u32, at: Stamp) -> Self {
         Self {
             stage,

@@ -1,6 +1,6 @@
 //! The canary of a roll, in words.
 
-use keyroll_rotation::{Canary, Consumer, ConsumerId, Delivery, ReloadMode, State};
+use keyroll_rotation::{Canary, ConsumerId, ReloadMode, State, canary};
 
 use super::plan_names::Called;
 use crate::operator::duration;
@@ -28,9 +28,7 @@ fn who(called: &Called, state: &State, first: ConsumerId) -> String {
         }
         Canary::Instance | Canary::Consumer => name,
         Canary::Host => {
-            let place = |it: &Consumer| (it.host, it.delivery == Delivery::Push, it.wave);
-            let all = (0..).map(ConsumerId).zip(consumers).filter(|(_, it)| place(it) == place(of));
-            let all: Vec<String> = all.map(|(id, _)| called.consumer(id)).collect();
+            let all: Vec<String> = canary(state).into_iter().map(|id| called.consumer(id)).collect();
             if all.len() > 1 { format!("({})", all.join(", ")) } else { name }
         }
     }

@@ -58,19 +58,15 @@ pub(super) enum Content<'a> {
 }
 
 impl Local {
-    /// Runs a path's check, unless it has already given all the evidence that it can give.
+    /// Runs a path's check.
     pub(super) fn check_path(
         &self,
         of: ProofRequest<'_>,
         path: u8,
         setup: &CheckSetup,
-        known: Kinds,
     ) -> Result<Answered, Failure> {
-        let ProofRequest { instance: one, slot, which, values, sessions, watched: _ } = of;
+        let ProofRequest { instance: one, slot, which, values, .. } = of;
         match setup {
-            _ if !self.would_run(one.consumer, path, setup, known, sessions) => {
-                Ok(Answered::without_request(Kinds::NONE))
-            }
             CheckSetup::Exec { .. } => {
                 let shown = self.exec_check(one.consumer, path, setup, which, values)?;
                 Ok(Answered::without_request(shown))

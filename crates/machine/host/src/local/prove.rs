@@ -220,7 +220,7 @@ impl Local {
             if again {
                 *kinds = kinds.without(Kinds::CHECKED).without(Kinds::REPORTED);
             }
-            let answered = self.check_path(of, path, check, *kinds)?;
+            let answered = self.check_path(of, path, check)?;
             let failed = (one.consumer, begun.who, path);
             if again && answered.kinds == Kinds::NONE {
                 self.memo().failed_watch.insert(failed);
