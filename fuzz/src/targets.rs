@@ -9,7 +9,7 @@ use keyroll_config::Config;
 use keyroll_copy::{Edit, Format, Slot, Template};
 use keyroll_issuer::{Runner, Spec};
 use keyroll_journal::{decode_event, decode_opening, encode_event, encode_opening};
-use keyroll_link::{Frame, read_frame, scan_report, trace_report, why_reports};
+use keyroll_link::{Frame, Item, Reply, read_frame, scan_report, trace_report, why_reports};
 use keyroll_needle::FingerprintSet;
 use keyroll_port::{Class, Issuer as _, Probe};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
@@ -185,7 +185,7 @@ fn sealed(file: &[u8]) -> Vec<u8> {
 }
 
 /// A frame of keyroll or of keyroll-host, and a stream of such frames: what is read can be written and read again, and any
-/// items make reports.
+/// items make reports. Each reply is refused, or becomes what a driver works with.
 pub fn frame(data: &[u8]) {
     let mut stream = data;
     while let Ok(Some(_)) = read_frame(&mut stream) {}
@@ -195,7 +195,25 @@ pub fn frame(data: &[u8]) {
     let Some(Frame::Answer { id, items, .. }) = again else { return };
     let Frame::Answer { id: before, items: all, .. } = frame else { panic!("it is another frame") };
     assert!(id == before && items.len() == all.len(), "it is the same");
+    items.iter().for_each(in_ports);
     let _ = (scan_report(items.clone()), trace_report(items.clone()), why_reports(items));
+}
+
+/// What a driver makes of a reply.
+fn in_ports(item: &Item) {
+    let Item::Reply(reply) = item else { return };
+    match *reply.clone() {
+        Reply::Failed(form) => drop(form.into_port()),
+        Reply::Surveyed(form) => drop(form.into_port()),
+        Reply::Live(form) => drop(form.into_port()),
+        Reply::Trial(forms) => forms.into_iter().for_each(|form| drop(form.into_port())),
+        Reply::Applied { changes, .. } => changes.into_iter().for_each(|form| drop(form.into_port())),
+        Reply::Looked(form) => drop(form.into_port()),
+        Reply::Proved(form) => drop(form.into_port()),
+        Reply::Holder(Some(form)) => drop(form.into_port()),
+        Reply::Swept(form) => drop(form.into_port()),
+        _ => {}
+    }
 }
 
 /// A question, a status, a media type and a body: an issuer that fails, or is not asked in vain, never decides over a

@@ -256,15 +256,17 @@ pub(crate) const PARTS: [Part; 24] = [
     },
     Part {
         name: "fleet",
-        what: "hosts by ssh: each as keyroll says that runs inside of it, no value in a frame, refused, cut and interrupted",
+        what: "hosts by ssh: each as keyroll says that runs inside of it, no value in a frame, refused, cut and interrupted; rotations over them",
         units: &["cli/fleet"],
         only: &[
             "cli/fleet::ended::",
             "cli/fleet::refused::",
             "cli/fleet::secrecy::",
             "cli/fleet::an_operator_sees_",
+            "cli/fleet::rotated::a_host_that_",
+            "cli/fleet::rotated::an",
         ],
-        rooms: &["inventory", "link", "onhost", "ssh", "trace"],
+        rooms: &["fleet", "inventory", "link", "onhost", "setup", "ssh", "trace"],
         files: &[
             "crates/front/app/src/hosts",
             "crates/front/cli/src/bin/",

@@ -164,6 +164,7 @@ registry! {
         HostProgramUnusable "K0961" "keyroll-host cannot run on a host" [];
         HostChanged "K0962" "A host is not the machine that was accepted" [];
         HostAnswerUnusable "K0963" "The answers of a host cannot be used" [];
+        HostFenced "K0964" "A host refuses this keyroll" [];
     }
     "The demo" {
         DemoFailed "K0901" "The demo could not run" ["K0902" "K0903" "K0904" "K0905" "K0906"];

@@ -1,7 +1,7 @@
 //! Reconciles an intent whose outcome is unknown. Never a blind retry: list, read back, probe.
 
 use keyroll_codes::Code;
-use keyroll_port::{Class, Failure, FailureKind, Label};
+use keyroll_port::{Class, Failure, FailureKind, Label, Touched};
 use keyroll_rotation::{Fact, Op, Reconciled, Seq, State, Which, find_mint_by_probes, is_accepted};
 use keyroll_secret::{Credential, CredentialId};
 
@@ -47,8 +47,8 @@ impl Executor {
             },
             Op::Mint => self.find_mint(old, intent, state).await?,
             // Its version was given up meanwhile: nothing is compared with that any more, and it is delivered anew.
-            Op::Deliver(..) if state.new_version().is_none() => {
-                self.ports.host.await_end(intent).await?;
+            Op::Deliver(file, _) if state.new_version().is_none() => {
+                self.ports.host.await_end(Touched::File(*file), intent).await?;
                 Reconciled::Absent
             }
             Op::Deliver(file, which) => {
@@ -57,8 +57,12 @@ impl Executor {
             }
             // Each of these loads what the files hold, or deletes what is deleted already: once nothing of it goes on any
             // more, it is harmless to carry it out again.
-            Op::Fetch(_) | Op::Apply(..) | Op::DeleteNew | Op::DeleteOrphan(_) | Op::DeleteAbandoned(_) => {
-                self.ports.host.await_end(intent).await?;
+            Op::Fetch(consumer) | Op::Apply(consumer, ..) => {
+                self.ports.host.await_end(Touched::Consumer(*consumer), intent).await?;
+                Reconciled::Absent
+            }
+            Op::DeleteNew | Op::DeleteOrphan(_) | Op::DeleteAbandoned(_) => {
+                self.ports.host.await_end(Touched::All, intent).await?;
                 Reconciled::Absent
             }
             Op::Promote | Op::Demote if state.new_version().is_none() => Reconciled::Absent,

@@ -3,11 +3,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keyroll_rotation::{
-    ConsumerId, Difference, Enumeration, FileId, Incarnation, Proof, Reconciled, Seq, Which,
+    ConsumerId, Difference, Enumeration, FileId, HostId, Incarnation, Proof, Reconciled, Seq, Which,
 };
 use keyroll_secret::Fields;
 
 use crate::{Failure, Session};
+
+/// The plan's numbers of one host's consumers and files, each by the host's own number.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// Of the consumers.
+    pub consumers: Vec<ConsumerId>,
+    /// Of the files.
+    pub files: Vec<FileId>,
+}
 
 /// The values that a host compares with, for as long as one call lasts.
 #[derive(Clone, Copy)]
@@ -38,6 +47,17 @@ pub struct Asked {
     /// The time limit, by [`crate::Clock::monotonic_ms`]. After it nobody waits for the answer, the outcome counts as
     /// unknown, and no part of the effect may begin.
     pub until_ms: u64,
+}
+
+/// What an effect was about, by which the host that carried it out is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Touched {
+    /// One consumer.
+    Consumer(ConsumerId),
+    /// One file.
+    File(FileId),
+    /// Every file.
+    All,
 }
 
 /// Live sessions at the issuer, per version; `None` = not visible.
@@ -171,6 +191,8 @@ pub enum Applied {
 /// A description of an undeclared process, for the operator who has to decide about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
+    /// The host that it runs on.
+    pub host: HostId,
     /// Process id.
     pub pid: u32,
     /// Executable or command name; never arguments.
@@ -294,7 +316,7 @@ pub trait Host: Send + Sync {
     /// Returns once nothing of this fetch, apply or removal goes on any more: it ends or awaits the command that a dead
     /// driver left. While the effect itself still goes on, that is a failure, and is asked again. Afterwards the effect can
     /// be carried out once more.
-    async fn await_end(&self, intent: Seq) -> Result<(), Failure>;
+    async fn await_end(&self, of: Touched, intent: Seq) -> Result<(), Failure>;
 
     /// Reads all instances, holders and files, and matches sessions to processes by their sockets. `stays` is the
     /// version that stays; the other version is about to end.

@@ -17,7 +17,8 @@ pub use clock::{Clock, Sleep};
 pub use failure::{Class, Failure, FailureKind};
 pub use host::{
     AllowedChanges, Applied, Asked, Back, Downtime, Evidence, FailingCheck, Holder, Host, Looked, Named,
-    PendingChange, Prepared, Proved, Proving, RefusedCalls, Residue, Sessions, Swept, Values,
+    Numbers, PendingChange, Prepared, Proved, Proving, RefusedCalls, Residue, Sessions, Swept, Touched,
+    Values,
 };
 pub use issuer::{
     Identity, Issuer, Listed, Listing, Minted, Probe, RefusalLog, RefusedUse, Session, ValueFormat,

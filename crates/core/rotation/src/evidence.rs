@@ -108,6 +108,14 @@ pub enum InstanceIdentity {
 }
 
 impl Incarnation {
+    /// Its process id; `None` for one at rest.
+    pub fn pid(self) -> Option<u32> {
+        match self.life {
+            InstanceIdentity::Process { pid, .. } => Some(pid),
+            InstanceIdentity::AtRest(_) => None,
+        }
+    }
+
     /// Whether these may be the same life: a program that is not visible may be any program.
     pub fn may_be(self, other: Self) -> bool {
         self.host == other.host

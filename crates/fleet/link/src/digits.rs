@@ -1,4 +1,4 @@
-//! Keys, fingerprints and digests in frames: 32 bytes as 64 hex digits.
+//! Keys, fingerprints and digests in frames: 32 bytes as 64 hex digits; what is sealed has any length.
 
 use keyroll_secret::{FingerprintKey, SecretBytes};
 
@@ -7,7 +7,19 @@ const DIGITS: usize = 64;
 
 /// These bytes in hex digits.
 pub fn digits_of(bytes: &[u8; 32]) -> String {
+    hex_of(bytes)
+}
+
+/// Bytes of any length in hex digits.
+pub(crate) fn hex_of(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of any number of hex digits; `None` if it is another text.
+pub(crate) fn bytes_of_hex(digits: &str) -> Option<Vec<u8>> {
+    let fits = digits.len().is_multiple_of(2) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    fits.then(|| digits.as_bytes().chunks(2).map(byte).collect::<Option<Vec<u8>>>()).flatten()
 }
 
 /// The digest of an id of a machine under an installation's key; `kind` is `id` or `hardware`. The id cannot be read from it.
@@ -37,6 +49,16 @@ mod tests {
         assert_eq!(digits_of(&[15; 32]), digits);
         for other in [String::new(), "0f".to_owned(), "0g".repeat(32), "0f".repeat(33), "é".repeat(32)] {
             assert_eq!(bytes_of(&other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_from_their_digits_and_from_nothing_else() {
+        for bytes in [vec![], vec![0, 15, 255]] {
+            assert_eq!(bytes_of_hex(&hex_of(&bytes)), Some(bytes));
+        }
+        for other in ["0", "0f1", "0g", "+1", " 1", "é"] {
+            assert_eq!(bytes_of_hex(other), None, "{other}");
         }
     }
 }

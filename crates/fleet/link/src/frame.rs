@@ -4,6 +4,7 @@ use keyroll_inventory::{ChainShown, CopyShown, FoundShown, InstanceShown, Missed
 use serde::{Deserialize, Serialize};
 
 use crate::leak_call::{LeakItem, LeaksCall, LeaksEnd};
+use crate::order::{Order, Reply};
 
 /// One frame, of either side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,9 +76,11 @@ pub struct HostHello {
     pub root: bool,
     /// The user that its program runs as.
     pub user: String,
+    /// The public key to which values are sealed for this process of the host, in hex digits: a new one for each process.
+    pub seal: String,
 }
 
-/// What the driver asks. Every question but `check` and `leaks` is about what the last `look` saw.
+/// What the driver asks. Every question but `check`, `leaks` and `order` is about what the last `look` saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Call {
@@ -122,6 +125,8 @@ pub enum Call {
     },
     /// Scans for leaks. It is not about the last `look`.
     Leaks(Box<LeaksCall>),
+    /// An order of a rotation. It is not about the last `look`.
+    Order(Box<Order>),
 }
 
 /// A secret of the driver's store of which the host has values.
@@ -202,6 +207,8 @@ pub enum Item {
     Picked(String, String),
     /// How a scan for leaks ended.
     LeaksEnd(LeaksEnd),
+    /// The answer to an order.
+    Reply(Box<Reply>),
 }
 
 /// What is known of one secret about the target of `why`.

@@ -142,7 +142,8 @@ pub fn host_leaks(
             | Item::Sentence(_)
             | Item::Differs(_)
             | Item::Refused
-            | Item::Fact(_) => {}
+            | Item::Fact(_)
+            | Item::Reply(_) => {}
         }
     }
     if !ended {

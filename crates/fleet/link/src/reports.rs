@@ -138,7 +138,8 @@ impl Collected {
             | Item::Fact(_)
             | Item::Leak(_)
             | Item::Picked(..)
-            | Item::LeaksEnd(_) => {}
+            | Item::LeaksEnd(_)
+            | Item::Reply(_) => {}
         }
     }
 }

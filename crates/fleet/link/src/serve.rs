@@ -135,6 +135,7 @@ mod tests {
                 now_unix_ms: 0,
                 root: false,
                 user: String::new(),
+                seal: String::new(),
             }
         }
 

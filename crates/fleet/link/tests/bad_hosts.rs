@@ -18,6 +18,7 @@ fn hello(version: u32) -> Vec<u8> {
         now_unix_ms: 0,
         root: false,
         user: "deploy".to_owned(),
+        seal: String::new(),
     };
     encode(&Frame::Hello(Hello::Host(hello))).unwrap()
 }

@@ -25,6 +25,7 @@ impl Answers for Parrot {
             now_unix_ms: 0,
             root: false,
             user: "deploy".to_owned(),
+            seal: String::new(),
         }
     }
 

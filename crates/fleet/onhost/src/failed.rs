@@ -5,6 +5,7 @@ use std::error::Error;
 use keyroll_codes::Code;
 use keyroll_inventory::NotMeant;
 use keyroll_link::End;
+use keyroll_port::{Class, Failure};
 
 /// A failure with one cause.
 pub(crate) fn failed(code: Code, attempted: &str, cause: impl Into<String>, help: Option<String>) -> End {
@@ -26,6 +27,11 @@ pub(crate) fn failed_of(code: Code, attempted: &str, error: &dyn Error, help: &s
 /// The driver asked something that it may not ask now, or that has another form.
 pub(crate) fn not_understood(why: &str) -> End {
     failed(Code::InternalError, "answer keyroll", why, None)
+}
+
+/// The driver ordered something that it may not order now, or that has another form: nothing was changed.
+pub(crate) fn no_order(why: &'static str) -> Failure {
+    Failure::new(Class::Permanent, Code::InternalError, "carry out an order of keyroll").because(why)
 }
 
 /// The word means nothing here, or several things. It is not repeated: it may be a value.

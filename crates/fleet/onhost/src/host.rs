@@ -18,12 +18,12 @@ use crate::check::facts;
 use crate::failed::{failed, failed_of, not_meant, not_understood};
 use crate::hello::hello;
 use crate::leaks::leaks;
+use crate::rotate::Rotating;
 
 /// The states that a version may be in.
 const STATES: [&str; 5] = ["pending", "current", "previous", "retired", "leaked"];
 
 /// Answers calls about the machine that it runs on.
-#[derive(Default)]
 pub(crate) struct Host {
     /// What the last look saw.
     seen: Option<Inventory>,
@@ -32,11 +32,15 @@ pub(crate) struct Host {
     /// Which values the secrets had, by every name that they were shown under. What memory shows may give one another
     /// name; both are right.
     named: BTreeMap<String, BTreeSet<ValueId>>,
+    /// The rotation that is open.
+    rotating: Rotating,
 }
 
 impl Answers for Host {
     fn hello(&mut self, key: &[u8; 32]) -> HostHello {
-        hello(key)
+        let hello = hello(key, &self.rotating.new_key());
+        self.rotating.is_on(hello.machine.as_deref());
+        hello
     }
 
     fn answer(&mut self, call: Call, out: &mut Outbox<'_>) -> End {
@@ -52,19 +56,29 @@ impl Answers for Host {
             Call::Why { what } => self.why(&what, out),
             Call::Trace { secret: word, evidence } => self.trace(&word, evidence, out),
             Call::Leaks(call) => leaks(*call, out),
+            Call::Order(order) => {
+                let reply = self.rotating.order(&order, out);
+                out.item(Item::Reply(Box::new(reply)));
+                Ok(())
+            }
         };
         answered.err().unwrap_or(End::Done)
     }
 }
 
 impl Host {
+    /// Nothing was looked at yet, and no rotation is open.
+    pub(crate) fn new(rotating: Rotating) -> Self {
+        Self { seen: None, told: BTreeSet::new(), named: BTreeMap::new(), rotating }
+    }
+
     fn seen(&self) -> Result<&Inventory, End> {
         self.seen.as_ref().ok_or_else(nothing_seen)
     }
 
     /// Inspects processes, environments and files. No value is known beforehand: the driver sends none.
     fn look(&mut self, key: &str, roots: &[String], wait: u64, out: &mut Outbox<'_>) -> Result<(), End> {
-        *self = Self::default();
+        (self.seen, self.told, self.named) = Default::default();
         let key =
             bytes_of(key).map(Zeroizing::new).ok_or_else(|| not_understood("the key has another form"))?;
         let roots: Vec<PathBuf> = roots.iter().map(PathBuf::from).collect();

@@ -1,25 +1,36 @@
-//! What keyroll-host does on a host: it inspects the host, makes the reports there, and answers the driver.
+//! What keyroll-host does on a host: it inspects the host, makes the reports there, carries out the orders of a rotation,
+//! and answers the driver.
 //!
-//! Invariants, by what is absent: nothing is written on the host, and nothing there is changed; no value leaves it, only
-//! keyed fingerprints, labels and texts from which values were cut out; nothing is kept after the connection.
+//! Invariants, by what is absent: a look writes nothing, and changes nothing; a rotation writes what its plan names, and
+//! keyroll's own records; no value leaves the host, only keyed fingerprints, labels and texts from which values were cut
+//! out; nothing but those records is kept after the connection.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test looks from outside"))]
 
 mod check;
+mod ending;
 mod failed;
 mod harden;
 mod hello;
 mod host;
 mod leaks;
+mod rotate;
 
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use crate::ending::Ending;
 use crate::host::Host;
+use crate::rotate::{Rotating, default_folder};
 
 /// The exit code after words that mean nothing here.
 const USAGE: u8 = 2;
+
+/// The exit code after a newer driver has taken over.
+const OVERTAKEN: i32 = 1;
 
 /// The program `keyroll-host`: `serve` answers the driver at standard input and output until the input ends.
 pub fn main() -> ExitCode {
@@ -40,7 +51,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Answers a driver. `leave` is called when the driver has gone, also in the middle of a search.
+/// Answers a driver. `leave` is called when the driver has gone, also in the middle of a search; an order that changes
+/// something is finished first. The program ends if a newer driver takes over a rotation.
 ///
 /// # Errors
 /// What the driver sent cannot be understood, or the answer cannot be written.
@@ -49,7 +61,46 @@ pub fn serve(
     output: impl Write + Send + 'static,
     leave: impl FnOnce(&io::Result<()>) + Send + 'static,
 ) -> io::Result<()> {
-    keyroll_link::serve(input, output, &mut Host::default(), leave)
+    let ending = Arc::new(Ending::default());
+    let rotating = Rotating::new(default_folder(), Arc::clone(&ending), Arc::new(overtaken));
+    serve_with(rotating, ending, input, output, leave)
+}
+
+/// The same with keyroll's records in this folder, and with what is done when a newer driver has taken over.
+///
+/// # Errors
+/// As [`serve`].
+pub fn serve_in(
+    state: PathBuf,
+    overtaken: impl Fn() + Send + Sync + 'static,
+    input: impl Read + Send + 'static,
+    output: impl Write + Send + 'static,
+    leave: impl FnOnce(&io::Result<()>) + Send + 'static,
+) -> io::Result<()> {
+    let ending = Arc::new(Ending::default());
+    let rotating = Rotating::new(Some(state), Arc::clone(&ending), Arc::new(overtaken));
+    serve_with(rotating, ending, input, output, leave)
+}
+
+fn serve_with(
+    rotating: Rotating,
+    ending: Arc<Ending>,
+    input: impl Read + Send + 'static,
+    output: impl Write + Send + 'static,
+    leave: impl FnOnce(&io::Result<()>) + Send + 'static,
+) -> io::Result<()> {
+    let mut host = Host::new(rotating);
+    let leave = move |ended: &io::Result<()>| {
+        ending.wait();
+        leave(ended);
+    };
+    keyroll_link::serve(input, output, &mut host, leave)
+}
+
+/// A newer driver has taken over: this program must not change anything any more.
+fn overtaken() {
+    drop(writeln!(io::stderr(), "keyroll-host: a newer driver has taken over"));
+    std::process::exit(OVERTAKEN)
 }
 
 /// The driver has gone: nothing that still runs here is wanted.

@@ -1,12 +1,15 @@
 //! A driver at the other end of two pipes, which keeps every byte that the host sends.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write as _, pipe};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use keyroll_link::{Call, End, Frame, Hello, HostHello, Item, VERSION, digits_of, encode, read_frame};
+use keyroll_link::{
+    Call, End, Frame, Hello, HostHello, Item, Order, Reply, VERSION, digits_of, encode, read_frame,
+};
 
 /// How long anything may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -36,8 +39,24 @@ pub(crate) struct Driver {
 impl Driver {
     /// Starts a host in a thread, and greets it.
     pub(crate) fn new(key: &[u8; 32]) -> (Self, HostHello) {
+        Self::of(key, |read, write| keyroll_onhost::serve(read, write, |_| {}))
+    }
+
+    /// The same with keyroll's records in a folder. What is returned last says when the host was overtaken.
+    pub(crate) fn in_state(key: &[u8; 32], state: PathBuf) -> (Self, HostHello, Receiver<()>) {
+        let (tell, overtaken) = mpsc::channel();
+        let tell = move || tell.send(()).unwrap_or_default();
+        let (driver, hello) =
+            Self::of(key, move |read, write| keyroll_onhost::serve_in(state, tell, read, write, |_| {}));
+        (driver, hello, overtaken)
+    }
+
+    fn of(
+        key: &[u8; 32],
+        serve: impl FnOnce(PipeReader, PipeWriter) -> io::Result<()> + Send + 'static,
+    ) -> (Self, HostHello) {
         let ((read, input), (output, write)) = (pipe().unwrap(), pipe().unwrap());
-        let host = thread::spawn(move || keyroll_onhost::serve(read, write, |_| {}));
+        let host = thread::spawn(move || serve(read, write));
         let sent = Arc::new(Mutex::new(Vec::new()));
         let mut kept = Kept { output, all: Arc::clone(&sent) };
         let (tell, frames) = mpsc::channel();
@@ -84,6 +103,13 @@ impl Driver {
         let (items, end) = self.ask(call);
         assert_eq!(end, End::Done);
         items
+    }
+
+    /// The reply to an order.
+    pub(crate) fn order(&mut self, order: Order) -> Reply {
+        let items = self.asked(Call::Order(order.into()));
+        let [Item::Reply(reply)] = &items[..] else { panic!("one reply is wanted: {items:?}") };
+        (**reply).clone()
     }
 
     /// Closes the host's input, and returns every byte that it sent.

@@ -10,7 +10,7 @@ const NAME: &str = "keyroll-host";
 /// Where a package puts programs that people do not call themselves, beside its folder of programs.
 const LIBEXEC: &str = "../libexec/keyroll";
 /// The largest program that is sent, bytes.
-const BYTES_MAX: u64 = 64 * 1024 * 1024;
+const BYTES_MAX: u64 = 256 << 20;
 /// How much is read at once, bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// The machines of ELF headers, as `uname -m` names them. Source: elf(5), `e_machine`.

@@ -72,6 +72,12 @@ impl Ssh {
 }
 
 impl Reached {
+    /// The connection, the greeting, and what ends ssh when it is dropped.
+    pub fn into_parts(self) -> (Link, HostHello, impl Send + use<>) {
+        let Self { link, hello, started: _, running } = self;
+        (link, hello, running)
+    }
+
     /// Closes the connection, awaits the end of ssh, and tells what ssh said last, if it said anything.
     pub async fn end(self) -> Option<String> {
         let Self { link, running, .. } = self;

@@ -1,7 +1,9 @@
 //! Finds a secret in the configuration.
 
+use std::collections::BTreeSet;
+
 use keyroll_codes::Code;
-use keyroll_config::{Config, Secret};
+use keyroll_config::{Config, Connect, Consumer, Copy, Secret};
 
 use crate::exit::Exit;
 use crate::problem::Problem;
@@ -13,6 +15,36 @@ pub fn secret<'a>(config: &'a Config, name: &str) -> Result<&'a Secret, Problem>
             .because("no secret has this name")
             .help(help)
     })
+}
+
+/// The other hosts that a secret's consumers run on.
+pub(crate) fn hosts_elsewhere(secret: &Secret) -> BTreeSet<&str> {
+    let elsewhere = secret.consumers.iter().filter(|consumer| !consumer.is_here);
+    elsewhere.map(|consumer| consumer.host.as_str()).collect()
+}
+
+/// Every host by ssh of the configuration.
+pub(crate) fn ssh_hosts(config: &Config) -> BTreeSet<&str> {
+    let by_ssh = config.hosts.values().filter(|host| host.connect != Connect::Local);
+    by_ssh.map(|host| host.name.as_str()).collect()
+}
+
+/// A copy of a consumer; on another machine with its host: `web-1:/srv/api.env (ACME_KEY)`.
+pub(crate) fn place_of(consumer: &Consumer, copy: &Copy) -> String {
+    match consumer.is_here {
+        true => copy.place.to_string(),
+        false => format!("{}:{}", consumer.host, copy.place),
+    }
+}
+
+/// Hosts as a sentence names them: `web-1, web-2`.
+pub(crate) fn listed(hosts: &BTreeSet<&str>) -> String {
+    hosts.iter().copied().collect::<Vec<_>>().join(", ")
+}
+
+/// The flags by which a command looks at these hosts: ` --host web-1 --host web-2`.
+pub(crate) fn host_flags(hosts: &BTreeSet<&str>) -> String {
+    hosts.iter().map(|host| format!(" --host {host}")).collect()
 }
 
 /// The only configured secret, or the named one.
@@ -43,5 +75,25 @@ pub fn consent(confirm: Option<&str>, name: &str) -> Result<(), Problem> {
                 .exits(Exit::Usage))
         }
         Some(_) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_on_another_machine_is_named_with_its_host() {
+        let text = "version = 1\n[hosts.web-1]\nconnect = \"ssh://web-1\"\nfolder = \"/srv/app\"\n\
+                    [hosts.desk]\nconnect = \"local\"\n[secrets.acme]\nissuer = \"openrouter\"\n\
+                    [[secrets.acme.consumers]]\nname = \"api\"\nhosts = [\"web-1\", \"desk\"]\n\
+                    runs = { unit = \"api.service\" }\nreads = { env_file = \"./api.env\", variable = \"KEY\" }\n";
+        let config = Config::parse(text, "/etc/keyroll/keyroll.toml").unwrap();
+        let secret = config.secret("acme").unwrap();
+        let places = secret.consumers.iter().map(|consumer| place_of(consumer, &consumer.reads[0]));
+        let places: Vec<String> = places.collect();
+        assert_eq!(places, ["web-1:/srv/app/api.env (KEY)", "/etc/keyroll/api.env (KEY)"]);
+        assert_eq!(hosts_elsewhere(secret), ssh_hosts(&config));
+        assert_eq!(host_flags(&ssh_hosts(&config)), " --host web-1");
     }
 }

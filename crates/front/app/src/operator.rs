@@ -15,6 +15,8 @@ mod event;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod fingerprints;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
+mod holder;
+#[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod issuer;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod secret;
@@ -38,10 +40,11 @@ pub use downtime::{DowntimeShown, MeasuredBy};
 pub use drift::{BOTH, CURRENT, DriftProcess, DriftShown, GIVEN, GivenOutShown, OTHER, ThereShown};
 pub use due::{DueFailed, DueShown};
 pub use event::{
-    EmergencyShown, Event, EventLine, Grade, Holder, HostStep, OldKeyShown, Outcome, PastShown, Phase,
-    Residue, STREAM_VERSION, StatusShown, StepState, Summary, WaiverShown,
+    EmergencyShown, Event, EventLine, Grade, HostStep, OldKeyShown, Outcome, PastShown, Phase, Residue,
+    STREAM_VERSION, StatusShown, StepState, Summary, WaiverShown,
 };
 pub use fingerprints::PrintsShown;
+pub use holder::Holder;
 pub use issuer::{IssuerShown, PageShown, SpecWarningShown};
 pub use keyroll_inventory::{
     ChainShown, CopyShown, EdgeShown, FoundShown, GraphShown, InstanceShown, LinkShown, MemoryShown,

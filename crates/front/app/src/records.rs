@@ -1,11 +1,14 @@
 //! Reads recorded rotations, plans and versions, and describes them. Nothing here drives a rotation.
 
 pub mod acts;
+pub mod adopt_command;
 pub mod blockers;
 mod canary;
 pub mod cause;
 pub mod downtimes;
 pub(crate) mod given_out;
+pub(crate) mod host_epoch;
+mod hosts_away;
 pub mod index;
 mod missing_proof;
 pub mod old_key;
@@ -23,6 +26,7 @@ pub mod saved_plan;
 pub(crate) mod state_file;
 pub mod store_freshness;
 mod store_process;
+pub(crate) mod unseen;
 pub mod versions;
 pub mod waiting;
 pub mod waivers;

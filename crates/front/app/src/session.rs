@@ -6,6 +6,7 @@ pub mod append_offline;
 mod drive;
 pub mod emergency;
 mod finish;
+mod holder_on_host;
 pub mod manual_mint;
 mod manual_revoke;
 pub mod manual_steps;

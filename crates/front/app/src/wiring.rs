@@ -1,7 +1,5 @@
 //! Composes the rooms: a configured secret becomes an issuer, a setup of this machine, and ports.
 
-pub(crate) mod agents;
-pub(crate) mod consumer_commands;
 pub mod family;
 pub mod fields;
 pub mod gather_values;
@@ -9,9 +7,7 @@ pub(crate) mod hosts;
 pub mod issuer;
 pub mod open;
 pub mod policy;
-pub mod programs;
 pub mod provable;
-mod reached;
 pub mod sealing;
 pub mod sealing_source;
 pub mod served;

@@ -6,6 +6,7 @@ mod ended;
 mod imported;
 mod leaking;
 mod refused;
+mod rotated;
 mod scene;
 mod secrecy;
 

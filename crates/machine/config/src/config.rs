@@ -19,6 +19,9 @@ use crate::{ConfigError, Defaults, Host, Kind, Name, StoreRef, Vault};
 /// The largest keyroll.toml that is read, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1_048_576;
 
+/// What messages call a text that is no file.
+const FILE_NAME: &str = "keyroll.toml";
+
 /// One keyroll.toml, checked completely: everything that can be refused without inspecting the machine was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -64,6 +67,15 @@ impl Config {
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
         let folder = Path::new(file_name).parent().unwrap_or(Path::new("")).to_path_buf();
         Self::parse_in(text, file_name, &folder)
+    }
+
+    /// Checks a text whose relative paths refer to this folder: a slice, on its host. Messages call the file
+    /// `keyroll.toml`.
+    ///
+    /// # Errors
+    /// The first mistake, with its line and column.
+    pub fn parse_in_folder(text: &str, folder: &Path) -> Result<Self, ConfigError> {
+        Self::parse_in(text, FILE_NAME, folder)
     }
 
     fn parse_in(text: &str, file: &str, folder: &Path) -> Result<Self, ConfigError> {
@@ -118,23 +130,26 @@ impl Config {
     }
 }
 
-/// One place may hold only one secret: two secrets would overwrite each other.
+/// One place on a machine may hold only one secret: two secrets would overwrite each other.
 fn refuse_shared_places(
     secrets: &BTreeMap<Name, Secret>,
     spans: &[(Name, Range<usize>)],
 ) -> Result<(), Mistake> {
-    let mut owners: BTreeMap<&Place, &Name> = BTreeMap::new();
+    let mut owners: BTreeMap<(&str, &Place), &Name> = BTreeMap::new();
     for secret in secrets.values() {
-        for place in secret.consumers.iter().flat_map(|consumer| &consumer.reads).map(|copy| &copy.place) {
+        let copies =
+            secret.consumers.iter().flat_map(|it| it.reads.iter().map(move |copy| (it, &copy.place)));
+        for (consumer, place) in copies {
             // A list of logins may hold the logins of several secrets, each found by its name.
             if matches!(place, Place::Userlist { .. }) {
                 continue;
             }
-            let other = *owners.entry(place).or_insert(&secret.name);
+            let other = *owners.entry((consumer.machine(), place)).or_insert(&secret.name);
             if other == &secret.name {
                 continue;
             }
-            let why = format!("secrets `{other}` and `{}` claim the same place: {place}", secret.name);
+            let on = if consumer.is_here { String::new() } else { format!(" on `{}`", consumer.host) };
+            let why = format!("secrets `{other}` and `{}` claim the same place: {place}{on}", secret.name);
             return Err(shared(secret, spans, why)
                 .help("a place holds one secret: make them one secret, or correct the path"));
         }

@@ -8,17 +8,17 @@ use keyroll_manager::{LOOPBACK_FORM, Served, loopback_address};
 
 use crate::at::At;
 use crate::follows::{refuse_manager, refuse_unfit};
-use crate::host::read_host;
 use crate::mistake::Mistake;
 use crate::path::resolve;
 use crate::reads_shape::ReadsShape;
 use crate::roll::read_wave;
 use crate::runs::holes;
 use crate::runs_shape::RunsShape;
-use crate::serves::{read_trusts, refuse_strays};
-use crate::shape::{CheckShape, ConsumerShape, ReadShape, ServesShape};
+use crate::serves::{on_other_host, read_trusts, refuse_strays};
+use crate::shape::{CheckShape, ConsumerShape, PathShape, ReadShape, ServesShape};
+use crate::site::Site;
 use crate::url::read_url;
-use crate::{Argument, Argv, Copy, FieldSpec, Host, Kind, Log, Name, Reference, Runs, Serves, Template};
+use crate::{Argument, Argv, Copy, FieldSpec, Kind, LOCAL, Log, Name, Reference, Runs, Serves, Template};
 
 /// A check that a value works for a consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,13 +72,25 @@ pub struct PathCheck {
     pub check: Check,
 }
 
-/// One service that uses a secret.
+/// What the consumers of a secret have in common.
+pub(crate) struct Shared<'a> {
+    /// The secret.
+    pub(crate) secret: &'a Name,
+    /// Its fields.
+    pub(crate) fields: &'a BTreeMap<Name, FieldSpec>,
+    /// Its derived texts.
+    pub(crate) derived: &'a BTreeMap<Name, Template>,
+}
+
+/// One service that uses a secret, on one machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consumer {
-    /// Its name, unique within the secret.
+    /// Its name, unique within the secret; `NAME@HOST` if the file names several machines for it.
     pub name: Name,
-    /// The machine, `local` by default.
+    /// The machine as the file names it, `local` by default.
     pub host: Name,
+    /// Whether that is the machine that keyroll runs on; otherwise it is a host by ssh.
+    pub is_here: bool,
     /// The wave in which it is moved, 0 to 99.
     pub wave: u8,
     /// Its processes, and the manager that runs them.
@@ -103,20 +115,19 @@ pub struct Consumer {
 
 impl Consumer {
     pub(crate) fn build(
-        shape: At<ConsumerShape>,
-        secret: &Name,
-        folder: &Path,
-        hosts: &BTreeMap<Name, Host>,
-        fields: &BTreeMap<Name, FieldSpec>,
-        derived: &BTreeMap<Name, Template>,
+        shape: &At<ConsumerShape>,
+        site: &Site<'_>,
+        shared: &Shared<'_>,
     ) -> Result<Self, Mistake> {
         let At { value: shape, span } = shape;
-        let trusts_word = read_trusts(&shape)?;
-        let supply = Supply::of(&shape).map_err(|fault| fault.at(&span))?;
-        let name = Name::read("a consumer", &shape.name)?;
-        let host = read_host(shape.host.as_ref(), hosts)?;
+        let Shared { secret, fields, derived } = *shared;
+        let Site { folder, is_here, .. } = *site;
+        let (name, host) = (site.name.clone(), site.host.clone());
+        let trusts_word = read_trusts(shape)?;
+        let supply = Supply::of(shape).map_err(|fault| fault.at(span))?;
         let follows = matches!(supply, Supply::Store { .. });
         let (serves, holes, reads, runs) = match supply {
+            Supply::Socket(serves) if !is_here => return Err(on_other_host(&serves.span)),
             Supply::Socket(serves) => {
                 let workload = Arc::new(Served::new(secret.as_str(), name.as_str()));
                 let serves = Serves::read(&serves.value, folder)?;
@@ -147,22 +158,39 @@ impl Consumer {
         let check = shape.check.as_ref().map(read).transpose()?;
         let turn_of = |check: &Check| matches!(check, Check::Turn { .. });
         let asked = runs.workload().agent_state().is_some();
-        let mut paths: Vec<PathCheck> = Vec::new();
-        for path in &shape.paths {
-            let name = Name::read("a path", &path.name)?;
-            if paths.iter().any(|other| other.name == name) {
-                return Err(Mistake::new(Kind::Duplicate, format!("path `{name}` is named twice"))
-                    .at(&path.name.span));
-            }
-            paths.push(PathCheck { name, check: read(&path.check)? });
-        }
+        let paths = read_paths(&shape.paths, &read)?;
         if !asked && check.iter().chain(paths.iter().map(|path| &path.check)).any(turn_of) {
             let why = "`check.turn` asks an agent: it goes with `runs.openclaw`";
-            let at = shape.runs.as_ref().map_or(&span, |runs| &runs.span);
+            let at = shape.runs.as_ref().map_or(span, |runs| &runs.span);
             return Err(Mistake::new(Kind::BadCombination, why).at(at));
         }
         let wave = read_wave(shape.wave.as_ref())?;
-        Ok(Self { name, host, wave, runs, reads, follows, serves, trusts_word, fetch, log, check, paths })
+        Ok(Self {
+            name,
+            host,
+            is_here,
+            wave,
+            runs,
+            reads,
+            follows,
+            serves,
+            trusts_word,
+            fetch,
+            log,
+            check,
+            paths,
+        })
+    }
+
+    /// The machine that it runs on: `local` for the machine that keyroll runs on, whatever the file calls it; otherwise the
+    /// name of a host by ssh. The same path on two machines is two places.
+    pub fn machine(&self) -> &str {
+        if self.is_here { LOCAL } else { self.host.as_str() }
+    }
+
+    /// Whether it runs on this host; `local` is the machine that keyroll runs on, whatever the file calls it.
+    pub fn is_on(&self, host: &str) -> bool {
+        self.machine() == host || self.host.as_str() == host
     }
 
     /// Whether it takes the value from the store, by its command or by itself. Otherwise keyroll writes its copies.
@@ -227,6 +255,24 @@ fn read_copies(
     }
     refuse_half_generated(&reads, fetched).map_err(|fault| fault.at(at))?;
     Ok(reads)
+}
+
+/// The further flows; `read` reads the check of one.
+fn read_paths(
+    shapes: &[PathShape],
+    read: &dyn Fn(&At<CheckShape>) -> Result<Check, Mistake>,
+) -> Result<Vec<PathCheck>, Mistake> {
+    let mut paths: Vec<PathCheck> = Vec::new();
+    for path in shapes {
+        let name = Name::read("a path", &path.name)?;
+        if paths.iter().any(|other| other.name == name) {
+            return Err(
+                Mistake::new(Kind::Duplicate, format!("path `{name}` is named twice")).at(&path.name.span)
+            );
+        }
+        paths.push(PathCheck { name, check: read(&path.check)? });
+    }
+    Ok(paths)
 }
 
 /// Refuses a check of a consumer without copies that needs one, or a program of its own kind. For a consumer that follows the

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use crate::at::At;
+use crate::host_shape::HostShape;
 use crate::mistake::Mistake;
-use crate::shape::HostShape;
-use crate::suggest::nearest;
-use crate::{Kind, Name};
+use crate::path::resolve;
+use crate::{Kind, LOCAL, Name};
 
-/// The name of the machine that keyroll runs on; it need not be declared.
-pub const LOCAL: &str = "local";
 /// What the address of a host by ssh begins with.
 const SSH: &str = "ssh://";
 /// The longest name of a host, bytes (RFC 1035).
@@ -19,6 +18,8 @@ const HOST_BYTES_MAX: usize = 253;
 const USER_BYTES_MAX: usize = 64;
 /// The longest path of a program, bytes.
 const PROGRAM_BYTES_MAX: usize = 1_024;
+/// The longest folder of a host, bytes.
+const FOLDER_BYTES_MAX: usize = 1_024;
 
 const ADDRESS_HELP: &str = "write `ssh://HOST`, `ssh://USER@HOST` or `ssh://USER@HOST:PORT`; HOST may be a name of your \
                             ssh configuration, which has everything else";
@@ -32,6 +33,8 @@ pub struct Host {
     pub connect: Connect,
     /// The group that it belongs to.
     pub group: Option<Name>,
+    /// The folder there that the paths of its consumers are relative to, absolute; only by ssh.
+    pub folder: Option<PathBuf>,
 }
 
 /// How keyroll reaches a machine.
@@ -151,7 +154,8 @@ pub(crate) fn read_hosts(shapes: &BTreeMap<At<String>, HostShape>) -> Result<BTr
         let name = Name::read("a host", key)?;
         let connect = read_connect(&name, shape)?;
         let group = shape.group.as_ref().map(|group| Name::read("a group", group)).transpose()?;
-        hosts.insert(name.clone(), Host { name, connect, group });
+        let folder = shape.folder.as_ref().map(read_folder).transpose()?;
+        hosts.insert(name.clone(), Host { name, connect, group, folder });
     }
     for group in shapes.values().filter_map(|shape| shape.group.as_ref()) {
         if group.value == LOCAL || hosts.contains_key(group.value.as_str()) {
@@ -171,10 +175,13 @@ fn read_connect(name: &Name, shape: &HostShape) -> Result<Connect, Mistake> {
             Mistake::new(Kind::BadCombination, format!("`{key}` goes with a host by ssh"))
                 .help("leave it out: on the machine itself keyroll runs as the user who starts it")
         };
-        return match (&shape.sudo, &shape.program) {
-            (Some(sudo), _) => Err(only_ssh("sudo").at(&sudo.span)),
-            (None, Some(program)) => Err(only_ssh("program").at(&program.span)),
-            (None, None) => Ok(Connect::Local),
+        return match (&shape.sudo, &shape.program, &shape.folder) {
+            (Some(sudo), _, _) => Err(only_ssh("sudo").at(&sudo.span)),
+            (None, Some(program), _) => Err(only_ssh("program").at(&program.span)),
+            (None, None, Some(folder)) => Err(only_ssh("folder").at(&folder.span).help(
+                "leave it out: on the machine itself paths are relative to the folder of keyroll.toml",
+            )),
+            (None, None, None) => Ok(Connect::Local),
         };
     }
     if !text.starts_with("ssh:") {
@@ -208,30 +215,20 @@ fn read_program(text: &At<String>) -> Result<String, Mistake> {
         .help("write the path of keyroll-host on that machine: `program = \"/usr/local/bin/keyroll-host\"`"))
 }
 
-/// The host of a consumer; none is written: this machine.
-pub(crate) fn read_host(text: Option<&At<String>>, hosts: &BTreeMap<Name, Host>) -> Result<Name, Mistake> {
-    let wanted = text.map_or(LOCAL, |text| text.value.as_str());
-    let at = |fault: Mistake| text.into_iter().fold(fault, |fault, text| fault.at(&text.span));
-    match hosts.get(wanted) {
-        Some(Host { connect: Connect::Ssh(_), .. }) => {
-            let why = "consumers on a host by ssh cannot be rotated by this version";
-            return Err(at(Mistake::new(Kind::BadHost, why).help(
-                "leave `host` out, and run keyroll on that machine; `keyroll scan --host NAME` shows what it uses",
-            )));
-        }
-        Some(Host { name, connect: Connect::Local, .. }) => return Ok(name.clone()),
-        None => {}
-    }
-    if let Some(name) = Name::new(LOCAL).filter(|name| name.as_str() == wanted) {
-        return Ok(name);
-    }
-    let known: Vec<&str> =
-        hosts.keys().map(Name::as_str).filter(|name| *name != LOCAL).chain([LOCAL]).collect();
-    let help = match nearest(wanted, known.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("define it as `[hosts.<name>]`; known: {}", known.join(", ")),
+/// An absolute folder with one clear meaning.
+fn read_folder(text: &At<String>) -> Result<PathBuf, Mistake> {
+    let fault = |why: String| {
+        Mistake::new(Kind::BadPath, why)
+            .at(&text.span)
+            .help("write the folder of the services on that machine: `folder = \"/srv/app\"`")
     };
-    Err(at(Mistake::new(Kind::BadHost, "`host` names a host that is not defined").help(help)))
+    if !Path::new(&text.value).is_absolute() {
+        return Err(fault("`folder` must be an absolute path".to_owned()));
+    }
+    if text.value.len() > FOLDER_BYTES_MAX {
+        return Err(fault(format!("`folder` must have at most {FOLDER_BYTES_MAX} bytes")));
+    }
+    resolve(Path::new("/"), "folder", text)
 }
 
 #[cfg(test)]

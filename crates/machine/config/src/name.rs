@@ -4,12 +4,15 @@ use crate::Kind;
 use crate::at::At;
 use crate::mistake::Mistake;
 
+/// The name of the machine that keyroll runs on; it need not be declared.
+pub const LOCAL: &str = "local";
 /// The longest name, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 
 /// A name of ours: lower-case ASCII letters, digits, `.`, `_`, `-`; begins with a letter or digit; at most 64 bytes.
 ///
-/// Narrow on purpose: names become labels at issuers, file names and arguments, and look-alikes must not exist.
+/// Narrow on purpose: names become labels at issuers, file names and arguments, and look-alikes must not exist. Only the name
+/// of a consumer on several machines has an `@`, which nobody writes: `NAME@HOST`, each part a name by itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 
@@ -26,6 +29,16 @@ impl Name {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The name of the machine that keyroll runs on.
+    pub(crate) fn local() -> Self {
+        Self(LOCAL.to_owned())
+    }
+
+    /// The name of a consumer on one of its machines: `NAME@HOST`.
+    pub(crate) fn on_host(&self, host: &Self) -> Self {
+        Self(format!("{self}@{host}"))
     }
 
     /// Reads a name of the file; `what` says what it names, for the error.
@@ -70,10 +83,32 @@ mod tests {
         for good in ["a", "orders-db", "0", "a.b_c-9", &"x".repeat(64)] {
             assert!(Name::new(good).is_some(), "{good}");
         }
-        let bad =
-            ["", ".", "..", "-a", "_a", "A", "a b", "a/b", "a\n", "é", "a\u{202e}", "а", &"x".repeat(65)];
+        let bad = [
+            "",
+            ".",
+            "..",
+            "-a",
+            "_a",
+            "A",
+            "a b",
+            "a/b",
+            "a@b",
+            "a\n",
+            "é",
+            "a\u{202e}",
+            "а",
+            &"x".repeat(65),
+        ];
         for bad in bad {
             assert!(Name::new(bad).is_none(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_name_with_its_host_may_be_as_long_as_both_together() {
+        let longest = Name::new("x".repeat(NAME_BYTES_MAX)).unwrap();
+        let on = longest.on_host(&Name::local());
+        assert_eq!(on.as_str(), format!("{longest}@local"));
+        assert_eq!(Name::new("local"), Some(Name::local()));
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use keyroll_logins::Table;
 
 use crate::at::At;
+use crate::consumer::Shared;
+use crate::consumers::read_consumers;
 use crate::defaults::read_parallel;
 use crate::follows::{first_follower, refuse_unfollowed};
 use crate::login_table::{self, WrittenTable};
@@ -12,10 +14,9 @@ use crate::mistake::Mistake;
 use crate::period::read_period;
 use crate::schedule::{Window, read_windows};
 use crate::secret_shape::SecretShape;
-use crate::shape::{ConsumerShape, OtherKeyShape, RevokeShape, SecretKeys};
-use crate::waves::refuse_early;
+use crate::shape::{OtherKeyShape, RevokeShape, SecretKeys};
 use crate::{
-    AwsUser, Consumer, Deadlines, Defaults, FieldSpec, Gate, Host, IssuerRef, Kind, Name, OnFailure,
+    AwsUser, Connect, Consumer, Deadlines, Defaults, FieldSpec, Gate, Host, IssuerRef, Kind, Name, OnFailure,
     Reference, Roll, StoreRef, Template, Vault,
 };
 
@@ -25,8 +26,6 @@ const OLD_IDLE_DEFAULT_S: u64 = 1_800;
 const SOAK_DEFAULT_S: u64 = 600;
 /// The longest `owner`, in bytes.
 const OWNER_BYTES_MAX: usize = 256;
-/// The most consumers of one secret.
-const CONSUMERS_MAX: usize = 1_000;
 
 /// A kind of evidence that a configuration may ask for besides the gate's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -140,7 +139,6 @@ impl Secret {
         hosts: &BTreeMap<Name, Host>,
         vault: &Vault,
     ) -> Result<Self, Mistake> {
-        let span = shape.span;
         let SecretShape { keys: shape, servers } = shape.value;
         let issuer = IssuerRef::read(folder, &shape.issuer)?;
         let issuer_host = issuer.host(shape.issuer_host.as_ref())?;
@@ -158,12 +156,9 @@ impl Secret {
         };
         let windows = read_windows("window", shape.window.as_ref())?;
         let other_keys = shape.other_keys.iter().map(OtherKey::read).collect::<Result<_, Mistake>>()?;
-        if shape.consumers.len() > CONSUMERS_MAX {
-            let why = format!("a secret may have at most {CONSUMERS_MAX} consumers");
-            return Err(Mistake::new(Kind::WrongForm, why).at(&span));
-        }
         let follower = first_follower(&shape.consumers);
-        let consumers = read_consumers(shape.consumers, &name, folder, hosts, &fields, &derived)?;
+        let shared = Shared { secret: &name, fields: &fields, derived: &derived };
+        let consumers = read_consumers(&shape.consumers, folder, hosts, &shared)?;
         let store = read_store(folder, shape.store.as_ref(), &issuer, &fields)?;
         refuse_store_as_copy(&store, shape.store.as_ref(), &consumers)?;
         let first = consumers.iter().find(|consumer| consumer.follows).zip(follower.as_ref());
@@ -203,15 +198,41 @@ impl Secret {
         })
     }
 
-    /// The files in which the value stands: the copies of its consumers, and a file that is its store.
+    /// The files of this machine in which the value stands: the copies of its consumers here, and a file that is its store.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        let reads = self.consumers.iter().flat_map(|consumer| &consumer.reads);
+        let here = self.consumers.iter().filter(|consumer| consumer.is_here);
+        let reads = here.flat_map(|consumer| &consumer.reads);
         reads.map(|copy| copy.place.path()).chain(self.store.file())
+    }
+
+    /// The same secret with those of its consumers that run on this machine, in the same order. Their numbers may be others
+    /// than in the whole secret.
+    #[must_use]
+    pub fn here(&self) -> Self {
+        let mut here = self.clone();
+        here.consumers.retain(|consumer| consumer.is_here);
+        here
     }
 
     /// One consumer by name.
     pub fn consumer(&self, name: &str) -> Option<&Consumer> {
         self.consumers.iter().find(|consumer| consumer.name.as_str() == name)
+    }
+
+    /// The secret with only the consumers on this host, in their order; `local` is the machine that keyroll runs on, whatever
+    /// the file calls it.
+    #[must_use]
+    pub fn on(&self, host: &str) -> Self {
+        let mut secret = self.clone();
+        secret.consumers.retain(|consumer| consumer.is_on(host));
+        secret
+    }
+
+    /// The hosts by ssh that its consumers run on, by name, each once. `hosts` are those of the configuration.
+    pub fn ssh_hosts(&self, hosts: &BTreeMap<Name, Host>) -> Vec<Name> {
+        let used: BTreeSet<&Name> = self.consumers.iter().map(|consumer| &consumer.host).collect();
+        let by_ssh = hosts.values().filter(|host| host.connect != Connect::Local);
+        by_ssh.map(|host| &host.name).filter(|name| used.contains(name)).cloned().collect()
     }
 }
 
@@ -292,42 +313,6 @@ impl EvidenceKind {
     }
 }
 
-/// The consumers, in the order of the file.
-fn read_consumers(
-    shapes: Vec<At<ConsumerShape>>,
-    secret: &Name,
-    folder: &Path,
-    hosts: &BTreeMap<Name, Host>,
-    fields: &BTreeMap<Name, FieldSpec>,
-    derived: &BTreeMap<Name, Template>,
-) -> Result<Vec<Consumer>, Mistake> {
-    let mut consumers: Vec<Consumer> = Vec::new();
-    let mut waves_at = Vec::new();
-    for shape in shapes {
-        let at = shape.value.name.span.clone();
-        waves_at.push(shape.value.wave.as_ref().map_or_else(|| at.clone(), |wave| wave.span.clone()));
-        let serves_at = shape.value.serves.as_ref().map(|serves| serves.span.clone());
-        let consumer = Consumer::build(shape, secret, folder, hosts, fields, derived)?;
-        if consumers.iter().any(|other| other.name == consumer.name) {
-            let why = format!("consumer `{}` is named twice in secret `{secret}`", consumer.name);
-            return Err(Mistake::new(Kind::Duplicate, why).at(&at));
-        }
-        let same = |other: &&Consumer| other.serves.is_some() && other.serves == consumer.serves;
-        if let Some(other) = consumers.iter().find(same) {
-            let why = format!(
-                "consumers `{}` and `{}` of secret `{secret}` serve the same user and executable",
-                other.name, consumer.name
-            );
-            return Err(Mistake::new(Kind::Duplicate, why)
-                .at(&serves_at.unwrap_or(at))
-                .help("keyroll could not tell which of them asks: make them one consumer"));
-        }
-        consumers.push(consumer);
-    }
-    refuse_early(&consumers, &waves_at)?;
-    Ok(consumers)
-}
-
 /// The parts of the credential: as written, or the usual ones of its issuer.
 fn read_fields(shape: &SecretKeys, issuer: &IssuerRef) -> Result<BTreeMap<Name, FieldSpec>, Mistake> {
     let mut fields = BTreeMap::new();
@@ -398,14 +383,17 @@ fn read_store(
     }
 }
 
-/// A copy that consumers start from is delivered to; what the store holds is given out. One place cannot be both.
+/// A copy that consumers start from is delivered to; what the store holds is given out. One place cannot be both. The store
+/// is a file of this machine.
 fn refuse_store_as_copy(
     store: &StoreRef,
     text: Option<&At<String>>,
     consumers: &[Consumer],
 ) -> Result<(), Mistake> {
     let (StoreRef::File { path, .. }, Some(text)) = (store, text) else { return Ok(()) };
-    let reads = |consumer: &&Consumer| consumer.reads.iter().any(|copy| copy.place.path() == path);
+    let reads = |consumer: &&Consumer| {
+        consumer.is_here && consumer.reads.iter().any(|copy| copy.place.path() == path)
+    };
     let Some(consumer) = consumers.iter().find(reads) else { return Ok(()) };
     let why = format!("`store` is a file that the consumer `{}` reads", consumer.name);
     Err(Mistake::new(Kind::BadCombination, why).at(&text.span).help(

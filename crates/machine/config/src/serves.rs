@@ -1,5 +1,6 @@
 //! `serves`: a consumer that gets its value from keyroll's socket instead of a file.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::Kind;
@@ -62,6 +63,15 @@ pub(crate) fn refuse_strays(shape: &ConsumerShape) -> Result<(), Mistake> {
             Err(Mistake::new(Kind::BadCombination, why).at(span).help(help))
         }
     }
+}
+
+/// The mistake of a consumer with `serves` on a host by ssh. `at` = its `serves`.
+pub(crate) fn on_other_host(at: &Range<usize>) -> Mistake {
+    let why =
+        "`serves` does not go with a host by ssh: keyroll's socket is on the machine that keyroll runs on";
+    Mistake::new(Kind::BadCombination, why).at(at).help(
+        "write `runs` and `reads` in place of `serves`: keyroll then writes the copy on that host, and makes the process load it",
+    )
 }
 
 /// Whether a user of this name exists is seen later, on the machine.

@@ -96,24 +96,6 @@ pub(crate) struct AppRoleShape {
     pub(crate) mount: Option<At<String>>,
 }
 
-/// A machine. `scan`, `why` and `trace` look at it with `--host NAME`. Consumers are only on the machine that keyroll runs
-/// on.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct HostShape {
-    /// How keyroll reaches the machine: `local`, the machine that keyroll runs on, or `ssh://[USER@]HOST[:PORT]`. HOST may be
-    /// a name of your ssh configuration, which also has the keys and the jump hosts. An IPv6 address stands in brackets.
-    pub(crate) connect: At<String>,
-    /// The group that the machine belongs to: `--host GROUP` names all machines of it.
-    pub(crate) group: Option<At<String>>,
-    /// Whether keyroll-host runs there as root, by `sudo` without a password; only with `ssh://…`. Default false: it sees
-    /// what the user who logs in may see.
-    pub(crate) sudo: Option<At<bool>>,
-    /// The path of a keyroll-host that is installed there; only with `ssh://…`. Default: keyroll sends its own to the user's
-    /// cache folder.
-    pub(crate) program: Option<At<String>>,
-}
-
 /// One secret: its issuer, its fields and its consumers.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -359,8 +341,13 @@ pub(crate) struct EmergencyShape {
 pub(crate) struct ConsumerShape {
     /// The name of the consumer, unique within the secret.
     pub(crate) name: At<String>,
-    /// The machine that the consumer runs on: a name under `[hosts]` that is not reached by ssh. Default `local`.
+    /// The machine that the consumer runs on: a name under `[hosts]`. On a host by ssh, the consumer's relative paths are
+    /// resolved against that host's `folder`, and its commands run there. Default `local`.
     pub(crate) host: Option<At<String>>,
+    /// Instead of `host`, several machines: names under `[hosts]`, groups, and patterns for hosts by ssh, in which `*` is any
+    /// text and `?` any letter: `["web", "worker-*"]`. The consumer is then one consumer on each of them, named `NAME@HOST`,
+    /// in this order, those of a group and of a pattern by name. `local` is named without a pattern.
+    pub(crate) hosts: Option<At<Vec<At<String>>>>,
     /// The wave in which the consumer is moved, 0 to 99: after every consumer in a lower wave has moved. Default 0.
     pub(crate) wave: Option<At<u32>>,
     /// How the consumer's processes are found, and how keyroll makes them load a new value. Required without `serves`.

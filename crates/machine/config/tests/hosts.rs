@@ -2,7 +2,7 @@
 
 use keyroll_config::{Config, Connect, Name, NewHost, with_hosts};
 
-use crate::refuses::{expect, with_consumer};
+use crate::refuses::expect;
 
 const FLEET: &str = r#"version = 1
 [hosts.here]
@@ -12,6 +12,7 @@ connect = "ssh://deploy@web-1.example.org:2222"
 group = "web"
 sudo = true
 program = "/usr/local/bin/keyroll-host"
+folder = "/srv//app/./"
 [hosts.web-2]
 connect = "ssh://[2001:db8::7]"
 group = "web"
@@ -44,6 +45,8 @@ fn a_host_is_reached_as_it_is_written() {
     );
     assert_eq!(of("web-2").connect.to_string(), "ssh://[2001:db8::7]");
     assert_eq!(of("web-2").group, Some(name("web")));
+    let folder = |host: &str| of(host).folder.as_ref().map(|folder| folder.display().to_string());
+    assert_eq!([folder("web-1").as_deref(), folder("web-2").as_deref()], [Some("/srv/app"), None]);
 }
 
 #[test]
@@ -66,6 +69,22 @@ fn a_host_that_cannot_be_meant_is_refused() {
         4,
         "`program` goes with a host by ssh",
     );
+    expect_of_host("connect = \"local\"\nfolder = \"/srv\"", "K0004", 4, "`folder` goes with a host by ssh");
+    for (folder, words) in [
+        ("./app", "an absolute path"),
+        ("", "an absolute path"),
+        ("~/app", "an absolute path"),
+        ("/srv/../etc", "has `..` after a name"),
+        ("/..", "has `..`"),
+        ("/srv/a\\u0000b", "a control character"),
+        ("/srv/a\\nb", "a control character"),
+    ] {
+        let lines = format!("connect = \"ssh://a\"\nfolder = \"{folder}\"");
+        expect_of_host(&lines, "K0004", 4, words);
+    }
+    let long = |bytes: usize| format!("connect = \"ssh://a\"\nfolder = \"/{}\"", "a".repeat(bytes - 1));
+    expect_of_host(&long(1_025), "K0004", 4, "at most 1024 bytes");
+    assert!(Config::parse(&format!("version = 1\n[hosts.a]\n{}\n", long(1_024)), "keyroll.toml").is_ok());
     expect_of_host("connect = \"ssh://a\"\nhost = \"b\"", "K0004", 4, "unknown key `host`");
     expect_of_host("connect = \"ssh://a\"\ngroup = \"a\"", "K0004", 4, "the name of a host");
     expect_of_host("connect = \"ssh://a\"\ngroup = \"local\"", "K0004", 4, "the name of a host");
@@ -76,20 +95,6 @@ fn a_host_that_cannot_be_meant_is_refused() {
         3,
         "is the machine that keyroll runs on",
     );
-}
-
-#[test]
-fn a_consumer_stays_on_this_machine() {
-    let of = |host: &str| {
-        let consumer = "runs = { at_rest = true }\nreads = { file = \"./k\" }";
-        with_consumer(&format!("host = \"{host}\"\n{consumer}\n"))
-            + FLEET.strip_prefix("version = 1\n").unwrap()
-    };
-    for here in ["local", "here"] {
-        assert!(Config::parse(&of(here), "/srv/keyroll.toml").is_ok(), "{here}");
-    }
-    expect(&of("web-1"), "K0006", 6, "cannot be rotated by this version");
-    expect(&of("web-3"), "K0006", 6, "did you mean `web-");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod accepts;
 mod aws;
+mod consumers_on_hosts;
 mod edits;
 mod follows;
 mod generated;
@@ -13,3 +14,4 @@ mod insert;
 mod refuses;
 mod roll;
 mod serves;
+mod slice;

@@ -53,7 +53,7 @@ use async_trait::async_trait;
 use keyroll_observe::ProcessId;
 use keyroll_port::{
     AllowedChanges, Applied, Asked, Failure, Holder, Host, Looked, Prepared, Proved, Proving, RefusedCalls,
-    Sessions, Swept, Values,
+    Sessions, Swept, Touched, Values,
 };
 use keyroll_rotation::{ConsumerId, FileId, Incarnation, InstanceIdentity, Reconciled, Seq, Which};
 use keyroll_secret::{Fields, FingerprintKey};
@@ -63,7 +63,7 @@ use memo::{Memo, UnderWay};
 
 pub use find::place_digest;
 pub use identity::{LOCAL, incarnation, process_of};
-pub use scratch_dir::tidy;
+pub use scratch_dir::{keep_whole, remove_left_copies, remove_own_copies, tidy};
 pub use setup::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LiteLlmSetup, LogSetup,
     SearchLimits, ServedSetup, Setup, SlotSetup,
@@ -178,7 +178,7 @@ impl Host for Local {
         block_in_place(|| self.apply_slot(consumer, slot, &self.begin(asked)?, brings))
     }
 
-    async fn await_end(&self, intent: Seq) -> Result<(), Failure> {
+    async fn await_end(&self, _: Touched, intent: Seq) -> Result<(), Failure> {
         block_in_place(|| {
             // What this process carries out is not a command that another driver left: it is not ended.
             self.refuse_under_way(intent)?;

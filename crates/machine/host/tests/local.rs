@@ -12,7 +12,9 @@ use keyroll_host::{
     SystemClock, Write, place_digest,
 };
 use keyroll_manager::{AtRest, CommandLine, Find, Process, Reread, Unit, Verb};
-use keyroll_port::{Asked, Class, Clock as _, CopySeen, Host, Proving, Sessions, Surveyor as _, Values};
+use keyroll_port::{
+    Asked, Class, Clock as _, CopySeen, Host, Proving, Sessions, Surveyor as _, Touched, Values,
+};
 use keyroll_rotation::{
     ConsumerId, FileId, Holds, InstanceIdentity, Kinds, Reconciled, SearchLimit, Visibility, Which,
 };
@@ -536,11 +538,11 @@ async fn what_became_of_an_effect_is_not_known_while_it_goes_on() {
     let unknown = host.delivered(FileId(0), Which::New, values, 7).await.unwrap_err();
     assert_eq!(unknown.class, Class::Retryable);
     assert!(host.deliver(FileId(0), Which::New, values, step(7)).await.is_err(), "one at a time");
-    assert_eq!(host.await_end(7).await.unwrap_err().class, Class::Retryable);
-    host.await_end(8).await.unwrap();
+    assert_eq!(host.await_end(Touched::All, 7).await.unwrap_err().class, Class::Retryable);
+    host.await_end(Touched::All, 8).await.unwrap();
     fs::write(&pipe, "on\n").unwrap();
     delivered.await.unwrap().unwrap();
-    host.await_end(7).await.unwrap();
+    host.await_end(Touched::All, 7).await.unwrap();
     assert_eq!(host.delivered(FileId(0), Which::New, values, 7).await.unwrap(), Reconciled::Executed(None));
 }
 

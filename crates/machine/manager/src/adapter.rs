@@ -233,6 +233,10 @@ impl Workload for Adapter {
         self.describe().map_or(true, |description| description.takes == Takes::Restart)
     }
 
+    fn is_asked(&self) -> bool {
+        true
+    }
+
     fn comparison(&self) -> Comparison {
         Comparison::NotVisible("it receives the value through its own interface")
     }

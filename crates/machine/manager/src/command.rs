@@ -59,6 +59,11 @@ impl CommandLine {
         if self.program.contains('/') { named(&self.program) } else { None }
     }
 
+    /// The program and its arguments, in order.
+    pub fn words(&self) -> Vec<String> {
+        std::iter::once(&self.program).chain(&self.arguments).cloned().collect()
+    }
+
     /// The command for one instance.
     pub(crate) fn filled(&self, instance: Option<&str>) -> Result<Self, Failure> {
         let arguments: Result<Vec<String>, Failure> =

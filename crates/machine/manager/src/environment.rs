@@ -1,5 +1,6 @@
 //! The environment of a started command, and where its program is looked up.
 
+use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -7,16 +8,16 @@ use std::process::Command;
 
 use crate::user::User;
 
-/// The variables that a started command gets, as far as keyroll has them.
-const PASSED_ON: [&str; 3] = ["PATH", "HOME", "LANG"];
+/// The variables that a started command gets besides PATH, as far as keyroll has them.
+const PASSED_ON: [&str; 2] = ["HOME", "LANG"];
 
-/// The search path where keyroll has none.
+/// The search path where keyroll has none, or an empty one.
 const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Clears the environment but for PATH, HOME and LANG: keyroll's own may hold a value.
 #[expect(clippy::disallowed_methods, reason = "what a command gets of the environment")]
 pub(crate) fn with_plain_environment(command: &mut Command, user: Option<&User>) {
-    command.env_clear().env("PATH", PATH_DEFAULT);
+    command.env_clear().env("PATH", search_path());
     for name in PASSED_ON {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
@@ -27,14 +28,25 @@ pub(crate) fn with_plain_environment(command: &mut Command, user: Option<&User>)
     }
 }
 
-/// The program of that name in keyroll's search path, or the path itself; `None` where nothing can be run there.
+/// The folders in which the program of a command is looked up, by keyroll and by the commands that it starts.
 #[expect(clippy::disallowed_methods, reason = "what a command gets of the environment")]
+pub fn search_path() -> OsString {
+    let own = std::env::var_os("PATH").filter(|path| !path.is_empty());
+    own.unwrap_or_else(|| PATH_DEFAULT.into())
+}
+
+/// The home folder that a command gets which runs as keyroll's own user.
+#[expect(clippy::disallowed_methods, reason = "what a command gets of the environment")]
+pub fn home() -> Option<OsString> {
+    std::env::var_os("HOME").filter(|home| !home.is_empty())
+}
+
+/// The program of that name in keyroll's search path, or the path itself; `None` where nothing can be run there.
 pub fn found(program: &str) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(PathBuf::from(program)).filter(|path| runs(path));
     }
-    let path = std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into());
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| runs(path))
+    std::env::split_paths(&search_path()).map(|folder| folder.join(program)).find(|path| runs(path))
 }
 
 pub(crate) fn runs(path: &Path) -> bool {

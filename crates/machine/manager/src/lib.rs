@@ -72,7 +72,7 @@ pub use declared_value::Declared;
 pub use docker::Docker;
 pub use docker::sources::{ComposeNext, ComposeSources, ContainerSources, EngineSources, Mounts};
 pub use drift::{ChangedFile, Drift, Edit, OwnCopies, Variables};
-pub use environment::found;
+pub use environment::{found, home, search_path};
 pub use facts::{ManagerFact, Notice, ServiceFact};
 pub use find::Find;
 pub use generation::Generation;

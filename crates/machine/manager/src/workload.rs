@@ -77,6 +77,12 @@ pub trait Workload: Debug + Send + Sync {
         self.starts_new_process() && !self.is_job()
     }
 
+    /// Whether only its own machine shows whether a new process takes the value and whether it is down meanwhile: an adapter
+    /// is asked there, and the files of an agent are read there.
+    fn is_asked(&self) -> bool {
+        false
+    }
+
     /// How long the manager waits for the old process to end before it kills it, unless the operator configured another
     /// time.
     fn stop_grace(&self) -> Duration {

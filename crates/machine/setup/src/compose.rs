@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use keyroll_codes::Code;
 use keyroll_config::{
-    Argument, Check, Consumer, Copy, Instance, Place, Reference, Runs, Search, Secret, Source, WriteMode,
+    Argument, Argv, Check, Consumer, Copy, Instance, Place, Reference, Runs, Search, Secret, Source,
+    WriteMode,
 };
 use keyroll_copy::{Format, Slot, Template};
 use keyroll_host::{
@@ -18,12 +19,13 @@ use keyroll_manager::{CommandLine, RateQuery, uid_of};
 use keyroll_observe::{JournalUnit, LogSource};
 use keyroll_port::{Class, Failure};
 use keyroll_rotation::{self as rotation, Delivery, FileId, HostId, ReloadMode};
-use keyroll_secret::{Fields, FingerprintKey};
+use keyroll_secret::FingerprintKey;
 
 use crate::facts::IssuerFacts;
 use crate::litellm::litellm_setup;
 use crate::local_services::on_this_machine;
 use crate::logins::{passes_on, pooler_ports, refuse_unfit_lists};
+use crate::numbering::{Numbering, Own, distinct, too_many};
 use crate::served::{others, served_file, served_setup};
 use crate::turn::turn;
 
@@ -33,9 +35,6 @@ const REFUSED_DEFAULT: &str =
 
 /// Matches no line.
 const NOTHING: &str = r"\z\A.";
-
-/// The own values of the consumers of a shared key, by consumer name; consumers with the same key have the same `Arc`.
-pub type Own = BTreeMap<String, Arc<Fields>>;
 
 /// The files and consumers of one secret, for the host and for the protocol.
 pub struct Composed {
@@ -89,6 +88,7 @@ pub fn compose(composition: &Composition<'_>) -> Result<Composed, Failure> {
     let Composition { secret, issuer, folders, host, rotation, served, .. } = *composition;
     let search = composition.search.cloned().unwrap_or_default();
     refuse_unfit_lists(secret)?;
+    let mut numbering = Numbering::new(secret, folders.state, composition.own);
     let mut files: Vec<FileSetup> = Vec::new();
     let mut setups = Vec::new();
     let mut consumers = Vec::new();
@@ -98,14 +98,15 @@ pub fn compose(composition: &Composition<'_>) -> Result<Composed, Failure> {
             return Err(Failure::new(Class::Permanent, Code::PlanStale, attempted)
                 .because("the key of the fingerprints of its versions was not given"));
         }
-        let mine = match served.filter(|_| consumer.serves.is_some()) {
+        let numbers = numbering.of(host, consumer)?;
+        match served.filter(|_| consumer.serves.is_some()) {
             Some(key) => {
                 let planned = |path: &Path| composition.planned?.get(path).cloned();
                 files.push(served_file(secret, consumer, folders.state, key, planned));
-                vec![FileId(number(files.len() - 1)?)]
             }
-            None => own_files(composition, consumer, &mut files)?,
-        };
+            None => add_copies(composition, consumer, &numbers, &mut files)?,
+        }
+        let mine = distinct(&numbers);
         setups.push(ConsumerSetup {
             name: consumer.name.to_string(),
             files: mine.clone(),
@@ -164,56 +165,41 @@ fn port(place: &str) -> Option<u16> {
     place.rsplit_once(':').and_then(|(_, port)| port.parse().ok())
 }
 
-fn number(count: usize) -> Result<u16, Failure> {
-    u16::try_from(count).map_err(|_| too_many("files or consumers"))
-}
-
-fn too_many(what: &str) -> Failure {
-    Failure::new(Class::Permanent, Code::NotPlannable, "count the files and consumers of the configuration")
-        .because(format!("there are too many {what}"))
-}
-
-/// The numbers of the files that a consumer reads; files without a number yet are added to `files`.
-fn own_files(
+/// Adds the copies that a consumer reads to their files, whose numbers are these. A file without a setup yet is the next
+/// one.
+fn add_copies(
     composition: &Composition<'_>,
     consumer: &Consumer,
+    numbers: &[FileId],
     files: &mut Vec<FileSetup>,
-) -> Result<Vec<FileId>, Failure> {
-    let Composition { secret, folders, .. } = *composition;
-    let own: Option<&Arc<Fields>> = composition.own.and_then(|own| own.get(consumer.name.as_str()));
-    // A file with different keys of two consumers has a number for each of them.
-    let same = |file: &FileSetup| file.own.as_ref().map(Arc::as_ptr) == own.map(Arc::as_ptr);
-    let mut mine = Vec::new();
-    for copy in &consumer.reads {
-        let path = copy.place.path().to_owned();
-        let at = match files.iter().position(|file| file.path == path && same(file)) {
-            Some(at) => at,
-            None => {
-                let write = match copy.write {
-                    WriteMode::Rename => Write::Rename,
-                    WriteMode::InPlace => Write::InPlace,
-                };
-                let planned = composition.planned.and_then(|planned| planned.get(&path)).cloned();
-                let generator =
-                    copy.generated.as_ref().map(|argv| line(argv.fill("main", None, None), folders.config));
-                let generated = consumer.is_pull() || generator.is_some();
-                let own = own.cloned();
-                files.push(FileSetup { path, planned, write, copies: Vec::new(), generated, generator, own });
-                files.len() - 1
-            }
-        };
-        let id = FileId(number(at)?);
-        let setup = copy_setup(secret, copy)?;
-        if let Some(file) = files.get_mut(at)
+) -> Result<(), Failure> {
+    for (copy, id) in consumer.reads.iter().zip(numbers) {
+        if files.len() == id.index() {
+            files.push(file_setup(composition, consumer, copy));
+        }
+        let setup = copy_setup(composition.secret, copy)?;
+        if let Some(file) = files.get_mut(id.index())
             && !file.copies.iter().any(|known| same_place(known, &setup))
         {
             file.copies.push(setup);
         }
-        if !mine.contains(&id) {
-            mine.push(id);
-        }
     }
-    Ok(mine)
+    Ok(())
+}
+
+/// The file of a copy, without copies yet.
+fn file_setup(composition: &Composition<'_>, consumer: &Consumer, copy: &Copy) -> FileSetup {
+    let path = copy.place.path().to_owned();
+    let write = match copy.write {
+        WriteMode::Rename => Write::Rename,
+        WriteMode::InPlace => Write::InPlace,
+    };
+    let planned = composition.planned.and_then(|planned| planned.get(&path)).cloned();
+    let command = |argv: &Argv| line(argv.fill("main", None, None), composition.folders.config);
+    let generator = copy.generated.as_ref().map(command);
+    let generated = consumer.is_pull() || generator.is_some();
+    let own = composition.own.and_then(|own| own.get(consumer.name.as_str())).cloned();
+    FileSetup { path, planned, write, copies: Vec::new(), generated, generator, own }
 }
 
 fn same_place(one: &CopySetup, other: &CopySetup) -> bool {
@@ -267,7 +253,8 @@ pub fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Failure> {
     })
 }
 
-fn unit(
+/// A consumer as the protocol knows it. `files` are the numbers of its files.
+pub(crate) fn unit(
     host: HostId,
     consumer: &Consumer,
     files: Vec<FileId>,

@@ -15,6 +15,11 @@ pub fn served_folder(state: &Path) -> PathBuf {
     state.join("served")
 }
 
+/// The path of the file of what a consumer is given.
+pub(crate) fn served_path(secret: &Secret, consumer: &Consumer, state: &Path) -> PathBuf {
+    state.join(version_file(secret.name.as_str(), consumer.name.as_str()))
+}
+
 /// The file of what a consumer is given. `planned`: where its path led when the plan was made.
 pub(crate) fn served_file(
     secret: &Secret,
@@ -23,7 +28,7 @@ pub(crate) fn served_file(
     key: &Arc<FingerprintKey>,
     planned: impl FnOnce(&Path) -> Option<PathBuf>,
 ) -> FileSetup {
-    let path = state.join(version_file(secret.name.as_str(), consumer.name.as_str()));
+    let path = served_path(secret, consumer, state);
     let planned = planned(&path);
     let source = CopySource::Version(key.clone());
     let copies = vec![CopySetup::Value { format: Format::Whole, slot: Slot::Whole, source }];

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_port::{
     AllowedChanges, Applied, Asked, Class, Evidence, Failure, Holder, Host, Looked, Prepared, Proved,
-    Proving, RefusedCalls, Sessions, Swept, Values,
+    Proving, RefusedCalls, Sessions, Swept, Touched, Values,
 };
 use keyroll_rotation::{
     Consumer, ConsumerId, Delivery, Enumeration, FileId, FoundBy, Holds, HostId, Incarnation,
@@ -231,7 +231,7 @@ impl Host for Machine {
         });
         applied.map(|()| Applied::Done(Vec::new()))
     }
-    async fn await_end(&self, _: Seq) -> Result<(), Failure> {
+    async fn await_end(&self, _: Touched, _: Seq) -> Result<(), Failure> {
         Ok(())
     }
     async fn enumerate(&self, values: Values<'_>, _: &Sessions, _: Which) -> Result<Looked, Failure> {

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use async_trait::async_trait;
 use keyroll_port::{
     AllowedChanges, Applied, Asked, Class, Evidence, Failure, Holder, Host, Looked, Prepared, Proved,
-    Proving, RefusedCalls, Session, Sessions, Swept, Values,
+    Proving, RefusedCalls, Session, Sessions, Swept, Touched, Values,
 };
 use keyroll_rotation::{ConsumerId, FileId, Incarnation, Reconciled, Refusals, Seq, Which};
 use keyroll_secret::Fields;
@@ -112,7 +112,7 @@ impl Host for Port {
         }
     }
 
-    async fn await_end(&self, _: Seq) -> Result<(), Failure> {
+    async fn await_end(&self, _: Touched, _: Seq) -> Result<(), Failure> {
         self.act(Call::AwaitEnd).await
     }
 

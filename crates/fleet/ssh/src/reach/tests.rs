@@ -40,6 +40,7 @@ impl Host {
             now_unix_ms: 0,
             root: false,
             user: USER.to_owned(),
+            seal: String::new(),
         };
         fs::write(at("hello"), encode(&Frame::Hello(Hello::Host(host))).unwrap()).unwrap();
         let text = format!(

@@ -147,6 +147,7 @@ mod tests {
             now_unix_ms: 0,
             root: false,
             user: "deploy".to_owned(),
+            seal: String::new(),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::problem::Problem;
 use crate::wiring::open;
 
 /// How many hosts are connected at the same time.
-const AT_ONCE_MAX: usize = 8;
+pub(super) const AT_ONCE_MAX: usize = 8;
 
 /// The result of each host, in the order of the hosts.
 pub(crate) type OfEach<T> = Vec<(String, Result<T, Problem>)>;
@@ -52,10 +52,9 @@ impl Telling {
     }
 }
 
-#[cfg(test)]
 impl Telling {
     /// Nobody listens.
-    pub(super) fn unheard(host: &str) -> Self {
+    pub(super) fn nobody(host: &str) -> Self {
         Self { host: host.to_owned(), to: unbounded_channel().0 }
     }
 }

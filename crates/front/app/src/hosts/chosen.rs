@@ -1,5 +1,5 @@
 use keyroll_codes::Code;
-use keyroll_config::{Connect, Host, LOCAL, Name, SshAddress, nearest};
+use keyroll_config::{Connect, Host, LOCAL, Name, SshAddress, hosts_meant, nearest};
 
 use crate::installation::Installation;
 use crate::problem::Problem;
@@ -46,7 +46,7 @@ pub fn chosen(named: &[String], all: bool, installation: &Installation) -> Resul
     let every: Vec<&Host> = hosts.values().collect();
     let mut chosen = Chosen { here: all, hosts: Vec::new() };
     for word in named {
-        let meant = meant(word, &every);
+        let meant = hosts_meant(word, &every);
         if meant.is_empty() && word != LOCAL {
             return Err(unknown(word, &every));
         }
@@ -60,27 +60,6 @@ pub fn chosen(named: &[String], all: bool, installation: &Installation) -> Resul
     chosen.hosts.sort_by(|one, other| one.name.cmp(&other.name));
     chosen.hosts.dedup_by(|one, other| one.name == other.name);
     Ok(chosen)
-}
-
-/// A host, else the hosts of a group, else those that the pattern fits.
-fn meant<'h>(word: &str, every: &[&'h Host]) -> Vec<&'h Host> {
-    let having =
-        |is: &dyn Fn(&Host) -> bool| every.iter().copied().filter(|host| is(host)).collect::<Vec<_>>();
-    let named = having(&|host| host.name.as_str() == word);
-    let grouped = having(&|host| host.group.as_ref().is_some_and(|group| group.as_str() == word));
-    let fitting = having(&|host| fits(word.as_bytes(), host.name.as_str().as_bytes()));
-    [named, grouped, fitting].into_iter().find(|all| !all.is_empty()).unwrap_or_default()
-}
-
-/// Whether the pattern stands for the name: `*` is any text, `?` any letter.
-fn fits(pattern: &[u8], name: &[u8]) -> bool {
-    let after = |rest: &[u8]| name.split_first().is_some_and(|(_, name)| fits(rest, name));
-    match pattern.split_first() {
-        None => name.is_empty(),
-        Some((b'*', rest)) => (0..=name.len()).any(|at| name.get(at..).is_some_and(|name| fits(rest, name))),
-        Some((b'?', rest)) => after(rest),
-        Some((letter, rest)) => name.first() == Some(letter) && after(rest),
-    }
 }
 
 fn unknown(word: &str, every: &[&Host]) -> Problem {

@@ -105,6 +105,7 @@ fn shown_as(host: &NewHost) -> HostShown {
         group: host.group.as_ref().map(|group| group.as_str().to_owned()),
         connect: host.connect.clone(),
         sudo: host.sudo,
+        folder: None,
         accepted: None,
     }
 }

@@ -26,6 +26,7 @@ fn shown(host: &Host, pins: &Pins) -> HostShown {
         group: host.group.as_ref().map(|group| group.as_str().to_owned()),
         connect: host.connect.to_string(),
         sudo,
+        folder: host.folder.as_ref().map(|folder| folder.display().to_string()),
         accepted: pins.pin(name).map(|pin| pin.accepted.clone()),
     }
 }

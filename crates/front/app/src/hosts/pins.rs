@@ -83,6 +83,14 @@ impl Pins {
         Ok(Self { declared, ..pins })
     }
 
+    /// Reads the file of a state folder; `declared` = the hosts of keyroll.toml, if it could be read.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a newer keyroll wrote it.
+    pub(super) fn at(places: &Places, declared: Option<BTreeSet<String>>) -> Result<Self, Problem> {
+        Ok(Self { declared, ..Self::of(places)? })
+    }
+
     fn of(places: &Places) -> Result<Self, Problem> {
         let pins: Option<Self> = state_file::load(&places.hosts())?;
         match pins {
@@ -186,6 +194,7 @@ mod tests {
             now_unix_ms: 0,
             root: true,
             user: "root".to_owned(),
+            seal: String::new(),
         }
     }
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use keyroll_codes::Code;
 use keyroll_link::{HostHello, machine_digest};
 use keyroll_observe::machine_ids;
@@ -8,6 +10,7 @@ use super::chosen::Remote;
 use super::pins::{Pins, Standing};
 use super::unreached::not_reached;
 use crate::installation::Installation;
+use crate::places::Places;
 use crate::problem::Problem;
 
 /// What is needed to reach hosts.
@@ -23,7 +26,18 @@ impl Way {
     /// # Errors
     /// hosts.json cannot be read.
     pub(super) fn of(installation: &Installation) -> Result<Self, Problem> {
-        let pins = Pins::read(installation)?;
+        Self::with(Pins::read(installation)?)
+    }
+
+    /// The same of a state folder; `declared` = the hosts of the configuration, if it could be read.
+    ///
+    /// # Errors
+    /// hosts.json cannot be read.
+    pub(super) fn at(places: &Places, declared: Option<BTreeSet<String>>) -> Result<Self, Problem> {
+        Self::with(Pins::at(places, declared)?)
+    }
+
+    fn with(pins: Pins) -> Result<Self, Problem> {
         let key = pins.key()?;
         // Without any, a host that has no installed one is told so.
         let own = std::env::current_exe().ok();

@@ -264,6 +264,7 @@ mod tests {
             now_unix_ms: 0,
             root: true,
             user: "root".to_owned(),
+            seal: String::new(),
         }))
     }
 
@@ -304,7 +305,7 @@ mod tests {
         let there = tokio::spawn(host(theirs, answers));
         let (read, write) = tokio::io::split(ours);
         let (mut link, _) = Link::open(read, write, &[1; 32], Duration::from_secs(60)).await.unwrap();
-        let telling = Telling::unheard("web-1");
+        let telling = Telling::nobody("web-1");
         let (values, scans) = (BTreeMap::new(), Vec::new());
         let mut session =
             Session { asked: &asked, name: "web-1", telling: &telling, link: &mut link, values, scans };

@@ -12,6 +12,9 @@ pub struct HostShown {
     pub connect: String,
     /// Whether keyroll-host is started with `sudo`.
     pub sudo: bool,
+    /// The folder there that the paths of its consumers are relative to; without it the host has no consumers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
     /// When the machine was accepted, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted: Option<String>,

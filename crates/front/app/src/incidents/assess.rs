@@ -1,9 +1,10 @@
 //! What a leaked key can do, who uses it, where it is, and what stops without it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use keyroll_config::Secret;
+use keyroll_config::{Config, Secret};
 use keyroll_host::SystemClock;
 use keyroll_port::{Clock as _, Store as _};
 use keyroll_secret::SecretBytes;
@@ -14,6 +15,7 @@ use super::file::{Assessed, Files, Incident, Subject, leaked};
 use super::foreign::{Foreign, Said};
 use super::shown::AssessmentShown;
 use super::standing::{Standing, chosen, shown};
+use crate::configured::{host_flags, hosts_elsewhere, listed, ssh_hosts};
 use crate::installation::Installation;
 use crate::inventory::{Inventory, LookLimits, Missed, SOUGHT, look_for, search_memory};
 use crate::operator::{CheckShown, Operator};
@@ -79,6 +81,7 @@ pub fn assess(
             around.extend(holders(&incident, &seen, &mut found));
         }
     }
+    found.not_visible.extend(elsewhere(configured, &config));
     around.extend(configured.into_iter().flat_map(copies));
     around.extend(installation.config_path().canonicalize().ok());
     if !values.is_empty() {
@@ -109,6 +112,24 @@ pub fn assess(
         took_s: began.elapsed().as_secs_f64(),
         next,
     })
+}
+
+/// What is not looked at: the other machines, first those of its consumers. Each with the command that looks there.
+fn elsewhere(configured: Option<&Secret>, config: &Config) -> Vec<String> {
+    let consumers = configured.map(hosts_elsewhere).unwrap_or_default();
+    let others: BTreeSet<&str> = ssh_hosts(config).difference(&consumers).copied().collect();
+    let name = configured.map(|secret| secret.name.as_str());
+    let line = |hosts: BTreeSet<&str>| {
+        let (all, flags) = (listed(&hosts), host_flags(&hosts));
+        let command = match name {
+            Some(name) => format!("keyroll trace {name}{flags}"),
+            None => format!("keyroll scan{flags}"),
+        };
+        format!(
+            "who uses it, and where it is, on {all} (only this machine was searched; {command} looks there)"
+        )
+    };
+    [consumers, others].into_iter().filter(|hosts| !hosts.is_empty()).map(line).collect()
 }
 
 /// The places of alerts whose time their source names, each with it.
@@ -225,9 +246,10 @@ fn is_own(pid: u32) -> bool {
     program(&pid.to_string()).is_some_and(|exe| program("self") == Some(exe))
 }
 
-/// The files that the configuration names.
+/// The files of this machine that the configuration names.
 fn copies(secret: &Secret) -> Vec<PathBuf> {
-    secret.files().map(Path::to_path_buf).collect()
+    let here = secret.here();
+    here.files().map(Path::to_path_buf).collect()
 }
 
 /// What stops without the leaked value: the configured consumers, and what else was seen to use it.
@@ -254,5 +276,35 @@ fn next(incident: &Incident, is_over: bool, configured: Option<&Secret>) -> Vec<
         (Subject::Stored { .. } | Subject::Foreign { .. } | Subject::Unseen { .. }, _) => {
             vec![format!("keyroll incident close {id} --because REASON")]
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_that_are_not_searched_are_named_with_the_command_that_looks_there() {
+        let host = |name: &str| format!("[hosts.{name}]\nconnect = \"ssh://{name}\"\nfolder = \"/srv\"\n");
+        let text = [
+            "version = 1\n",
+            &host("db-1"),
+            &host("web-1"),
+            &host("web-2"),
+            "[secrets.acme]\nissuer = \"openrouter\"\n[[secrets.acme.consumers]]\nname = \"api\"\n\
+             hosts = [\"web-*\"]\nruns = { at_rest = true }\nreads = { file = \"./key\" }\n",
+        ];
+        let config = Config::parse(&text.concat(), "/srv/keyroll.toml").unwrap();
+        let said = |name: Option<&str>| elsewhere(name.map(|name| config.secret(name).unwrap()), &config);
+        let [consumers, others] = <[String; 2]>::try_from(said(Some("acme"))).unwrap();
+        assert!(consumers.contains("on web-1, web-2 "), "{consumers}");
+        assert!(
+            consumers.contains("keyroll trace acme --host web-1 --host web-2 looks there"),
+            "{consumers}"
+        );
+        assert!(others.contains("on db-1 "), "{others}");
+        // Nobody configured the key of an alert: it may be on each of them.
+        let [all] = <[String; 1]>::try_from(said(None)).unwrap();
+        assert!(all.contains("keyroll scan --host db-1 --host web-1 --host web-2 looks"), "{all}");
     }
 }

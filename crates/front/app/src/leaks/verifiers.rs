@@ -5,10 +5,10 @@ use std::sync::Arc;
 use keyroll_codes::Code;
 use keyroll_issuer::{Runner, Spec, SpecError};
 use keyroll_leak::Rules;
+use keyroll_setup::trust::trusted_files;
 
 use crate::problem::Problem;
 use crate::wiring::issuer::spec_text;
-use crate::wiring::trusted::trusted_files;
 
 /// One issuer that can be asked about findings.
 pub(super) struct Asker {

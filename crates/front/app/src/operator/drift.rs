@@ -20,8 +20,11 @@ pub struct DriftShown {
     pub there: Vec<ThereShown>,
     /// The versions in keyroll's own store, the newest first.
     pub versions: Vec<Version>,
-    /// The processes that use a value of the secret.
+    /// The processes of this machine that use a value of the secret.
     pub processes: Vec<DriftProcess>,
+    /// The other machines that consumers of the secret run on: which value their processes use is not visible here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts_not_visible: Vec<String>,
     /// What is wrong or not visible.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -69,6 +72,7 @@ impl DriftShown {
         };
         self.gives_out != CURRENT
             || self.why.is_some()
+            || !self.hosts_not_visible.is_empty()
             || self.there.iter().any(pending)
             || self.processes.iter().any(|one| one.holds != GIVEN)
     }

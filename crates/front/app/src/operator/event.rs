@@ -5,7 +5,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::operator::{DowntimeShown, UnitShown, WaitingShown};
+use crate::operator::{DowntimeShown, Holder, UnitShown, WaitingShown};
 
 /// The version of the stream, in its first line.
 pub const STREAM_VERSION: u32 = 1;
@@ -241,30 +241,6 @@ pub enum Grade {
     Exercised,
 }
 
-/// A blocker: an undeclared process or copy that holds the old value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Holder {
-    pub pid: Option<u32>,
-    pub name: String,
-    /// How it was found: in its memory, by its socket at the issuer, in a file.
-    pub found_by: String,
-    /// The command for the first choice.
-    pub how_to_move: String,
-    /// The command for the other choice, if there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub or_else: Option<String>,
-    /// What kind of blocker it is.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub executable: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub folder: Option<String>,
-    /// When it was started.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub started: Option<String>,
-}
-
 /// Whether the old key is enabled, as far as the journal tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OldKeyShown {
@@ -436,26 +412,6 @@ impl OldKeyShown {
     }
 }
 
-impl Holder {
-    /// A blocker in words: what it is, how it was found, and one command for each choice.
-    pub fn lines(&self, before: &str) -> Vec<String> {
-        let kind = if self.kind.is_empty() { String::new() } else { format!("{}: ", self.kind) };
-        let pid = self.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
-        let mut lines =
-            vec![format!("{before}{kind}{}{pid}", self.name), format!("  found by: {}", self.found_by)];
-        let runs = self.executable.as_ref().map(|exe| format!("runs {exe}"));
-        let folder = self.folder.as_ref().map(|folder| format!("in {folder}"));
-        let started = self.started.as_ref().map(|at| format!("since {at}"));
-        let all: Vec<String> = [runs, folder, started].into_iter().flatten().collect();
-        if !all.is_empty() {
-            lines.push(format!("  {}", all.join(" ")));
-        }
-        lines.push(format!("  to move it: {}", self.how_to_move));
-        lines.extend(self.or_else.as_ref().map(|other| format!("  or: {other}")));
-        lines
-    }
-}
-
 impl HostStep {
     /// The word for people.
     pub fn word(self) -> &'static str {
@@ -513,6 +469,7 @@ mod tests {
             r#"{"at":"T","type":"phase","phase":"confirm_dead"}"#
         );
         let holder = Holder {
+            host: None,
             pid: Some(7),
             name: "worker".to_owned(),
             found_by: "socket".to_owned(),

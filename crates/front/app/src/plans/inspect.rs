@@ -14,6 +14,9 @@ use keyroll_port::{
 };
 use keyroll_rotation::{Capabilities, ConsumerId, MintedBy, Plan, Policy, Refusals};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
+use keyroll_setup::trust::{
+    dumps_in_sight, pid_files_missing, refuse_missing, refuse_objections, unseen_words,
+};
 
 use super::granted::Granted;
 use super::inspection::Inspection;
@@ -23,18 +26,16 @@ use super::subject::Subject;
 use super::unsound::refuse_unsound;
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::records::saved_plan::SeenAll;
+use crate::records::saved_plan::{Saved, SeenAll};
 use crate::records::waivers::Waivers;
-use crate::wiring::agents::refuse_objections;
 use crate::wiring::family;
 use crate::wiring::family::Own;
 use crate::wiring::hosts::{Hosts, Planned, Wanted, hosts};
 use crate::wiring::issuer::Described;
 use crate::wiring::open::folder_of;
 use crate::wiring::policy::policy;
-use crate::wiring::programs::{dumps_in_sight, pid_files_missing, refuse_missing};
 use crate::wiring::served::refuse_unserved;
-use crate::wiring::trusted::{trusted, unseen_words};
+use crate::wiring::trusted::trusted;
 
 /// The current version of a secret, with its values.
 pub async fn current(store: &dyn Store, secret: &Secret) -> Result<(u32, Credential), Problem> {
@@ -76,8 +77,10 @@ async fn at_issuer(
 ) -> Result<AtIssuer, Problem> {
     refuse_unseen_reads(subject.secret)?;
     trusted(subject.config_file, subject.secret)?;
-    refuse_missing(subject.secret)?;
-    refuse_objections(subject.secret)?;
+    // The other hosts look at theirs themselves.
+    let here = subject.secret.here();
+    refuse_missing(&here)?;
+    refuse_objections(&here)?;
     let (from_version, credential) = current(store, subject.secret).await?;
     reject_plaintext(subject, &credential)?;
     let mut notes = issuer.preflight(&credential).await?;
@@ -96,20 +99,32 @@ async fn at_issuer(
     if subject.brought {
         able.0.minted_by = MintedBy::Human;
     }
-    notes.extend(pid_files_missing(subject.secret));
-    notes.extend(dumps_in_sight(subject.secret));
-    notes.extend(unseen_words(subject.config_file, subject.secret));
+    notes.extend(pid_files_missing(&here));
+    notes.extend(dumps_in_sight(&here));
+    notes.extend(unseen_words(folder_of(subject.config_file), &here));
     let settings = issuer.settings(&credential).await?;
     Ok(AtIssuer { from_version, credential, listing, standing, bound, able, settings, notes })
 }
 
 /// The configuration's files and consumers by number, with the hosts that they are on, and the files as they are now.
-fn hosts_now(subject: &Subject<'_>, issuer: &dyn Issuer, own: &Own) -> Result<Hosts, Problem> {
+async fn hosts_now(subject: &Subject<'_>, issuer: &dyn Issuer, own: &Own) -> Result<Hosts, Problem> {
     refuse_unserved(subject.secret, subject.places)?;
     let own = Some(own);
     let (folder, search) = (folder_of(subject.config_file), Some(&subject.config.search));
     let of = Wanted::of(subject.secret, issuer, subject.places, folder);
-    hosts(&Wanted { rotation: &subject.id, search, planned: Planned::Now, own, ..of })
+    let mut hosts = hosts(&Wanted {
+        config: Some((subject.config, subject.config_text)),
+        rotation: &subject.id,
+        search,
+        planned: Planned::Now,
+        own,
+        names: &subject.hosts,
+        changes: subject.changes,
+        waits_for_none: subject.revokes_first,
+        ..of
+    })?;
+    hosts.see_elsewhere().await?;
+    Ok(hosts)
 }
 
 /// Inspects the issuer, the files and the processes, and refuses what cannot be rotated.
@@ -123,7 +138,7 @@ pub async fn look(
     let asked = at_issuer(subject, store.as_ref(), issuer.as_ref()).await?;
     let AtIssuer { from_version, credential, listing, standing, bound, able, settings, mut notes } = asked;
     let own = family::own_of(subject.places, subject.family).await?;
-    let hosts = hosts_now(subject, issuer.as_ref(), &own)?;
+    let hosts = hosts_now(subject, issuer.as_ref(), &own).await?;
     let of_live = credential.id.as_ref().filter(|_| standing != Acceptance::Dead);
     let next = issuer.propose(&credential).ok().flatten();
     let sessions = sessions_of(issuer.as_ref(), of_live).await?;
@@ -171,7 +186,7 @@ pub async fn look(
         aim,
     };
     refuse_unsound(subject.secret, &plan)?;
-    let saved = subject.saved(from_version, &plan, seen, settings);
+    let saved = Saved { hosts: hosts.names, ..subject.saved(from_version, &plan, seen, settings) };
     let host = hosts.machine;
     Ok(Inspection { saved, plan, endpoints, host, holders, not_visible, notes, live, granted })
 }
@@ -228,8 +243,13 @@ pub fn refuse_unseen_reads(secret: &Secret) -> Result<(), Problem> {
         return Ok(());
     }
     let at_rest = secret.consumers.iter().find(|consumer| consumer.runs.workload().is_job());
+    // Another host says itself what it sees.
+    let consumers = &secret.consumers;
+    let some_here = consumers.is_empty() || consumers.iter().any(|consumer| consumer.is_here);
     let why = match at_rest {
-        _ if !keyroll_observe::sees_opens() => "only root can watch which process opens a file".to_owned(),
+        _ if some_here && !keyroll_observe::sees_opens() => {
+            "only root can watch which process opens a file".to_owned()
+        }
         Some(consumer) => {
             format!("{} is at rest: it has no process that could open its file", consumer.name)
         }

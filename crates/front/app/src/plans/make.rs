@@ -1,5 +1,6 @@
 //! `plan`: inspects everything and saves a rotation plan.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use keyroll_codes::Code;
@@ -16,12 +17,13 @@ use super::pending_changes;
 use super::source_of_truth::agreeing_truth;
 use super::subject::{ConfiguredSecret, Subject};
 use crate::config_file;
+use crate::configured::hosts_elsewhere;
 use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::operator::{Event, Operator};
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::records::blockers::adopt_copy;
+use crate::records::adopt_command::adopt_copy;
 use crate::records::index::Index;
 use crate::records::open_rotation_guard::apart;
 use crate::records::reasons::quoted;
@@ -31,6 +33,9 @@ use crate::wiring::fields::refuse_unfit_fields;
 use crate::wiring::issuer::described;
 use crate::wiring::open::{fingerprint_key, journal, runtime, store};
 use crate::wiring::provable::provable;
+
+/// The most hosts that are named while they are inspected.
+const HOSTS_SHOWN_MAX: usize = 8;
 
 /// What a plan is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +102,7 @@ pub fn plan_for(
     let brought = matches!(purpose, Purpose::Emergency { brought: true, .. });
     let revokes_first = matches!(purpose, Purpose::Emergency { revokes_first: true, .. });
     let subject = Subject { family: family.as_ref(), brought, revokes_first, ..first };
-    let found = look_at(&subject)?;
+    let found = look_at(&subject, operator)?;
     note_apart(&found, operator);
     show_findings(&found, operator);
     match purpose {
@@ -214,7 +219,28 @@ pub fn refuse_open(places: &Places, name: &str) -> Result<Vec<Apart>, Problem> {
     })
 }
 
-pub(crate) fn look_at(subject: &Subject<'_>) -> Result<Inspection, Problem> {
+/// Inspects everything that a plan depends on, on all machines.
+pub(crate) fn look_at(subject: &Subject<'_>, operator: &mut dyn Operator) -> Result<Inspection, Problem> {
+    if let Some(text) = reaching(&hosts_elsewhere(subject.secret)) {
+        operator.progress(&text);
+    }
+    let found = inspected(subject);
+    operator.settle();
+    found
+}
+
+/// What is shown while hosts are reached: each may take some seconds, and keyroll-host may have to be sent first.
+fn reaching(hosts: &BTreeSet<&str>) -> Option<String> {
+    let shown: Vec<&str> = hosts.iter().copied().take(HOSTS_SHOWN_MAX).collect();
+    let more = match hosts.len().saturating_sub(shown.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!shown.is_empty()).then(|| format!("inspecting {}{more} by ssh …", shown.join(", ")))
+}
+
+/// The inspection itself.
+fn inspected(subject: &Subject<'_>) -> Result<Inspection, Problem> {
     refuse_unfit_fields(subject.described, subject.secret)?;
     let key = fingerprint_key(subject.places)?;
     let issuer = subject.described.issuer(subject.secret, None)?;
@@ -253,4 +279,18 @@ pub fn unexplained(found: &Inspection) -> Problem {
         .because(format!("undeclared copies of the value: {places}"))
         .help(format!("{}, or keyroll consumer waive {first} --reason WHY{each}", adopt_copy(&first)))
         .exits(Exit::NeedsPerson)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_are_inspected_are_named_and_many_are_counted() {
+        let names: Vec<String> = (0..30).map(|at| format!("web-{at:02}")).collect();
+        let of = |count: usize| reaching(&names.iter().take(count).map(String::as_str).collect());
+        assert_eq!(of(0), None);
+        assert_eq!(of(2).unwrap(), "inspecting web-00, web-01 by ssh …");
+        assert!(of(30).unwrap().ends_with(", web-07 and 22 more by ssh …"), "{:?}", of(30));
+    }
 }

@@ -3,12 +3,16 @@
 use std::collections::BTreeSet;
 
 use keyroll_config::{Consumer, Secret, StoreRef};
+use keyroll_host::LOCAL;
 use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Refusals, ReloadMode};
 
 use super::Inspection;
 use super::pace::least_ms;
+use crate::configured::place_of;
 use crate::operator::{DowntimeShown, Event, Operator, duration};
-use crate::records::blockers::{adopt_process, described};
+use crate::records::adopt_command::adopt_process;
+use crate::records::blockers::described;
+use crate::records::unseen::Unseen;
 use crate::wiring::served::served_to;
 
 /// Shows the notes, the undeclared processes, and what is not visible.
@@ -17,6 +21,16 @@ pub(crate) fn show_findings(found: &Inspection, operator: &mut dyn Operator) {
         operator.note(note.clone());
     }
     for holder in &found.holders {
+        if let Some(host) = found.saved.hosts.get(holder.host.index()).filter(|_| holder.host != LOCAL) {
+            // What a host calls it ends with the host's name.
+            let name = holder.name.strip_suffix(&format!(" on {host}")).unwrap_or(&holder.name);
+            operator.note(format!(
+                "undeclared process {} ({name}) on {host} holds the value: {}\n  keyroll does not revoke the old key before it \
+                 has ended, or is waived in the rotation: keyroll consumer waive {host}:{} --reason WHY",
+                holder.pid, holder.found_by, holder.pid
+            ));
+            continue;
+        }
         operator.note(format!(
             "undeclared {} holds the value: {}\n  keyroll does not revoke the old key before this process \
              is moved: {}",
@@ -27,9 +41,10 @@ pub(crate) fn show_findings(found: &Inspection, operator: &mut dyn Operator) {
     }
     let mut shown = BTreeSet::new();
     for missed in &found.not_visible {
-        let (what, why) = missed.split_once(": ").unwrap_or((missed.as_str(), ""));
-        if shown.insert(what.to_owned()) {
-            operator.event(Event::NotVisible { what: what.to_owned(), why: why.to_owned() });
+        let unseen = Unseen::of(missed, &|name| found.saved.host_id(name).is_some_and(|id| id != LOCAL));
+        let what = unseen.named();
+        if shown.insert(what.clone()) {
+            operator.event(Event::NotVisible { what, why: unseen.why });
         }
     }
 }
@@ -44,10 +59,14 @@ pub(crate) fn downtimes(found: &Inspection, secret: &Secret) -> Vec<String> {
 
 /// The consumers with a single instance, which have a downtime while they restart.
 fn alone(secret: &Secret) -> Vec<String> {
-    let downtime = |consumer: &&Consumer| {
-        consumer.runs.workload().has_downtime() && consumer.runs.instances().len() == 1
-    };
+    let downtime = |consumer: &&Consumer| has_downtime(consumer) && consumer.runs.instances().len() == 1;
     secret.consumers.iter().filter(downtime).map(|consumer| consumer.name.to_string()).collect()
+}
+
+/// Whether an instance is down while it takes the value. Where only another host shows that, it is assumed.
+fn has_downtime(consumer: &Consumer) -> bool {
+    let workload = consumer.runs.workload();
+    (!consumer.is_here && workload.is_asked()) || workload.has_downtime()
 }
 
 /// The shortest and longest downtime of each: until the old process ends (its `drain`, or its manager's limit), and
@@ -204,7 +223,7 @@ fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
     };
     let writes = if consumer.fetch.is_some() { "its fetch writes" } else { "writes" };
     let mut files: Vec<String> =
-        consumer.reads.iter().map(|copy| format!("\n     {writes} {}", copy.place)).collect();
+        consumer.reads.iter().map(|copy| format!("\n     {writes} {}", place_of(consumer, copy))).collect();
     if consumer.follows && unit.uptake != ReloadMode::Rereads {
         files.push(format!("\n     it reads {} itself", secret.store));
     }
@@ -247,6 +266,39 @@ mod tests {
         let secret = config.secret("acme").unwrap();
         let step = moved(&secret.consumers[0], &two, secret);
         assert!(step.starts_with("app: restart 2 instances, one at a time"), "{step}");
+    }
+
+    #[test]
+    fn a_file_on_another_host_is_not_named_as_one_of_this_machine() {
+        let text = "version = 1\n[hosts.web-1]\nconnect = \"ssh://web-1\"\nfolder = \"/srv/app\"\n\
+                    [secrets.acme]\nissuer = \"openrouter\"\n[[secrets.acme.consumers]]\nname = \"app\"\n\
+                    host = \"web-1\"\nruns = { unit = \"app.service\" }\nreads = { file = \"./key\" }\n";
+        let config = Config::parse(text, "/srv/keyroll.toml").unwrap();
+        let secret = config.secret("acme").unwrap();
+        let step = moved(&secret.consumers[0], &unit(Delivery::Push, ReloadMode::Rereads), secret);
+        assert!(step.ends_with("\n     writes web-1:/srv/app/key"), "{step}");
+    }
+
+    #[test]
+    fn an_adapter_on_another_host_is_not_run_here() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        // An adapter that leaves a trace, and gives no answer.
+        let consumer = |name: &str| {
+            let marker = at(name);
+            format!(
+                "[[secrets.acme.consumers]]\nname = \"{name}\"\nreads = {{ file = \"./{name}.key\" }}\n\
+                 runs = {{ exec = [\"touch\", \"{}\"] }}\n",
+                marker.display()
+            )
+        };
+        let head = "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\n";
+        let text = [head, &consumer("near"), &consumer("far")].concat();
+        let config = Config::parse(&text, &at("keyroll.toml").display().to_string()).unwrap();
+        let mut secret = config.secret("acme").unwrap().clone();
+        secret.consumers[1].is_here = false;
+        assert_eq!(alone(&secret), ["near", "far"]);
+        assert!(at("near").exists() && !at("far").exists());
     }
 
     /// The order of keyroll.toml is another one.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use keyroll_config::{Canary, Consumer, Roll, Secret};
+use keyroll_config::{Canary, Consumer, LOCAL, Roll, Secret};
 use keyroll_rotation::{Overlap, Plan, ReloadMode};
 
 use crate::operator::duration;
@@ -14,12 +14,29 @@ pub(crate) fn pace(overlap: Overlap, secret: &Secret) -> Vec<String> {
     let pause = (!pause_between.is_zero()).then(|| {
         format!("pause: {} between instances and consumers", duration(pause_between.as_secs().max(1)))
     });
+    let elsewhere = hosts(secret);
     let lines: Vec<String> = watched.into_iter().chain(waves(secret)).chain(pause).collect();
-    if !lines.is_empty() && overlap == Overlap::None {
-        let why = "the new key revokes the old one at once, so every consumer is moved without a wait";
-        return vec![format!("not paced: {why}; `roll` and `wave` of keyroll.toml do not apply")];
+    if overlap != Overlap::None || lines.is_empty() {
+        return elsewhere.into_iter().chain(lines).collect();
     }
-    lines
+    let why = "the new key revokes the old one at once, so every consumer is moved without a wait";
+    vec![format!("not paced: {why}; `roll` and `wave` of keyroll.toml do not apply")]
+}
+
+/// The hosts, if there is another one than this machine. Of one wave they are moved one at a time.
+fn hosts(secret: &Secret) -> Option<String> {
+    let mut all: Vec<&str> = Vec::new();
+    for consumer in &secret.consumers {
+        let name = if consumer.is_here { LOCAL } else { consumer.host.as_str() };
+        if !all.contains(&name) {
+            all.push(name);
+        }
+    }
+    match all.as_slice() {
+        [] | [LOCAL] => None,
+        [one] => Some(format!("host: {one}")),
+        all => Some(format!("hosts: {}, one at a time", all.join(", "))),
+    }
 }
 
 /// What is moved first, and what happens before anything else is moved.

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use keyroll_config::{Config, Roll};
+use keyroll_config::{Config, Consumer, Roll};
+use keyroll_fleet::place_digest_of;
 use keyroll_host::place_digest;
 use keyroll_rotation::{Aim, Kinds, Policy};
 
@@ -25,9 +26,14 @@ pub(crate) fn policy_for(aim: Aim, policy: Policy) -> Policy {
 pub(crate) fn copies_apart(config: &Config, family: Option<&Family>) -> Vec<u64> {
     let Some(Family::Leaked { apart }) = family else { return Vec::new() };
     let consumers = apart.iter().filter_map(|it| config.secret(&it.secret).ok()?.consumer(&it.consumer));
-    consumers.flat_map(|it| &it.reads).map(|copy| place(copy.place.path())).collect()
+    let places = consumers.flat_map(|it| it.reads.iter().map(move |copy| place(it, copy.place.path())));
+    places.collect()
 }
 
-fn place(path: &Path) -> u64 {
-    place_digest(&path.canonicalize().unwrap_or_else(|_| path.to_owned()))
+/// The digest of a place, as its host gives it. Where links lead on another host is not visible here.
+fn place(consumer: &Consumer, path: &Path) -> u64 {
+    match consumer.is_here {
+        true => place_digest(&path.canonicalize().unwrap_or_else(|_| path.to_owned())),
+        false => place_digest_of(consumer.host.as_str(), place_digest(path)),
+    }
 }

@@ -9,7 +9,7 @@ use keyroll_port::Label;
 use keyroll_rotation::{MintedBy, Overlap};
 
 use super::make::{look_at, refuse_open, save};
-use super::move_consumer::{moved, splitting};
+use super::move_consumer::{moved, refuse_several_machines, splitting};
 use super::outline::show_findings;
 use super::subject::ConfiguredSecret;
 use super::{Inspection, Subject};
@@ -35,6 +35,7 @@ pub fn plan(
     let places = installation.places()?;
     let config_file = config_file::absolute(&installation.config_path())?;
     let config_text = config_file::read(&config_file)?;
+    refuse_several_machines(secret)?;
     let shares = shares(secret, into)?;
     shares.iter().try_for_each(|share| refuse_taken(&places, secret.name.as_str(), share))?;
     refuse_one_place(secret)?;
@@ -46,7 +47,7 @@ pub fn plan(
         &places,
         &described,
     );
-    let found = look_at(&subject)?;
+    let found = look_at(&subject, operator)?;
     refuse_limits(secret, &found, shares.len())?;
     show_findings(&found, operator);
     for place in &found.saved.seen.unexplained {
@@ -147,7 +148,9 @@ fn refuse_one_place(secret: &Secret) -> Result<(), Problem> {
     let mut readers = BTreeMap::new();
     for consumer in &secret.consumers {
         for copy in &consumer.reads {
-            let first = *readers.entry(&copy.place).or_insert(&consumer.name);
+            // The same path on another host is another copy.
+            let host = (!consumer.is_here).then_some(&consumer.host);
+            let first = *readers.entry((host, &copy.place)).or_insert(&consumer.name);
             if first != &consumer.name {
                 return Err(Problem::new(
                     Code::SplitImpossible,
@@ -232,7 +235,7 @@ pub fn member(
     let text = moved(&text, &split.config_file, &split.secret, share)?;
     let family =
         Family::Member { from: split.secret.clone(), version: split.from_version, split: split.id.clone() };
-    let found = look((&share.secret, &family), &split.config_file, &text, &places)?;
+    let found = look((&share.secret, &family), &split.config_file, &text, &places, operator)?;
     found.notes.iter().for_each(|note| operator.note(note.clone()));
     found.saved.write(&places)?;
     Ok(found.saved)
@@ -280,6 +283,7 @@ pub fn end(
                     "restore [secrets.{name}]; if its service no longer exists, without its consumers"
                 ))
         })?;
+        refuse_end_elsewhere(secret, member)?;
         names.push(member.name.clone());
         own.extend(member.consumers.iter().map(|it| (it.name.to_string(), member.name.to_string())));
     }
@@ -301,7 +305,7 @@ pub fn end(
     // it.
     let text = join_consumers(&text, &file, &shared, &names)?;
     let family = Family::End { own, split: split.map(str::to_owned) };
-    let found = look((secret, &family), config_file, &text, &places)?;
+    let found = look((secret, &family), config_file, &text, &places, operator)?;
     show_findings(&found, operator);
     if !found.saved.seen.unexplained.is_empty() {
         return Err(super::make::unexplained(&found));
@@ -310,11 +314,29 @@ pub fn end(
     Ok(found.saved)
 }
 
+/// Refuses to revoke a shared key while a consumer that has a key of its own is on another machine: nothing would prove
+/// there that the consumer uses that key.
+fn refuse_end_elsewhere(shared: &str, member: &Secret) -> Result<(), Problem> {
+    let Some(consumer) = member.consumers.iter().find(|consumer| !consumer.is_here) else { return Ok(()) };
+    let host = &consumer.host;
+    Err(Problem::new(Code::SplitImpossible, format!("revoke the key of {shared}"))
+        .because(format!(
+            "{}, which has the key of {} now, runs on {host}, and keyroll proves only on this machine that a consumer uses \
+             a key of its own",
+            consumer.name, member.name
+        ))
+        .help(format!(
+            "see that nothing uses the shared key (keyroll trace {shared} --host {host}), revoke it at the issuer's console, \
+             then: keyroll verify {shared}"
+        )))
+}
+
 fn look(
     (name, family): (&str, &Family),
     config_file: &Path,
     text: &str,
     places: &Places,
+    operator: &mut dyn Operator,
 ) -> Result<Inspection, Problem> {
     let config = Config::parse(text, &config_file.display().to_string())?;
     let secret = crate::configured::secret(&config, name)?;
@@ -324,5 +346,5 @@ fn look(
         places,
         &described,
     );
-    look_at(&Subject { family: Some(family), ..subject })
+    look_at(&Subject { family: Some(family), ..subject }, operator)
 }

@@ -35,6 +35,10 @@ pub struct Subject<'a> {
     pub brought: bool,
     /// An emergency that revokes the old key first: it does not wait for the source of truth.
     pub revokes_first: bool,
+    /// The names of the hosts by their numbers in the saved plan; empty where there is none.
+    pub hosts: Vec<String>,
+    /// The hosts are about to be changed.
+    pub changes: bool,
 }
 
 /// A secret in its configuration.
@@ -66,6 +70,8 @@ impl<'a> Subject<'a> {
             family: None,
             brought: false,
             revokes_first: false,
+            hosts: Vec::new(),
+            changes: false,
         }
     }
 
@@ -85,6 +91,8 @@ impl<'a> Subject<'a> {
             rehearse: false,
             family: saved.family.as_ref(),
             brought: saved.brought,
+            hosts: saved.hosts.clone(),
+            changes: true,
             ..Self::new(configured, places, described)
         }
     }
@@ -110,6 +118,7 @@ impl<'a> Subject<'a> {
             family: self.family.cloned(),
             brought: self.brought,
             truth: None,
+            hosts: self.hosts.clone(),
         }
     }
 }

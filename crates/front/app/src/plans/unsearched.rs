@@ -1,7 +1,6 @@
 //! What a plan says about processes whose memory was not searched.
 
 use keyroll_config::Secret;
-use keyroll_host::process_of;
 use keyroll_port::Looked;
 
 use crate::quantity::quantity;
@@ -18,7 +17,7 @@ pub(super) fn notes(looked: &Looked, secret: &Secret, ends_old: bool) -> Vec<Str
             continue;
         };
         let name = secret.consumers.get(consumer.index()).map_or("?", |consumer| consumer.name.as_str());
-        let pid = process_of(missed.who).map_or(0, |process| process.pid);
+        let pid = missed.who.pid().unwrap_or_default();
         notes.push(format!(
             "{name}, process {pid}: {}; if that does not change, the rotation pauses before it disables or revokes \
              the old key\n  raise `{}` in keyroll.toml",

@@ -7,10 +7,11 @@ use keyroll_host::{LOCAL, incarnation, process_of};
 use keyroll_inventory::started;
 use keyroll_observe::NotVisible;
 use keyroll_rotation::{
-    Blocker, ConsumerId, Holds, Incarnation, InstanceIdentity, Phase, ReloadMode, SearchLimit, State, Waived,
-    Which, blockers,
+    Blocker, ConsumerId, Holds, Incarnation, Phase, ReloadMode, SearchLimit, State, Waived, Which, blockers,
 };
 
+use super::adopt_command::{adopt_copy, adopt_process};
+use super::hosts_away::HostsAway;
 use super::missing_proof::{Place, again, proof_got, resolves_itself};
 use super::plan_names::Called;
 use super::store_process::accepted;
@@ -27,9 +28,6 @@ const SPLIT_AGAIN: &str =
 /// A rollback adopts nothing: a process or copy that holds the new key loses it.
 const PROCESS_BACK: &str = "end it, or restart it so that it reads the old key, then keyroll resume";
 const COPY_BACK: &str = "write the old value into it, or delete it, then keyroll resume";
-
-/// The flag of an adoption that needs a check.
-const CHECK: &str = " --check \"COMMAND {copy}\"";
 
 /// The most blockers that are shown.
 const SHOWN_MAX: usize = 12;
@@ -68,13 +66,19 @@ pub fn all(called: &Called, state: &State) -> Vec<Holder> {
         | Blocker::Absent(_)
         | Blocker::Unsearched(..) => false,
     };
+    let away = HostsAway::of(called, state, &look.seen.instances);
+    let here = |blocker: &Blocker| !away.explain(state, *blocker);
     let found = all.into_iter().filter(|blocker| !over(blocker) && !resolves_itself(state, *blocker));
+    let found = found.filter(here);
     let found = found.filter_map(|blocker| as_it_is(state, blocker, stays));
     let named = |holder: Holder| Holder { how_to_move: called.addressed(&holder.how_to_move), ..holder };
     // A process that lacks evidence on several paths, or has several sessions, is one blocker.
     let mut shown = BTreeSet::new();
-    let once = |holder: &Holder| holder.pid.is_none() || shown.insert((holder.kind, holder.pid));
-    found.map(|blocker| named(holder(called, state, blocker, stays))).filter(once).take(SHOWN_MAX).collect()
+    let once = |holder: &Holder| {
+        holder.pid.is_none() || shown.insert((holder.kind, holder.pid, holder.host.clone()))
+    };
+    let found = found.map(|blocker| holder(called, state, blocker, stays)).map(named).filter(once);
+    away.holders(state).map(named).chain(found).take(SHOWN_MAX).collect()
 }
 
 /// A blocker with the changes since the inspection; none if it no longer blocks.
@@ -142,7 +146,7 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
                 false => "restart it, or keyroll resume, which moves it again".to_owned(),
             },
             or_else: None,
-            ..process(who, Some(called.consumer(consumer)))
+            ..process(called, who, Some(called.consumer(consumer)))
         },
         Blocker::Session(Some(who)) if of_served(called, state, who).is_some() => {
             speaks_of_other(called, state, who, goes)
@@ -152,7 +156,7 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
             found_by: format!("a connection at the issuer was opened with the {goes} key and is still open"),
             how_to_move: "restart the process at its other end".to_owned(),
             or_else: None,
-            ..who.map_or_else(|| nameless("a process that was not found"), |who| process(who, None))
+            ..who.map_or_else(|| nameless("a process that was not found"), |who| process(called, who, None))
         },
         Blocker::Absent(consumer) => Holder {
             kind: "consumer not seen",
@@ -170,7 +174,7 @@ fn unproven(called: &Called, state: &State, place: &Place, version: Which) -> Ho
     let &Place { consumer, who, path } = place;
     let stays = if version == Which::New { "new" } else { "old" };
     // It is restarted and has no process: its checks are not run.
-    if process_of(who).is_none() && runs(state, consumer) {
+    if who.pid().is_none() && runs(state, consumer) {
         return Holder {
             kind: "consumer that is not running",
             found_by: format!("it has no running process, and did not prove the {stays} key"),
@@ -187,7 +191,7 @@ fn unproven(called: &Called, state: &State, place: &Place, version: Which) -> Ho
         found_by: format!("it did not prove the {stays} key on {}", called.path(consumer, path)),
         how_to_move: format!("{}, then {}", proof_got(state, place, version), again(state)),
         or_else: Some(waive(called, consumer)),
-        ..process(who, Some(called.consumer(consumer)))
+        ..process(called, who, Some(called.consumer(consumer)))
     }
 }
 
@@ -203,7 +207,7 @@ fn silent(
     Holder {
         found_by: format!("it was given the key, and did not show that it uses the {stays} one on {path}"),
         or_else: Some(waive(called, consumer)),
-        ..speaks(state, who, called.consumer(consumer), "process that is silent")
+        ..speaks(called, state, who, called.consumer(consumer), "process that is silent")
     }
 }
 
@@ -218,12 +222,12 @@ fn speaks_of_other(called: &Called, state: &State, who: Incarnation, goes: &str)
     let name = of_served(called, state, who).unwrap_or_default();
     Holder {
         found_by: format!("its last word is about the {goes} key, or a connection of it is"),
-        ..speaks(state, who, name, "process on the other key")
+        ..speaks(called, state, who, name, "process on the other key")
     }
 }
 
 /// A process that asks keyroll's socket, and has to say something.
-fn speaks(state: &State, who: Incarnation, name: String, kind: &'static str) -> Holder {
+fn speaks(called: &Called, state: &State, who: Incarnation, name: String, kind: &'static str) -> Holder {
     let command = if state.phase() == Phase::RollingBack { "keyroll retry" } else { "keyroll resume" };
     let how_to_move = match process_of(who) {
         Some(id) => format!(
@@ -232,23 +236,20 @@ fn speaks(state: &State, who: Incarnation, name: String, kind: &'static str) -> 
         ),
         None => format!("start keyroll serve, which gives the value out, then {command}"),
     };
-    Holder { kind, how_to_move, ..process(who, Some(name)) }
+    Holder { kind, how_to_move, ..process(called, who, Some(name)) }
 }
 
 /// A process whose memory may hold the key that is revoked.
 fn unsearched(called: &Called, state: &State, who: Incarnation, limit: SearchLimit, goes: &str) -> Holder {
     let consumer = state.look().and_then(|look| look.seen.consumer_of(who)).map(|id| called.consumer(id));
     let held = if consumer.is_some() { "" } else { "it held the key before, and " };
-    let or_else = match who.life {
-        InstanceIdentity::Process { pid, .. } => Some(format!("keyroll consumer waive {pid} --reason WHY")),
-        InstanceIdentity::AtRest(_) => None,
-    };
+    let or_else = addressed(called, who).map(|it| format!("keyroll consumer waive {it} --reason WHY"));
     Holder {
         kind: "process that was not searched",
         found_by: format!("{held}{}: the {goes} key may be there", not_searched(limit)),
         how_to_move: format!("raise `{}` in keyroll.toml, then keyroll resume", setting(limit)),
         or_else,
-        ..process(who, consumer)
+        ..process(called, who, consumer)
     }
 }
 
@@ -297,33 +298,39 @@ fn runs(state: &State, consumer: ConsumerId) -> bool {
     of.is_some_and(|of| of.uptake != ReloadMode::AtRest)
 }
 
-/// The command that adopts a process; a check is needed unless the issuer shows which process made a call.
-pub fn adopt_process(pid: u32, attributes: bool) -> String {
-    let check = if attributes { "" } else { CHECK };
-    format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND{check}")
-}
-
-/// The command that adopts a copy; only a check proves the value of a copy without a process.
-pub fn adopt_copy(path: &str) -> String {
-    format!("keyroll consumer adopt {path} --name NAME{CHECK}")
-}
-
 /// An undeclared process, and the commands for it.
 pub fn unexplained(called: &Called, who: Incarnation, state: &State) -> Holder {
-    let pid = match who.life {
-        InstanceIdentity::Process { pid, .. } => pid,
-        InstanceIdentity::AtRest(_) => 0,
+    let pid = who.pid().unwrap_or_default();
+    let it = addressed(called, who).unwrap_or_else(|| pid.to_string());
+    let waive = format!("keyroll consumer waive {it} --reason WHY");
+    let how_to_move = match called.host(who.host) {
+        Some(host) => called.addressed(&moved_there(&host, state.phase())),
+        None => process_moved(called, pid, state.phase(), state.plan().aim.makes_new()),
     };
-    let waive = format!("keyroll consumer waive {pid} --reason WHY");
-    let how_to_move = process_moved(called, pid, state.phase(), state.plan().aim.makes_new());
     let or_else = (!how_to_move.starts_with(&waive)).then_some(waive);
     Holder {
         kind: "undeclared process",
         found_by: "an inspection of all processes".to_owned(),
         how_to_move,
         or_else,
-        ..process(who, None)
+        ..process(called, who, None)
     }
+}
+
+/// A process as commands name it.
+fn addressed(called: &Called, who: Incarnation) -> Option<String> {
+    called.elsewhere(who).or_else(|| who.pid().map(|pid| pid.to_string()))
+}
+
+/// What to do with an undeclared process of another host. It is not adopted: nothing of how it is restarted is visible
+/// from here.
+fn moved_there(host: &str, phase: Phase) -> String {
+    if phase == Phase::RollingBack {
+        return PROCESS_BACK.to_owned();
+    }
+    format!(
+        "end it on {host}, or keyroll abort, and declare what it belongs to as a consumer with `host = \"{host}\"`"
+    )
 }
 
 /// What to do with an undeclared process, with the rotation's id in the commands.
@@ -355,15 +362,21 @@ fn above_this(pid: u32) -> bool {
 
 /// A process that uses or holds the old key while it is disabled.
 pub fn user(called: &Called, holder: &keyroll_port::Holder) -> Holder {
-    let (how_to_move, or_else) = match called.store_of(holder.pid) {
-        Some(place) => (accepted(holder.pid, place), None),
-        None => (
+    let host = called.host(holder.host);
+    let (how_to_move, or_else) = match (&host, called.store_of(holder.pid)) {
+        (Some(host), _) => (
+            format!("end it on {host}"),
+            Some(format!("keyroll consumer waive {host}:{} --reason WHY", holder.pid)),
+        ),
+        (None, Some(place)) => (accepted(holder.pid, place), None),
+        (None, None) => (
             adopt_process(holder.pid, called.attributes()),
             Some(format!("keyroll consumer waive {} --reason WHY", holder.pid)),
         ),
     };
     Holder {
         kind: "user of the old key",
+        host,
         found_by: holder.found_by.clone(),
         how_to_move,
         or_else,
@@ -376,7 +389,12 @@ fn waive(called: &Called, consumer: ConsumerId) -> String {
 }
 
 /// The executable, folder and start of a process, if it is still the same process.
-fn process(who: Incarnation, name: Option<String>) -> Holder {
+fn process(called: &Called, who: Incarnation, name: Option<String>) -> Holder {
+    if let (Some(host), Some(pid)) = (called.host(who.host), who.pid()) {
+        let name = name.unwrap_or_else(|| format!("process {pid}"));
+        let shown = format!("{name} on {host}");
+        return Holder { host: Some(host), pid: Some(pid), ..nameless(&shown) };
+    }
     let Some(id) = process_of(who) else {
         return nameless(&format!("{}, at rest", name.unwrap_or_else(|| "a job".to_owned())));
     };
@@ -403,6 +421,7 @@ fn process(who: Incarnation, name: Option<String>) -> Holder {
 fn nameless(name: &str) -> Holder {
     Holder {
         kind: "",
+        host: None,
         pid: None,
         name: name.to_owned(),
         executable: None,
@@ -436,6 +455,10 @@ pub fn waived_with_reasons(
     let (rotation, secret) = called.rotation();
     let recorded = |waived: &Waived| waivers.recorded(rotation, secret, *waived);
     let name = |waived: &Waived| match waived {
+        Waived::Holder(who) if called.elsewhere(*who).is_some() => {
+            let (host, pid) = (called.host(who.host).unwrap_or_default(), who.pid().unwrap_or_default());
+            format!("process {pid} on {host}")
+        }
         Waived::Holder(who) => match process_of(*who) {
             Some(id) => {
                 let same = keyroll_observe::process(id.pid).is_ok_and(|now| now.id == id);

@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use keyroll_config::Config;
-use keyroll_host::place_digest;
+use keyroll_fleet::place_digest_of;
+use keyroll_host::{LOCAL, place_digest};
 use keyroll_port::Recorded;
-use keyroll_rotation::{ConsumerId, FileId};
+use keyroll_rotation::{ConsumerId, FileId, HostId, Incarnation};
 use keyroll_served::version_file;
 
-use super::saved_plan::{Apart, Family, Saved};
+use super::saved_plan::{Apart, Family, Saved, on_host};
 use super::store_process::accepts_at;
 use crate::wiring::served::served_name;
 use crate::wiring::vault::vault_here;
@@ -31,11 +32,15 @@ pub struct Called {
     id: String,
     secret: String,
     consumers: Vec<String>,
+    /// The host of each consumer, if that is not this machine.
+    elsewhere: Vec<Option<String>>,
     files: Vec<String>,
     paths: Vec<Vec<String>>,
     /// The consumers that ask keyroll's socket for the value.
     served: Vec<bool>,
     apart: Vec<Apart>,
+    /// The hosts, by their numbers; none if there is only this machine.
+    hosts: Vec<String>,
     gate: bool,
     attributes: bool,
     /// The undeclared copies that the plan saw, by digest. Only an emergency goes on with any.
@@ -52,9 +57,16 @@ impl Called {
         called.attributes = recorded.opening.plan.capabilities.attributes;
         let saved = Saved::of(recorded);
         let Ok(saved) = saved else { return called };
+        called.hosts.clone_from(&saved.hosts);
         for path in &saved.seen.unexplained {
-            let at = Path::new(path);
-            let digest = place_digest(&at.canonicalize().unwrap_or_else(|_| at.to_owned()));
+            let there = path.split_once(':').filter(|(host, _)| saved.host_id(host).is_some());
+            let digest = match there {
+                Some((host, path)) => place_digest_of(host, place_digest(Path::new(path))),
+                None => {
+                    let at = Path::new(path);
+                    place_digest(&at.canonicalize().unwrap_or_else(|_| at.to_owned()))
+                }
+            };
             called.undeclared.insert(digest, path.clone());
         }
         let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string());
@@ -72,6 +84,7 @@ impl Called {
         }
         for consumer in &secret.consumers {
             called.consumers.push(consumer.name.to_string());
+            called.elsewhere.push((!consumer.is_here).then(|| consumer.host.to_string()));
             called.paths.push(consumer.paths.iter().map(|path| path.name.to_string()).collect());
             called.served.push(consumer.serves.is_some());
             if consumer.serves.is_some() {
@@ -83,7 +96,8 @@ impl Called {
                 called.files.push(served_name(consumer));
             }
             for copy in &consumer.reads {
-                let path = copy.place.path().display().to_string();
+                let host = (!consumer.is_here).then(|| consumer.host.as_str());
+                let path = on_host(host, copy.place.path()).display().to_string();
                 let file = (path.clone(), own.get(consumer.name.as_str()));
                 if !known.contains(&file) {
                     known.push(file);
@@ -126,6 +140,12 @@ impl Called {
         self.store_at.filter(|place| accepts_at(pid, *place))
     }
 
+    /// The names of a rotation over these hosts.
+    #[cfg(test)]
+    pub(super) fn of_hosts(hosts: &[&str]) -> Self {
+        Self { hosts: hosts.iter().map(|&host| host.to_owned()).collect(), ..Self::default() }
+    }
+
     /// The names of a rotation whose store accepts connections there.
     #[cfg(test)]
     pub(super) fn of_store_at(id: &str, place: SocketAddr) -> Self {
@@ -135,6 +155,26 @@ impl Called {
     /// True if the issuer shows which process made a call.
     pub fn attributes(&self) -> bool {
         self.attributes
+    }
+
+    /// The name of a host, if it is not this machine.
+    pub fn host(&self, id: HostId) -> Option<String> {
+        (id != LOCAL).then(|| self.hosts.get(id.index()).cloned().unwrap_or_else(|| format!("host {}", id.0)))
+    }
+
+    /// Whether another machine of the rotation has this name.
+    pub fn has_host(&self, name: &str) -> bool {
+        self.hosts.iter().skip(1).any(|host| host == name)
+    }
+
+    /// The name of the host that a consumer runs on.
+    pub fn host_of(&self, consumer: usize) -> &str {
+        self.elsewhere.get(consumer).and_then(Option::as_deref).unwrap_or(keyroll_config::LOCAL)
+    }
+
+    /// A process of another host as commands name it: `web-2:4711`. `None` for one of this machine, or at rest.
+    pub fn elsewhere(&self, who: Incarnation) -> Option<String> {
+        Some(format!("{}:{}", self.host(who.host)?, who.pid()?))
     }
 
     /// The rotation and its secret.

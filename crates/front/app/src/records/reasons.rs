@@ -5,7 +5,8 @@ use keyroll_rotation::{
     may_be_given_out, step, wants,
 };
 
-use super::blockers::{adopt_copy, adopt_process, setting};
+use super::adopt_command::{adopt_copy, adopt_process};
+use super::blockers::setting;
 use super::canary;
 use super::plan_names::Called;
 use super::store_process::accepted;
@@ -131,8 +132,12 @@ pub fn quoted(name: &str) -> String {
 pub fn way_out(called: &Called, state: &State, reason: Reason) -> Option<String> {
     let back = state.phase() == Phase::RollingBack;
     match reason {
-        Reason::Holder(Incarnation { life: InstanceIdentity::Process { pid, .. }, .. }) => {
-            Some(format!("{}; then ", process_out(called, pid, back)))
+        Reason::Holder(who @ Incarnation { life: InstanceIdentity::Process { pid, .. }, .. }) => {
+            let out = match called.elsewhere(who) {
+                Some(it) => format!("end it there, or keyroll consumer waive {it} --reason WHY"),
+                None => process_out(called, pid, back),
+            };
+            Some(format!("{out}; then "))
         }
         Reason::Stranger(_) if back => {
             Some("delete the copy, or keyroll consumer waive PATH --reason WHY; then ".to_owned())
@@ -144,8 +149,9 @@ pub fn way_out(called: &Called, state: &State, reason: Reason) -> Option<String>
         }
         Reason::Unsearched(who @ Incarnation { life: InstanceIdentity::Process { pid, .. }, .. }) => {
             let setting = setting(limit(state, who));
+            let it = called.elsewhere(who).unwrap_or_else(|| pid.to_string());
             Some(format!(
-                "raise `{setting}` in keyroll.toml, or keyroll consumer waive {pid} --reason WHY; then "
+                "raise `{setting}` in keyroll.toml, or keyroll consumer waive {it} --reason WHY; then "
             ))
         }
         Reason::LastUseNotShown => Some(format!("keyroll consumer waive {LAST_USE} --reason WHY; then ")),
@@ -191,7 +197,10 @@ fn leaving(state: &State) -> &'static str {
 }
 
 /// A process by its number and, while it runs, its name: `4711 (mailer)`.
-fn process(pid: u32) -> String {
+fn process(called: &Called, who: Incarnation, pid: u32) -> String {
+    if let Some(host) = called.host(who.host) {
+        return format!("{pid} on {host}");
+    }
     match keyroll_observe::process(pid) {
         Ok(now) => format!("{pid} ({})", now.name),
         Err(_) => pid.to_string(),
@@ -206,7 +215,8 @@ pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
         }
         Reason::Holder(who) => match who.life {
             InstanceIdentity::Process { pid, .. } => {
-                format!("undeclared process {} still uses the {} key", process(pid), leaving(state))
+                let process = process(called, who, pid);
+                format!("undeclared process {process} still uses the {} key", leaving(state))
             }
             InstanceIdentity::AtRest(_) => {
                 format!("an undeclared job still uses the {} key", leaving(state))
@@ -219,7 +229,7 @@ pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
         Reason::Unsearched(who) => match who.life {
             InstanceIdentity::Process { pid, .. } => format!(
                 "the memory of process {} was not searched completely: the {} key may be there",
-                process(pid),
+                process(called, who, pid),
                 leaving(state)
             ),
             InstanceIdentity::AtRest(_) => "the memory of a job was not searched completely".to_owned(),
@@ -299,6 +309,7 @@ mod tests {
             let said = |place: SocketAddr| {
                 let called = Called::of_store_at(&"a1".repeat(16), place);
                 let holder = keyroll_port::Holder {
+                    host: keyroll_host::LOCAL,
                     pid,
                     name: "vault".to_owned(),
                     found_by: String::new(),

@@ -3,7 +3,7 @@
 use keyroll_codes::Code;
 use keyroll_config::{Config, Secret};
 use keyroll_port::RotationId;
-use keyroll_rotation::{Hold, InstanceIdentity, Reason, State};
+use keyroll_rotation::{Hold, Incarnation, Reason, State};
 
 use super::blockers;
 use super::index::Index;
@@ -11,6 +11,7 @@ use super::plan_names::Called;
 use super::recorded::rotations_unread;
 use super::waivers::LAST_USE;
 use crate::configured::{only_secret, secret};
+use crate::operator::Holder;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::wiring::open::{journal, runtime};
@@ -61,10 +62,13 @@ fn blocks(called: &Called, state: &State, holder: &str) -> bool {
     if holder == LAST_USE {
         return state.hold() == Some(Hold::Paused(Reason::LastUseNotShown));
     }
-    let Ok(pid) = holder.parse::<u32>() else { return false };
-    let held = matches!(
-        state.hold(),
-        Some(Hold::Paused(Reason::Holder(who))) if matches!(who.life, InstanceIdentity::Process { pid: its, .. } if its == pid)
-    );
-    held || blockers::all(called, state).iter().any(|holder| holder.pid == Some(pid))
+    let (host, pid) = match holder.rsplit_once(':') {
+        Some((host, pid)) => (Some(host), pid),
+        None => (None, holder),
+    };
+    let Ok(pid) = pid.parse::<u32>() else { return false };
+    let is_it = |who: Incarnation| who.pid() == Some(pid) && called.host(who.host).as_deref() == host;
+    let held = matches!(state.hold(), Some(Hold::Paused(Reason::Holder(who))) if is_it(who));
+    let blocks = |holder: &Holder| holder.pid == Some(pid) && holder.host.as_deref() == host;
+    held || blockers::all(called, state).iter().any(blocks)
 }

@@ -2,9 +2,9 @@
 
 use keyroll_port::{Opening, Recorded, RotationId};
 use keyroll_rotation::{
-    Awaited, Consumer, ConsumerId, Delivery, Enumeration, Fact, Hold, InstanceIdentity, OnFailure, Op,
-    Outcome, Phase, Query, Reason, ReloadMode, Stamp, State, Unit, UnitStep, Visibility, Waived, Want, Which,
-    waiting, wants,
+    Awaited, Consumer, ConsumerId, Delivery, Enumeration, Fact, Hold, Holds, HostId, InstanceIdentity,
+    OnFailure, Op, Outcome, Phase, Query, Reason, ReloadMode, Stamp, State, Unit, UnitStep, Visibility,
+    Waived, Want, Which, waiting, wants,
 };
 
 use super::cause::{self, Observations};
@@ -187,4 +187,26 @@ fn beside_another_partys_value_only_a_rollback_that_can_end_is_offered() {
     let said = command(&walk);
     assert!(said.contains("keyroll retry 0192 once the store gives out the old"), "{said}");
     assert!(!said.contains("abort"), "{said}");
+}
+
+/// An operator who read that its copy cannot be read would restore the old line by hand.
+#[test]
+fn a_host_that_is_away_is_one_blocker_and_nothing_there_is_called_wrong() {
+    let mut plan = walk::plan();
+    plan.consumers[1].host = HostId(1);
+    let there = plan.consumers[1].files.clone();
+    there.iter().for_each(|file| plan.files[file.index()] = HostId(1));
+    let mut walk = Walk::of(plan);
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    let called = Called::of_hosts(&["local", "web-2"]);
+    let mut seen = walk.look();
+    seen.complete = false;
+    seen.instances.retain(|one| one.consumer != Some(ConsumerId(1)));
+    let files = seen.files.iter_mut().filter(|(file, _)| there.contains(file));
+    files.for_each(|(_, holds)| *holds = Holds::Unreadable);
+    walk.say(Fact::Enumerated(seen));
+    let shown = blockers::all(&called, &walk.state);
+    let [away] = shown.as_slice() else { panic!("{shown:?}") };
+    assert_eq!((away.kind, away.host.as_deref()), ("host that is away", Some("web-2")));
+    assert!(away.how_to_move.starts_with("keyroll hosts check web-2"), "{}", away.how_to_move);
 }

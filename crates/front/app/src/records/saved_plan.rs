@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use keyroll_codes::Code;
 use keyroll_port::Recorded;
-use keyroll_rotation::Fact;
+use keyroll_rotation::{Fact, HostId};
 use serde::{Deserialize, Serialize};
 
 use crate::atomic_file;
@@ -64,6 +64,9 @@ pub struct Saved {
     /// The source of truth, as it names itself, if it is not keyroll's own store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truth: Option<String>,
+    /// The names of the hosts by their numbers, `local` first; empty if everything runs on this machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
 }
 
 /// A consumer of a split and its new secret.
@@ -131,7 +134,7 @@ impl Family {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SeenAll {
-    /// The resolved path and a keyed digest of the content of each file.
+    /// The resolved path and a keyed digest of the content of each file; `NAME:PATH` for one of another host.
     pub files: BTreeMap<PathBuf, SeenFile>,
     /// The number of processes of each consumer, by executable.
     pub processes: BTreeMap<String, BTreeMap<String, u32>>,
@@ -158,6 +161,11 @@ pub struct SeenFile {
     pub real: PathBuf,
     /// A keyed digest of its content.
     pub digest: String,
+}
+
+/// A file of a plan: its path, and before it the name of its host if that is not this machine.
+pub fn on_host(host: Option<&str>, path: &Path) -> PathBuf {
+    host.map_or_else(|| path.to_owned(), |host| PathBuf::from(format!("{host}:{}", path.display())))
 }
 
 impl SeenAll {
@@ -233,6 +241,12 @@ impl Saved {
     pub fn load(places: &Places, id: &str) -> Result<Self, Problem> {
         let path = Self::folder(places).join(format!("{id}.json"));
         Self::load_file(&path)
+    }
+
+    /// The number of a host in this plan.
+    pub fn host_id(&self, name: &str) -> Option<HostId> {
+        let at = self.hosts.iter().position(|host| host == name)?;
+        u16::try_from(at).ok().map(HostId)
     }
 
     /// Reads the saved plan whose id begins with `id`.

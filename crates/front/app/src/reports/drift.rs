@@ -9,11 +9,11 @@ use keyroll_port::{Failure, TruthVersion};
 use keyroll_secret::SecretBytes;
 use keyroll_trace::{Memory, Row, SurveyedSecret, ValueId, rows};
 
-use crate::configured::secret;
+use crate::configured::{hosts_elsewhere, secret};
 use crate::installation::Installation;
 use crate::inventory::{Inventory, LookLimits, Sought, look_with, search_memory};
 use crate::operator::{
-    BOTH, CURRENT, DriftProcess, DriftShown, GIVEN, GivenOutShown, OTHER, Operator, ThereShown,
+    BOTH, CURRENT, DriftProcess, DriftShown, Event, GIVEN, GivenOutShown, OTHER, Operator, ThereShown,
 };
 use crate::places::Places;
 use crate::problem::Problem;
@@ -56,6 +56,17 @@ pub fn drift(
         all.push((secret, asked(secret, &places, &file)?));
     }
     operator.settle();
+    for (secret, _) in &all {
+        for host in hosts_elsewhere(secret) {
+            operator.event(Event::NotVisible {
+                what: format!("which value of {} the processes on {host} use", secret.name),
+                why: format!(
+                    "only this machine was searched; keyroll why {} --host {host} looks there",
+                    secret.name
+                ),
+            });
+        }
+    }
     let sought: Vec<Sought<'_>> = all.iter().filter_map(|(secret, answer)| foreign(secret, answer)).collect();
     let mut seen = look_with(&sought, &[], limits, installation, operator)?;
     search_memory(&mut seen, limits, operator);
@@ -101,6 +112,7 @@ fn shown(secret: &Secret, answer: &Answer, seen: &Inventory, places: &Places) ->
         there: Vec::new(),
         versions,
         processes: found.map(|found| processes(seen, found, None)).unwrap_or_default(),
+        hosts_not_visible: hosts_elsewhere(secret).into_iter().map(str::to_owned).collect(),
         why: None,
         help: None,
     };
@@ -192,6 +204,7 @@ mod tests {
             there: Vec::new(),
             versions: Vec::new(),
             processes: (1..).zip(holds).map(process).collect(),
+            hosts_not_visible: Vec::new(),
             why: None,
             help: None,
         }
@@ -203,6 +216,9 @@ mod tests {
         assert!(!right.is_finding());
         let unlisted = DriftShown { why: Some("its versions are not visible".to_owned()), ..right };
         assert!(unlisted.is_finding());
+        // Nothing differs as far as it was looked: that must not read as complete.
+        let unlooked = DriftShown { hosts_not_visible: vec!["web-1".to_owned()], ..shown(CURRENT, &[GIVEN]) };
+        assert!(unlooked.is_finding());
         let version = |labels: &[&str]| ThereShown {
             id: "0c3f".to_owned(),
             labels: labels.iter().map(ToString::to_string).collect(),

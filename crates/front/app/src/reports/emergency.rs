@@ -182,8 +182,15 @@ pub fn standing(id: &str, places: &Places) -> Result<Standing, Problem> {
         // Past the redactor, which would keep the value for as long as the process lives.
         store.0.read(&row.secret, recorded.opening.from_version).await.map_err(Problem::from)
     })?;
-    let planned = Saved::of(&recorded).map(|saved| saved.seen.unexplained).unwrap_or_default();
-    let copies = planned.into_iter().filter(|place| old.as_ref().is_none_or(|old| may_hold(place, old)));
+    let saved = Saved::of(&recorded).ok();
+    let planned = saved.as_ref().map(|saved| saved.seen.unexplained.clone()).unwrap_or_default();
+    // A copy on another host cannot be read here: it counts.
+    let elsewhere = |place: &str| {
+        let host = place.split_once(':').zip(saved.as_ref()).map(|((host, _), saved)| saved.host_id(host));
+        host.flatten().is_some()
+    };
+    let holds = |place: &String| old.as_ref().is_none_or(|old| may_hold(place, old));
+    let copies = planned.into_iter().filter(|place| elsewhere(place) || holds(place));
     let mut still: Vec<String> = row.blocked_by.iter().filter_map(still).chain(copies).collect();
     still.dedup();
     Ok(Standing { new_hash: new_hash(&past, &versions), still, row })
@@ -194,12 +201,14 @@ fn still(holder: &Holder) -> Option<String> {
     if !["undeclared process", "stale instance", "user of the old key", "copy"].contains(&holder.kind) {
         return None;
     }
-    match holder.pid {
-        Some(pid) => match keyroll_observe::process(pid) {
+    match (holder.pid, &holder.host) {
+        // Whether it has ended is not visible here.
+        (Some(pid), Some(_)) => Some(format!("{} (process {pid})", holder.name)),
+        (Some(pid), None) => match keyroll_observe::process(pid) {
             Err(NotVisible::Vanished) => None,
             Ok(_) | Err(_) => Some(format!("{} (process {pid})", holder.name)),
         },
-        None => Some(holder.name.clone()),
+        (None, _) => Some(holder.name.clone()),
     }
 }
 

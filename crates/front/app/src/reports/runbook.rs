@@ -6,11 +6,11 @@ use std::path::Path;
 use keyroll_config::{Check, Config, Consumer, IssuerRef, Secret};
 use keyroll_manager::Workload;
 
+use crate::configured::{host_flags, hosts_elsewhere, place_of};
 use crate::installation::Installation;
 use crate::problem::Problem;
 use crate::records::reasons::quoted;
 use crate::session::manual_steps::Steps;
-use crate::wiring::consumer_commands::words;
 use crate::wiring::issuer::{Described, described};
 
 /// The minutes of each step: assess, make a new key, store, reload, verify, revoke; and afterwards.
@@ -74,9 +74,10 @@ fn steps(secret: &Secret, config: &Config, described: &Described) -> Vec<Step> {
         ("ASSESS", vec![
             "[ ] write down the time of the alert, and who works on it".to_owned(),
             format!("[ ] keyroll why {name}        which copy wins, and which process uses which key"),
+        ].into_iter().chain(there(secret, "why", "the same on the other machines")).chain([
             format!("[ ] keyroll incident open {name}; keyroll incident assess      alive? used by whom? exposed since when?"),
             "[ ] what stops if it is revoked now:".to_owned(),
-        ].into_iter().chain(secret.consumers.iter().map(|one| consumer(one, secret))).collect()),
+        ]).chain(secret.consumers.iter().map(|one| consumer(one, secret))).collect()),
         ("NEW KEY", new),
         ("STORE IT, AND MOVE EVERY CONSUMER", sent(secret, config, described)),
         ("RELOAD", vec![
@@ -92,10 +93,11 @@ fn steps(secret: &Secret, config: &Config, described: &Described) -> Vec<Step> {
         ]).collect()),
         ("AFTERWARDS", vec![
             format!("[ ] keyroll leaks . --known     where else the old value stands"),
+        ].into_iter().chain(there(secret, "trace", "the same on the other machines")).chain([
             "[ ] keyroll incident report > incident.md      the clock of each step, residues, tasks".to_owned(),
             "[ ] the issuer's usage page: calls that were not yours, from the exposure to the revocation".to_owned(),
             "[ ] how it leaked, and what keeps it from leaking so again".to_owned(),
-        ]),
+        ]).collect()),
     ]
 }
 
@@ -175,11 +177,28 @@ fn sent(secret: &Secret, config: &Config, described: &Described) -> Vec<String> 
 }
 
 fn consumer(consumer: &Consumer, secret: &Secret) -> String {
+    let name = named(consumer);
     if consumer.follows {
-        return format!("      {} reads {} itself: {}", consumer.name, secret.store, restarted(consumer));
+        return format!("      {name} reads {} itself: {}", secret.store, restarted(consumer));
     }
-    let places: Vec<String> = consumer.reads.iter().map(|copy| copy.place.to_string()).collect();
-    format!("      {} reads {}", consumer.name, places.join(" and "))
+    let places: Vec<String> = consumer.reads.iter().map(|copy| place_of(consumer, copy)).collect();
+    format!("      {name} reads {}", places.join(" and "))
+}
+
+/// Its name, with its host if that is another machine. The name of one on several machines has it already.
+fn named(consumer: &Consumer) -> String {
+    let (name, host) = (&consumer.name, &consumer.host);
+    match consumer.is_here || name.as_str().ends_with(&format!("@{host}")) {
+        true => name.to_string(),
+        false => format!("{name} on {host}"),
+    }
+}
+
+/// One line that looks at the hosts of other consumers, if there are any: without `--host` a command looks at this machine.
+fn there(secret: &Secret, command: &str, why: &str) -> Option<String> {
+    let hosts = hosts_elsewhere(secret);
+    let flags = host_flags(&hosts);
+    (!hosts.is_empty()).then(|| format!("[ ] keyroll {command} {}{flags}        {why}", secret.name))
 }
 
 /// What makes a consumer that reads the store itself take another value.
@@ -201,7 +220,7 @@ fn restarted(consumer: &Consumer) -> String {
 /// The command that restarts an instance, where the configuration shows it.
 fn restart(workload: &dyn Workload) -> Option<String> {
     if let Some(line) = workload.restart_command() {
-        let words: Vec<String> = words(line).iter().map(|word| quoted(word)).collect();
+        let words: Vec<String> = line.words().iter().map(|word| quoted(word)).collect();
         return Some(words.join(" "));
     }
     let unit = workload.unit()?;
@@ -216,6 +235,7 @@ fn verified(secret: &Secret) -> Vec<String> {
         "[ ] `still_on_old` is empty; each entry is a process or a file that nobody declared".to_owned(),
         format!("[ ] keyroll why {name}        no process is called stale"),
     ];
+    lines.extend(there(secret, "why", "nor on the other machines"));
     for consumer in &secret.consumers {
         let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
         let own = consumer.follows.then_some(Path::new("FILE"));
@@ -223,7 +243,7 @@ fn verified(secret: &Secret) -> Vec<String> {
         for argv in checks.filter_map(Check::command) {
             let words = argv.fill("INSTANCE", None, copy);
             let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
-            lines.push(format!("[ ] a real call of {}: {}", consumer.name, words.join(" ")));
+            lines.push(format!("[ ] a real call of {}: {}", named(consumer), words.join(" ")));
             if consumer.follows && argv.uses("copy") {
                 lines.push(
                     "      FILE has the value that the store gives out, and mode 0600; delete it after the call".to_owned(),
@@ -275,5 +295,22 @@ mod tests {
                 "{lines:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_on_another_machine_is_named_with_it_and_looked_at_there() {
+        let text = "version = 1\n[hosts.web-1]\nconnect = \"ssh://web-1\"\nfolder = \"/srv/app\"\n\
+                    [secrets.acme]\nissuer = \"openrouter\"\n[[secrets.acme.consumers]]\nname = \"api\"\n\
+                    hosts = [\"web-1\"]\nruns = { unit = \"api.service\" }\nreads = { file = \"./key\" }\n\
+                    check = { exec = [\"./check.sh\", \"{copy}\"] }\n";
+        let config = Config::parse(text, "/srv/keyroll.toml").unwrap();
+        let secret = config.secret("acme").unwrap();
+        assert_eq!(consumer(&secret.consumers[0], secret), "      api@web-1 reads web-1:/srv/app/key");
+        let lines = verified(secret);
+        let has = |text: &str| lines.iter().any(|line| line.starts_with(text));
+        assert!(has("[ ] keyroll why acme --host web-1 "), "{lines:?}");
+        assert!(has("[ ] a real call of api@web-1: /srv/app/check.sh /srv/app/key"), "{lines:?}");
+        let here = follower("{ unit = \"app.service\" }");
+        assert_eq!(there(here.secret("acme").unwrap(), "why", ""), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use keyroll_config::{Config, Secret};
 
+use crate::configured::place_of;
 use crate::operator::{FieldShown, SecretShown};
 use crate::places::Places;
 use crate::problem::Problem;
@@ -24,7 +25,7 @@ pub fn secret_shown(secret: &Secret, places: &Places) -> Result<SecretShown, Pro
         secret.fields.iter().map(|(name, spec)| FieldShown { name: name.to_string(), secret: spec.secret });
     let copies = secret.consumers.iter().map(|consumer| match consumer.follows {
         true => vec![format!("{}, which it reads itself", secret.store)],
-        false => consumer.reads.iter().map(|copy| copy.place.to_string()).collect(),
+        false => consumer.reads.iter().map(|copy| place_of(consumer, copy)).collect(),
     });
     Ok(SecretShown {
         name: secret.name.to_string(),

@@ -48,6 +48,10 @@ pub(crate) fn read(new: &FoundConsumer, file_name: &str) -> Option<Consumer> {
 /// Whether a configured consumer and a found one are the same: the same service of the same manager, or the same
 /// process.
 pub(crate) fn is_same(known: &Consumer, new: &Consumer, drafted: &ConsumerDraft) -> bool {
+    // What is found is on this machine.
+    if !known.is_here {
+        return false;
+    }
     let (runs, other) = (known.runs.workload(), new.runs.workload());
     let wanted = other.identities();
     let mut own = known.runs.instances().iter().flat_map(|instance| instance.workload.identities());
@@ -118,7 +122,7 @@ fn has_word(process: &ProcessId, word: &str) -> bool {
 pub(crate) fn gone(config: &Config, survey: &Survey) -> Vec<String> {
     let mut all = Vec::new();
     for secret in config.secrets.values() {
-        for consumer in &secret.consumers {
+        for consumer in secret.consumers.iter().filter(|consumer| consumer.is_here) {
             let which = format!("{}/{}", secret.name, consumer.name);
             let files = consumer.reads.iter().map(|copy| copy.place.path()).filter(|path| !path.exists());
             all.extend(files.map(|path| format!("{which}: its copy {} does not exist", path.display())));

@@ -166,7 +166,7 @@ fn said(around: &Context<'_>, user: &User, key: &str, value: &Declared) -> Resul
             format!("{}: the path {} cannot be written in keyroll.toml", user.name, shown(file))
         })?,
         Declared::Command(line) => {
-            return Ok(Said::Words(crate::wiring::consumer_commands::words(line)));
+            return Ok(Said::Words(line.words()));
         }
         Declared::Flag => return Ok(Said::Yes),
     };

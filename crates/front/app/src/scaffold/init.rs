@@ -7,9 +7,10 @@ use keyroll_config::{Config, SCHEMA_FILE_NAME};
 use super::draft::{Wanted, drafts};
 use super::merge::{Joined, join};
 use crate::config_file;
+use crate::configured::{host_flags, listed, ssh_hosts};
 use crate::installation::Installation;
 use crate::inventory::{LookLimits, folders, look, search_memory, secret, tell_missed};
-use crate::operator::Operator;
+use crate::operator::{Event, Operator};
 use crate::problem::Problem;
 
 /// The head of a new file; a valid configuration by itself.
@@ -97,6 +98,9 @@ impl Scaffold {
         let text = before.as_deref().unwrap_or(HEAD);
         let joined = join(text, &file.display().to_string(), &drafts, &seen.survey)?;
         tell_missed(seen.missed(), seen.refused(), operator);
+        if let Some(unseen) = other_machines(text, &file.display().to_string())? {
+            operator.event(unseen);
+        }
         Ok(Self { path, before, joined, left_out })
     }
 
@@ -118,6 +122,17 @@ impl Scaffold {
             None => write_new(path, text).map(Written::New),
         }
     }
+}
+
+/// The machines that are not searched, if the configuration names any.
+fn other_machines(text: &str, file_name: &str) -> Result<Option<Event>, Problem> {
+    let config = Config::parse(text, file_name)?;
+    let hosts = ssh_hosts(&config);
+    let event = || Event::NotVisible {
+        what: format!("services on {}", listed(&hosts)),
+        why: format!("only this machine was searched; keyroll scan{} looks there", host_flags(&hosts)),
+    };
+    Ok((!hosts.is_empty()).then(event))
 }
 
 /// The text of an existing file; an error if nothing can be added to it.

@@ -1,14 +1,15 @@
 use std::collections::BTreeSet;
 
 use keyroll_config::{
-    Config, ConfigError, FoundConsumer, FoundCopy, Name, Place, Secret, comments, with_consumer, with_copy,
-    with_secret,
+    Config, ConfigError, Consumer, FoundConsumer, FoundCopy, Name, Place, Secret, comments, with_consumer,
+    with_copy, with_secret,
 };
 use keyroll_trace::Survey;
 
 use super::already_configured;
 use super::consumer_draft::ConsumerDraft;
 use super::draft::{Draft, named};
+use crate::configured::{hosts_elsewhere, listed};
 use crate::redact;
 
 /// A configuration with the drafts added.
@@ -83,6 +84,7 @@ impl Joined {
 
     /// Extends a configured secret with new consumers and copies.
     fn extend(&mut self, secret: &Secret, field: Option<&Name>, draft: &Draft<'_>, file_name: &str) {
+        let elsewhere = hosts_elsewhere(secret);
         for one in &draft.consumers {
             let Some(new) = already_configured::read(&one.consumer, file_name) else {
                 let why = "it cannot be written in keyroll.toml";
@@ -90,8 +92,19 @@ impl Joined {
                 continue;
             };
             let same = secret.consumers.iter().find(|known| already_configured::is_same(known, &new, one));
+            // What runs on this machine of a secret for others is a choice of the operator: a part of a fleet, or a leftover.
+            if same.is_none() && !elsewhere.is_empty() {
+                self.refused.push(format!(
+                    "{}/{}: {} has consumers on {}; declare this one in keyroll.toml, or move it away from this machine",
+                    secret.name,
+                    one.consumer.name,
+                    secret.name,
+                    listed(&elsewhere)
+                ));
+                continue;
+            }
             let Some(same) = same else {
-                let mut given: BTreeSet<Name> = secret.consumers.iter().map(|one| one.name.clone()).collect();
+                let mut given = tables_of(secret);
                 let mut consumer = one.consumer.clone();
                 if let Some(free) = named(consumer.name.as_str(), &mut given) {
                     consumer.name = free;
@@ -108,8 +121,16 @@ impl Joined {
                 continue;
             }
             for (copy, written) in new.reads.iter().zip(&one.consumer.reads) {
-                if !covers(&same.reads, &copy.place) {
-                    self.copy((&secret.name, &same.name), copy, written, field, file_name);
+                if covers(&same.reads, &copy.place) {
+                    continue;
+                }
+                match is_of_several(same) {
+                    false => self.copy((&secret.name, &same.name), copy, written, field, file_name),
+                    // Its table is also for other machines, which may not have this copy.
+                    true => self.refused.push(format!(
+                        "{}/{}: the copy {}: it is declared with `hosts`; add the copy to its `reads` if all of them have it",
+                        secret.name, same.name, copy.place
+                    )),
                 }
             }
         }
@@ -160,6 +181,17 @@ impl Joined {
     }
 }
 
+/// The names of the tables of a secret's consumers. A table with `hosts` makes one consumer for each machine: `NAME@HOST`.
+fn tables_of(secret: &Secret) -> BTreeSet<Name> {
+    let tables = secret.consumers.iter().filter_map(|one| Name::new(one.name.as_str().split('@').next()?));
+    tables.collect()
+}
+
+/// Whether it is one of the consumers of a table with `hosts`. Nobody may write such a name.
+fn is_of_several(consumer: &Consumer) -> bool {
+    Name::new(consumer.name.as_str()).is_none()
+}
+
 /// Names the field of a copy, if the secret has several.
 fn of_field(copy: &mut FoundCopy, field: Option<&Name>) {
     let Some(field) = field else { return };
@@ -194,5 +226,22 @@ fn told(error: &ConfigError) -> String {
     match error.help() {
         Some(help) => format!("{error}; {help}"),
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_consumer_does_not_get_the_name_of_a_table_for_several_machines() {
+        let text = "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\n[[secrets.acme.consumers]]\n\
+                    name = \"api\"\nhosts = [\"local\"]\nruns = { at_rest = true }\nreads = { file = \"./key\" }\n";
+        let config = Config::parse(text, "/srv/keyroll.toml").unwrap();
+        let secret = config.secret("acme").unwrap();
+        assert!(is_of_several(&secret.consumers[0]));
+        // Two tables of one name: a copy of the one would be written into the other.
+        let name = named("api", &mut tables_of(secret)).unwrap();
+        assert_eq!(name.as_str(), "api-2");
     }
 }

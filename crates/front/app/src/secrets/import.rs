@@ -4,18 +4,18 @@
 use std::path::Path;
 
 use keyroll_codes::Code;
-use keyroll_config::{Name, Secret};
+use keyroll_config::{Consumer, Copy, Name, Secret};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
 use super::fields::{plain_fields, report_validation};
 use super::import_from_store::{StoreImport, import_from_store, is_from_store};
-use crate::configured::secret;
+use crate::configured::{place_of, secret};
 use crate::installation::Installation;
 use crate::operator::{CheckShown, Event, Finding, Operator};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::versions;
-use crate::wiring::gather_values::{Gathered, gather};
+use crate::wiring::gather_values::{Gathered, gather, is_one};
 use crate::wiring::{open, validate_value};
 
 /// What to import.
@@ -85,6 +85,7 @@ fn import_one(
         let ImportRequest { id, fields, anyway, .. } = *request;
         return import_from_store(&StoreImport { wanted, id, fields, anyway }, installation, operator);
     }
+    refuse_elsewhere(wanted, request.from)?;
     let places = &installation.places()?;
     let config_file = installation.config_file();
     if !request.anyway {
@@ -98,6 +99,9 @@ fn import_one(
     }
     for missed in &gathered.not_read {
         operator.note(format!("not read: {missed}"));
+    }
+    for line in &gathered.elsewhere {
+        operator.note(line.clone());
     }
     let mut credential = Credential {
         id: request.id.map(CredentialId::new),
@@ -119,6 +123,33 @@ fn import_one(
         ));
     }
     Ok(())
+}
+
+/// Refuses a copy on another machine, and a secret that has copies only there: no value comes from a host.
+fn refuse_elsewhere(wanted: &Secret, from: Option<&Path>) -> Result<(), Problem> {
+    let is_meant = |consumer: &Consumer, copy: &Copy| {
+        let path = copy.place.path();
+        from.is_none_or(|from| {
+            let there = Path::new(&format!("{}:{}", consumer.host, path.display())) == from;
+            if consumer.is_here { is_one(from, path) } else { there || from == path }
+        })
+    };
+    let copies = wanted.consumers.iter().flat_map(|one| one.reads.iter().map(move |copy| (one, copy)));
+    let meant = copies.filter(|(consumer, copy)| is_meant(consumer, copy));
+    let (here, there): (Vec<_>, Vec<_>) = meant.partition(|(consumer, _)| consumer.is_here);
+    if !here.is_empty() || there.is_empty() {
+        return Ok(());
+    }
+    let mut problem = importing(wanted, Code::PlaceNotFound);
+    let mut places: Vec<String> =
+        there.into_iter().map(|(consumer, copy)| place_of(consumer, copy)).collect();
+    places.sort_unstable();
+    places.dedup();
+    for place in places {
+        problem =
+            problem.because(format!("{place} is on another machine, and keyroll imports only from this one"));
+    }
+    Err(problem.help(format!("enter the value that is there: keyroll secret add {}", wanted.name)))
 }
 
 /// Every field: the given text, or the value that all copies hold.
@@ -165,4 +196,33 @@ fn absent(wanted: &Secret, name: &Name, secret: bool) -> Problem {
 
 fn importing(wanted: &Secret, code: Code) -> Problem {
     Problem::new(code, format!("import the value of {} from its copies", wanted.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_config::Config;
+
+    use super::*;
+
+    fn refused(hosts: &str, from: Option<&str>) -> Option<String> {
+        let text = format!(
+            "version = 1\n[hosts.web-1]\nconnect = \"ssh://web-1\"\nfolder = \"/srv/app\"\n[secrets.acme]\n\
+             issuer = \"openrouter\"\n[[secrets.acme.consumers]]\nname = \"api\"\nhosts = {hosts}\n\
+             runs = {{ at_rest = true }}\nreads = {{ file = \"./key\" }}\n"
+        );
+        let config = Config::parse(&text, "/etc/keyroll/keyroll.toml").unwrap();
+        let problem = refuse_elsewhere(config.secret("acme").unwrap(), from.map(Path::new)).err()?;
+        Some(format!("{} {}", problem.sentence(), problem.help.unwrap()))
+    }
+
+    #[test]
+    fn a_copy_on_another_machine_is_not_imported_and_no_file_here_is_taken_for_it() {
+        let there = refused("[\"web-1\"]", None).unwrap();
+        assert!(there.contains("web-1:/srv/app/key") && there.contains("keyroll secret add acme"), "{there}");
+        for from in ["/srv/app/key", "web-1:/srv/app/key"] {
+            assert!(refused("[\"local\", \"web-1\"]", Some(from)).is_some(), "{from}");
+        }
+        assert_eq!(refused("[\"local\", \"web-1\"]", None), None);
+        assert_eq!(refused("[\"local\", \"web-1\"]", Some("/etc/keyroll/key")), None);
+    }
 }

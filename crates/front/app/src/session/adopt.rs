@@ -6,17 +6,19 @@ mod record;
 
 use std::path::Path;
 
-use keyroll_config::{Config, NewConsumer, Secret, add_consumer, replace_consumer};
+use keyroll_config::{Config, Consumer, NewConsumer, Secret, add_consumer, replace_consumer};
+use keyroll_setup::trust::refuse_missing_of;
 
 use self::executable::adopting;
 use self::record::{Adoption, refuse_open};
+use super::holder_on_host::HolderOnHost;
 use crate::installation::Installation;
 use crate::operator::{Event, Operator};
 use crate::problem::Problem;
 use crate::records::acts::{self, Act};
 use crate::records::resolve_target::meant;
 use crate::wiring::trusted::trusted_consumer;
-use crate::wiring::{issuer, programs, provable};
+use crate::wiring::{issuer, provable};
 use crate::{config_file, configured};
 
 pub use self::consumer::AdoptRequest;
@@ -33,7 +35,9 @@ pub fn adopt(
     operator: &mut dyn Operator,
 ) -> Result<(), Problem> {
     let (config, places) = (installation.config()?, installation.places()?);
+    refuse_elsewhere(request.holder, &config)?;
     let secret = meant(&config, request.secret, request.holder, &places)?;
+    refuse_declared_elsewhere(request.name, secret)?;
     let new = request.consumer(&config, secret)?;
     let path = installation.config_path();
     let text = config_file::read(&path)?;
@@ -77,6 +81,33 @@ pub fn adopt(
         operator.note(format!("it is in the open rotation; to continue: keyroll resume {id}"));
     }
     Ok(())
+}
+
+/// Refuses what is on another machine: how it runs and what it reads is seen only there.
+fn refuse_elsewhere(holder: &str, config: &Config) -> Result<(), Problem> {
+    let Some(there) = HolderOnHost::of(holder, config) else { return Ok(()) };
+    let host = &there.host;
+    Err(adopting()
+        .because(format!("{} is not on this machine, and keyroll adopts only what is", there.shown()))
+        .help(format!(
+            "declare it in keyroll.toml with host = \"{host}\"; keyroll consumer waive {holder} --reason WHY accepts that it \
+             loses access"
+        )))
+}
+
+/// Refuses the name of a consumer that keyroll.toml puts on other machines: its table would get a process of this one.
+fn refuse_declared_elsewhere(name: &str, secret: &Secret) -> Result<(), Problem> {
+    let table = |consumer: &Consumer| consumer.name.as_str().split('@').next() == Some(name);
+    let of_several = |consumer: &Consumer| consumer.name.as_str() != name;
+    let mut same = secret.consumers.iter().filter(|consumer| table(consumer));
+    let Some(consumer) = same.find(|consumer| !consumer.is_here || of_several(consumer)) else {
+        return Ok(());
+    };
+    let why = match consumer.is_here {
+        false => format!("{} of {} runs on {}", consumer.name, secret.name, consumer.host),
+        true => format!("keyroll.toml declares {} of {} with `hosts`", consumer.name, secret.name),
+    };
+    Err(adopting().because(why).help("choose another --name; nothing was changed"))
 }
 
 /// Whether keyroll.toml has this very consumer.
@@ -127,7 +158,7 @@ fn known_already(new: &NewConsumer) -> Problem {
 /// would only pause the rotation.
 fn refuse_useless(config_file: &Path, secret: &Secret, new: &NewConsumer) -> Result<(), Problem> {
     let Some(consumer) = secret.consumer(new.name.as_str()) else { return Ok(()) };
-    programs::refuse_missing_of(consumer)?;
+    refuse_missing_of(consumer)?;
     trusted_consumer(config_file, consumer)?;
     // `plan` reports an issuer that cannot be built.
     let Ok(issuer) = issuer(secret) else { return Ok(()) };
@@ -136,4 +167,41 @@ fn refuse_useless(config_file: &Path, secret: &Secret, new: &NewConsumer) -> Res
             "add --check \"COMMAND {copy}\", a command that succeeds only with a working key in that copy",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "version = 1\n[hosts.web-2]\nconnect = \"ssh://web-2\"\nfolder = \"/srv\"\n[secrets.acme]\n\
+        issuer = \"openrouter\"\n[[secrets.acme.consumers]]\nname = \"one\"\nhost = \"web-2\"\n\
+        runs = { at_rest = true }\nreads = { file = \"./1\" }\n[[secrets.acme.consumers]]\nname = \"both\"\n\
+        hosts = [\"local\", \"web-2\"]\nruns = { at_rest = true }\nreads = { file = \"./2\" }\n\
+        [[secrets.acme.consumers]]\nname = \"here\"\nruns = { at_rest = true }\nreads = { file = \"./3\" }\n";
+
+    #[test]
+    fn what_is_on_a_host_is_not_adopted_as_something_of_this_machine() {
+        let config = Config::parse(TEXT, "/srv/keyroll.toml").unwrap();
+        for holder in ["web-2:4711", "web-2:/srv/old.env"] {
+            let help = refuse_elsewhere(holder, &config).unwrap_err().help.unwrap();
+            assert!(help.contains("host = \"web-2\""), "{help}");
+            assert!(help.contains(&format!("keyroll consumer waive {holder} --reason WHY")), "{help}");
+        }
+        for holder in ["4711", "/srv/web-2:/old.env", "web-9:4711", "web-2:old.env", "web-2"] {
+            assert!(refuse_elsewhere(holder, &config).is_ok(), "{holder}");
+        }
+    }
+
+    /// With --replace, a process of this machine would come into the table of one on another machine.
+    #[test]
+    fn the_table_of_a_consumer_on_another_machine_is_neither_replaced_nor_doubled() {
+        let config = Config::parse(TEXT, "/srv/keyroll.toml").unwrap();
+        let secret = config.secret("acme").unwrap();
+        for name in ["one", "both"] {
+            assert!(refuse_declared_elsewhere(name, secret).is_err(), "{name}");
+        }
+        for name in ["here", "on", "one2", "new"] {
+            assert!(refuse_declared_elsewhere(name, secret).is_ok(), "{name}");
+        }
+    }
 }

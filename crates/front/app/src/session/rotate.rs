@@ -82,7 +82,7 @@ pub fn apply(
     refuse_open(&places, saved, asked)?;
     let again = Subject::again(saved, &config, secret, &places, &described);
     let revokes_first = asked.emergency == Some(Emergency::RevokeNow);
-    let found = look_at(&Subject { revokes_first, ..again })?;
+    let found = look_at(&Subject { revokes_first, ..again }, operator)?;
     refuse_stale(saved, &found)?;
     let mut accepted =
         pending_changes::accepted(saved, &found.live, &asked.accept, asked.emergency.is_some())?;
@@ -248,6 +248,10 @@ fn host_of(
         search: Some(search),
         planned: Planned::Known(&planned),
         own: Some(&own),
+        config: Some((config, &opened.saved.config_text)),
+        names: &opened.saved.hosts,
+        changes: true,
+        waits_for_none: opened.state.emergency() == Some(Emergency::RevokeNow),
         ..Wanted::of(secret, issuer.as_ref(), places, folder)
     })?;
     if hosts.consumers.len() != opened.state.plan().consumers.len() {

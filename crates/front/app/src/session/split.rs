@@ -51,7 +51,7 @@ pub fn carry_out(
     consent(asked.confirm.as_deref(), &split.secret)?;
     let places = installation.places()?;
     if !begun(split, &places)? {
-        refuse_other_than_planned(split, asked, &places)?;
+        refuse_other_than_planned(split, asked, &places, operator)?;
     }
     for (at, share) in split.shares.iter().enumerate() {
         if interrupt::is_asked() {
@@ -190,7 +190,12 @@ fn current(places: &Places, secret: &str, version: u32) -> Result<bool, Problem>
 }
 
 /// Refuses a stale plan before the first rotation of the split.
-fn refuse_other_than_planned(split: &Saved, asked: &ApplyOptions, places: &Places) -> Result<(), Problem> {
+fn refuse_other_than_planned(
+    split: &Saved,
+    asked: &ApplyOptions,
+    places: &Places,
+    operator: &mut dyn Operator,
+) -> Result<(), Problem> {
     let text = config_file::read(&split.config_file)?;
     if text != split.config_text {
         return Err(Problem::new(Code::PlanStale, format!("split {}", split.secret))
@@ -200,7 +205,7 @@ fn refuse_other_than_planned(split: &Saved, asked: &ApplyOptions, places: &Place
     let config = Config::parse(&text, &split.config_file.display().to_string())?;
     let secret = crate::configured::secret(&config, &split.secret)?;
     let described = described(secret)?;
-    let found = look_at(&Subject::again(split, &config, secret, places, &described))?;
+    let found = look_at(&Subject::again(split, &config, secret, places, &described), operator)?;
     refuse_stale(split, &found)?;
     pending_changes::accepted(split, &found.live, &asked.accept, false).map(drop)
 }

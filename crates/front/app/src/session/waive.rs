@@ -4,12 +4,14 @@ use std::path::Path;
 
 use keyroll_codes::Code;
 use keyroll_config::Secret;
-use keyroll_host::{LOCAL, incarnation, process_of};
+use keyroll_fleet::place_digest_of;
+use keyroll_host::{LOCAL, incarnation, place_digest, process_of};
 use keyroll_port::{Label, RotationId};
 use keyroll_rotation::{ConsumerId, Fact, Incarnation, Phase, State, Waived};
 
 use super::adopt::numbered;
 use super::append_offline::{digest_of, lock_to_tell, tell_open_locked};
+use super::holder_on_host::HolderOnHost;
 use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::places::Places;
@@ -17,7 +19,7 @@ use crate::problem::Problem;
 use crate::records::acts::{self, Act};
 use crate::records::blockers;
 use crate::records::open_rotation_guard::open_own;
-use crate::records::recorded::{Opened, rotations_unread};
+use crate::records::recorded::{Opened, opened, rotations_unread};
 use crate::records::resolve_target::meant;
 use crate::records::versions::{label, versions};
 use crate::records::waivers::{LAST_USE, UNSEEN_USER, Waiver, Waivers, digest};
@@ -64,8 +66,12 @@ pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<
             .help("say why it may lose access: the reason is recorded with the waiver")
             .exits(Exit::Usage));
     }
-    let waived = named(holder, secret)?;
-    let shown = shown(holder, waived);
+    let there = HolderOnHost::of(holder, &config);
+    let waived = match &there {
+        Some(there) => named_there(there, secret, &places)?,
+        None => named(holder, secret)?,
+    };
+    let shown = there.as_ref().map_or_else(|| shown(holder, waived), HolderOnHost::shown);
     places.ensure()?;
     // A damaged list is found before a rotation has recorded anything.
     Waivers::load(&places)?;
@@ -83,7 +89,13 @@ pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<
             .help(format!("keyroll plan {}", secret.name)));
     }
     let version = if rotation.is_some() { 0 } else { current(&places, secret)? };
-    let place = if let Waived::Copy(_) = waived { real(holder) } else { Some(shown.clone()) };
+    let place = match waived {
+        Waived::Copy(_) if there.is_some() => None,
+        Waived::Copy(_) => real(holder),
+        Waived::Holder(_) | Waived::NotVisible(_) | Waived::BusySessions | Waived::LastUse => {
+            Some(shown.clone())
+        }
+    };
     let waiver = Waiver {
         secret: secret.name.to_string(),
         place: place.unwrap_or_else(|| holder.to_owned()),
@@ -189,6 +201,38 @@ fn named(holder: &str, secret: &Secret) -> Result<Waived, Problem> {
     }
 }
 
+/// What is waived on another host, as the protocol names it: a process as the open rotation saw it last.
+fn named_there(there: &HolderOnHost, secret: &Secret, places: &Places) -> Result<Waived, Problem> {
+    let pid = match &there.what {
+        Err(path) => return Ok(Waived::Copy(place_digest_of(&there.host, place_digest(Path::new(path))))),
+        Ok(pid) => *pid,
+    };
+    let not_seen = || {
+        waiving()
+            .because(format!(
+                "no process {pid} of {} holds the value, as far as an open rotation saw",
+                there.host
+            ))
+            .help(
+                "keyroll resume inspects again and names the processes and copies that still use the old key",
+            )
+    };
+    if !places.journal().exists() {
+        return Err(not_seen());
+    }
+    let (journal, runtime) = (journal(places)?, runtime(places)?);
+    let own = runtime.block_on(open_own(&journal, secret.name.as_str())).map_err(rotations_unread)?;
+    let own = own.ok_or_else(not_seen)?;
+    let opened = runtime.block_on(opened(&journal, Some(&own.0)))?;
+    let host = opened.saved.host_id(&there.host);
+    let look = opened.state.look().map(|look| look.seen.as_ref());
+    let mut seen = look.into_iter().flat_map(|seen| {
+        seen.instances.iter().map(|it| it.who).chain(seen.unsearched.iter().map(|it| it.who))
+    });
+    let found = seen.find(|who| Some(who.host) == host && who.pid() == Some(pid));
+    found.map(Waived::Holder).ok_or_else(not_seen)
+}
+
 /// The waived holder, as the operator reads it.
 fn shown(holder: &str, waived: Waived) -> String {
     match waived {
@@ -253,7 +297,9 @@ fn told(places: &Places, secret: &Secret, holder: &str, waived: Waived) -> Resul
             Waived::NotVisible(_) => Waived::NotVisible(number(opened, holder)?),
             Waived::Holder(_) | Waived::Copy(_) | Waived::BusySessions | Waived::LastUse => waived,
         };
-        if let Waived::Holder(who) = waived {
+        if let Waived::Holder(who) = waived
+            && who.host == LOCAL
+        {
             refuse_reused(&opened.state, who)?;
         }
         recorded = waived;

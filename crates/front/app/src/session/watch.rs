@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use keyroll_engine::{Command, DriverState, Note, Observer, ObserverReply};
 use keyroll_port::{FailingCheck, FailureKind, RotationId};
 use keyroll_rotation::{
-    ConsumerId, Event as Entry, Fact, Hold, Incarnation, InstanceIdentity, Kinds, OldKey, Op,
+    ConsumerId, Event as Entry, Fact, Hold, HostId, Incarnation, InstanceIdentity, Kinds, OldKey, Op,
     Outcome as Ended, Person, Phase, Reason, Seq, State, step, unsearched,
 };
 use tokio::sync::mpsc;
@@ -23,6 +23,7 @@ use crate::problem::Problem;
 use crate::records::blockers;
 use crate::records::downtimes::Downtimes;
 use crate::records::plan_names::Called;
+use crate::records::unseen::Unseen;
 use crate::records::waivers::Waivers;
 
 /// Why a rotation began to roll back.
@@ -31,9 +32,6 @@ const NO_WAY_BACK: &str = "the old key no longer works, so a rollback is impossi
 /// The old key turned out to exist.
 const STILL_THERE: &str =
     "the issuer still has the old key, which was taken for revoked: the rotation looks at everything again";
-
-/// The name of the only host.
-const HOST: &str = "local";
 
 /// Shows a rotation, and answers with the consent that the operator gave in advance.
 pub(crate) struct Watch<'a> {
@@ -51,7 +49,7 @@ pub(crate) struct Watch<'a> {
     ops: BTreeMap<Seq, Op>,
     shown: BTreeSet<(Incarnation, u8, u8)>,
     /// The name of each process, and how it was found.
-    holders: BTreeMap<u32, (String, String)>,
+    holders: BTreeMap<(HostId, u32), (String, String)>,
     told: BTreeSet<String>,
     steps: Steps,
     waits: Waits,
@@ -150,7 +148,7 @@ impl<'a> Watch<'a> {
         let instance = slot.and_then(|slot| self.instance(at, slot));
         let consumer = self.consumer(at);
         self.operator.event(Event::HostStep {
-            host: HOST.to_owned(),
+            host: self.called.host_of(at).to_owned(),
             consumer,
             instance,
             step,
@@ -168,7 +166,7 @@ impl<'a> Watch<'a> {
             |measured| measured.text(),
         );
         self.operator.event(Event::HostStep {
-            host: HOST.to_owned(),
+            host: self.called.host_of(downtime.consumer.index()).to_owned(),
             consumer,
             instance: None,
             step: HostStep::Applied,
@@ -223,12 +221,16 @@ impl<'a> Watch<'a> {
         ];
         let Some((_, grade)) = grade.into_iter().find(|(of, _)| *of == kind) else { return };
         let instance = match proof.who.life {
-            InstanceIdentity::Process { pid, .. } => format!("pid {pid}"),
+            InstanceIdentity::Process { pid, .. } => match self.called.host(proof.who.host) {
+                Some(host) => format!("pid {pid} on {host}"),
+                None => format!("pid {pid}"),
+            },
             InstanceIdentity::AtRest(_) => "at rest".to_owned(),
         };
         let path = (path > 0).then(|| format!("path {path}"));
+        let observer = self.called.host_of(consumer).to_owned();
         let consumer = self.consumer(consumer);
-        self.operator.event(Event::Evidence { consumer, instance, path, grade, observer: HOST.to_owned() });
+        self.operator.event(Event::Evidence { consumer, instance, path, grade, observer });
     }
 
     fn entered(&mut self, state: &State) {
@@ -270,11 +272,13 @@ impl<'a> Watch<'a> {
         }
         self.hold = state.hold();
         if let Some(Hold::Paused(Reason::Holder(who))) = self.hold
-            && let InstanceIdentity::Process { pid, .. } = who.life
+            && let Some(pid) = who.pid()
         {
-            let others = blockers::all(&self.called, state).into_iter().filter(|one| one.pid != Some(pid));
+            let host = self.called.host(who.host);
+            let is_it = |one: &operator::Holder| one.pid == Some(pid) && one.host == host;
+            let others = blockers::all(&self.called, state).into_iter().filter(|one| !is_it(one));
             let mut holder = blockers::unexplained(&self.called, who, state);
-            if let Some((name, found_by)) = self.holders.get(&pid) {
+            if let Some((name, found_by)) = self.holders.get(&(who.host, pid)) {
                 (holder.name, holder.found_by) = (name.clone(), found_by.clone());
             }
             self.blocked = Some(holder.name.clone());
@@ -359,23 +363,25 @@ impl Observer for Watch<'_> {
                 self.once(text.clone(), Event::Note { text });
             }
             Note::NotVisible(all) => {
-                for what in all {
-                    let (place, why) = what.split_once(": ").unwrap_or((what.as_str(), ""));
-                    // Processes come and go: each kind of missing visibility is shown once, not at each inspection.
-                    let kind = place.split(" of ").next();
-                    let event = Event::NotVisible { what: place.to_owned(), why: why.to_owned() };
-                    self.once(format!("{}: {why}", kind.unwrap_or(place)), event);
+                for line in all {
+                    let unseen = Unseen::of(&line, &|name| self.called.has_host(name));
+                    // Processes come and go: each kind of missing visibility is shown once for each machine, not at each
+                    // inspection.
+                    let kind = unseen.what.split(" of ").next().unwrap_or_default();
+                    let key =
+                        format!("{} {kind}: {}", unseen.host.as_deref().unwrap_or_default(), unseen.why);
+                    self.once(key, Event::NotVisible { what: unseen.named(), why: unseen.why });
                 }
             }
             Note::Holder(holder) => {
-                self.holders.insert(holder.pid, (holder.name, holder.found_by));
+                self.holders.insert((holder.host, holder.pid), (holder.name, holder.found_by));
             }
             Note::User(holder) => {
                 let shown =
                     operator::Holder { pid: Some(holder.pid), ..blockers::user(&self.called, &holder) };
                 self.blocked.get_or_insert_with(|| shown.name.clone());
                 let event = Event::Blocked { gate: operator::Phase::Soak, holder: shown };
-                self.once(format!("user {}", holder.pid), event);
+                self.once(format!("user {} {}", holder.host.0, holder.pid), event);
             }
             Note::Refused(who) => {
                 let text = format!("the issuer refused a call with the old key by {who}");

@@ -1,9 +1,9 @@
 //! Reads the value from the configured copies, before it is in the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use keyroll_config::Secret;
+use keyroll_config::{Copy, Secret};
 use keyroll_copy::Template;
 use keyroll_host::{CopySetup, CopySource, read, resolve};
 use keyroll_port::Failure;
@@ -20,12 +20,19 @@ pub struct Gathered {
     fields: BTreeMap<String, Vec<(SecretBytes, Vec<String>)>>,
     /// The copies that could not be read, and why.
     pub not_read: Vec<String>,
+    /// The copies on other hosts, which are not read, each with its host.
+    pub elsewhere: BTreeSet<String>,
 }
 
-/// Reads every copy of a secret, or those in one file; nothing is written or sent.
+/// Reads every copy of a secret on this machine, or those in one file; nothing is written or sent.
 pub fn gather(secret: &Secret, only: Option<&Path>) -> Result<Gathered, Problem> {
     let mut gathered = Gathered::default();
-    for copy in secret.consumers.iter().flat_map(|consumer| &consumer.reads) {
+    for consumer in secret.consumers.iter().filter(|consumer| !consumer.is_here && only.is_none()) {
+        let line = |copy: &Copy| format!("{}: not visible here: it is on {}", copy.place, consumer.host);
+        gathered.elsewhere.extend(consumer.reads.iter().map(line));
+    }
+    let here = secret.consumers.iter().filter(|consumer| consumer.is_here);
+    for copy in here.flat_map(|consumer| &consumer.reads) {
         if only.is_some_and(|only| !is_one(only, copy.place.path())) {
             continue;
         }
@@ -51,7 +58,7 @@ pub fn gather(secret: &Secret, only: Option<&Path>) -> Result<Gathered, Problem>
 }
 
 /// True if both paths lead to the same file.
-fn is_one(path: &Path, other: &Path) -> bool {
+pub(crate) fn is_one(path: &Path, other: &Path) -> bool {
     path == other || matches!((path.canonicalize(), other.canonicalize()), (Ok(one), Ok(two)) if one == two)
 }
 
@@ -124,4 +131,28 @@ fn fields_of(setup: &CopySetup, path: &Path) -> Result<Vec<(String, SecretBytes)
 fn extracted(template: &Template, text: &SecretBytes) -> Result<Vec<(String, SecretBytes)>, String> {
     let found = template.extract(text).ok_or("its content does not match the template")?;
     Ok(found.into_iter().collect())
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test prepares its files")]
+mod tests {
+    use keyroll_config::Config;
+
+    use super::*;
+
+    #[test]
+    fn a_file_here_is_not_taken_for_the_copy_of_another_host() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("key"), format!("generated-{}\n", std::process::id())).unwrap();
+        let text = "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\n\
+                    [[secrets.acme.consumers]]\nname = \"app\"\nreads = { file = \"./key\" }\n\
+                    runs = { unit = \"app.service\" }\n";
+        let file = folder.path().join("keyroll.toml").display().to_string();
+        let mut secret = Config::parse(text, &file).unwrap().secret("acme").unwrap().clone();
+        let here = gather(&secret, None).unwrap();
+        assert_eq!((here.values().count(), here.elsewhere.len()), (1, 0));
+        secret.consumers[0].is_here = false;
+        let there = gather(&secret, None).unwrap();
+        assert_eq!((there.values().count(), there.not_read.len(), there.elsewhere.len()), (0, 0, 1));
+    }
 }

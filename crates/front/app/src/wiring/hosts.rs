@@ -1,27 +1,34 @@
-//! The hosts that a secret's consumers run on, composed from its configuration. Today there is one: this machine.
+//! The hosts that a secret's consumers run on, composed from its configuration: this machine alone, or this machine and
+//! hosts by ssh as one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keyroll_config::{Search, Secret};
-use keyroll_host::{LOCAL, Local, read, resolve};
-use keyroll_port::{Host, Issuer, Surveyor};
+use keyroll_codes::Code;
+use keyroll_config::{Config, EvidenceKind, Search, Secret, slice};
+use keyroll_fleet::{Fleet, Member, Remote, failure_on};
+use keyroll_host::{LOCAL, Local, SystemClock, read, resolve};
+use keyroll_link::{FileNow, IssuerForm, OpenOrder, PlannedForm, SearchForm, digits_of};
+use keyroll_port::{Class, Failure, Issuer};
 use keyroll_rotation::{self as rotation, HostId};
-use keyroll_secret::FingerprintKey;
-use keyroll_setup::{Composed, Composition, Folders, IssuerFacts, compose};
+use keyroll_secret::{FingerprintKey, SecretBytes};
+use keyroll_setup::{Composed, Composition, Folders, IssuerFacts, Layout, Placing, compose, layout};
+use tokio::task::JoinSet;
 
 use super::family::Own;
 use super::open::fingerprint_key;
 use super::served::served_by;
+use crate::hosts::{Ways, dial};
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::records::saved_plan::SeenFile;
+use crate::records::host_epoch::{self, Epoch};
+use crate::records::saved_plan::{SeenFile, on_host};
 
-/// What rotations are driven on: surveyed before a rotation is open, and changed by it.
-pub(crate) trait Machine: Host + Surveyor {}
+pub(crate) use keyroll_fleet::Machine;
 
-impl<T: Host + Surveyor> Machine for T {}
+/// How many hex digits name an installation to hosts.
+const INSTALLATION_DIGITS: usize = 32;
 
 /// The hosts of a secret, and its files and consumers by number.
 pub(crate) struct Hosts {
@@ -35,6 +42,12 @@ pub(crate) struct Hosts {
     pub(crate) paths: Vec<PathBuf>,
     /// Each file as it is now, with [`Planned::Now`]; empty otherwise.
     pub(crate) seen: BTreeMap<PathBuf, SeenFile>,
+    /// The hosts by their numbers, `local` first; empty if there is only this machine.
+    pub(crate) names: Vec<String>,
+    /// The hosts by ssh.
+    remotes: Vec<(String, Arc<Remote>)>,
+    /// What cannot be reached is not waited for.
+    waits_for_none: bool,
 }
 
 /// Where the files led when the plan was made. A file that leads elsewhere is refused.
@@ -53,6 +66,8 @@ pub(crate) enum Planned<'a> {
 pub(crate) struct Wanted<'a> {
     /// The secret.
     pub(crate) secret: &'a Secret,
+    /// The configuration that it is from, and its text: hosts by ssh get their part of it.
+    pub(crate) config: Option<(&'a Config, &'a str)>,
     /// Its issuer.
     pub(crate) issuer: &'a dyn Issuer,
     /// The folders of the installation.
@@ -67,6 +82,12 @@ pub(crate) struct Wanted<'a> {
     pub(crate) planned: Planned<'a>,
     /// The keys of consumers that have one of their own.
     pub(crate) own: Option<&'a Own>,
+    /// The hosts by their numbers in the plan; empty without one.
+    pub(crate) names: &'a [String],
+    /// They are about to be changed: they refuse older drivers from now on.
+    pub(crate) changes: bool,
+    /// An emergency revokes the old key first: it waits for no host that is away.
+    pub(crate) waits_for_none: bool,
 }
 
 impl<'a> Wanted<'a> {
@@ -77,16 +98,134 @@ impl<'a> Wanted<'a> {
         places: &'a Places,
         folder: &'a Path,
     ) -> Self {
-        let planned = Planned::Unknown;
-        Self { secret, issuer, places, folder, rotation: "", search: None, planned, own: None }
+        Self {
+            secret,
+            config: None,
+            issuer,
+            places,
+            folder,
+            rotation: "",
+            search: None,
+            planned: Planned::Unknown,
+            own: None,
+            names: &[],
+            changes: false,
+            waits_for_none: false,
+        }
     }
+}
+
+impl Hosts {
+    /// Adds the files of hosts by ssh as they are now. The hosts are connected at the same time.
+    ///
+    /// # Errors
+    /// A host cannot be reached, or a file there cannot be read or replaced safely. All such hosts are named.
+    pub(crate) async fn see_elsewhere(&mut self) -> Result<(), Problem> {
+        let mut asked = JoinSet::new();
+        for (name, remote) in &self.remotes {
+            let (name, remote) = (name.clone(), Arc::clone(remote));
+            asked.spawn(async move { (name, remote.files_now().await) });
+        }
+        // By name, whichever answers first.
+        let mut answers: BTreeMap<String, Answer> = BTreeMap::new();
+        while let Some(ended) = asked.join_next().await {
+            if let Ok((name, answer)) = ended {
+                answers.insert(name, answer);
+            }
+        }
+        for (name, _) in &self.remotes {
+            answers.entry(name.clone()).or_insert_with(|| Err(stopped(name)));
+        }
+        if self.waits_for_none {
+            answers.retain(|_, answer| !matches!(answer, Err(failure) if failure.class != Class::Permanent));
+        }
+        for (name, files) in all_answered(answers)? {
+            for file in files {
+                let path = on_host(Some(&name), Path::new(&file.path));
+                self.seen.insert(path, SeenFile { real: PathBuf::from(file.real), digest: file.digest });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The answer of a host: its files as they are now.
+type Answer = Result<Vec<FileNow>, Failure>;
+
+/// The answers of all hosts; or the first failure by the names of the hosts, with a cause for each other one: a person wants
+/// to hear at once of all that are away.
+fn all_answered(answers: BTreeMap<String, Answer>) -> Result<Vec<(String, Vec<FileNow>)>, Problem> {
+    let (mut all, mut failed) = (Vec::new(), Vec::new());
+    for (name, answer) in answers {
+        match answer {
+            Ok(files) => all.push((name, files)),
+            Err(failure) => {
+                let problem = Problem::from(failure_on(&name, failure));
+                failed.push((name, problem));
+            }
+        }
+    }
+    let mut failed = failed.into_iter();
+    let Some((_, first)) = failed.next() else { return Ok(all) };
+    Err(failed.fold(first, |first, (name, other)| {
+        first.because(format!("also {name}: {} ({})", other.sentence(), other.code))
+    }))
+}
+
+/// The task that asked a host ended without an answer: it has a defect.
+fn stopped(name: &str) -> Failure {
+    Failure::new(Class::Retryable, Code::InternalError, format!("inspect {name}"))
+        .because("the call was stopped")
 }
 
 /// The hosts of a secret.
 ///
 /// # Errors
-/// As [`composed`]; or, with [`Planned::Now`], a file cannot be read or replaced safely.
+/// As [`composed`]; or, with [`Planned::Now`], a file here cannot be read or replaced safely.
 pub(crate) fn hosts(of: &Wanted<'_>) -> Result<Hosts, Problem> {
+    if of.names.is_empty() && of.secret.consumers.iter().all(|consumer| consumer.is_here) {
+        return here(of);
+    }
+    let names = numbered(of);
+    let Layout { consumers, files, paths, numbers } = laid_out(of, &names)?;
+    let secret = of.secret.here();
+    let local = here(&Wanted { secret: &secret, ..*of })?;
+    let ways = Ways::of(of.places, of.config.map(|(config, _)| config))?;
+    let epoch = if of.changes { host_epoch::next(of.places)? } else { Epoch::default() };
+    let mut machines: Vec<Arc<dyn Machine>> = vec![local.machine];
+    let mut remotes = Vec::new();
+    for (name, numbers) in names.iter().zip(&numbers).skip(1) {
+        let open = opening(of, name, epoch)?;
+        let remote = Remote::new(name.clone(), dial(&ways, name), open, Arc::new(SystemClock::new()));
+        let own = numbers.files.iter().filter_map(|file| paths.get(file.index())).cloned().collect();
+        let remote = Arc::new(remote.with_paths(own));
+        remotes.push((name.clone(), Arc::clone(&remote)));
+        machines.push(remote);
+    }
+    let members = (0_u16..).zip(names.iter().zip(machines)).zip(numbers);
+    let members = members.map(|((id, (name, machine)), numbers)| Member {
+        id: HostId(id),
+        name: name.clone(),
+        machine,
+        numbers,
+        is_here: HostId(id) == LOCAL,
+    });
+    let fleet = Fleet::new(members.collect());
+    let machine = Arc::new(if of.waits_for_none { fleet.that_waits_for_none() } else { fleet });
+    Ok(Hosts {
+        machine,
+        consumers,
+        files,
+        paths,
+        seen: local.seen,
+        names,
+        remotes,
+        waits_for_none: of.waits_for_none,
+    })
+}
+
+/// This machine alone.
+fn here(of: &Wanted<'_>) -> Result<Hosts, Problem> {
     let Composed { mut setup, consumers, files } = composed(of)?;
     let paths: Vec<PathBuf> = setup.files.iter().map(|file| file.path.clone()).collect();
     let key = fingerprint_key(of.places)?;
@@ -97,7 +236,91 @@ pub(crate) fn hosts(of: &Wanted<'_>) -> Result<Hosts, Problem> {
             file.planned = seen.get(&file.path).map(|seen| seen.real.clone());
         }
     }
-    Ok(Hosts { machine: Arc::new(Local::new(setup, key)), consumers, files, paths, seen })
+    let machine = Arc::new(Local::new(setup, key));
+    let (names, remotes) = (Vec::new(), Vec::new());
+    Ok(Hosts { machine, consumers, files, paths, seen, names, remotes, waits_for_none: false })
+}
+
+/// The hosts by their numbers: as the plan has them, then those that came later.
+fn numbered(of: &Wanted<'_>) -> Vec<String> {
+    let mut names =
+        if of.names.is_empty() { vec![keyroll_config::LOCAL.to_owned()] } else { of.names.to_vec() };
+    let elsewhere = of.secret.consumers.iter().filter(|consumer| !consumer.is_here);
+    let mut later: Vec<String> = elsewhere.map(|consumer| consumer.host.to_string()).collect();
+    later.sort_unstable();
+    for name in later {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn laid_out(of: &Wanted<'_>, names: &[String]) -> Result<Layout, Problem> {
+    let facts = IssuerFacts::of(of.issuer);
+    let placing = Placing { state: &of.places.state, own: of.own };
+    Ok(layout(of.secret, &facts, names, placing)?)
+}
+
+/// What a host is told of the rotation when it is connected.
+fn opening(of: &Wanted<'_>, name: &str, epoch: Epoch) -> Result<OpenOrder, Problem> {
+    let key = fingerprint_key(of.places)?;
+    let named = |what: String| key.fingerprint(&SecretBytes::from(what));
+    let mut installation = digits_of(named("installation of hosts".to_owned()).as_bytes());
+    installation.truncate(INSTALLATION_DIGITS);
+    let facts = IssuerFacts::of(of.issuer);
+    let (config, text) = of.config.ok_or_else(|| undeclared(name))?;
+    let host = config.hosts.get(name).ok_or_else(|| undeclared(name))?;
+    let folder = host.folder.clone().ok_or_else(|| undeclared(name))?;
+    let search = of.search.cloned().unwrap_or_default();
+    Ok(OpenOrder {
+        installation,
+        secret: of.secret.name.to_string(),
+        rotation: of.rotation.to_owned(),
+        epoch: epoch.now,
+        since: epoch.since,
+        turn: 0,
+        changes: of.changes,
+        config: slice(text, "keyroll.toml", of.secret.name.as_str(), name)?,
+        folder: folder.display().to_string(),
+        issuer: IssuerForm {
+            attributes: facts.attributes,
+            alphabet: facts.alphabet,
+            length_max: facts.length_max,
+            endpoints: facts.endpoints,
+        },
+        search: SearchForm {
+            memory_bytes_max: search.memory_bytes_max,
+            time_ms_max: u64::try_from(search.time_max.as_millis()).unwrap_or(u64::MAX),
+        },
+        digests: digits_of(named(format!("digests of host {name}")).as_bytes()),
+        planned: planned_there(of.planned, name),
+        // As for this machine, this is refused before a rotation begins, and not while one is open.
+        reads_required: matches!(of.planned, Planned::Now)
+            && of.secret.revoke.require.contains(&EvidenceKind::Read),
+    })
+}
+
+fn undeclared(name: &str) -> Problem {
+    Problem::new(Code::PlanStale, format!("find the host {name} in keyroll.toml"))
+        .because("it is not declared with `connect` and `folder`")
+        .help(format!("declare [hosts.{name}] again until the rotation has ended"))
+}
+
+/// Where the files of one host led.
+fn planned_there(planned: Planned<'_>, name: &str) -> PlannedForm {
+    match planned {
+        Planned::Unknown => PlannedForm::Unknown,
+        Planned::Now => PlannedForm::Now,
+        Planned::Known(all) => {
+            let before = format!("{name}:");
+            let of_host = |(path, real): (&PathBuf, &PathBuf)| {
+                let path = path.to_str()?.strip_prefix(&before)?.to_owned();
+                Some((path, real.to_str()?.to_owned()))
+            };
+            PlannedForm::Known(all.iter().filter_map(of_host).collect())
+        }
+    }
 }
 
 /// The setup of this machine, and the files and consumers as the protocol knows them.
@@ -107,23 +330,29 @@ pub(crate) fn hosts(of: &Wanted<'_>) -> Result<Hosts, Problem> {
 pub(crate) fn composed(of: &Wanted<'_>) -> Result<Composed, Problem> {
     let facts = IssuerFacts::of(of.issuer);
     let served = served_by(of.secret, of.places)?;
-    let planned = match of.planned {
-        Planned::Known(planned) => Some(planned),
-        Planned::Now | Planned::Unknown => None,
-    };
-    Ok(compose(&Composition {
+    Ok(compose(&composition(of, &facts, served.as_ref()))?)
+}
+
+fn composition<'a>(
+    of: &Wanted<'a>,
+    issuer: &'a IssuerFacts,
+    served: Option<&'a Arc<FingerprintKey>>,
+) -> Composition<'a> {
+    Composition {
         secret: of.secret,
-        issuer: &facts,
+        issuer,
         folders: Folders { config: of.folder, state: &of.places.state, keys: Some(&of.places.keys) },
         host: LOCAL,
         rotation: of.rotation,
         search: of.search,
-        planned,
+        planned: match of.planned {
+            Planned::Known(planned) => Some(planned),
+            Planned::Now | Planned::Unknown => None,
+        },
         own: of.own,
-        served: served.as_ref(),
-    })?)
+        served,
+    }
 }
-
 /// The resolved path of each file, and a keyed digest of its content.
 pub(crate) fn files_seen(
     paths: &[PathBuf],
@@ -137,4 +366,37 @@ pub(crate) fn files_seen(
         seen.insert(path.clone(), SeenFile { real: resolved.real, digest });
     }
     Ok(seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_hosts_that_are_away_are_named_and_the_first_by_name_is_the_failure() {
+        let away = |name: &str| {
+            let failure = Failure::new(Class::Retryable, Code::HostUnreachable, format!("reach {name}"));
+            Err(failure.because("no route").help(format!("ssh {name} true")))
+        };
+        let file = || FileNow { path: "/k".to_owned(), real: "/k".to_owned(), digest: "0f".to_owned() };
+        let unread = Failure::new(Class::Permanent, Code::FileUnusable, "read /k");
+        let answers: [(&str, Answer); 4] = [
+            ("web-4", away("web-4")),
+            ("web-1", Ok(vec![file()])),
+            ("web-3", Err(unread)),
+            ("web-2", away("web-2")),
+        ];
+        let answers = answers.map(|(name, answer)| (name.to_owned(), answer));
+        let problem = all_answered(BTreeMap::from(answers)).unwrap_err();
+        assert_eq!((problem.attempted.as_str(), problem.code), ("reach web-2", Code::HostUnreachable));
+        assert_eq!(problem.help.as_deref(), Some("ssh web-2 true"));
+        let causes = problem.causes.join("\n");
+        assert!(causes.contains("also web-3: could not read /k on web-3"), "{causes}");
+        assert!(causes.contains("also web-4: could not reach web-4: no route"), "{causes}");
+        assert!(!causes.contains("web-1"), "{causes}");
+        let ready = [("web-2".to_owned(), Ok(vec![file()])), ("web-1".to_owned(), Ok(Vec::new()))];
+        let names: Vec<String> =
+            all_answered(BTreeMap::from(ready)).unwrap().into_iter().map(|it| it.0).collect();
+        assert_eq!(names, ["web-1", "web-2"]);
+    }
 }

@@ -11,9 +11,9 @@ use keyroll_issuer::{Runner, Spec, SpecError};
 use keyroll_logins::{Admins, Table};
 use keyroll_port::Issuer;
 use keyroll_secret::SecretBytes;
+use keyroll_setup::trust::is_foreign;
 use keyroll_truth::VaultSettings;
 
-use super::trusted::is_foreign;
 use super::vault::trusted_vault;
 use crate::problem::Problem;
 
@@ -218,4 +218,31 @@ fn server(secret: &Secret, admin: Option<&SecretBytes>) -> Result<Arc<dyn Issuer
         None => VaultSettings::default(),
     };
     Ok(Arc::from(server.issuer(table, &Admins { server: admin, poolers: &poolers, vault: &vault })?))
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test prepares its files")]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    use super::*;
+
+    #[test]
+    fn the_admin_credential_of_another_user_is_refused() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!(
+                "left out: only root can read and give away another user's file (the admin credential)"
+            );
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("admin.key");
+        std::fs::write(&file, "generated\n").unwrap();
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+        assert!(admin_file(&file).is_ok());
+        chown(&file, Some(65_534), None).unwrap();
+        let problem = admin_file(&file).err().unwrap();
+        assert_eq!(problem.code, Code::OpenToOtherUsers);
+        assert!(problem.causes.iter().any(|why| why.contains("65534")), "{:?}", problem.causes);
+    }
 }

@@ -116,10 +116,11 @@ fn is_given_out(secret: &Secret, consumer: &Consumer, places: &Places) -> bool {
     ledger.of(secret.name.as_str(), consumer.name.as_str()).is_some_and(Known::is_given_out)
 }
 
-/// Every consumer that is served, with its secret.
+/// Every consumer of this machine that is served, with its secret: a user and an executable of another host are others here.
 pub fn served_consumers(config: &Config) -> impl Iterator<Item = (&Secret, &Consumer)> {
     config.secrets.values().flat_map(|secret| {
-        secret.consumers.iter().filter(|one| one.serves.is_some()).map(move |consumer| (secret, consumer))
+        let served = secret.consumers.iter().filter(|one| one.serves.is_some() && one.is_here);
+        served.map(move |consumer| (secret, consumer))
     })
 }
 
@@ -187,4 +188,19 @@ fn write_print(file: &Path, print: &str) -> Result<(), Problem> {
     made.and_then(|()| atomic_file::create(file, print.as_bytes(), 0o600)).map_err(|error| {
         Problem::new(Code::StateUnusable, format!("write {}", file.display())).because_of(&error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_here_is_not_given_the_value_of_one_on_another_host() {
+        let text = "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\n[[secrets.acme.consumers]]\n\
+                    name = \"app\"\nserves = { uid = \"root\", exe = \"/usr/bin/python3.11\" }\n";
+        let mut config = Config::parse(text, "/srv/keyroll.toml").unwrap();
+        assert_eq!(rules(&config).0.len(), 1);
+        config.secrets.values_mut().for_each(|secret| secret.consumers[0].is_here = false);
+        assert!(rules(&config).0.is_empty());
+    }
 }

@@ -1,27 +1,14 @@
-//! Refuses a configuration, issuer specs and commands that another user can change.
+//! Refuses a configuration, issuer specs and commands of this machine that another user can change.
+//!
+//! The commands of a consumer on another host are checked there, by the program that runs them.
 
-use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use keyroll_codes::Code;
 use keyroll_config::{Consumer, IssuerRef, Secret};
-use keyroll_observe::{PathStep, path_steps, writer_by_access_list};
+use keyroll_setup::trust::trusted_commands;
 
-use super::consumer_commands::{consumer_commands, search_path};
 use super::open::folder_of;
-use super::reached::{By, Reached, Surroundings, reached, unseen};
 use crate::problem::Problem;
-
-/// Write permission of the group and of everybody.
-const GROUP_WRITES: u32 = 0o020;
-const OTHERS_WRITE: u32 = 0o002;
-
-/// How many files beside a program are looked at. A folder of the system has more, and only root can change those.
-const BESIDE_MAX: usize = 256;
-
-/// The sticky bit: in such a folder only the owner of a file may replace it.
-const STICKY: u32 = 0o1000;
 
 /// Refuses a configuration if another user can change it, a file that it names, or a folder above one of them: that
 /// user's commands would run with this user's rights, or credentials would go to hosts of that user's choice.
@@ -35,163 +22,56 @@ pub fn trusted(config_file: &Path, secret: &Secret) -> Result<(), Problem> {
 /// The same, for the commands of some consumers only, by their number: those of the others are not run.
 pub fn trusted_of(config_file: &Path, secret: &Secret, runs: impl Fn(usize) -> bool) -> Result<(), Problem> {
     let folder = folder_of(config_file);
-    let mut all = vec![Reached::file(config_file.to_owned())];
+    let mut files = vec![config_file.to_owned()];
     match &secret.issuer {
-        IssuerRef::SpecFile(path) => all.push(Reached::file(folder.join(path))),
+        IssuerRef::SpecFile(path) => files.push(folder.join(path)),
         IssuerRef::Shipped(_) | IssuerRef::Server(_) | IssuerRef::AwsAccessKey => {}
     }
-    let consumers = secret.consumers.iter().enumerate().filter(|(at, _)| runs(*at));
-    all.extend(consumers.flat_map(|(_, consumer)| run_by(folder, consumer)));
-    refuse(&all)
+    let consumers = secret.consumers.iter().enumerate();
+    let run_here = consumers.filter(|(at, consumer)| consumer.is_here && runs(*at));
+    Ok(trusted_commands(files, folder, run_here.map(|(_, consumer)| consumer))?)
 }
 
 /// The same for the commands of one consumer.
 pub fn trusted_consumer(config_file: &Path, consumer: &Consumer) -> Result<(), Problem> {
-    refuse(&run_by(folder_of(config_file), consumer))
-}
-
-/// The same for the named files.
-pub fn trusted_files(files: Vec<PathBuf>) -> Result<(), Problem> {
-    let all: Vec<Reached> = files.into_iter().map(Reached::file).collect();
-    refuse(&all)
-}
-
-/// The same for a program that is given values, and for what is beside it: programs load modules from their own folder.
-pub fn trusted_program(program: &Path) -> Result<(), Problem> {
-    let mut all = vec![Reached::file(program.to_owned())];
-    let folder = program.canonicalize().ok().and_then(|real| real.parent().map(Path::to_owned));
-    if let Some(folder) = folder {
-        let beside = std::fs::read_dir(&folder).into_iter().flatten().flatten().take(BESIDE_MAX);
-        let files = beside.map(|entry| entry.path()).filter(|path| path.is_file());
-        all.extend(files.map(Reached::file));
-        all.push(Reached { path: folder, by: By::Loads, as_user: None });
-    }
-    refuse(&all)
-}
-
-/// Notes on parts of commands that name files which only a shell can find.
-pub fn unseen_words(config_file: &Path, secret: &Secret) -> Vec<String> {
-    let folder = folder_of(config_file);
-    let mut notes = Vec::new();
-    for consumer in &secret.consumers {
-        for command in consumer_commands(consumer) {
-            let words = unseen(&command.words, folder);
-            notes.extend(words.into_iter().map(|word| {
-                format!(
-                    "{}: which file its {} reaches by `{word}` is not visible, nor who can change that file",
-                    consumer.name, command.key
-                )
-            }));
-        }
-    }
-    notes
-}
-
-/// Whether a file of this owner is another user's: neither root's nor that of the user who runs keyroll.
-pub fn is_foreign(owner: u32) -> bool {
-    ![0, rustix::process::geteuid().as_raw()].contains(&owner)
-}
-
-fn refuse(all: &[Reached]) -> Result<(), Problem> {
-    let wrong = faults(all, rustix::process::geteuid().as_raw());
-    let Some(first) = wrong.first() else { return Ok(()) };
-    let problem = Problem::new(Code::OpenToOtherUsers, format!("trust {}", first.path.display()));
-    let problem = wrong
-        .iter()
-        .fold(problem, |problem, fault| problem.because(format!("{}: {}", fault.path.display(), fault.why)));
-    let ways: BTreeSet<&str> = wrong.iter().map(|fault| fault.way.as_str()).collect();
-    let ways: Vec<&str> = ways.into_iter().collect();
-    Err(problem.help(format!("check its content, then: {}", ways.join(" && "))))
-}
-
-/// What is wrong with the files and folders, and with what leads to them, for one user.
-fn faults(all: &[Reached], user: u32) -> BTreeSet<UnsafePath> {
-    let mut wrong = BTreeSet::new();
-    for reached in all {
-        let steps = path_steps(&reached.path);
-        let last = steps.len().saturating_sub(1);
-        wrong.extend(steps.iter().enumerate().filter_map(|(at, step)| {
-            let by = if reached.by == By::Loads && at != last { By::Word } else { reached.by };
-            fault((step, at == last), by, [0, user, reached.as_user.unwrap_or(user)])
-        }));
-    }
-    wrong
-}
-
-/// Every file and folder that a consumer's commands run or read, as far as their words name it.
-fn run_by(folder: &Path, consumer: &Consumer) -> Vec<Reached> {
-    let copies: Vec<PathBuf> =
-        consumer.reads.iter().filter_map(|copy| folder.join(copy.place.path()).canonicalize().ok()).collect();
-    let search = search_path();
-    let of = Surroundings { folder, copies: &copies, search: &search };
-    let instances = consumer.runs.instances().iter();
-    let mut all: Vec<Reached> =
-        instances.flat_map(|one| one.workload.trusted_files()).map(Reached::file).collect();
-    all.extend(consumer_commands(consumer).iter().flat_map(|command| reached(&command.words, &of)));
-    all
-}
-
-/// What is wrong with one file or folder, and how to correct that.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct UnsafePath {
-    path: PathBuf,
-    why: String,
-    way: String,
-}
-
-/// `users` may change it: root, the user who runs keyroll, and the one as whom the command goes on. `is_last`: it is what
-/// the command reaches, and not on the way there.
-fn fault((step, is_last): (&PathStep, bool), by: By, users: [u32; 3]) -> Option<UnsafePath> {
-    let (path, shown) = (&step.path, step.path.display());
-    let (owner, mode) = (step.meta.uid(), step.meta.mode());
-    let [_, user, _] = users;
-    let unsafe_path = |why: String, way: String| Some(UnsafePath { path: path.clone(), why, way });
-    let move_out = || format!("move what keyroll uses out of {shown}, and correct keyroll.toml");
-    let is_dir = step.meta.is_dir();
-    if step.meta.is_symlink() {
-        // Elsewhere, only who may write its folder can make it lead to another file.
-        if users.contains(&owner) || !step.in_sticky {
-            return None;
-        }
-        let why = format!("it is a link of user {owner}, who chooses where it leads");
-        return unsafe_path(why, format!("chown -h {user} {shown}"));
-    }
-    if !users.contains(&owner) {
-        let why = format!("it belongs to user {owner}, who can change it");
-        let way = match by {
-            // Its owner may live in the folder.
-            By::Word | By::Loads | By::RunCopy if is_dir => move_out(),
-            By::SearchPath if is_dir => format!("take {shown} out of PATH, or write the program's full path"),
-            By::RunCopy => format!("read {shown} as data instead of running it as a script"),
-            By::Word if path.extension().is_some_and(|end| end == "pid") => {
-                format!("use `signal` and `pid_file = \"{shown}\"`: keyroll checks whose process it names")
-            }
-            By::Word | By::Loads | By::SearchPath => format!("chown {user} {shown}"),
-        };
-        return unsafe_path(why, way);
-    }
-    let forbidden = if owner == 0 { GROUP_WRITES | OTHERS_WRITE } else { OTHERS_WRITE };
-    let (who, class) = if mode & OTHERS_WRITE == 0 { ("its group", "g") } else { ("everybody", "go") };
-    let open = mode & forbidden != 0;
-    if is_dir && mode & STICKY != 0 {
-        let why = format!(
-            "{who} can add files to it (mode {:04o}), and a command loads files from it",
-            mode & 0o7777
-        );
-        let loads = is_last && matches!(by, By::Loads | By::SearchPath);
-        return if open && loads { unsafe_path(why, move_out()) } else { None };
-    }
-    // Of a file with an access list, the mode shows as the group's what anybody in the list may do.
-    if let Some(who) = writer_by_access_list(path, &users) {
-        return unsafe_path(format!("{who} can change it by an access list"), format!("setfacl -b {shown}"));
-    }
-    if open {
-        let why = format!("{who} can change it (mode {:04o})", mode & 0o7777);
-        return unsafe_path(why, format!("chmod {class}-w {shown}"));
-    }
-    None
+    let run_here = Some(consumer).filter(|consumer| consumer.is_here);
+    Ok(trusted_commands(Vec::new(), folder_of(config_file), run_here)?)
 }
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test prepares its files")]
-mod tests;
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use keyroll_codes::Code;
+    use keyroll_config::Config;
+
+    use super::*;
+
+    #[test]
+    fn only_the_commands_of_this_machine_are_checked_here_and_the_configuration_always() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keyroll.toml");
+        let text = "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\n\
+                    [[secrets.acme.consumers]]\nname = \"app\"\nreads = { file = \"./key\" }\n\
+                    runs = { restart = [\"./open.sh\"], pid_file = \"./app.pid\" }\n";
+        let open = |path: &Path, mode: u32| {
+            std::fs::write(path, text).unwrap();
+            std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        };
+        open(&file, 0o600);
+        open(&folder.path().join("open.sh"), 0o777);
+        let mut secret =
+            Config::parse(text, &file.display().to_string()).unwrap().secret("acme").unwrap().clone();
+        let code = |secret: &Secret| trusted(&file, secret).err().map(|problem| problem.code);
+        assert_eq!(code(&secret), Some(Code::OpenToOtherUsers));
+        assert!(trusted_of(&file, &secret, |_| false).is_ok());
+        assert!(trusted_consumer(&file, &secret.consumers[0]).is_err());
+        secret.consumers[0].is_here = false;
+        assert_eq!(code(&secret), None);
+        assert!(trusted_consumer(&file, &secret.consumers[0]).is_ok());
+        open(&file, 0o666);
+        assert_eq!(code(&secret), Some(Code::OpenToOtherUsers));
+    }
+}

@@ -9,9 +9,10 @@ use keyroll_config::{Secret, StoreRef};
 use keyroll_port::{Class, Failure, GivenOut, MadeBy, Truth, TruthVersion};
 use keyroll_rotation::Emergency;
 use keyroll_secret::Credential;
+use keyroll_setup::trust::{trusted_files, trusted_program};
 use keyroll_truth::{AwsSecret, AwsSettings, AwsTruth, ExecSecret, FileSecret, VaultSecret};
 
-use super::trusted::{trusted_files, trusted_of, trusted_program};
+use super::trusted::trusted_of;
 use super::vault::trusted_vault;
 use crate::places::Places;
 use crate::problem::Problem;

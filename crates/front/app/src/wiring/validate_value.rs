@@ -13,6 +13,7 @@ use super::issuer::{Described, described, issuer};
 use super::open::runtime;
 use super::served::served_folder;
 use super::truth;
+use crate::configured::hosts_elsewhere;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::weak_values::{Strength, WeakField};
@@ -197,7 +198,11 @@ fn copies(
     if secret.consumers.is_empty() {
         return Ok(());
     }
-    let machine = match hosts(&Wanted::of(secret, issuer, places, folder)) {
+    for host in hosts_elsewhere(secret) {
+        looked.not_visible.push(format!("the configured copies on {host}: keyroll plan reads them"));
+    }
+    let here = secret.here();
+    let machine = match hosts(&Wanted::of(&here, issuer, places, folder)) {
         Ok(hosts) => hosts.machine,
         Err(problem) => {
             let why = problem.causes.join(": ");

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use keyroll_config::{Secret, StoreRef, Vault, VaultLogin};
 use keyroll_setup::on_this_machine;
+use keyroll_setup::trust::trusted_files;
 use keyroll_truth::VaultSettings;
 
-use super::trusted::trusted_files;
 use crate::env;
 use crate::problem::Problem;
 

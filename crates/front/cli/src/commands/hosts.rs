@@ -36,7 +36,7 @@ fn listed(context: &mut Context) -> Result<Exit, Problem> {
         context.ui.note("keyroll.toml names no host: keyroll hosts import FILE adds them from an ssh_config");
         return Ok(Exit::Done);
     }
-    let mut table = Table::new(["HOST", "GROUP", "CONNECT", "SUDO", "ACCEPTED"]);
+    let mut table = Table::new(["HOST", "GROUP", "CONNECT", "SUDO", "FOLDER", "ACCEPTED"]);
     for host in all {
         let sudo = if host.sudo { "yes" } else { "no" };
         table.row([
@@ -44,6 +44,7 @@ fn listed(context: &mut Context) -> Result<Exit, Problem> {
             host.group.unwrap_or_else(|| "-".to_owned()),
             host.connect,
             sudo.to_owned(),
+            host.folder.unwrap_or_else(|| "-".to_owned()),
             host.accepted.unwrap_or_else(|| "no".to_owned()),
         ]);
     }

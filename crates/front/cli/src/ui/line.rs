@@ -186,6 +186,7 @@ mod tests {
     #[test]
     fn a_blocked_gate_names_the_holder_and_the_way_out() {
         let holder = Holder {
+            host: None,
             pid: Some(41),
             name: "batch".to_owned(),
             found_by: "its socket at the issuer; memory: not visible".to_owned(),

@@ -311,7 +311,7 @@ impl OwnCopy {
             Failure::new(Class::Retryable, Code::WriteFailed, "write a copy for a check").because(error)
         };
         scratch_dir::make(folder).map_err(failed)?;
-        let path = folder.join(format!("control-{}-{consumer}-{path}", std::process::id()));
+        let path = folder.join(format!("{}{}-{consumer}-{path}", scratch_dir::COPY, std::process::id()));
         scratch_dir::forget(&path);
         let mut file = scratch_dir::create_new(&path).map_err(failed)?;
         let made = Self(path);

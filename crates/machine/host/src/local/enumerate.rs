@@ -430,6 +430,7 @@ impl Local {
             id.pid, id.pid
         );
         Some(Holder {
+            host: who.host,
             pid: id.pid,
             name: now.name,
             found_by: found_by.unwrap_or_else(|| "an earlier look".into()) + &runs,

@@ -32,8 +32,11 @@ pub(super) fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)
 }
 
-/// Writes a text durably, completely or not at all.
-pub(super) fn keep_whole(folder: &Path, name: &str, text: &str) -> io::Result<()> {
+/// Writes a text durably into one of keyroll's own files, completely or not at all. The folder is made where it is missing.
+///
+/// # Errors
+/// The system refused it; the file is as it was.
+pub fn keep_whole(folder: &Path, name: &str, text: &str) -> io::Result<()> {
     make(folder)?;
     let beside = folder.join(format!("{name}-new"));
     let mut file = create(&beside)?;
@@ -84,9 +87,49 @@ pub fn tidy(work: &Path, open: &[&str]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What the names of copies for checks begin with; the id of their process follows.
+pub(super) const COPY: &str = "control-";
+
+/// Removes the copies that this process made for checks, before it ends without their own end.
+pub fn remove_own_copies(work: &Path) {
+    remove_copies(work, |pid| pid == std::process::id());
+}
+
+/// Removes the copies for checks whose process has ended without removing them.
+pub fn remove_left_copies(work: &Path) {
+    remove_copies(work, |pid| !Path::new(&format!("/proc/{pid}")).exists());
+}
+
+/// Removes copies for checks by the id of their process. What cannot be removed is tried again at the next time.
+fn remove_copies(work: &Path, goes: impl Fn(u32) -> bool) {
+    for entry in fs::read_dir(work).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(COPY)?.split('-').next()?.parse().ok());
+        if pid.is_some_and(&goes) {
+            forget(&entry.path());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn copies_for_checks_are_removed_with_their_process_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let (own, other) = (std::process::id(), std::os::unix::process::parent_id());
+        // Above the largest id that a kernel gives.
+        let ended = (1_u32 << 22) + 1;
+        let copy = |pid: u32| format!("control-{pid}-0-1");
+        let names = [copy(own), copy(other), copy(ended), format!("aa-{ended}.pid"), "control-x".to_owned()];
+        names.iter().for_each(|name| fs::write(folder.path().join(name), "x").unwrap());
+        let left = || -> Vec<bool> { names.iter().map(|name| folder.path().join(name).exists()).collect() };
+        remove_left_copies(folder.path());
+        assert_eq!(left(), [true, true, false, true, true]);
+        remove_own_copies(folder.path());
+        assert_eq!(left(), [false, true, false, true, true]);
+    }
 
     #[test]
     fn what_belongs_to_no_open_rotation_goes() {

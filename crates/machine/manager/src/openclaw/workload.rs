@@ -100,6 +100,10 @@ impl Workload for OpenClaw {
         self.bound(None).map_or(true, |bound| matches!(bound.takes, Takes::Restart | Takes::InPlace))
     }
 
+    fn is_asked(&self) -> bool {
+        true
+    }
+
     fn stop_grace(&self) -> Duration {
         STOP_GRACE
     }

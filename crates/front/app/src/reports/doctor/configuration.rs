@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use keyroll_config::{Config, Consumer, IssuerRef, LogSource, Place, Reference, Secret, StoreRef};
 use keyroll_port::Issuer;
 use keyroll_setup::gate;
+use keyroll_setup::trust::{missing, pid_files_missing, unseen_words};
 
 use super::report::{Report, check_private_file};
 use crate::operator::Finding;
@@ -19,10 +20,9 @@ use crate::wiring::gather_values::gather;
 use crate::wiring::hosts::{Wanted, composed};
 use crate::wiring::issuer::{Described, described};
 use crate::wiring::open::{folder_of, runtime};
-use crate::wiring::programs::{missing, pid_files_missing};
 use crate::wiring::provable::provable;
 use crate::wiring::served::served_faults;
-use crate::wiring::trusted::{trusted, unseen_words};
+use crate::wiring::trusted::trusted;
 use crate::wiring::truth;
 
 pub(super) fn check_configuration(report: &mut Report, config: &Config, config_file: &Path, places: &Places) {
@@ -54,8 +54,9 @@ const GATE_TIME_MAX: Duration = Duration::from_secs(5);
 /// Checks one secret; returns true unless a finding is bad.
 fn check_secret(report: &mut Report, config: &Config, secret: &Secret, file: &Path, places: &Places) -> bool {
     let before = report.bad_count();
+    let here = secret.here();
     if let Some(issuer) = check_issuer(report, secret) {
-        let composed = composed(&Wanted::of(secret, issuer.as_ref(), places, folder_of(file)));
+        let composed = composed(&Wanted::of(&here, issuer.as_ref(), places, folder_of(file)));
         let attributes = issuer.capabilities().attributes;
         let provable = secret.consumers.iter().try_for_each(|consumer| provable(consumer, attributes));
         for problem in [composed.map(drop), provable].into_iter().filter_map(Result::err) {
@@ -75,12 +76,23 @@ fn check_secret(report: &mut Report, config: &Config, secret: &Secret, file: &Pa
         let help = format!("declare its consumers as [[secrets.{}.consumers]]", secret.name);
         report.bad(&format!("{}: consumers", secret.name), "none".to_owned(), &help);
     }
-    for missed in pid_files_missing(secret).into_iter().chain(unseen_words(file, secret)) {
+    for missed in pid_files_missing(&here).into_iter().chain(unseen_words(folder_of(file), &here)) {
         report.note(secret.name.as_str(), missed);
     }
     for consumer in &secret.consumers {
+        let name = format!("{}: {}", secret.name, consumer.name);
+        if !consumer.is_here {
+            let detail =
+                format!("its copies and its programs: not visible here: they are on {}", consumer.host);
+            let help = format!(
+                "keyroll hosts check {} tries the connection; keyroll plan {} checks them there",
+                consumer.host, secret.name
+            );
+            report.add(Finding::Note, &name, detail, Some(help));
+            continue;
+        }
         let faults = served_faults(config, secret, consumer, places);
-        check_consumer(report, &format!("{}: {}", secret.name, consumer.name), consumer, faults);
+        check_consumer(report, &name, consumer, faults);
     }
     check_copies(report, secret);
     before == report.bad_count()

@@ -127,9 +127,10 @@ fn copy(place: Place, secret: &Secret) -> Result<Copy, Problem> {
     Ok(Copy { place, source: only_field(secret)?, write: WriteMode::Rename, generated: None })
 }
 
-/// Without a flag: the copies of the secret, if all consumers read the same ones.
+/// Without a flag: the copies of the secret on this machine, if all its consumers here read the same ones.
 fn only_copies(config: &Config, secret: &Secret) -> Result<Vec<Copy>, Problem> {
-    let mut kinds = config.secrets.get(&secret.name).into_iter().flat_map(|secret| &secret.consumers);
+    let all = config.secrets.get(&secret.name).into_iter().flat_map(|secret| &secret.consumers);
+    let mut kinds = all.filter(|consumer| consumer.is_here);
     let first = kinds.next().map(|consumer| consumer.reads.clone());
     match first.filter(|reads| !reads.is_empty()) {
         Some(reads) if kinds.all(|consumer| consumer.reads == reads) => Ok(reads),

@@ -120,7 +120,10 @@ impl Adoption<'_> {
         let Ok(issuer) = issuer(secret) else { return Ok(Vec::new()) };
         places.ensure()?;
         let folder = folder_of(self.config_file);
-        let hosts = hosts(&Wanted::of(secret, issuer.as_ref(), places, folder))?;
+        let hosts = hosts(&Wanted {
+            config: Some((self.config, self.config_text)),
+            ..Wanted::of(secret, issuer.as_ref(), places, folder)
+        })?;
         Ok(runtime(places)?.block_on(hosts.machine.live()).live)
     }
 
@@ -138,6 +141,8 @@ impl Adoption<'_> {
         let hosts = hosts(&Wanted {
             rotation: &opened.id.0,
             search: Some(&self.config.search),
+            config: Some((self.config, self.config_text)),
+            names: &opened.saved.hosts,
             ..Wanted::of(secret, issuer.as_ref(), places, folder)
         })?;
         // The rotation refers to consumers and files by number: those that it has must be unchanged and in the same order.

@@ -1,11 +1,11 @@
 use crate::quantity::quantity;
 use keyroll_engine::{Command, ObserverReply};
-use keyroll_host::process_of;
 use keyroll_rotation::{Fact, InstanceIdentity, OldKey, State, unsearched};
 
 use super::Watch;
 use crate::operator::{Confirmation, Event};
 use crate::records::blockers;
+use crate::records::plan_names::Called;
 
 impl Watch<'_> {
     /// Shows what the operator consents to: the key that is revoked, the instances on the new key, the waivers, and how
@@ -30,7 +30,7 @@ impl Watch<'_> {
             OldKey::Off(_) | OldKey::On | OldKey::Ended => None,
         };
         let waivers = blockers::waived(&self.called, &self.waivers, state);
-        let unsearched = not_searched(state);
+        let unsearched = not_searched(&self.called, state);
         let shared = !state.plan().aim.makes_new();
         let (key, name) = (if shared { "shared" } else { "old" }, &self.secret);
         let ends = match by_person(state) {
@@ -102,11 +102,14 @@ impl Watch<'_> {
 }
 
 /// The undeclared processes that the consent is about because their memory was not searched.
-fn not_searched(state: &State) -> Vec<String> {
+fn not_searched(called: &Called, state: &State) -> Vec<String> {
     let counted = state.look().map(|look| unsearched(state, look)).unwrap_or_default();
     let each = counted.into_iter().filter_map(|(who, limit)| {
-        let pid = process_of(who)?.pid;
-        let shown = blockers::described(pid).unwrap_or_else(|| format!("process {pid}, which has ended"));
+        let pid = who.pid()?;
+        let shown = match called.host(who.host) {
+            Some(host) => format!("process {pid} on {host}"),
+            None => blockers::described(pid).unwrap_or_else(|| format!("process {pid}, which has ended")),
+        };
         Some(format!("{shown}: {}", blockers::not_searched(limit)))
     });
     each.collect()

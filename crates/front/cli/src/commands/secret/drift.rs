@@ -50,8 +50,14 @@ fn show(shown: &DriftShown, context: &mut Context) {
         table.row([who, process.holds.to_owned(), dash(), dash()]);
     }
     context.ui.table(&table);
-    if shown.processes.is_empty() {
-        context.ui.lines("no process was seen to use it");
+    let there = &shown.hosts_not_visible;
+    match (shown.processes.is_empty(), there.is_empty()) {
+        (true, true) => context.ui.lines("no process was seen to use it"),
+        (true, false) => context.ui.lines("no process of this machine was seen to use it"),
+        (false, _) => {}
+    }
+    if !there.is_empty() {
+        context.ui.lines(&format!("its processes on other machines: not visible here: {}", there.join(", ")));
     }
     if let Some(why) = &shown.why {
         context.ui.lines(&format!("  {why}"));

@@ -8,7 +8,6 @@ use keyroll_config::Config;
 use tempfile::TempDir;
 
 use super::*;
-use crate::wiring::issuer::admin_file;
 
 /// `w` and all in it is another user's, `s` is not; so are `justfile`, `module.py`, `api` and the copy `app.env`.
 struct Scene {
@@ -312,23 +311,6 @@ fn what_only_a_shell_can_find_is_said() {
 }
 
 #[test]
-fn the_admin_credential_of_another_user_is_refused() {
-    if me() != 0 {
-        eprintln!("left out: only root can read and give away another user's file (the admin credential)");
-        return;
-    }
-    let scene = Scene::new(false);
-    let file = scene.folder.path().join("admin.key");
-    std::fs::write(&file, "generated\n").unwrap();
-    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
-    assert!(admin_file(&file).is_ok());
-    chown(&file, Some(65_534), None).unwrap();
-    let problem = admin_file(&file).err().unwrap();
-    assert_eq!(problem.code, Code::OpenToOtherUsers);
-    assert!(problem.causes.iter().any(|why| why.contains("65534")), "{:?}", problem.causes);
-}
-
-#[test]
 fn no_advice_takes_a_folder_from_its_owner() {
     if me() != 0 {
         eprintln!("left out: only root can give files away (the advice)");
@@ -348,4 +330,23 @@ fn no_advice_takes_a_folder_from_its_owner() {
     assert_eq!(way(scene.reached(&["tool"], search.as_os_str()), "w/bin"), "take");
     let consumer = scene.consumer(r#"restart = ["sh", "app.env"], pid_file = "./run/api.pid""#);
     assert_eq!(way(run_by(scene.folder.path(), &consumer), "app.env"), "read");
+}
+
+#[test]
+fn a_refusal_names_every_file_as_a_cause_of_its_own() {
+    let scene = Scene::new(false);
+    let folder = scene.folder.path();
+    assert!(trusted_files(vec![folder.join("s/r.sh")]).is_ok());
+    let failure = trusted_files(["w/r.sh", "justfile"].map(|name| folder.join(name)).to_vec()).unwrap_err();
+    assert_eq!(failure.code, Code::OpenToOtherUsers);
+    let mut next = std::error::Error::source(&failure);
+    let mut named = Vec::new();
+    while let Some(cause) = next {
+        named.push(cause.to_string().split(": ").next().unwrap_or_default().to_owned());
+        next = cause.source();
+    }
+    let root = folder.canonicalize().unwrap();
+    let all = ["justfile", "w", "w/r.sh"].map(|name| root.join(name).display().to_string());
+    assert_eq!(named, all);
+    assert_eq!(failure.attempted, format!("trust {}", all[0]));
 }

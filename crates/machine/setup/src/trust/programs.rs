@@ -5,11 +5,12 @@ use std::path::Path;
 
 use keyroll_codes::Code;
 use keyroll_config::{Consumer, Secret};
-use keyroll_manager::Find;
+use keyroll_manager::{Find, search_path};
 use keyroll_observe::is_interpreter;
+use keyroll_port::{Class, Failure};
 
-use super::consumer_commands::{ConsumerCommand, consumer_commands, search_path};
-use crate::problem::Problem;
+use super::causes::because_all;
+use super::commands::{ConsumerCommand, consumer_commands};
 
 /// A command whose program does not exist or may not be run.
 pub struct Missing {
@@ -22,18 +23,23 @@ pub struct Missing {
 }
 
 /// Refuses a secret with a command whose program is not there or may not be run.
-pub fn refuse_missing(secret: &Secret) -> Result<(), Problem> {
+///
+/// # Errors
+/// As [`refuse_missing_of`], for the first such consumer.
+pub fn refuse_missing(secret: &Secret) -> Result<(), Failure> {
     secret.consumers.iter().try_for_each(refuse_missing_of)
 }
 
 /// The same for one consumer.
-pub fn refuse_missing_of(consumer: &Consumer) -> Result<(), Problem> {
+///
+/// # Errors
+/// `K0404`: every such command.
+pub fn refuse_missing_of(consumer: &Consumer) -> Result<(), Failure> {
     let all = missing(consumer);
     let Some(first) = all.first() else { return Ok(()) };
-    let problem =
-        Problem::new(Code::ProgramNotStarted, format!("run the {} of {}", first.what, consumer.name));
-    let problem = all.iter().fold(problem, |problem, one| problem.because(one.why.clone()));
-    Err(problem.help(first.help.clone()))
+    let attempted = format!("run the {} of {}", first.what, consumer.name);
+    let failure = Failure::new(Class::Permanent, Code::ProgramNotStarted, attempted);
+    Err(because_all(failure, all.iter().map(|one| one.why.clone())).help(first.help.clone()))
 }
 
 /// Every command of a consumer that cannot be run.

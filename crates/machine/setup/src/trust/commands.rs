@@ -1,14 +1,6 @@
 //! The commands that a consumer's configuration names.
 
-use std::ffi::OsString;
-
 use keyroll_config::{Argv, Check, Consumer, Instance};
-use keyroll_manager::CommandLine;
-
-use crate::env;
-
-/// The folders searched for a program without a slash if PATH is not set.
-const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// One command of a consumer.
 #[derive(PartialEq, Eq)]
@@ -23,7 +15,7 @@ pub(super) struct ConsumerCommand {
 pub(super) fn consumer_commands(consumer: &Consumer) -> Vec<ConsumerCommand> {
     let instances = consumer.runs.instances();
     let declared = instances.iter().filter_map(|instance| instance.workload.declared_command());
-    let declared = declared.map(|(key, line)| ConsumerCommand { key, words: words(line) });
+    let declared = declared.map(|(key, line)| ConsumerCommand { key, words: line.words() });
     let once = |key, argv: &Argv| ConsumerCommand { key, words: argv.fill("main", None, None) };
     let fetch = consumer.fetch.iter().map(|argv| once("fetch", argv));
     let generators =
@@ -46,14 +38,4 @@ fn checks(consumer: &Consumer, instance: &Instance) -> impl Iterator<Item = Cons
         let words = argv.fill(instance.name.as_str(), instance.port, copy);
         ConsumerCommand { key: "check", words }
     })
-}
-
-/// The program and its arguments, in order.
-pub(crate) fn words(line: &CommandLine) -> Vec<String> {
-    std::iter::once(&line.program).chain(&line.arguments).cloned().collect()
-}
-
-/// The folders in which a program without a slash is looked up.
-pub(super) fn search_path() -> OsString {
-    env::PATH.get().unwrap_or_else(|| PATH_DEFAULT.into())
 }

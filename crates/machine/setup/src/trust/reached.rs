@@ -8,10 +8,8 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use keyroll_manager::{home_of, uid_of};
+use keyroll_manager::{home, home_of, uid_of};
 use keyroll_observe::{is_interpreter, is_shell};
-
-use crate::env;
 
 /// Programs that only read the files that they are given.
 const DATA_PROGRAMS: [&str; 14] = [
@@ -423,9 +421,7 @@ fn switch(words: &[String]) -> Option<(usize, u32)> {
 fn expanded(words: &[String], folder: &Path) -> Vec<String> {
     let mut known: BTreeMap<String, String> = BTreeMap::new();
     known.insert("PWD".to_owned(), folder.display().to_string());
-    known.extend(
-        env::HOME.get().and_then(|home| home.into_string().ok()).map(|home| ("HOME".to_owned(), home)),
-    );
+    known.extend(home().and_then(|home| home.into_string().ok()).map(|home| ("HOME".to_owned(), home)));
     let [_, parts, quoted] = streams(words);
     if parts.iter().any(|token| MOVES.contains(&token.text.as_str())) {
         known.remove("PWD");
@@ -487,7 +483,7 @@ fn at_home(name: &str) -> PathBuf {
         return name.into();
     };
     let home = match user {
-        "" => env::HOME.absolute(),
+        "" => home().map(PathBuf::from).filter(|home| home.is_absolute()),
         user => uid_of(user).ok().and_then(home_of),
     };
     home.map_or_else(|| name.into(), |home| home.join(rest))

@@ -1,0 +1,313 @@
+use std::net::SocketAddr;
+
+use async_trait::async_trait;
+use keyroll_codes::Code;
+use keyroll_port::{
+    AllowedChanges, Applied, Asked, Class, Failure, Holder, Host, Looked, Prepared, Proved, Proving,
+    RefusedCalls, Sessions, Swept, Touched, Values,
+};
+use keyroll_rotation::{ConsumerId, FileId, Incarnation, Reconciled, Seq, Which};
+use keyroll_secret::Fields;
+
+use crate::concurrent::all;
+use crate::looked::{Part, join};
+use crate::member::{Member, sentence};
+use crate::sessions::{Sent, going, is_near, of_member};
+
+/// Many machines as one, in the plan's numbers.
+///
+/// What is about one file or consumer goes to the machine that has it. What is about all goes to each machine that has files
+/// or consumers, and to the one that keyroll runs on: at the same time where it only looks, one after the other where it
+/// changes something.
+pub struct Fleet {
+    members: Vec<Member>,
+    waits_for_none: bool,
+}
+
+impl Fleet {
+    /// These machines. No two have the same file or consumer.
+    pub fn new(members: Vec<Member>) -> Self {
+        Self { members, waits_for_none: false }
+    }
+
+    /// The same for an emergency that revokes the old key first: a host that cannot be reached holds up neither its plan nor
+    /// its beginning. Every look says that it is away.
+    #[must_use]
+    pub fn that_waits_for_none(self) -> Self {
+        Self { waits_for_none: true, ..self }
+    }
+
+    /// Whether the answer of this member may be missing.
+    pub(crate) fn may_miss(&self, member: &Member, failure: &Failure) -> bool {
+        self.waits_for_none && !member.is_here && failure.class != Class::Permanent
+    }
+
+    /// The members that are asked about everything.
+    pub(crate) fn asked(&self) -> Vec<&Member> {
+        let has_some =
+            |member: &Member| !member.numbers.files.is_empty() || !member.numbers.consumers.is_empty();
+        self.members.iter().filter(|member| member.is_here || has_some(member)).collect()
+    }
+
+    /// What each of them is sent for a look.
+    pub(crate) fn sent(&self, sessions: &Sessions, stays: Which) -> Vec<(&Member, Sent)> {
+        self.asked().into_iter().map(|member| (member, Sent::to(member.is_here, sessions, stays))).collect()
+    }
+
+    /// The machine that keyroll runs on.
+    fn here(&self) -> Result<&Member, Failure> {
+        let here = self.members.iter().find(|member| member.is_here);
+        here.ok_or_else(|| not_in_plan("find this machine among the hosts of the plan".to_owned()))
+    }
+
+    /// The member that has a file, and its own number of it.
+    fn with_file(&self, file: FileId) -> Result<(&Member, FileId), Failure> {
+        let found = self.members.iter().find_map(|member| Some((member, member.own_file(file)?)));
+        found.ok_or_else(|| not_in_plan(format!("find file {} of the plan", file.0)))
+    }
+
+    /// The member that has a consumer, and its own number of it.
+    fn with_consumer(&self, consumer: ConsumerId) -> Result<(&Member, ConsumerId), Failure> {
+        let found = self.members.iter().find_map(|member| Some((member, member.own_consumer(consumer)?)));
+        found.ok_or_else(|| not_in_plan(format!("find consumer {} of the plan", consumer.0)))
+    }
+}
+
+/// No machine has what the plan names.
+fn not_in_plan(attempted: String) -> Failure {
+    Failure::new(Class::Permanent, Code::PlanStale, attempted)
+}
+
+#[async_trait]
+impl Host for Fleet {
+    async fn trial(&self, values: Values<'_>) -> Result<Vec<Failure>, Failure> {
+        let asked = self.asked().into_iter().map(|member| (member, member.machine.trial(values))).collect();
+        let mut obstacles = Vec::new();
+        for (member, answer) in all(asked).await {
+            match answer {
+                Ok(own) => obstacles.extend(member.all_named(own)),
+                Err(failure) if self.may_miss(member, &failure) => {}
+                Err(failure) => return Err(member.named(failure)),
+            }
+        }
+        Ok(obstacles)
+    }
+
+    async fn carries(&self, fields: &Fields) -> Result<(), Failure> {
+        let asked = self.asked().into_iter().map(|member| (member, member.machine.carries(fields))).collect();
+        for (member, answer) in all(asked).await {
+            match answer {
+                Ok(()) => {}
+                Err(failure) if self.may_miss(member, &failure) => {}
+                Err(failure) => return Err(member.named(failure)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn deliver(
+        &self,
+        file: FileId,
+        which: Which,
+        values: Values<'_>,
+        asked: Asked,
+    ) -> Result<(), Failure> {
+        let (member, file) = self.with_file(file)?;
+        let done = member.machine.deliver(file, which, values, asked).await;
+        done.map_err(|failure| member.named(failure))
+    }
+
+    async fn delivered(
+        &self,
+        file: FileId,
+        which: Which,
+        values: Values<'_>,
+        intent: Seq,
+    ) -> Result<Reconciled, Failure> {
+        let (member, file) = self.with_file(file)?;
+        let found = member.machine.delivered(file, which, values, intent).await;
+        found.map_err(|failure| member.named(failure))
+    }
+
+    async fn remove_superseded(&self, values: Values<'_>, asked: Asked) -> Result<(), Failure> {
+        let mut failed: Option<Failure> = None;
+        for member in self.asked() {
+            if let Err(failure) = member.machine.remove_superseded(values, asked).await {
+                // One that may succeed later is asked again; the others are not held up by any.
+                let first = failed.as_ref().is_none_or(|failed| failed.class != Class::Retryable);
+                if first && (failed.is_none() || failure.class == Class::Retryable) {
+                    failed = Some(member.named(failure));
+                }
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn before_given_out(
+        &self,
+        which: Which,
+        values: Values<'_>,
+        sessions: &Sessions,
+    ) -> Result<(), Failure> {
+        for member in self.asked() {
+            let own = of_member(member.is_here, sessions);
+            let done = member.machine.before_given_out(which, values, &own).await;
+            done.map_err(|failure| member.named(failure))?;
+        }
+        Ok(())
+    }
+
+    async fn fetch(
+        &self,
+        consumer: ConsumerId,
+        which: Which,
+        values: Values<'_>,
+        asked: Asked,
+    ) -> Result<(), Failure> {
+        let (member, consumer) = self.with_consumer(consumer)?;
+        let done = member.machine.fetch(consumer, which, values, asked).await;
+        done.map_err(|failure| member.named(failure))
+    }
+
+    async fn apply(
+        &self,
+        consumer: ConsumerId,
+        slot: u8,
+        asked: Asked,
+        brings: AllowedChanges<'_>,
+    ) -> Result<Applied, Failure> {
+        let (member, consumer) = self.with_consumer(consumer)?;
+        let applied = member.machine.apply(consumer, slot, asked, brings).await;
+        applied.map_err(|failure| member.named(failure))
+    }
+
+    async fn await_end(&self, of: Touched, intent: Seq) -> Result<(), Failure> {
+        let (member, own) = match of {
+            Touched::File(file) => {
+                let (member, file) = self.with_file(file)?;
+                (member, Touched::File(file))
+            }
+            Touched::Consumer(consumer) => {
+                let (member, consumer) = self.with_consumer(consumer)?;
+                (member, Touched::Consumer(consumer))
+            }
+            Touched::All => {
+                for member in self.asked() {
+                    let ended = member.machine.await_end(Touched::All, intent).await;
+                    ended.map_err(|failure| member.named(failure))?;
+                }
+                return Ok(());
+            }
+        };
+        let ended = member.machine.await_end(own, intent).await;
+        ended.map_err(|failure| member.named(failure))
+    }
+
+    async fn enumerate(
+        &self,
+        values: Values<'_>,
+        sessions: &Sessions,
+        stays: Which,
+    ) -> Result<Looked, Failure> {
+        let sent = self.sent(sessions, stays);
+        let asked = sent
+            .iter()
+            .map(|(member, sent)| (*member, member.machine.enumerate(values, &sent.sessions, stays)))
+            .collect();
+        let answers = all(asked).await;
+        let parts = answers.into_iter().zip(&sent).map(|((member, answer), (_, sent))| Part {
+            member,
+            sent,
+            looked: answer.and_then(|own| member.looked(own)),
+        });
+        join(going(sessions, stays), parts.collect())
+    }
+
+    async fn prepare(&self, of: Proving<'_>, before: &Sessions) -> Result<Prepared, Failure> {
+        let (member, consumer) = self.with_consumer(of.consumer)?;
+        let own = of_member(member.is_here, before);
+        let prepared = member.machine.prepare(Proving { consumer, ..of }, &own).await;
+        prepared.map_err(|failure| member.named(failure))
+    }
+
+    async fn go(&self, prepared: Prepared, of: Proving<'_>, after: &Sessions) -> Proved {
+        match self.with_consumer(of.consumer) {
+            Ok((member, consumer)) => {
+                let own = of_member(member.is_here, after);
+                member.proved(member.machine.go(prepared, Proving { consumer, ..of }, &own).await)
+            }
+            Err(failure) => Proved {
+                evidence: Err(failure),
+                remarks: Vec::new(),
+                failing_checks: Vec::new(),
+                downtimes: Vec::new(),
+            },
+        }
+    }
+
+    async fn describe(&self, who: Incarnation) -> Option<Holder> {
+        let member = self.members.iter().find(|member| member.id == who.host)?;
+        let holder = member.machine.describe(member.own_incarnation(who)?).await?;
+        Some(member.holder(holder))
+    }
+
+    /// The issuer's mark is kept on this machine alone, and last: where it is, the marks of all logs are.
+    async fn watch_refusals(&self, issuer: Option<&str>) -> Result<(), Failure> {
+        let here = self.here()?;
+        let others: Vec<&Member> = self.asked().into_iter().filter(|member| !member.is_here).collect();
+        for member in others {
+            let done = member.machine.watch_refusals(None).await;
+            done.map_err(|failure| member.named(failure))?;
+        }
+        here.machine.watch_refusals(issuer).await
+    }
+
+    async fn refusals_mark(&self) -> Result<Option<String>, Failure> {
+        self.here()?.machine.refusals_mark().await
+    }
+
+    async fn refusals(&self) -> Result<RefusedCalls, Failure> {
+        let asked = self.asked().into_iter().map(|member| (member, member.machine.refusals())).collect();
+        let mut joined = RefusedCalls::default();
+        for (member, answer) in all(asked).await {
+            let RefusedCalls { count, remarks } =
+                member.refusals(answer.map_err(|failure| member.named(failure))?);
+            joined.count = joined.count.saturating_add(count);
+            joined.remarks.extend(remarks);
+        }
+        Ok(joined)
+    }
+
+    /// This machine is asked first. Another one is not asked about an address that may be of the issuer's machine.
+    async fn caller(&self, client: SocketAddr) -> Option<Holder> {
+        let mut members = self.asked();
+        members.retain(|member| member.is_here || !is_near(client));
+        members.sort_by_key(|member| !member.is_here);
+        for member in members {
+            if let Some(holder) = member.machine.caller(client).await {
+                return Some(member.holder(holder));
+            }
+        }
+        None
+    }
+
+    async fn sweep(&self, values: Values<'_>) -> Result<Swept, Failure> {
+        let asked = self.asked().into_iter().map(|member| (member, member.machine.sweep(values))).collect();
+        let mut joined = Swept { residues: Vec::new(), not_visible: Vec::new(), downtimes: Vec::new() };
+        for (member, answer) in all(asked).await {
+            let swept = match answer.and_then(|own| member.swept(own)) {
+                Ok(swept) => swept,
+                Err(failure) if member.is_here => return Err(failure),
+                // What was not searched is named. The old key is dead by then.
+                Err(failure) => {
+                    joined.not_visible.push(format!("{}: {}", member.name, sentence(&failure)));
+                    continue;
+                }
+            };
+            joined.residues.extend(swept.residues);
+            joined.not_visible.extend(swept.not_visible);
+            joined.downtimes.extend(swept.downtimes);
+        }
+        Ok(joined)
+    }
+}

@@ -1,0 +1,83 @@
+//! What an inspection of all members found, as one.
+
+use keyroll_port::{Failure, Looked, Session};
+use keyroll_rotation::{Enumeration, Holds, SessionSeen};
+
+use crate::member::{Member, sentence};
+use crate::sessions::{Answered, Sent, join as join_sessions};
+
+/// The answer of one member, in the plan's numbers.
+pub(crate) struct Part<'a> {
+    /// The member.
+    pub(crate) member: &'a Member,
+    /// What it was sent.
+    pub(crate) sent: &'a Sent,
+    /// What it found, or why it did not answer.
+    pub(crate) looked: Result<Looked, Failure>,
+}
+
+/// The answers of all members as one. Of a member that did not answer nothing is known: its files count as unreadable, none
+/// of its instances is shown, and the look is incomplete.
+///
+/// # Errors
+/// No member answered.
+pub(crate) fn join(going: Option<&[Session]>, parts: Vec<Part<'_>>) -> Result<Looked, Failure> {
+    let mut joined = nothing();
+    let (mut answers, mut failures) = (Vec::new(), Vec::new());
+    for Part { member, sent, looked } in parts {
+        match looked {
+            Ok(looked) => {
+                let seen = add(&mut joined, looked);
+                answers.push(Answered { is_here: member.is_here, sent, seen });
+            }
+            Err(failure) => {
+                joined.enumeration.complete = false;
+                let files = member.numbers.files.iter();
+                joined.enumeration.files.extend(files.map(|file| (*file, Holds::Unreadable)));
+                joined.not_visible.push(format!("{}: {}", member.name, sentence(&failure)));
+                failures.push(member.named(failure));
+            }
+        }
+    }
+    if answers.is_empty()
+        && let Some(failure) = failures.into_iter().next()
+    {
+        return Err(failure);
+    }
+    joined.enumeration.files.sort_by_key(|(file, _)| *file);
+    joined.enumeration.sessions = join_sessions(going, &answers);
+    Ok(joined)
+}
+
+fn nothing() -> Looked {
+    Looked {
+        enumeration: Enumeration {
+            complete: true,
+            took_ms: 0,
+            instances: Vec::new(),
+            files: Vec::new(),
+            sessions: None,
+            strangers: Vec::new(),
+            unsearched: Vec::new(),
+        },
+        names: Vec::new(),
+        not_visible: Vec::new(),
+        downtimes: Vec::new(),
+    }
+}
+
+/// Adds what one member found; returns its entries about sessions.
+fn add(joined: &mut Looked, looked: Looked) -> Option<Vec<SessionSeen>> {
+    let Looked { enumeration, names, not_visible, downtimes } = looked;
+    let Enumeration { complete, took_ms: _, instances, files, sessions, strangers, unsearched } = enumeration;
+    let whole = &mut joined.enumeration;
+    whole.complete &= complete;
+    whole.instances.extend(instances);
+    whole.files.extend(files);
+    whole.strangers.extend(strangers);
+    whole.unsearched.extend(unsearched);
+    joined.names.extend(names);
+    joined.not_visible.extend(not_visible);
+    joined.downtimes.extend(downtimes);
+    sessions
+}

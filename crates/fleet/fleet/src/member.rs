@@ -1,0 +1,283 @@
+use std::error::Error as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use keyroll_codes::Code;
+use keyroll_host::place_digest;
+use keyroll_port::{
+    Class, CopySeen, Downtime, Evidence, Failure, Holder, Host, Looked, Named, Numbers, PendingChange,
+    PendingChanges, Proved, RefusedCalls, Residue, Surveyor, Swept,
+};
+use keyroll_rotation::{
+    ConsumerId, Enumeration, FileId, Holds, HostId, Incarnation, InstanceIdentity, ObservedInstance, Proof,
+    SessionSeen, Unsearched,
+};
+
+/// What rotations are driven on: surveyed before a rotation is open, and changed by it.
+pub trait Machine: Host + Surveyor {}
+
+impl<T: Host + Surveyor> Machine for T {}
+
+/// The number by which every machine names itself.
+const ITSELF: HostId = HostId(0);
+
+/// One machine of a fleet. It speaks its own numbers, which begin with 0, and names itself host 0.
+pub struct Member {
+    /// Its number in the plan.
+    pub id: HostId,
+    /// Its name in the configuration.
+    pub name: String,
+    /// The machine.
+    pub machine: Arc<dyn Machine>,
+    /// The plan's number of each of its consumers and files, by its own number.
+    pub numbers: Numbers,
+    /// keyroll itself runs on it.
+    pub is_here: bool,
+}
+
+/// The digest of a place on another machine than this one: equal paths of two machines are two places.
+pub fn place_digest_of(name: &str, digest: u64) -> u64 {
+    place_digest(Path::new(&format!("{name}:{digest:016x}")))
+}
+
+/// A failure on another machine, with the name of that machine once.
+pub fn failure_on(name: &str, mut failure: Failure) -> Failure {
+    if failure.attempted.ends_with(&format!(" {name}")) {
+        return failure;
+    }
+    failure.attempted = format!("{} on {name}", failure.attempted);
+    failure
+}
+
+/// A failure with each of its causes, as one sentence.
+pub(crate) fn sentence(failure: &Failure) -> String {
+    let (mut text, mut next) = (failure.to_string(), failure.source());
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+/// From the plan's numbers to the member's own.
+impl Member {
+    /// Its own number of a file.
+    pub(crate) fn own_file(&self, file: FileId) -> Option<FileId> {
+        own(&self.numbers.files, file).map(FileId)
+    }
+
+    /// Its own number of a consumer.
+    pub(crate) fn own_consumer(&self, consumer: ConsumerId) -> Option<ConsumerId> {
+        own(&self.numbers.consumers, consumer).map(ConsumerId)
+    }
+
+    /// What it calls an incarnation on it; `None` if that is not on it.
+    pub(crate) fn own_incarnation(&self, who: Incarnation) -> Option<Incarnation> {
+        let life = match who.life {
+            InstanceIdentity::Process { .. } => who.life,
+            InstanceIdentity::AtRest(consumer) => InstanceIdentity::AtRest(self.own_consumer(consumer)?),
+        };
+        (who.host == self.id).then_some(Incarnation { host: ITSELF, life })
+    }
+}
+
+fn own<Id: PartialEq>(all: &[Id], id: Id) -> Option<u16> {
+    all.iter().position(|known| *known == id).and_then(|at| u16::try_from(at).ok())
+}
+
+/// From the member's own numbers to the plan's. A number that it does not have is a failure that names it.
+impl Member {
+    /// The plan's number of a file.
+    pub(crate) fn file(&self, own: FileId) -> Result<FileId, Failure> {
+        let known = self.numbers.files.get(own.index()).copied();
+        known.ok_or_else(|| self.unusable(format!("it named its file {}, which it does not have", own.0)))
+    }
+
+    /// The plan's number of a consumer.
+    pub(crate) fn consumer(&self, own: ConsumerId) -> Result<ConsumerId, Failure> {
+        let known = self.numbers.consumers.get(own.index()).copied();
+        known.ok_or_else(|| self.unusable(format!("it named its consumer {}, which it does not have", own.0)))
+    }
+
+    /// An incarnation on it.
+    fn incarnation(&self, own: Incarnation) -> Result<Incarnation, Failure> {
+        if own.host != ITSELF {
+            return Err(self.unusable(format!("it named host {} instead of itself", own.host.0)));
+        }
+        let life = match own.life {
+            InstanceIdentity::Process { .. } => own.life,
+            InstanceIdentity::AtRest(consumer) => InstanceIdentity::AtRest(self.consumer(consumer)?),
+        };
+        Ok(Incarnation { host: self.id, life })
+    }
+
+    fn instance(&self, own: ObservedInstance) -> Result<ObservedInstance, Failure> {
+        let consumer = own.consumer.map(|consumer| self.consumer(consumer)).transpose()?;
+        Ok(ObservedInstance { who: self.incarnation(own.who)?, consumer, ..own })
+    }
+
+    fn session(&self, own: SessionSeen) -> Result<SessionSeen, Failure> {
+        let who = own.who.map(|who| self.incarnation(who)).transpose()?;
+        Ok(SessionSeen { who, ..own })
+    }
+
+    fn unsearched(&self, own: Unsearched) -> Result<Unsearched, Failure> {
+        Ok(Unsearched { who: self.incarnation(own.who)?, ..own })
+    }
+
+    fn proof(&self, own: Proof) -> Result<Proof, Failure> {
+        Ok(Proof { who: self.incarnation(own.who)?, ..own })
+    }
+
+    fn downtimes(&self, own: Vec<Downtime>) -> Result<Vec<Downtime>, Failure> {
+        let one = |own: Downtime| Ok(Downtime { consumer: self.consumer(own.consumer)?, ..own });
+        own.into_iter().map(one).collect()
+    }
+
+    /// What an inspection found on it, in the plan's numbers.
+    pub(crate) fn looked(&self, own: Looked) -> Result<Looked, Failure> {
+        let Looked { enumeration, names, not_visible, downtimes } = own;
+        let Enumeration { complete, took_ms, instances, files, sessions, strangers, unsearched } =
+            enumeration;
+        let file = |(file, holds): (FileId, Holds)| -> Result<(FileId, Holds), Failure> {
+            Ok((self.file(file)?, holds))
+        };
+        let owned = |all: Vec<SessionSeen>| -> Result<Vec<SessionSeen>, Failure> {
+            all.into_iter().map(|one| self.session(one)).collect()
+        };
+        let named = |one: Named| Named { digest: self.place(one.digest), name: self.place_name(&one.name) };
+        Ok(Looked {
+            enumeration: Enumeration {
+                complete,
+                took_ms,
+                instances: instances.into_iter().map(|one| self.instance(one)).collect::<Result<_, _>>()?,
+                files: files.into_iter().map(file).collect::<Result<_, _>>()?,
+                sessions: sessions.map(owned).transpose()?,
+                strangers: strangers.into_iter().map(|place| self.place(place)).collect(),
+                unsearched: unsearched
+                    .into_iter()
+                    .map(|one| self.unsearched(one))
+                    .collect::<Result<_, _>>()?,
+            },
+            names: names.into_iter().map(named).collect(),
+            not_visible: self.lines(not_visible),
+            downtimes: self.downtimes(downtimes)?,
+        })
+    }
+
+    /// What a call for evidence on it returned, in the plan's numbers.
+    pub(crate) fn proved(&self, own: Proved) -> Proved {
+        let Proved { evidence, remarks, failing_checks, downtimes } = own;
+        let evidence =
+            evidence.map_err(|failure| self.named(failure)).and_then(|Evidence { proofs, against }| {
+                let proofs = proofs.into_iter().map(|one| self.proof(one)).collect::<Result<_, _>>()?;
+                Ok(Evidence { proofs, against })
+            });
+        let (evidence, downtimes) = match self.downtimes(downtimes) {
+            Ok(downtimes) => (evidence, downtimes),
+            Err(foreign) => (evidence.and(Err(foreign)), Vec::new()),
+        };
+        Proved { evidence, remarks: self.all_named(remarks), failing_checks, downtimes }
+    }
+
+    /// What the last search on it found.
+    pub(crate) fn swept(&self, own: Swept) -> Result<Swept, Failure> {
+        let residue = |one: Residue| Residue { place: self.place_name(&one.place), reason: one.reason };
+        Ok(Swept {
+            residues: own.residues.into_iter().map(residue).collect(),
+            not_visible: self.lines(own.not_visible),
+            downtimes: self.downtimes(own.downtimes)?,
+        })
+    }
+
+    /// Refused uses that its logs show.
+    pub(crate) fn refusals(&self, own: RefusedCalls) -> RefusedCalls {
+        RefusedCalls { count: own.count, remarks: self.all_named(own.remarks) }
+    }
+
+    /// What its files hold, by the plan's numbers. An answer about another number of files says nothing about any of them.
+    pub(crate) fn copies(&self, own: Vec<CopySeen>) -> Vec<(FileId, CopySeen)> {
+        let fits = own.len() == self.numbers.files.len();
+        let mut own = own.into_iter();
+        let seen = |file: &FileId| {
+            let one = own.next().filter(|_| fits);
+            let unread = || CopySeen {
+                path: PathBuf::from(format!("file {} of the plan", file.0)),
+                holds: Holds::Unreadable,
+                unclear: Some("the host answered about another number of files".to_owned()),
+            };
+            let one = one.unwrap_or_else(unread);
+            let path = match self.is_here {
+                true => one.path,
+                false => PathBuf::from(format!("{}:{}", self.name, one.path.display())),
+            };
+            (*file, CopySeen { path, ..one })
+        };
+        self.numbers.files.iter().map(seen).collect()
+    }
+
+    /// Pending changes on it. The name of a change begins with its consumer's name: no two hosts have the same one.
+    pub(crate) fn pending(&self, own: PendingChanges) -> PendingChanges {
+        let change = |one: PendingChange| PendingChange { what: self.line(&one.what), ..one };
+        PendingChanges {
+            live: own.live.into_iter().map(change).collect(),
+            not_visible: self.lines(own.not_visible),
+        }
+    }
+}
+
+/// The member's name in what people read. This machine is not named: what it says is read on it.
+impl Member {
+    /// A failure there.
+    pub(crate) fn named(&self, failure: Failure) -> Failure {
+        if self.is_here { failure } else { failure_on(&self.name, failure) }
+    }
+
+    /// Failures there.
+    pub(crate) fn all_named(&self, failures: Vec<Failure>) -> Vec<Failure> {
+        failures.into_iter().map(|failure| self.named(failure)).collect()
+    }
+
+    /// A line about it.
+    fn line(&self, text: &str) -> String {
+        if self.is_here { text.to_owned() } else { format!("{}: {text}", self.name) }
+    }
+
+    /// Lines about it.
+    pub(crate) fn lines(&self, texts: Vec<String>) -> Vec<String> {
+        texts.iter().map(|text| self.line(text)).collect()
+    }
+
+    /// A path or a process there.
+    fn place_name(&self, name: &str) -> String {
+        if self.is_here { name.to_owned() } else { format!("{}:{name}", self.name) }
+    }
+
+    /// The digest of a place there.
+    fn place(&self, digest: u64) -> u64 {
+        if self.is_here { digest } else { place_digest_of(&self.name, digest) }
+    }
+
+    /// A process there. What another machine says of how to move it is not shown: the operator would run that here.
+    pub(crate) fn holder(&self, holder: Holder) -> Holder {
+        if self.is_here {
+            return holder;
+        }
+        let Holder { host: _, pid, name, found_by, how_to_move: _ } = holder;
+        let host = &self.name;
+        Holder {
+            host: self.id,
+            pid,
+            name: format!("{name} on {host}"),
+            found_by,
+            how_to_move: format!("end it, or keyroll consumer waive {host}:{pid} --reason WHY"),
+        }
+    }
+
+    /// The failure of an answer that no keyroll-host of this release gives.
+    fn unusable(&self, why: String) -> Failure {
+        Failure::new(Class::Permanent, Code::HostAnswerUnusable, format!("use an answer of {}", self.name))
+            .because(why)
+            .help("see that the keyroll-host there is of this release")
+    }
+}

@@ -1,0 +1,189 @@
+//! A rotation on this host: the driver opens it, and its orders are carried out one after another.
+
+mod carry;
+mod fence;
+mod known;
+mod open;
+mod state;
+mod unseal;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use keyroll_codes::Code;
+use keyroll_host::remove_left_copies;
+use keyroll_link::{Context, FailureForm, HostKey, OpenOrder, Order, Outbox, Reply};
+use keyroll_port::{Class, Failure};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::ending::{Changing, Ending};
+use crate::failed::no_order;
+
+use carry::carry_out;
+use fence::{Claim, Fence, overtaken};
+use known::KnownValues;
+use open::{Machine, claim_of, opened};
+use state::{check, no_folder};
+use unseal::Unsealed;
+use watch::{Held, watch};
+
+pub(crate) use state::default_folder;
+pub(crate) use watch::Overtaken;
+
+/// The threads of the runtime: a call blocks its own.
+const THREADS: usize = 2;
+
+/// The folder of the copies for checks, and of other files of a rotation, as the setup names it.
+const WORK: &str = "work";
+
+/// Carries out the orders of one connection.
+pub(crate) struct Rotating {
+    /// The folder of keyroll's records; `None` if this user has no home.
+    state: Option<PathBuf>,
+    ending: Arc<Ending>,
+    overtaken: Overtaken,
+    /// Opens the values that were sealed for this connection; `None` before the greeting, or if the system gave none.
+    key: Option<HostKey>,
+    /// The keyed digest of this machine's id; empty if it has none.
+    machine: String,
+    known: KnownValues,
+    /// Made with the first rotation.
+    runtime: Option<Runtime>,
+    opened: Option<Opened>,
+    held: Held,
+    /// The thread that watches the fence ends when this is dropped.
+    watching: Option<Sender<()>>,
+}
+
+/// The rotation that is open.
+struct Opened {
+    machine: Machine,
+    /// Who opened it. Values are sealed for this.
+    claim: Claim,
+}
+
+impl Rotating {
+    /// No rotation is open yet. `state`: the folder of keyroll's records.
+    pub(crate) fn new(state: Option<PathBuf>, ending: Arc<Ending>, overtaken: Overtaken) -> Self {
+        Self {
+            state,
+            ending,
+            overtaken,
+            key: None,
+            machine: String::new(),
+            known: KnownValues::default(),
+            runtime: None,
+            opened: None,
+            held: Held::default(),
+            watching: None,
+        }
+    }
+
+    /// Makes the key of this connection, and returns its public half; empty if the system gave none.
+    pub(crate) fn new_key(&mut self) -> String {
+        self.key = HostKey::new().ok();
+        self.key.as_ref().map(HostKey::public).unwrap_or_default()
+    }
+
+    /// Sets the keyed digest of this machine's id, for which values are sealed.
+    pub(crate) fn is_on(&mut self, machine: Option<&str>) {
+        self.machine = machine.unwrap_or_default().to_owned();
+    }
+
+    /// Carries out an order. From the moment that values are known, `out` cuts them out of every text.
+    pub(crate) fn order(&mut self, order: &Order, out: &mut Outbox<'_>) -> Reply {
+        let reply = if let Order::Open(open) = order { self.open(open) } else { self.carry(order, out) };
+        reply.unwrap_or_else(|failure| Reply::Failed(FailureForm::from(&failure)))
+    }
+
+    /// Opens a rotation. The last one counts, also if it could not be opened.
+    fn open(&mut self, order: &OpenOrder) -> Result<Reply, Failure> {
+        self.opened = None;
+        self.held.release();
+        let claim = claim_of(order)?;
+        let root = self.state.clone().ok_or_else(no_folder)?;
+        let state = root.join(&claim.installation);
+        check(&root)?;
+        check(&state)?;
+        if self.runtime.is_none() {
+            self.runtime = Some(runtime()?);
+        }
+        let mut machine = opened(order, &state)?;
+        let work = state.join(WORK);
+        remove_left_copies(&work);
+        self.ending.works_in(work);
+        if order.changes {
+            self.take_over(&root, claim.clone(), order.since)?;
+        }
+        let files = std::mem::take(&mut machine.files);
+        self.opened = Some(Opened { machine, claim });
+        Ok(Reply::Opened { files })
+    }
+
+    /// Takes the right to change the secret's consumers here.
+    fn take_over(&mut self, root: &Path, claim: Claim, since: u64) -> Result<(), Failure> {
+        if self.watching.is_none() {
+            let started = watch(self.held.clone(), Arc::clone(&self.ending), Arc::clone(&self.overtaken));
+            self.watching = Some(started.map_err(|error| not_begun().because(error))?);
+        }
+        let fence = Fence::raise(root, claim, since)?;
+        *self.held.fence() = Some(fence);
+        Ok(())
+    }
+
+    /// Carries out an order of the rotation that is open.
+    fn carry(&mut self, order: &Order, out: &mut Outbox<'_>) -> Result<Reply, Failure> {
+        let (Some(opened), Some(runtime)) = (&self.opened, &self.runtime) else {
+            return Err(no_order("no rotation is open"));
+        };
+        let Claim { secret, installation, epoch, turn, rotation } = &opened.claim;
+        let context = Context {
+            installation,
+            host: &self.machine,
+            secret,
+            rotation,
+            epoch: *epoch,
+            turn: *turn,
+            order: order.kind(),
+            intent: order.intent(),
+        };
+        opened.machine.trust(order)?;
+        let sent = Unsealed::of(order, self.key.as_ref(), &context)?;
+        if let Some(cleaner) = self.known.learn(sent.fields())? {
+            out.clean_with(cleaner);
+        }
+        let fenced = order.changes() || touches(order);
+        let changing = if fenced { Some(self.begin(secret)?) } else { None };
+        let reply = runtime.block_on(carry_out(&opened.machine.local, order, &sent));
+        drop(changing);
+        reply
+    }
+
+    /// Begins an order that changes something.
+    fn begin(&self, secret: &str) -> Result<Changing, Failure> {
+        // The fence is read after this: a newer driver waits from now on.
+        let changing = self.ending.begin().ok_or_else(|| overtaken(secret))?;
+        match &*self.held.fence() {
+            None => Err(no_order("the rotation was not opened for changes")),
+            Some(fence) if fence.stands()? => Ok(changing),
+            Some(_) => Err(overtaken(secret)),
+        }
+    }
+}
+
+/// Whether an order that changes nothing for consumers still writes or removes temporary files beside theirs, or ends a
+/// command that a driver left: that could be a newer driver's.
+fn touches(order: &Order) -> bool {
+    matches!(order, Order::Trial { .. } | Order::Delivered { .. } | Order::AwaitEnd { .. })
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    let built = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
+    built.map_err(|error| not_begun().because(error))
+}
+
+fn not_begun() -> Failure {
+    Failure::new(Class::Retryable, Code::HostProgramUnusable, "begin with a rotation on this host")
+}

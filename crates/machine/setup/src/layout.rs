@@ -1,0 +1,249 @@
+//! The numbers of a plan: a secret's consumers and files over all of its hosts.
+
+use std::path::{Path, PathBuf};
+
+use keyroll_codes::Code;
+use keyroll_config::{Consumer, Secret};
+use keyroll_port::{Class, Failure, Numbers};
+use keyroll_rotation::{self as rotation, ConsumerId, FileId, HostId};
+
+use crate::compose::unit;
+use crate::facts::IssuerFacts;
+use crate::logins::refuse_unfit_lists;
+use crate::numbering::{Numbering, Own, distinct, number};
+
+/// A secret's consumers and files over all of its hosts, by the plan's numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// Each consumer as the protocol knows it, in the order of the configuration.
+    pub consumers: Vec<rotation::Consumer>,
+    /// The host of each file. Files have the order in which consumers first name them.
+    pub files: Vec<HostId>,
+    /// The path of each file on its host.
+    pub paths: Vec<PathBuf>,
+    /// For each host the plan's numbers of its consumers and files, by the numbers that [`crate::compose()`] gives them there.
+    pub numbers: Vec<Numbers>,
+}
+
+/// What the numbers of files depend on besides the configuration. It must be what the setups are composed with.
+#[derive(Clone, Copy)]
+pub struct Placing<'a> {
+    /// The folder of keyroll's own records on the machine that keyroll runs on.
+    pub state: &'a Path,
+    /// The keys of consumers that have one of their own.
+    pub own: Option<&'a Own>,
+}
+
+/// Gives every consumer and file of a secret its number in a plan, in the order of the configuration. `hosts` are the names of
+/// the plan's hosts by number; `local` is the machine that keyroll runs on. Nothing is asked of a machine.
+///
+/// # Errors
+/// A consumer is on none of these hosts, or the configuration declares more than a plan has numbers for, or a list of logins
+/// that does not fit.
+pub fn layout(
+    secret: &Secret,
+    facts: &IssuerFacts,
+    hosts: &[String],
+    placing: Placing<'_>,
+) -> Result<Layout, Failure> {
+    refuse_unfit_lists(secret)?;
+    let mut numbering = Numbering::new(secret, placing.state, placing.own);
+    let mut numbers = vec![Numbers::default(); hosts.len()];
+    let mut consumers = Vec::new();
+    for consumer in &secret.consumers {
+        let host = host_of(secret, consumer, hosts)?;
+        let id = ConsumerId(number(consumers.len())?);
+        if let Some(on_it) = numbers.get_mut(host.index()) {
+            on_it.consumers.push(id);
+        }
+        let mine = distinct(&numbering.of(host, consumer)?);
+        consumers.push(unit(host, consumer, mine, facts.attributes)?);
+    }
+    let (mut files, mut paths) = (Vec::new(), Vec::new());
+    for file in numbering.into_files() {
+        let id = FileId(number(files.len())?);
+        if let Some(on_it) = numbers.get_mut(file.host.index()) {
+            on_it.files.push(id);
+        }
+        files.push(file.host);
+        paths.push(file.path);
+    }
+    Ok(Layout { consumers, files, paths, numbers })
+}
+
+/// The number of a consumer's host.
+fn host_of(secret: &Secret, consumer: &Consumer, hosts: &[String]) -> Result<HostId, Failure> {
+    let Some(at) = hosts.iter().position(|host| host == consumer.machine()) else {
+        let attempted = format!("find the host of {} of {}", consumer.name, secret.name);
+        return Err(Failure::new(Class::Permanent, Code::PlanStale, attempted)
+            .because(format!("{} is not among the hosts of the plan", consumer.machine()))
+            .help(format!("make a new plan: keyroll plan {}", secret.name)));
+    };
+    Ok(HostId(number(at)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use keyroll_config::Config;
+    use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
+
+    use super::*;
+    use crate::{Composed, Composition, Folders, compose};
+
+    const STATE: &str = "/var/lib/keyroll";
+
+    const HOSTS: &str = "[hosts.here]\nconnect = \"local\"\n\
+        [hosts.web-1]\nconnect = \"ssh://web-1\"\nfolder = \"/srv/web\"\ngroup = \"web\"\n\
+        [hosts.web-2]\nconnect = \"ssh://web-2\"\nfolder = \"/srv/web\"\ngroup = \"web\"\n";
+
+    /// A consumer: its name, further lines, and its copies.
+    fn consumer(name: &str, lines: &str, reads: &[&str]) -> String {
+        let reads: Vec<String> = reads.iter().map(|file| format!("{{ {file} }}")).collect();
+        format!(
+            "[[secrets.acme.consumers]]\nname = \"{name}\"\n{lines}\nruns = {{ at_rest = true }}\nreads = [ {} ]\n",
+            reads.join(", ")
+        )
+    }
+
+    fn served(name: &str) -> String {
+        format!(
+            "[[secrets.acme.consumers]]\nname = \"{name}\"\nserves = {{ uid = \"agent\", exe = \"/opt/{name}\" }}\n"
+        )
+    }
+
+    fn secret(consumers: &[String]) -> Secret {
+        let text =
+            format!("version = 1\n{HOSTS}[secrets.acme]\nissuer = \"openrouter\"\n{}", consumers.concat());
+        let config =
+            Config::parse(&text, "/etc/keyroll/keyroll.toml").unwrap_or_else(|error| panic!("{error}"));
+        config.secret("acme").unwrap().clone()
+    }
+
+    fn facts() -> IssuerFacts {
+        let endpoints = vec!["api.example.org:443".to_owned()];
+        IssuerFacts { attributes: true, alphabet: b"abc".to_vec(), length_max: 64, endpoints }
+    }
+
+    fn composed(secret: &Secret, host: HostId, own: Option<&Own>) -> Composed {
+        let folders = Folders { config: Path::new("/srv"), state: Path::new(STATE), keys: None };
+        let key = Arc::new(FingerprintKey::new(&[7; 32]));
+        let issuer = &facts();
+        let (planned, search) = (None, None);
+        compose(&Composition {
+            secret,
+            issuer,
+            folders,
+            host,
+            rotation: "",
+            search,
+            planned,
+            own,
+            served: Some(&key),
+        })
+        .unwrap()
+    }
+
+    fn laid(secret: &Secret, own: Option<&Own>) -> Layout {
+        let hosts = ["local", "web-1", "web-2"].map(str::to_owned);
+        layout(secret, &facts(), &hosts, Placing { state: Path::new(STATE), own }).unwrap()
+    }
+
+    /// Local consumers that share files, are served, have several copies in one file, and keys of their own.
+    fn local() -> Vec<String> {
+        let env = |variable: &str| format!("env_file = \"./shop.env\", variable = \"{variable}\"");
+        vec![
+            consumer("api", "host = \"here\"", &[&env("A"), "file = \"./api.key\"", &env("B")]),
+            served("agent"),
+            consumer("worker", "wave = 2", &["file = \"./worker.key\"", &env("A")]),
+            consumer("again", "", &["file = \"./api.key\""]),
+            served("bot"),
+        ]
+    }
+
+    #[test]
+    fn on_this_machine_alone_the_numbers_are_those_of_its_setup() {
+        let value = |text: &str| Arc::new(Fields::single(SecretBytes::new(text.as_bytes().to_vec())));
+        let (one, other) = (value("one"), value("other"));
+        let all: Own = [("api", &one), ("worker", &other), ("again", &one)]
+            .map(|(name, key)| (name.to_owned(), key.clone()))
+            .into();
+        let secret = secret(&local());
+        for own in [None, Some(&all)] {
+            let (laid, composed) = (laid(&secret, own), composed(&secret, HostId(0), own));
+            assert_eq!(laid.consumers, composed.consumers);
+            assert_eq!(laid.files, composed.files);
+            let paths: Vec<PathBuf> = composed.setup.files.iter().map(|file| file.path.clone()).collect();
+            assert_eq!(laid.paths, paths);
+            let everything = Numbers {
+                consumers: (0..5).map(ConsumerId).collect(),
+                files: (0..laid.files.len()).map(|id| FileId(u16::try_from(id).unwrap())).collect(),
+            };
+            assert_eq!(laid.numbers, [everything, Numbers::default(), Numbers::default()]);
+            let own_files = if own.is_some() { 6 } else { 5 };
+            assert_eq!(laid.files.len(), own_files, "a file with two keys has two numbers");
+        }
+    }
+
+    #[test]
+    fn each_host_counts_its_own_consumers_and_files_from_nought() {
+        let env = |variable: &str| format!("env_file = \"./shop.env\", variable = \"{variable}\"");
+        let mut consumers = local();
+        consumers.insert(1, consumer("shop", "hosts = [\"web\", \"local\"]", &[&env("A"), &env("B")]));
+        consumers.insert(3, consumer("cron", "host = \"web-2\"", &["file = \"/etc/cron.key\"", &env("A")]));
+        let secret = secret(&consumers);
+        let laid = laid(&secret, None);
+        assert_eq!(laid.consumers.len(), 9);
+        for (at, host) in ["local", "web-1", "web-2"].into_iter().enumerate() {
+            let id = HostId(u16::try_from(at).unwrap());
+            let composed = composed(&secret.on(host), id, None);
+            let numbers = &laid.numbers[at];
+            assert_eq!(numbers.consumers.len(), composed.consumers.len(), "{host}");
+            assert_eq!(numbers.files.len(), composed.setup.files.len(), "{host}");
+            for (own, plan) in composed.consumers.iter().zip(&numbers.consumers) {
+                let files = own.files.iter().map(|file| numbers.files[file.index()]).collect();
+                let expected = rotation::Consumer { files, ..own.clone() };
+                assert_eq!(laid.consumers[plan.index()], expected, "{host}");
+            }
+            for (own, plan) in composed.setup.files.iter().zip(&numbers.files) {
+                assert_eq!((laid.files[plan.index()], &laid.paths[plan.index()]), (id, &own.path));
+            }
+        }
+        let shop_env = |path: &&PathBuf| path.ends_with("shop.env");
+        assert_eq!(laid.paths.iter().filter(shop_env).count(), 3, "the same path on three hosts");
+    }
+
+    #[test]
+    fn a_consumer_on_a_host_that_the_plan_does_not_have_is_refused() {
+        let secret = secret(&[consumer("shop", "hosts = [\"web\"]", &["file = \"./k\""])]);
+        let hosts = ["local", "web-1"].map(str::to_owned);
+        let placing = Placing { state: Path::new(STATE), own: None };
+        let failure = layout(&secret, &facts(), &hosts, placing).unwrap_err();
+        assert_eq!((failure.code, failure.class), (Code::PlanStale, Class::Permanent));
+        assert_eq!(failure.to_string(), "could not find the host of shop@web-2 of acme");
+        assert!(failure.help.is_some_and(|help| help.contains("keyroll plan acme")));
+    }
+
+    /// Each host alone would see nothing wrong.
+    #[test]
+    fn a_list_of_logins_is_moved_before_consumers_on_other_hosts() {
+        let list =
+            consumer("pool", "host = \"web-1\"", &["file = \"/etc/userlist.txt\", format = \"userlist\""]);
+        let api = consumer("api", "host = \"web-2\"", &["file = \"./k\""]);
+        let laid = |consumers: [&str; 2]| {
+            let text = format!(
+                "version = 1\n{HOSTS}[secrets.acme]\nissuer = \"postgres\"\n[secrets.acme.postgres]\nhost = \"db\"\n\
+                 dbname = \"orders\"\nowner_role = \"orders\"\nslots = [\"orders_a\", \"orders_b\"]\n\
+                 [[secrets.acme.postgres.poolers]]\nhost = \"127.0.0.1\"\nadmin = \"file:./pgbouncer.key\"\n{}",
+                consumers.concat()
+            );
+            let config = Config::parse(&text, "keyroll.toml").unwrap_or_else(|error| panic!("{error}"));
+            let hosts = ["local", "web-1", "web-2"].map(str::to_owned);
+            let placing = Placing { state: Path::new(STATE), own: None };
+            layout(&config.secrets["acme"], &facts(), &hosts, placing)
+        };
+        assert!(laid([&list, &api]).is_ok());
+        assert_eq!(laid([&api, &list]).unwrap_err().code, Code::PoolerUnusable);
+    }
+}
