@@ -187,3 +187,33 @@ fn runtime() -> Result<Runtime, Failure> {
 fn not_begun() -> Failure {
     Failure::new(Class::Retryable, Code::HostProgramUnusable, "begin with a rotation on this host")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// The thread that watches the fence looks once a second: until then an order looks for itself.
+    #[test]
+    fn an_order_does_not_begin_once_the_record_is_a_newer_drivers() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let claim = |epoch| Claim {
+            secret: "acme".to_owned(),
+            installation: "0f".repeat(16),
+            epoch,
+            turn: 1,
+            rotation: String::new(),
+        };
+        let rotating = Rotating::new(Some(state.clone()), Arc::default(), Arc::new(|| {}));
+        *rotating.held.fence() = Some(Fence::raise(&state, claim(1), 0).unwrap());
+        drop(rotating.begin("acme").unwrap());
+        let is_record = |path: &PathBuf| path.extension().is_some_and(|end| end == "json");
+        let mut files = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().path());
+        let record = files.find(is_record).unwrap();
+        fs::write(record, serde_json::to_string(&claim(2)).unwrap()).unwrap();
+        let failure = rotating.begin("acme").map(drop).unwrap_err();
+        assert_eq!(failure.code, Code::HostFenced);
+    }
+}

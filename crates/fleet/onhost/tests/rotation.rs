@@ -273,6 +273,12 @@ fn a_connection_that_was_not_opened_for_changes_makes_none_and_leaves_no_record(
     host.open.changes = false;
     assert_eq!(host.opens(), Reply::Opened { files: Vec::new() });
     refused(host.delivers(&scene), "K0801");
+    // Each of these removes a temporary file, or ends a command: it could be that of the driver that may change something.
+    let look = host.sealed(&scene, None, delivered);
+    refused(host.driver.order(look), "K0801");
+    let trial = host.sealed(&scene, None, |values| Order::Trial { values });
+    refused(host.driver.order(trial), "K0801");
+    refused(host.driver.order(Order::AwaitEnd { intent: 41 }), "K0801");
     assert!(matches!(host.driver.order(Order::Live), Reply::Live(_)));
     assert!(scene.holds(&scene.old));
     assert_eq!(names_in(&scene.state()), 0);
@@ -364,4 +370,31 @@ fn no_reply_has_the_value_though_a_command_says_it_and_a_path_has_it() {
     assert!(said.contains("[redacted:value]/api.env"), "{said}");
     let sent = host.driver.end();
     assert!(!is_in(&sent, &scene.old) && !is_in(&sent, &scene.new), "a value is in a frame");
+}
+
+#[test]
+fn a_command_that_another_user_can_change_is_not_run_and_holds_up_nothing_else() {
+    let scene = Scene::new();
+    let mut host = scene.opened(1, 1);
+    fs::set_permissions(scene.folder().join("restart.sh"), fs::Permissions::from_mode(0o777)).unwrap();
+    let asked = AskedForm { intent: 43, left_ms: 60_000 };
+    refused(host.driver.order(Order::Apply { consumer: 0, slot: 0, asked, accepted: None }), "K0860");
+    // The file is written all the same: a rollback must not wait for a mode.
+    assert_eq!(host.delivers(&scene), Reply::Done);
+    host.driver.end();
+}
+
+#[test]
+fn what_a_killed_program_left_for_a_check_is_removed_by_the_next_connection() {
+    let scene = Scene::new();
+    let work = scene.state().join("0f".repeat(16)).join("work");
+    fs::create_dir_all(&work).unwrap();
+    for folder in [&scene.state(), &scene.state().join("0f".repeat(16))] {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    // Above the largest id that a kernel gives.
+    let left = work.join(format!("control-{}-0-0", (1_u32 << 22) + 1));
+    fs::write(&left, &scene.old).unwrap();
+    scene.opened(1, 1).driver.end();
+    assert!(!left.exists());
 }
