@@ -17,12 +17,6 @@ pub fn secret<'a>(config: &'a Config, name: &str) -> Result<&'a Secret, Problem>
     })
 }
 
-/// The other hosts that a secret's consumers run on.
-pub(crate) fn hosts_elsewhere(secret: &Secret) -> BTreeSet<&str> {
-    let elsewhere = secret.consumers.iter().filter(|consumer| !consumer.is_here);
-    elsewhere.map(|consumer| consumer.host.as_str()).collect()
-}
-
 /// Every host by ssh of the configuration.
 pub(crate) fn ssh_hosts(config: &Config) -> BTreeSet<&str> {
     let by_ssh = config.hosts.values().filter(|host| host.connect != Connect::Local);
@@ -93,7 +87,7 @@ mod tests {
         let places = secret.consumers.iter().map(|consumer| place_of(consumer, &consumer.reads[0]));
         let places: Vec<String> = places.collect();
         assert_eq!(places, ["web-1:/srv/app/api.env (KEY)", "/etc/keyroll/api.env (KEY)"]);
-        assert_eq!(hosts_elsewhere(secret), ssh_hosts(&config));
+        assert_eq!(secret.ssh_hosts(), ssh_hosts(&config));
         assert_eq!(host_flags(&ssh_hosts(&config)), " --host web-1");
     }
 }

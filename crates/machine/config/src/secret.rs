@@ -16,7 +16,7 @@ use crate::schedule::{Window, read_windows};
 use crate::secret_shape::SecretShape;
 use crate::shape::{OtherKeyShape, RevokeShape, SecretKeys};
 use crate::{
-    AwsUser, Connect, Consumer, Deadlines, Defaults, FieldSpec, Gate, Host, IssuerRef, Kind, Name, OnFailure,
+    AwsUser, Consumer, Deadlines, Defaults, FieldSpec, Gate, Host, IssuerRef, Kind, LOCAL, Name, OnFailure,
     Reference, Roll, StoreRef, Template, Vault,
 };
 
@@ -209,9 +209,7 @@ impl Secret {
     /// than in the whole secret.
     #[must_use]
     pub fn here(&self) -> Self {
-        let mut here = self.clone();
-        here.consumers.retain(|consumer| consumer.is_here);
-        here
+        self.on(LOCAL)
     }
 
     /// One consumer by name.
@@ -228,11 +226,10 @@ impl Secret {
         secret
     }
 
-    /// The hosts by ssh that its consumers run on, by name, each once. `hosts` are those of the configuration.
-    pub fn ssh_hosts(&self, hosts: &BTreeMap<Name, Host>) -> Vec<Name> {
-        let used: BTreeSet<&Name> = self.consumers.iter().map(|consumer| &consumer.host).collect();
-        let by_ssh = hosts.values().filter(|host| host.connect != Connect::Local);
-        by_ssh.map(|host| &host.name).filter(|name| used.contains(name)).cloned().collect()
+    /// The hosts by ssh that its consumers run on.
+    pub fn ssh_hosts(&self) -> BTreeSet<&str> {
+        let elsewhere = self.consumers.iter().filter(|consumer| !consumer.is_here);
+        elsewhere.map(|consumer| consumer.host.as_str()).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use keyroll_config::{Check, Config, Consumer, Host, LOCAL, Name, Secret, hosts_meant};
+use keyroll_config::{Check, Config, Consumer, Host, LOCAL, Secret, hosts_meant};
 
 use crate::refuses::{expect, with_consumer, with_secret};
 
@@ -261,7 +261,7 @@ fn a_secret_on_one_host_has_only_the_consumers_there() {
     assert_eq!(names("here"), ["api@here"]);
     assert_eq!(names(LOCAL), ["api@here"], "whatever the file calls this machine");
     assert!(names("worker-a").is_empty() && names("nowhere").is_empty());
-    let by_ssh: Vec<String> = secret.ssh_hosts(&config.hosts).iter().map(Name::to_string).collect();
+    let by_ssh: Vec<String> = secret.ssh_hosts().into_iter().map(str::to_owned).collect();
     assert_eq!(by_ssh, ["web-1", "web-2"]);
 }
 

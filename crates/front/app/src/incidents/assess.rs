@@ -15,7 +15,7 @@ use super::file::{Assessed, Files, Incident, Subject, leaked};
 use super::foreign::{Foreign, Said};
 use super::shown::AssessmentShown;
 use super::standing::{Standing, chosen, shown};
-use crate::configured::{host_flags, hosts_elsewhere, listed, ssh_hosts};
+use crate::configured::{host_flags, listed, ssh_hosts};
 use crate::installation::Installation;
 use crate::inventory::{Inventory, LookLimits, Missed, SOUGHT, look_for, search_memory};
 use crate::operator::{CheckShown, Operator};
@@ -116,7 +116,7 @@ pub fn assess(
 
 /// What is not looked at: the other machines, first those of its consumers. Each with the command that looks there.
 fn elsewhere(configured: Option<&Secret>, config: &Config) -> Vec<String> {
-    let consumers = configured.map(hosts_elsewhere).unwrap_or_default();
+    let consumers = configured.map(Secret::ssh_hosts).unwrap_or_default();
     let others: BTreeSet<&str> = ssh_hosts(config).difference(&consumers).copied().collect();
     let name = configured.map(|secret| secret.name.as_str());
     let line = |hosts: BTreeSet<&str>| {

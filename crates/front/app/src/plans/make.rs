@@ -17,7 +17,6 @@ use super::pending_changes;
 use super::source_of_truth::agreeing_truth;
 use super::subject::{ConfiguredSecret, Subject};
 use crate::config_file;
-use crate::configured::hosts_elsewhere;
 use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::operator::{Event, Operator};
@@ -221,7 +220,7 @@ pub fn refuse_open(places: &Places, name: &str) -> Result<Vec<Apart>, Problem> {
 
 /// Inspects everything that a plan depends on, on all machines.
 pub(crate) fn look_at(subject: &Subject<'_>, operator: &mut dyn Operator) -> Result<Inspection, Problem> {
-    if let Some(text) = reaching(&hosts_elsewhere(subject.secret)) {
+    if let Some(text) = reaching(&subject.secret.ssh_hosts()) {
         operator.progress(&text);
     }
     let found = inspected(subject);

@@ -27,7 +27,7 @@ pub(crate) fn pace(overlap: Overlap, secret: &Secret) -> Vec<String> {
 fn hosts(secret: &Secret) -> Option<String> {
     let mut all: Vec<&str> = Vec::new();
     for consumer in &secret.consumers {
-        let name = if consumer.is_here { LOCAL } else { consumer.host.as_str() };
+        let name = consumer.machine();
         if !all.contains(&name) {
             all.push(name);
         }

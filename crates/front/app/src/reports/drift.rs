@@ -9,7 +9,7 @@ use keyroll_port::{Failure, TruthVersion};
 use keyroll_secret::SecretBytes;
 use keyroll_trace::{Memory, Row, SurveyedSecret, ValueId, rows};
 
-use crate::configured::{hosts_elsewhere, secret};
+use crate::configured::secret;
 use crate::installation::Installation;
 use crate::inventory::{Inventory, LookLimits, Sought, look_with, search_memory};
 use crate::operator::{
@@ -57,7 +57,7 @@ pub fn drift(
     }
     operator.settle();
     for (secret, _) in &all {
-        for host in hosts_elsewhere(secret) {
+        for host in secret.ssh_hosts() {
             operator.event(Event::NotVisible {
                 what: format!("which value of {} the processes on {host} use", secret.name),
                 why: format!(
@@ -112,7 +112,7 @@ fn shown(secret: &Secret, answer: &Answer, seen: &Inventory, places: &Places) ->
         there: Vec::new(),
         versions,
         processes: found.map(|found| processes(seen, found, None)).unwrap_or_default(),
-        hosts_not_visible: hosts_elsewhere(secret).into_iter().map(str::to_owned).collect(),
+        hosts_not_visible: secret.ssh_hosts().into_iter().map(str::to_owned).collect(),
         why: None,
         help: None,
     };

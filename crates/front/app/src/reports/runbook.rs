@@ -6,7 +6,7 @@ use std::path::Path;
 use keyroll_config::{Check, Config, Consumer, IssuerRef, Secret};
 use keyroll_manager::Workload;
 
-use crate::configured::{host_flags, hosts_elsewhere, place_of};
+use crate::configured::{host_flags, place_of};
 use crate::installation::Installation;
 use crate::problem::Problem;
 use crate::records::reasons::quoted;
@@ -196,7 +196,7 @@ fn named(consumer: &Consumer) -> String {
 
 /// One line that looks at the hosts of other consumers, if there are any: without `--host` a command looks at this machine.
 fn there(secret: &Secret, command: &str, why: &str) -> Option<String> {
-    let hosts = hosts_elsewhere(secret);
+    let hosts = secret.ssh_hosts();
     let flags = host_flags(&hosts);
     (!hosts.is_empty()).then(|| format!("[ ] keyroll {command} {}{flags}        {why}", secret.name))
 }

@@ -9,7 +9,7 @@ use keyroll_trace::Survey;
 use super::already_configured;
 use super::consumer_draft::ConsumerDraft;
 use super::draft::{Draft, named};
-use crate::configured::{hosts_elsewhere, listed};
+use crate::configured::listed;
 use crate::redact;
 
 /// A configuration with the drafts added.
@@ -84,7 +84,7 @@ impl Joined {
 
     /// Extends a configured secret with new consumers and copies.
     fn extend(&mut self, secret: &Secret, field: Option<&Name>, draft: &Draft<'_>, file_name: &str) {
-        let elsewhere = hosts_elsewhere(secret);
+        let elsewhere = secret.ssh_hosts();
         for one in &draft.consumers {
             let Some(new) = already_configured::read(&one.consumer, file_name) else {
                 let why = "it cannot be written in keyroll.toml";

@@ -245,14 +245,9 @@ fn here(of: &Wanted<'_>) -> Result<Hosts, Problem> {
 fn numbered(of: &Wanted<'_>) -> Vec<String> {
     let mut names =
         if of.names.is_empty() { vec![keyroll_config::LOCAL.to_owned()] } else { of.names.to_vec() };
-    let elsewhere = of.secret.consumers.iter().filter(|consumer| !consumer.is_here);
-    let mut later: Vec<String> = elsewhere.map(|consumer| consumer.host.to_string()).collect();
-    later.sort_unstable();
-    for name in later {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
+    let later: Vec<String> =
+        of.secret.ssh_hosts().into_iter().map(str::to_owned).filter(|name| !names.contains(name)).collect();
+    names.extend(later);
     names
 }
 

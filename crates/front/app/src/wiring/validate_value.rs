@@ -13,7 +13,6 @@ use super::issuer::{Described, described, issuer};
 use super::open::runtime;
 use super::served::served_folder;
 use super::truth;
-use crate::configured::hosts_elsewhere;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::weak_values::{Strength, WeakField};
@@ -198,7 +197,7 @@ fn copies(
     if secret.consumers.is_empty() {
         return Ok(());
     }
-    for host in hosts_elsewhere(secret) {
+    for host in secret.ssh_hosts() {
         looked.not_visible.push(format!("the configured copies on {host}: keyroll plan reads them"));
     }
     let here = secret.here();
