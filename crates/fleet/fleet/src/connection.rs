@@ -80,7 +80,7 @@ impl Connection {
         if self.live.is_some() {
             return Ok(());
         }
-        let Dialled { link, hello, keeps } = self.dial.dial().await.map_err(not_begun)?;
+        let Dialled { link, hello, keeps } = self.dial.dial().await.map_err(harmless)?;
         self.refuse_other(&hello)?;
         // Also for a connection on which the rotation is not opened: no two have the same turn.
         self.open.turn = self.open.turn.saturating_add(1);
@@ -89,7 +89,7 @@ impl Connection {
         let opened = match self.exchange(order, OPEN).await {
             Ok(Reply::Opened { files }) => Ok(files),
             Ok(_) => Err(self.other_answer(&OPEN)),
-            Err(failure) => Err(not_begun(failure)),
+            Err(failure) => Err(harmless(failure)),
         };
         let files = match opened {
             Ok(files) => files,
@@ -222,8 +222,8 @@ fn unusable(name: &str, kind: &OrderKind, why: &str) -> Failure {
         .help("see that the keyroll-host there is of this release")
 }
 
-/// Nothing was ordered yet, so nothing was changed.
-fn not_begun(mut failure: Failure) -> Failure {
+/// A failure of what is harmless to do again: nothing was ordered yet, or once more has the same effect.
+pub(crate) fn harmless(mut failure: Failure) -> Failure {
     if failure.class == Class::Unknown {
         failure.class = Class::Retryable;
     }

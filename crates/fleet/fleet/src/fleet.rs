@@ -42,6 +42,19 @@ impl Fleet {
         self.waits_for_none && !member.is_here && failure.class != Class::Permanent
     }
 
+    /// The answers, without those that may be missing.
+    fn answered<'a, T>(
+        &self,
+        all: Vec<(&'a Member, Result<T, Failure>)>,
+    ) -> Result<Vec<(&'a Member, T)>, Failure> {
+        let kept = all.into_iter().filter_map(|(member, answer)| match answer {
+            Ok(own) => Some(Ok((member, own))),
+            Err(failure) if self.may_miss(member, &failure) => None,
+            Err(failure) => Some(Err(member.named(failure))),
+        });
+        kept.collect()
+    }
+
     /// The members that are asked about everything.
     pub(crate) fn asked(&self) -> Vec<&Member> {
         let has_some =
@@ -82,27 +95,13 @@ fn not_in_plan(attempted: String) -> Failure {
 impl Host for Fleet {
     async fn trial(&self, values: Values<'_>) -> Result<Vec<Failure>, Failure> {
         let asked = self.asked().into_iter().map(|member| (member, member.machine.trial(values))).collect();
-        let mut obstacles = Vec::new();
-        for (member, answer) in all(asked).await {
-            match answer {
-                Ok(own) => obstacles.extend(member.all_named(own)),
-                Err(failure) if self.may_miss(member, &failure) => {}
-                Err(failure) => return Err(member.named(failure)),
-            }
-        }
-        Ok(obstacles)
+        let answers = self.answered(all(asked).await)?.into_iter();
+        Ok(answers.flat_map(|(member, own)| member.all_named(own)).collect())
     }
 
     async fn carries(&self, fields: &Fields) -> Result<(), Failure> {
         let asked = self.asked().into_iter().map(|member| (member, member.machine.carries(fields))).collect();
-        for (member, answer) in all(asked).await {
-            match answer {
-                Ok(()) => {}
-                Err(failure) if self.may_miss(member, &failure) => {}
-                Err(failure) => return Err(member.named(failure)),
-            }
-        }
-        Ok(())
+        self.answered(all(asked).await).map(drop)
     }
 
     async fn deliver(

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keyroll_codes::Code;
-use keyroll_host::place_digest;
+use keyroll_host::{LOCAL, place_digest};
 use keyroll_port::{
     Class, CopySeen, Downtime, Evidence, Failure, Holder, Host, Looked, Named, Numbers, PendingChange,
     PendingChanges, Proved, RefusedCalls, Residue, Surveyor, Swept,
@@ -17,9 +17,6 @@ use keyroll_rotation::{
 pub trait Machine: Host + Surveyor {}
 
 impl<T: Host + Surveyor> Machine for T {}
-
-/// The number by which every machine names itself.
-const ITSELF: HostId = HostId(0);
 
 /// One machine of a fleet. It speaks its own numbers, which begin with 0, and names itself host 0.
 pub struct Member {
@@ -77,7 +74,7 @@ impl Member {
             InstanceIdentity::Process { .. } => who.life,
             InstanceIdentity::AtRest(consumer) => InstanceIdentity::AtRest(self.own_consumer(consumer)?),
         };
-        (who.host == self.id).then_some(Incarnation { host: ITSELF, life })
+        (who.host == self.id).then_some(Incarnation { host: LOCAL, life })
     }
 }
 
@@ -101,7 +98,7 @@ impl Member {
 
     /// An incarnation on it.
     fn incarnation(&self, own: Incarnation) -> Result<Incarnation, Failure> {
-        if own.host != ITSELF {
+        if own.host != LOCAL {
             return Err(self.unusable(format!("it named host {} instead of itself", own.host.0)));
         }
         let life = match own.life {

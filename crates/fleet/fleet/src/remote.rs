@@ -16,7 +16,7 @@ use keyroll_rotation::{ConsumerId, FileId, Incarnation, Reconciled, Seq, Which};
 use keyroll_secret::Fields;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::connection::{Connection, Dial, misformed, of_host, other_answer};
+use crate::connection::{Connection, Dial, harmless, misformed, of_host, other_answer};
 use crate::halves::Halves;
 use crate::order_kind::OrderKind;
 
@@ -239,12 +239,7 @@ impl Host for Remote {
         let values = connection.seal(&kind, asked.intent, &values)?;
         let done = self.done(connection, Order::RemoveSuperseded { values, asked }, kind).await;
         // It is harmless to do it again, and nothing else would finish it.
-        done.map_err(|mut failure| {
-            if failure.class == Class::Unknown {
-                failure.class = Class::Retryable;
-            }
-            failure
-        })
+        done.map_err(harmless)
     }
 
     async fn before_given_out(

@@ -110,14 +110,13 @@ impl Rotating {
         if self.runtime.is_none() {
             self.runtime = Some(runtime()?);
         }
-        let mut machine = opened(order, &state)?;
+        let (machine, files) = opened(order, &state)?;
         let work = state.join(WORK);
         remove_left_copies(&work);
         self.ending.works_in(work);
         if order.changes {
             self.take_over(&root, claim.clone(), order.since)?;
         }
-        let files = std::mem::take(&mut machine.files);
         self.opened = Some(Opened { machine, claim });
         Ok(Reply::Opened { files })
     }

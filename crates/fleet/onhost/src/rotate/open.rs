@@ -5,12 +5,12 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use keyroll_codes::Code;
-use keyroll_config::{CONFIG_BYTES_MAX, Config, ConfigError, Name, Search, Secret};
+use keyroll_config::{CONFIG_BYTES_MAX, Config, ConfigError, Consumer, Name, Search};
 use keyroll_host::{FileSetup, LOCAL, Local, read, resolve};
 use keyroll_link::{FileNow, IssuerForm, OpenOrder, Order, PlannedForm, bytes_of};
 use keyroll_port::{Class, Failure};
 use keyroll_secret::FingerprintKey;
-use keyroll_setup::trust::{refuse_missing, refuse_objections, refuse_untrusted};
+use keyroll_setup::trust::{refuse_missing, refuse_objections, refuse_untrusted, trusted_commands};
 use keyroll_setup::{Composed, Composition, Folders, IssuerFacts, compose};
 use zeroize::Zeroizing;
 
@@ -52,7 +52,7 @@ pub(super) fn claim_of(order: &OpenOrder) -> Result<Claim, Failure> {
 /// # Errors
 /// The order has another form; the slice or its secret cannot be used here; it needs to see opens, which are not visible
 /// here; another user can change what its commands run; or, while the plan is being made, a file cannot be read.
-pub(super) fn opened(order: &OpenOrder, state: &Path) -> Result<Machine, Failure> {
+pub(super) fn opened(order: &OpenOrder, state: &Path) -> Result<(Machine, Vec<FileNow>), Failure> {
     let folder = folder(&order.folder)?;
     let key = bytes_of(&order.digests).map(Zeroizing::new);
     let key = key.ok_or_else(|| no_order("the key of the digests has another form"))?;
@@ -88,22 +88,15 @@ pub(super) fn opened(order: &OpenOrder, state: &Path) -> Result<Machine, Failure
         PlannedForm::Now => files_now(&mut setup.files, &key)?,
         PlannedForm::Unknown | PlannedForm::Known(_) => Vec::new(),
     };
-    let consumers = secret.consumers.iter().map(|consumer| {
-        let consumers = vec![consumer.clone()];
-        Secret { consumers, ..secret.clone() }
-    });
-    let (folder, alone) = (folder.to_owned(), consumers.collect());
-    Ok(Machine { local: Local::new(setup, key), files, folder, alone })
+    let (folder, consumers) = (folder.to_owned(), secret.consumers.clone());
+    Ok((Machine { local: Local::new(setup, key), folder, consumers }, files))
 }
 
 /// This machine in a rotation.
 pub(super) struct Machine {
     pub(super) local: Local,
-    /// The files as they are now, if the plan is being made.
-    pub(super) files: Vec<FileNow>,
     folder: PathBuf,
-    /// The secret with one of its consumers alone, for each.
-    alone: Vec<Secret>,
+    consumers: Vec<Consumer>,
 }
 
 impl Machine {
@@ -116,7 +109,8 @@ impl Machine {
             Order::Fetch { consumer, .. } | Order::Apply { consumer, .. } => *consumer,
             Order::Prepare { of, .. } => of.consumer,
             Order::Survey(_) => {
-                return self.alone.iter().try_for_each(|one| refuse_untrusted(&self.folder, one));
+                let alone = |one| trusted_commands(Vec::new(), &self.folder, [one]);
+                return self.consumers.iter().try_for_each(alone);
             }
             Order::Open(_)
             | Order::Copies { .. }
@@ -136,8 +130,7 @@ impl Machine {
             | Order::Caller { .. }
             | Order::Sweep { .. } => return Ok(()),
         };
-        let alone = self.alone.get(usize::from(consumer));
-        alone.map_or(Ok(()), |one| refuse_untrusted(&self.folder, one))
+        trusted_commands(Vec::new(), &self.folder, self.consumers.get(usize::from(consumer)))
     }
 }
 

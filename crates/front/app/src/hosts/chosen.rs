@@ -20,16 +20,22 @@ pub(super) struct Remote {
     pub(super) address: SshAddress,
 }
 
+impl Remote {
+    /// A declared host; `None` if it is not reached by ssh.
+    pub(super) fn of(host: &Host) -> Option<Self> {
+        match &host.connect {
+            Connect::Ssh(address) => {
+                Some(Self { name: host.name.as_str().to_owned(), address: address.clone() })
+            }
+            Connect::Local => None,
+        }
+    }
+}
+
 impl Chosen {
     /// Those that are reached by ssh.
     pub(super) fn remotes(&self) -> Vec<Remote> {
-        let remote = |host: &Host| match &host.connect {
-            Connect::Ssh(address) => {
-                Some(Remote { name: host.name.as_str().to_owned(), address: address.clone() })
-            }
-            Connect::Local => None,
-        };
-        self.hosts.iter().filter_map(remote).collect()
+        self.hosts.iter().filter_map(Remote::of).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use keyroll_codes::Code;
-use keyroll_config::{Config, Connect, LOCAL, Name};
+use keyroll_config::{Config, LOCAL, Name};
 use keyroll_fleet::{Dial, Dialled};
 use keyroll_port::{Class, Failure};
 use tokio::sync::Semaphore;
@@ -32,14 +32,8 @@ impl Ways {
     /// hosts.json cannot be read.
     pub(crate) fn of(places: &Places, config: Option<&Config>) -> Result<Self, Problem> {
         let declared = config.map(|config| config.hosts.keys().map(Name::to_string).collect());
-        let remote = |host: &keyroll_config::Host| match &host.connect {
-            Connect::Ssh(address) => {
-                let name = host.name.to_string();
-                Some((name.clone(), Remote { name, address: address.clone() }))
-            }
-            Connect::Local => None,
-        };
-        let hosts = config.into_iter().flat_map(|config| config.hosts.values()).filter_map(remote).collect();
+        let all = config.into_iter().flat_map(|config| config.hosts.values()).filter_map(Remote::of);
+        let hosts = all.map(|remote| (remote.name.clone(), remote)).collect();
         let free = Arc::new(Semaphore::new(AT_ONCE_MAX));
         Ok(Self { way: Arc::new(Way::at(places, declared)?), hosts: Arc::new(hosts), free })
     }

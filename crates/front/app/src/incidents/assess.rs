@@ -248,8 +248,7 @@ fn is_own(pid: u32) -> bool {
 
 /// The files of this machine that the configuration names.
 fn copies(secret: &Secret) -> Vec<PathBuf> {
-    let here = secret.here();
-    here.files().map(Path::to_path_buf).collect()
+    secret.files().map(Path::to_path_buf).collect()
 }
 
 /// What stops without the leaked value: the configured consumers, and what else was seen to use it.

@@ -15,8 +15,7 @@ pub fn of_leaks(leaks: &Leaks, config: &Config) -> Vec<Alert> {
     let mut copies: Vec<(&str, PathBuf)> = Vec::new();
     for secret in config.secrets.values() {
         // On this machine a file of the same path as a copy on another host is a leak.
-        let here = secret.here();
-        let paths = here.files().filter_map(|path| path.canonicalize().ok());
+        let paths = secret.files().filter_map(|path| path.canonicalize().ok());
         copies.extend(paths.map(|path| (secret.name.as_str(), path)));
     }
     let mut alerts = Vec::new();

@@ -187,15 +187,18 @@ pub(crate) fn hosts(of: &Wanted<'_>) -> Result<Hosts, Problem> {
         return here(of);
     }
     let names = numbered(of);
-    let Layout { consumers, files, paths, numbers } = laid_out(of, &names)?;
+    let facts = IssuerFacts::of(of.issuer);
+    let placing = Placing { state: &of.places.state, own: of.own };
+    let Layout { consumers, files, paths, numbers } = layout(of.secret, &facts, &names, placing)?;
     let secret = of.secret.here();
     let local = here(&Wanted { secret: &secret, ..*of })?;
     let ways = Ways::of(of.places, of.config.map(|(config, _)| config))?;
     let epoch = if of.changes { host_epoch::next(of.places)? } else { Epoch::default() };
+    let key = fingerprint_key(of.places)?;
     let mut machines: Vec<Arc<dyn Machine>> = vec![local.machine];
     let mut remotes = Vec::new();
     for (name, numbers) in names.iter().zip(&numbers).skip(1) {
-        let open = opening(of, name, epoch)?;
+        let open = opening(of, name, epoch, (&facts, &key))?;
         let remote = Remote::new(name.clone(), dial(&ways, name), open, Arc::new(SystemClock::new()));
         let own = numbers.files.iter().filter_map(|file| paths.get(file.index())).cloned().collect();
         let remote = Arc::new(remote.with_paths(own));
@@ -251,19 +254,16 @@ fn numbered(of: &Wanted<'_>) -> Vec<String> {
     names
 }
 
-fn laid_out(of: &Wanted<'_>, names: &[String]) -> Result<Layout, Problem> {
-    let facts = IssuerFacts::of(of.issuer);
-    let placing = Placing { state: &of.places.state, own: of.own };
-    Ok(layout(of.secret, &facts, names, placing)?)
-}
-
 /// What a host is told of the rotation when it is connected.
-fn opening(of: &Wanted<'_>, name: &str, epoch: Epoch) -> Result<OpenOrder, Problem> {
-    let key = fingerprint_key(of.places)?;
+fn opening(
+    of: &Wanted<'_>,
+    name: &str,
+    epoch: Epoch,
+    (facts, key): (&IssuerFacts, &FingerprintKey),
+) -> Result<OpenOrder, Problem> {
     let named = |what: String| key.fingerprint(&SecretBytes::from(what));
     let mut installation = digits_of(named("installation of hosts".to_owned()).as_bytes());
     installation.truncate(INSTALLATION_DIGITS);
-    let facts = IssuerFacts::of(of.issuer);
     let (config, text) = of.config.ok_or_else(|| undeclared(name))?;
     let host = config.hosts.get(name).ok_or_else(|| undeclared(name))?;
     let folder = host.folder.clone().ok_or_else(|| undeclared(name))?;
@@ -280,9 +280,9 @@ fn opening(of: &Wanted<'_>, name: &str, epoch: Epoch) -> Result<OpenOrder, Probl
         folder: folder.display().to_string(),
         issuer: IssuerForm {
             attributes: facts.attributes,
-            alphabet: facts.alphabet,
+            alphabet: facts.alphabet.clone(),
             length_max: facts.length_max,
-            endpoints: facts.endpoints,
+            endpoints: facts.endpoints.clone(),
         },
         search: SearchForm {
             memory_bytes_max: search.memory_bytes_max,
