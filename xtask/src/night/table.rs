@@ -260,6 +260,7 @@ pub(crate) const PARTS: [Part; 24] = [
         units: &["cli/fleet"],
         only: &[
             "cli/fleet::ended::",
+            "cli/fleet::recipe::a_host_that_",
             "cli/fleet::refused::",
             "cli/fleet::secrecy::",
             "cli/fleet::an_operator_sees_",

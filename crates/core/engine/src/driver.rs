@@ -2,8 +2,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use keyroll_rotation::{
-    Delivery, Effect, Event, Fact, IllegalEvent, Op, Outcome, Person, Phase, Query, Seq, Stamp, State, Want,
-    Which,
+    Delivery, Effect, Event, Fact, IllegalEvent, Op, Outcome, Person, Phase, Query, Seq, Stamp, State,
+    Waived, Want, Which,
 };
 
 use crate::flight::{Asking, Flight, Leg};
@@ -125,6 +125,11 @@ impl<C: Core> Driver<C> {
             // "The new version" may be another one by now.
             self.asking.iter_mut().for_each(|asking| asking.stale = true);
             self.inbox.retain(|(_, fact, told)| *told || matches!(fact, Fact::Ended { .. }));
+        }
+        if matches!(pending.event.fact, Fact::Waived(Waived::Host(_))) {
+            // A look that began while the host was there would end its waiver.
+            self.asking.iter_mut().for_each(|asking| asking.stale |= asking.query == Query::Enumerate);
+            self.inbox.retain(|(_, fact, told)| *told || !matches!(fact, Fact::Enumerated(_)));
         }
         self.last_append_ms = now_ms;
         let now = now_ms;

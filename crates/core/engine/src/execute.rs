@@ -27,6 +27,7 @@ impl Executor {
     /// Carries one operation out and says what was seen of it.
     /// Nothing of it may begin from `until_ms` on.
     pub(crate) async fn carry(&self, effect: &Effect, until_ms: u64, state: &State) -> Outcome {
+        self.ports.host.may_be_away(&state.left_hosts());
         let asked = Asked { intent: effect.intent, until_ms };
         if let Op::Apply(consumer, slot, which) = effect.op {
             return self.apply(consumer, slot, which, asked, state).await;

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use keyroll_codes::Code;
 use keyroll_port::{
-    Class, Downtime, FailingCheck, Failure, Holder, JournalError, Listed, Listing, Opening, PendingChange,
-    Residue, RotationId, Values,
+    Class, Downtime, FailingCheck, Failure, Holder, JournalError, Listed, Listing, Named, Opening,
+    PendingChange, Residue, RotationId, Values,
 };
 use keyroll_rotation::{
-    ConsumerId, CredId, IllegalEvent, KeyList, Label, ListDiff, ListedKey, OldKey, Seq, State,
+    ConsumerId, CredId, HostId, IllegalEvent, KeyList, Label, ListDiff, ListedKey, OldKey, Seq, State,
 };
 use keyroll_secret::{Credential, CredentialId, Fields};
 use tokio::sync::Notify;
@@ -22,6 +22,15 @@ pub enum Note {
     Failed(Failure),
     /// What a look could not see.
     NotVisible(Vec<String>),
+    /// What the issuer answered another host alone, or why that host got no clear answer.
+    AskedFrom {
+        /// The host that asked.
+        host: HostId,
+        /// The issuer's endpoint.
+        endpoint: String,
+        /// The answer, as a clause.
+        what: String,
+    },
     /// An undeclared process that holds the old value.
     Holder(Holder),
     /// A process whose use of the old key was refused, or that holds that key while one was.
@@ -30,6 +39,8 @@ pub enum Note {
     Refused(String),
     /// A place with the old value that the plan does not have.
     Stranger(String),
+    /// What the journal was told to remember of undeclared copies and processes.
+    Names(Vec<Named>),
     /// What the last search left.
     Residues(Vec<Residue>),
     /// What a restart makes live beside the value, or would have: then nothing was done.

@@ -17,6 +17,7 @@ mod look_filter;
 mod observe;
 mod pace;
 mod ports;
+mod probe;
 mod reconcile;
 mod refusals;
 mod run;

@@ -1,18 +1,24 @@
 //! Looks at the outside, and says what was seen.
 
 use keyroll_codes::Code;
-use keyroll_port::{Class, Evidence, Failure, Label, Listed, Listing, Probe, Proving, Swept};
+use keyroll_port::{Class, Described, Evidence, Failure, Label, Listed, Listing, Named, Proving, Swept};
 use keyroll_rotation::{
-    ConsumerId, Delivery, EndpointId, Fact, KeyList, LastUse, Phase, PreflightAnswers, PreflightDefect,
-    ProbeResult, Query, Seq, State, Which,
+    ConsumerId, Delivery, Fact, HostId, KeyList, LastUse, Phase, PreflightDefect, Query, Seq, State, Which,
+    digest_of_life,
 };
 use keyroll_secret::Credential;
 
 use crate::executor::{Executor, Note, Old, cred, listed_key, values};
 use crate::ports::other_key_help;
 
+/// The host that keyroll runs on: its processes are looked at when they are shown.
+const HERE: HostId = HostId(0);
+
 /// Of a store that was put back from a backup.
 pub(crate) const NEW_VALUE_LOST: &str = "does not have the new value, which this rotation had sealed";
+
+/// How many undeclared processes and copies of one look are named: a host decides how many it claims.
+const NAMES_MAX: usize = 64;
 
 impl Executor {
     /// Looks, and says what was seen; `None` if nothing could be seen.
@@ -27,6 +33,7 @@ impl Executor {
     }
 
     async fn see(&self, query: &Query, state: &State) -> Result<Option<Fact>, Failure> {
+        self.ports.host.may_be_away(&state.left_hosts());
         if let Query::Reconcile(intent) = query
             && let Some(fact) = self.reconcile_retired(*intent, state).await?
         {
@@ -64,23 +71,9 @@ impl Executor {
             self.note(Note::Failed(against));
             clear = false;
         }
-        let decoy = issuer.decoy(&old.credential);
-        let mut answers = PreflightAnswers::new(state.plan().recovery);
-        for endpoint in issuer.endpoints() {
-            let wrong = self.ask(&endpoint, &decoy).await;
-            answers.add(wrong, self.ask(&endpoint, &old.credential).await);
-        }
+        let answers = self.preflight_answers(old, state).await?;
         answers.defects().iter().for_each(|defect| self.note(Note::Failed(preflight_failure(*defect))));
         Ok(Fact::Preflight(answers.seen(clear)))
-    }
-
-    pub(crate) async fn ask(&self, endpoint: &str, credential: &Credential) -> ProbeResult {
-        match self.ports.issuer.probe(endpoint, credential).await {
-            Probe::Alive => ProbeResult::Alive,
-            Probe::Denied => ProbeResult::Denied,
-            Probe::Dead => ProbeResult::Dead,
-            Probe::Unknown(_) => ProbeResult::Unknown,
-        }
     }
 
     async fn stage_check(&self, state: &State) -> Result<Fact, Failure> {
@@ -99,50 +92,6 @@ impl Executor {
             }
         }
         Ok(Fact::StageChecked { intact, carried })
-    }
-
-    async fn probe(
-        &self,
-        old: &Old,
-        endpoint: EndpointId,
-        which: Which,
-        state: &State,
-    ) -> Result<Fact, Failure> {
-        let endpoints = self.ports.issuer.endpoints();
-        let place = endpoints.get(endpoint.index()).ok_or_else(|| {
-            Failure::new(Class::Permanent, Code::PlanStale, "find an endpoint of the plan")
-                .because("the issuer has fewer now")
-        })?;
-        if which == Which::Old && self.would_count(state) {
-            // Its state is read by listing: presented by us it would be refused, and stand in the record of uses.
-            return Ok(Fact::Probed {
-                endpoint,
-                version: which,
-                answer: ProbeResult::Unknown,
-                control: None,
-            });
-        }
-        let new = self.new_credential(state).await?;
-        let (answer, control) = match (which, &new) {
-            (Which::New, Some(new)) => {
-                let answer = self.ask(place, new).await;
-                if answer == ProbeResult::Dead && state.phase() > Phase::Quiesce {
-                    self.note(Note::Failed(new_refused(place)));
-                }
-                (answer, None)
-            }
-            (Which::New, None) => (ProbeResult::Unknown, None),
-            (Which::Old, new) => {
-                let answer = self.ask(place, &old.credential).await;
-                let control = match self.current_since(old).await?.as_ref().or(new.as_ref()) {
-                    Some(control) => Some(self.ask(place, control).await),
-                    // A new version whose value is not here is no control: a refusal alone may be an outage.
-                    None => state.new_version().map(|_| ProbeResult::Unknown),
-                };
-                (answer, control)
-            }
-        };
-        Ok(Fact::Probed { endpoint, version: which, answer, control })
     }
 
     /// The version that is current now, if it is not the old one: a debt may be paid after further rotations. It is only
@@ -257,11 +206,9 @@ impl Executor {
         let stays = if state.phase() == Phase::RollingBack { Which::Old } else { Which::New };
         let looked = self.ports.host.enumerate(values(old, new.as_ref(), state), &sessions, stays).await?;
         self.note_downtimes(looked.downtimes);
-        for named in &looked.names {
-            if let Err(error) = self.ports.journal.remember(named.digest, &named.name).await {
-                self.note(Note::Journal(error.to_string()));
-            }
-        }
+        let strangers = &looked.enumeration.strangers;
+        let named = looked.names.iter().filter(|named| strangers.contains(&named.digest));
+        self.remember(named.take(NAMES_MAX).cloned().collect()).await;
         if !looked.not_visible.is_empty() {
             self.note(Note::NotVisible(looked.not_visible));
         }
@@ -269,8 +216,13 @@ impl Executor {
         if stays == Which::New && !state.plan().aim.ends_old() {
             return Ok(Fact::Enumerated(looked.enumeration));
         }
-        for instance in looked.enumeration.instances.iter().filter(|it| it.consumer.is_none()) {
+        let undeclared = looked.enumeration.instances.iter().filter(|it| it.consumer.is_none());
+        for instance in undeclared.take(NAMES_MAX) {
             if let Some(holder) = self.ports.host.describe(instance.who).await {
+                if instance.who.host != HERE {
+                    let (digest, name) = (digest_of_life(instance.who), Described::of(&holder).text());
+                    self.remember(vec![Named { digest, name }]).await;
+                }
                 self.note(Note::Holder(holder));
             }
         }
@@ -280,6 +232,18 @@ impl Executor {
             }
         }
         Ok(Fact::Enumerated(looked.enumeration))
+    }
+
+    /// Stores names, for display alone: without them the look is the same.
+    async fn remember(&self, names: Vec<Named>) {
+        for named in &names {
+            if let Err(error) = self.ports.journal.remember(named.digest, &named.name).await {
+                self.note(Note::Journal(error.to_string()));
+            }
+        }
+        if !names.is_empty() {
+            self.note(Note::Names(names));
+        }
     }
 
     async fn prove(
@@ -368,16 +332,6 @@ fn same(one: &Credential, other: &Credential) -> bool {
 }
 
 /// A key whose label names a rotation that the journal does not have.
-fn new_refused(place: &str) -> Failure {
-    Failure::new(
-        Class::Permanent,
-        Code::NewKeyRefused,
-        "see the new key accepted before the old one is ended",
-    )
-    .because(format!("{place} refuses it"))
-    .help("see at the issuer what happened to the new key; the old one is kept")
-}
-
 fn unknown_label(secret: &str, entry: &Listed) -> Failure {
     let (id, label) = (&entry.id, entry.label.as_deref().unwrap_or_default());
     Failure::new(Class::Permanent, Code::LabelUnknown, "identify the keys at the issuer")

@@ -56,10 +56,12 @@ impl Executor {
                 self.ports.host.delivered(*file, *which, values(old, new.as_ref(), state), intent).await?
             }
             // Each of these loads what the files hold, or deletes what is deleted already: once nothing of it goes on any
-            // more, it is harmless to carry it out again.
+            // more, it is harmless to carry it out again. A consumer is not restarted twice where a record shows the first.
             Op::Fetch(consumer) | Op::Apply(consumer, ..) => {
-                self.ports.host.await_end(Touched::Consumer(*consumer), intent).await?;
-                Reconciled::Absent
+                match self.ports.host.await_end(Touched::Consumer(*consumer), intent).await? {
+                    true => Reconciled::Executed(None),
+                    false => Reconciled::Absent,
+                }
             }
             Op::DeleteNew | Op::DeleteOrphan(_) | Op::DeleteAbandoned(_) => {
                 self.ports.host.await_end(Touched::All, intent).await?;

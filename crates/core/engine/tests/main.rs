@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod driver;
+mod from_hosts;
 mod laws;
 mod parts;
 mod shell;

@@ -8,11 +8,11 @@ use keyroll_engine::{
     Command, DriverState, Ending, Input, Limit, Note, Observer, ObserverReply, Pace, Spawner as _, Task,
     TokioSpawner, run,
 };
-use keyroll_port::{Label, Probe, RotationId};
+use keyroll_port::{Described, Label, Probe, RotationId};
 use keyroll_rotation::{
     Capabilities, Consumer, CredId, Delivery, Emergency, Event, Fact, FileId, Hold, HostId, LastUsed,
     MintedBy, OldKey, Op, Outcome, Overlap, Person, Phase, Plan, Reason, Refusals, ReloadMode, Seq, State,
-    Waived, Which,
+    Waived, Which, digest_of_life,
 };
 use tokio::sync::mpsc;
 
@@ -51,7 +51,7 @@ impl Observer for Quiet {
     }
 }
 
-fn pace() -> Pace {
+pub(crate) fn pace() -> Pace {
     Pace {
         probe_ms: 1,
         prove_ms: 1,
@@ -128,6 +128,24 @@ fn who_is_met_once_holds_nothing_up() {
     let (phase, hold) = ended(u32::MAX);
     assert_eq!(phase, Phase::Quiesce);
     assert!(matches!(hold, Some(Hold::Paused(Reason::Holder(_)))), "{hold:?}");
+}
+
+/// A process of this machine is looked at when it is shown, one of another host is not.
+#[test]
+fn an_undeclared_process_of_another_host_alone_is_described_in_the_journal() {
+    let remembered = |host: u16| {
+        let scene = Scene::new("id-2", "value-two");
+        *locked(&scene.host.strange_looks) = u32::MAX;
+        *locked(&scene.host.strange_host) = host;
+        drive(&scene);
+        let names = locked(&scene.book.names).clone();
+        (names.get(&digest_of_life(scene.host.stranger())).cloned(), names.len())
+    };
+    let (text, count) = remembered(1);
+    let described = text.as_deref().and_then(Described::read).expect("it is remembered by its life");
+    assert_eq!((described.name.as_str(), described.found_by.as_str()), ("forgotten", "found in its memory"));
+    assert_eq!(count, 1);
+    assert_eq!(remembered(0), (None, 0));
 }
 
 /// A list without the old key says nothing of its last use: it is read again, and the key is not ended meanwhile.

@@ -144,6 +144,7 @@ impl Core {
             instances: instances.collect(),
             files: (0..).map(FileId).zip(self.state.files().iter().copied()).collect(),
             sessions: None,
+            absent: Vec::new(),
             strangers: if model.world.stranger { vec![7] } else { Vec::new() },
             unsearched: Vec::new(),
         }

@@ -46,6 +46,8 @@ pub enum FailureKind {
     StaysAlive,
     /// The caller named something that the program does not have.
     UsageWrong,
+    /// The machine was not reached, or another one answers in its place.
+    Unreached,
 }
 
 /// An attempt that did not succeed: what was attempted, on what, what is known about its effect, and the next step.

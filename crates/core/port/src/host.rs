@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,7 +8,7 @@ use keyroll_rotation::{
 };
 use keyroll_secret::Fields;
 
-use crate::{Failure, Session};
+use crate::{Failure, Probe, Session};
 
 /// The plan's numbers of one host's consumers and files, each by the host's own number.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -244,6 +245,9 @@ pub struct Residue {
     pub reason: String,
 }
 
+/// A call that presents a credential to the issuer.
+pub type Probing<'a> = Pin<Box<dyn Future<Output = Probe> + Send + 'a>>;
+
 /// Files, service managers, processes and checks of one machine. A host names its consumers and files by the plan's
 /// numbers. One attempt per call; a host decides nothing.
 #[async_trait]
@@ -252,6 +256,16 @@ pub trait Host: Send + Sync {
     /// digests. Each entry of the result is one obstacle to the rotation. `values.new` is a version that the rotation
     /// could make, if one is known: the host checks that its name is free.
     async fn trial(&self, values: Values<'_>) -> Result<Vec<Failure>, Failure>;
+
+    /// From now on these hosts, and no others, may be away: what is asked of all hosts is answered without them, and an
+    /// inspection names them as absent. A machine that is one host alone has no use for it.
+    fn may_be_away(&self, _hosts: &[HostId]) {}
+
+    /// Carries out a call of the issuer's so that its connections leave from this host: what a consumer there would reach.
+    /// A machine that is one host alone makes them itself.
+    async fn call_from(&self, _host: HostId, call: Probing<'_>) -> Probe {
+        call.await
+    }
 
     /// Whether every copy's format can carry these values.
     async fn carries(&self, fields: &Fields) -> Result<(), Failure>;
@@ -315,8 +329,8 @@ pub trait Host: Send + Sync {
 
     /// Returns once nothing of this fetch, apply or removal goes on any more: it ends or awaits the command that a dead
     /// driver left. While the effect itself still goes on, that is a failure, and is asked again. Afterwards the effect can
-    /// be carried out once more.
-    async fn await_end(&self, of: Touched, intent: Seq) -> Result<(), Failure>;
+    /// be carried out once more. True: it is on record that it was carried out, and nothing needs to be done again.
+    async fn await_end(&self, of: Touched, intent: Seq) -> Result<bool, Failure>;
 
     /// Reads all instances, holders and files, and matches sessions to processes by their sockets. `stays` is the
     /// version that stays; the other version is about to end.

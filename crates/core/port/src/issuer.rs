@@ -175,6 +175,17 @@ pub trait Issuer: Send + Sync {
     /// One call with the credential, as a consumer would make it.
     async fn probe(&self, endpoint: &str, credential: &Credential) -> Probe;
 
+    /// The client's end of a connection that this call opens with the credential, as the issuer sees it and as
+    /// [`Issuer::sessions`] would show it. `None` where the issuer does not show it. Behind an address translation or a proxy
+    /// it is another one than the client's socket has, and no session leads to a process.
+    async fn seen_as(
+        &self,
+        _endpoint: &str,
+        _credential: &Credential,
+    ) -> Result<Option<SocketAddr>, Failure> {
+        Ok(None)
+    }
+
     /// A credential that the issuer must refuse: the negative control. Presenting it never locks out the real
     /// principal.
     fn decoy(&self, current: &Credential) -> Credential;

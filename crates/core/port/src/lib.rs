@@ -5,6 +5,7 @@
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod described;
 mod failure;
 mod host;
 mod issuer;
@@ -14,11 +15,12 @@ mod survey;
 mod truth;
 
 pub use clock::{Clock, Sleep};
+pub use described::Described;
 pub use failure::{Class, Failure, FailureKind};
 pub use host::{
     AllowedChanges, Applied, Asked, Back, Downtime, Evidence, FailingCheck, Holder, Host, Looked, Named,
-    Numbers, PendingChange, Prepared, Proved, Proving, RefusedCalls, Residue, Sessions, Swept, Touched,
-    Values,
+    Numbers, PendingChange, Prepared, Probing, Proved, Proving, RefusedCalls, Residue, Sessions, Swept,
+    Touched, Values,
 };
 pub use issuer::{
     Identity, Issuer, Listed, Listing, Minted, Probe, RefusalLog, RefusedUse, Session, ValueFormat,

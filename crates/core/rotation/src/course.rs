@@ -1,7 +1,7 @@
 //! The way a rotation takes: what its plan and its state imply, and in which phase it continues.
 
 use crate::state::{Hold, Intent, IntentStatus, OldKey, Phase, Reason, State, Streak, Unit};
-use crate::{Emergency, EndpointId, MintedBy, OnFailure, Op, Refusals, Seq, Which};
+use crate::{Emergency, EndpointId, HostId, MintedBy, OnFailure, Op, Refusals, Seq, Which};
 
 /// The sealed value of an abandoned new version is still being dropped.
 pub(crate) fn dropping(state: &State) -> bool {
@@ -63,11 +63,31 @@ pub(crate) fn has_sessions(state: &State) -> bool {
     state.plan().capabilities.sessions && !state.exchanges()
 }
 
-/// The endpoints whose streak is not long enough.
+/// The endpoints as the driver's own machine reaches them: those of the host of the first one. What is decided under a time
+/// limit, or while a host may be away, rests on these alone.
+pub(crate) fn own_endpoints(state: &State) -> impl Iterator<Item = EndpointId> + use<'_> {
+    let plan = state.plan();
+    let own = plan.endpoints.first();
+    let all = (0u16..).map(EndpointId).zip(&plan.endpoints);
+    all.filter(move |(_, host)| Some(*host) == own).map(|(endpoint, _)| endpoint)
+}
+
+/// All endpoints, from each host that is there: those of a host that has left, or did not answer the last look, are not asked.
+pub(crate) fn endpoints_from_all(state: &State) -> impl Iterator<Item = EndpointId> + use<'_> {
+    let absent = |host: &HostId| state.look().is_some_and(|look| look.seen.absent.contains(host));
+    let all = (0u16..).map(EndpointId).zip(&state.plan().endpoints);
+    let there = all.filter(move |(_, host)| !state.has_left(**host) && !absent(host));
+    there.map(|(endpoint, _)| endpoint)
+}
+
+/// Those of the driver's own machine whose streak is not long enough.
 pub(crate) fn not_yet(state: &State, streaks: &[Streak], need: u8) -> Vec<EndpointId> {
-    let short =
-        |endpoint: &EndpointId| streaks.get(endpoint.index()).is_none_or(|streak| streak.count < need);
-    state.plan().endpoint_ids().filter(short).collect()
+    own_endpoints(state).filter(|endpoint| is_short(streaks, *endpoint, need)).collect()
+}
+
+/// Whether too few answers in a row came from an endpoint.
+pub(crate) fn is_short(streaks: &[Streak], endpoint: EndpointId, need: u8) -> bool {
+    streaks.get(endpoint.index()).is_none_or(|streak| streak.count < need)
 }
 
 /// The endpoints that were not asked about the new version since the look on which the end of the old one would rest: the
@@ -80,7 +100,7 @@ pub(crate) fn unseen_new(state: &State, after: Seq) -> Vec<EndpointId> {
         let last = streaks.get(endpoint.index()).and_then(|streak| streak.last);
         last.is_some_and(|last| last.since(at).is_some())
     };
-    state.plan().endpoint_ids().filter(|endpoint| !seen(endpoint)).collect()
+    own_endpoints(state).filter(|endpoint| !seen(endpoint)).collect()
 }
 
 /// Every consumer was moved to the new version, or has a key of its own.

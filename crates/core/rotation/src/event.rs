@@ -116,6 +116,9 @@ pub enum Waived {
     BusySessions,
     /// The last use of the old key, which the issuer does not show. In no entry of protocol 6 and before.
     LastUse,
+    /// A host that is gone: nothing is asked of what is on it, until a look shows that it is there. In no entry of protocol 10
+    /// and before.
+    Host(HostId),
 }
 
 /// What the operator adopted as a consumer.

@@ -226,8 +226,12 @@ pub struct Unsearched {
 /// One complete look at all instances, holders, files and sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Enumeration {
-    /// Everything that had to be looked at was. An incomplete enumeration proves nothing.
+    /// Everything that had to be looked at was, but for the hosts that did not answer. An incomplete enumeration proves
+    /// nothing.
     pub complete: bool,
+    /// The hosts that did not answer: nothing is known of what is on them, and their files are not in `files`. Unless each of
+    /// them was waived, the enumeration is incomplete. None in journals of protocol 10 and before.
+    pub absent: Vec<HostId>,
     /// How long the look took, in milliseconds. The driver measures it; a host says 0, and so do journals of protocol 3
     /// and before.
     pub took_ms: u64,

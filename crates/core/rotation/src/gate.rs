@@ -43,6 +43,7 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
     for &(file, holds) in &seen.files {
         let foreign = holds != Holds::of(stays.other());
         if holds != Holds::of(stays)
+            && !has_left(state, file)
             && read_by_somebody(state, file)
             && !(foreign && untouched(state, file, stays))
         {
@@ -53,15 +54,15 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
         // The look does not contain this file: nobody read it.
         let Some(id) = u16::try_from(at).ok().map(FileId) else { continue };
         let unread = !seen.files.iter().any(|(file, _)| *file == id) && !untouched(state, id, stays);
-        if unread && read_by_somebody(state, id) {
+        if unread && !has_left(state, id) && read_by_somebody(state, id) {
             found.push(Blocker::File(id, Holds::Unreadable));
         }
     }
-    for instance in &seen.instances {
+    for instance in seen.instances.iter().filter(|it| !state.has_left(it.who.host)) {
         found.extend(instance_blocker(state, instance, stays));
     }
     for &Unsearched { who, limit } in &seen.unsearched {
-        let waived = state.is_waived(&Waived::Holder(who));
+        let waived = state.is_waived(&Waived::Holder(who)) || state.has_left(who.host);
         let counts = match seen.consumer_of(who) {
             Some(id) => !state.is_waived(&Waived::NotVisible(id)) && !unasked(state, id, stays),
             None => state.looks.has_held(who, stays.other()),
@@ -79,7 +80,8 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
     for at in 0..state.plan().consumers.len() {
         let Some(id) = u16::try_from(at).ok().map(ConsumerId) else { continue };
         let shown = seen.instances.iter().any(|instance| instance.consumer == Some(id));
-        if !shown && !state.is_waived(&Waived::NotVisible(id)) && !unasked(state, id, stays) {
+        let waived = state.is_waived(&Waived::NotVisible(id)) || state.unit_has_left(at);
+        if !shown && !waived && !unasked(state, id, stays) {
             found.push(Blocker::Absent(id));
         }
     }
@@ -96,6 +98,11 @@ fn of_others(seen: &Enumeration, blocker: Blocker) -> bool {
         Blocker::Session(Some(who)) | Blocker::Unsearched(who, _) => seen.consumer_of(who).is_none(),
         Blocker::File(..) | Blocker::Unproven(..) | Blocker::Stale(..) | Blocker::Absent(_) => false,
     }
+}
+
+/// The file is on a host that has left.
+fn has_left(state: &State, file: FileId) -> bool {
+    state.plan().files.get(file.index()).is_some_and(|host| state.has_left(*host))
 }
 
 /// On the way back, nothing is asked of a file in which the new version never was.
@@ -212,6 +219,7 @@ pub(crate) fn digest(state: &State, look: &Look) -> u64 {
             Waived::NotVisible(id) => (4, u64::from(id.0)),
             Waived::BusySessions => (5, 0),
             Waived::LastUse => (8, 0),
+            Waived::Host(host) => (9, u64::from(host.0)),
         });
     }
     parts.extend(look.seen.strangers.iter().map(|place| (6, *place)));
@@ -221,6 +229,14 @@ pub(crate) fn digest(state: &State, look: &Look) -> u64 {
 }
 
 const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// Begins every digest of a life, so that it is none of the digests that a consent is bound to.
+const LIFE: u64 = u64::from_be_bytes(*b"life\0\0\0\0");
+
+/// The digest by which a journal remembers the description of a process.
+pub fn digest_of_life(who: Incarnation) -> u64 {
+    mix(mix(FNV_START, LIFE), hash_life(who))
+}
 
 fn mix(sum: u64, part: u64) -> u64 {
     part.to_le_bytes().iter().fold(sum, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
@@ -234,5 +250,34 @@ fn hash_life(who: Incarnation) -> u64 {
             if program == 0 { process } else { mix(process, program) }
         }
         InstanceIdentity::AtRest(id) => mix(host, u64::from(id.0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::HostId;
+
+    #[test]
+    fn each_life_has_a_digest_of_its_own_that_is_no_part_of_a_consent() {
+        let of = |host, boot, pid, start_ticks, program| Incarnation {
+            host: HostId(host),
+            life: InstanceIdentity::Process { boot, pid, start_ticks, program },
+        };
+        let at_rest = Incarnation { host: HostId(1), life: InstanceIdentity::AtRest(ConsumerId(0)) };
+        let all = [
+            of(1, 7, 4711, 90, 3),
+            of(2, 7, 4711, 90, 3),
+            of(1, 8, 4711, 90, 3),
+            of(1, 7, 4712, 90, 3),
+            of(1, 7, 4711, 91, 3),
+            of(1, 7, 4711, 90, 4),
+            of(1, 7, 4711, 90, 0),
+            at_rest,
+        ];
+        let digests: std::collections::BTreeSet<u64> = all.into_iter().map(digest_of_life).collect();
+        assert_eq!(digests.len(), all.len());
+        assert!(all.into_iter().all(|who| digest_of_life(who) != hash_life(who)));
+        assert_eq!(digest_of_life(all[0]), digest_of_life(of(1, 7, 4711, 90, 3)));
     }
 }

@@ -6,7 +6,7 @@ use crate::state::{Hold, Intent, IntentStatus, OldKey, Phase, Reason, State};
 use crate::{
     ConsumerId, Difference, Emergency, FileId, MintedBy, Op, Outcome, Overlap, Reconciled, Seq, Want, Which,
 };
-use crate::{course, unit, wants};
+use crate::{course, left, unit, wants};
 
 /// How many complete lists must miss a minted credential before it counts as never made.
 pub(crate) const ABSENT_LOOKS: u8 = 3;
@@ -239,9 +239,12 @@ fn failed(next: &mut State, intent: &Intent, retry: bool) {
     if intent.op == Op::Mint {
         next.minting.close(intent.seq);
     }
-    // The failure of an operation that was begun in an earlier phase, or for an abandoned version, counts for nothing:
-    // the operation is wanted again if it is still needed.
-    if of_an_abandoned(next, intent) || (intent.seq < next.position.entered() && !intent.op.moves()) {
+    // The failure of an operation that was begun in an earlier phase, for an abandoned version, or on a host that has left,
+    // counts for nothing: the operation is wanted again if it is still needed.
+    if left::is_on_left(next, &intent.op)
+        || of_an_abandoned(next, intent)
+        || (intent.seq < next.position.entered() && !intent.op.moves())
+    {
         return;
     }
     if unit::attempt_failed(next, &intent.op, retry) {

@@ -15,6 +15,8 @@ mod id;
 mod intent;
 mod key_list;
 mod label;
+mod leave;
+mod left;
 mod list_diff;
 mod observations;
 mod operator;
@@ -41,7 +43,7 @@ mod wants;
 /// 8: a value that another party put into the source of truth holds the rotation. 9: that holds it before a restart too,
 /// where the program reads the store by itself; a waiver for one that reads it again and again counts after the time of a
 /// unit. 10: a roll is paced: waves, a canary that is watched, hosts, pauses; nobody begins while a unit goes back alone.
-pub const PROTOCOL: u32 = 10;
+pub const PROTOCOL: u32 = 11;
 
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};
@@ -53,7 +55,7 @@ pub use evidence::{
     Enumeration, FoundBy, Holds, Incarnation, InstanceIdentity, Kinds, ObservedInstance, PATHS_MAX, Proof,
     SearchLimit, SessionSeen, Unsearched, Visibility,
 };
-pub use gate::{Blocker, blockers, unsearched};
+pub use gate::{Blocker, blockers, digest_of_life, unsearched};
 pub use id::{ConsumerId, CredId, EndpointId, FileId, HostId, Seq, Which};
 pub use key_list::{KeyList, ListedKey};
 pub use label::Label;

@@ -3,7 +3,7 @@
 use crate::state::{Hold, List, OldKey, Phase, Reason, State, UnitStep};
 use crate::{
     ConsumerId, EndpointId, Enumeration, Labelled, LastUse, ListedState, Op, PreflightSeen, ProbeResult,
-    Proof, TruthValue, Which, course, unit,
+    Proof, TruthValue, Which, course, leave, unit,
 };
 
 pub(crate) fn preflight(next: &mut State, seen: PreflightSeen) {
@@ -154,6 +154,7 @@ fn was_mint(state: &State, seq: crate::Seq) -> bool {
 }
 
 pub(crate) fn enumerated(next: &mut State, seen: &Enumeration) {
+    let whole = leave::shows_all(next, seen);
     for &(file, holds) in &seen.files {
         let writing = next.intents().iter().any(|open| matches!(open.op, Op::Deliver(one, _) if one == file));
         if !writing && next.files.read(file, holds) {
@@ -161,8 +162,10 @@ pub(crate) fn enumerated(next: &mut State, seen: &Enumeration) {
             unit::void_rereaders(next, file);
         }
     }
-    next.proofs.keep_running(seen);
-    next.looks.take_in(seen, next.seq(), next.now());
+    if whole {
+        next.proofs.keep_running(seen);
+    }
+    next.looks.take_in(seen, whole, next.seq(), next.now());
 }
 
 pub(crate) fn proved(

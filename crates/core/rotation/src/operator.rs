@@ -4,7 +4,7 @@
 use crate::state::{Debt, Hold, OldKey, Phase, Reason, State, UnitStep, bit};
 use crate::{
     Adoptee, Aim, Consumer, CredId, Difference, Emergency, HostId, Op, Person, Unsearched, Waived, Want,
-    Which, course, gate, intent, wants::wants,
+    Which, course, gate, intent, leave, wants::wants,
 };
 
 pub(crate) fn consented(next: &mut State, before: &State, digest: u64) -> Result<(), &'static str> {
@@ -62,6 +62,9 @@ pub(crate) fn waived(next: &mut State, what: Waived) -> Result<(), &'static str>
     let unshown = next.hold() == Some(Hold::Paused(Reason::LastUseNotShown));
     if what == Waived::LastUse && !unshown {
         return Err("the issuer was not asked in vain when the old key was last used");
+    }
+    if let Waived::Host(host) = what {
+        return leave::waived(next, host);
     }
     next.exceptions.waive(what);
     let solved = match (next.hold(), what) {

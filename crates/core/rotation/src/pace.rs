@@ -41,12 +41,17 @@ fn host(state: &State, at: usize) -> Option<HostId> {
 
 /// The unit that is moved first.
 fn first(state: &State) -> Option<usize> {
-    state.plan().first(state.units.pacing.consumers())
+    state.plan().first(|at| is_first(state, at))
 }
 
 /// Whether a unit belongs to the canary.
 fn is_canary(state: &State, at: usize) -> bool {
-    state.plan().is_canary(at, state.units.pacing.consumers())
+    state.plan().is_canary(at, |at| is_first(state, at))
+}
+
+/// Whether a unit may be the canary: it was there when the roll was begun, and is not on a host that has left.
+fn is_first(state: &State, at: usize) -> bool {
+    at < state.units.pacing.consumers() && !state.unit_has_left(at)
 }
 
 /// The consumers that are moved first, where the plan says how its roll is paced.

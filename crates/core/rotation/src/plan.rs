@@ -1,4 +1,4 @@
-use crate::{Capabilities, EndpointId, FileId, Holds, HostId, Kinds, Overlap, PATHS_MAX};
+use crate::{Capabilities, FileId, Holds, HostId, Kinds, Overlap, PATHS_MAX};
 
 /// The most instances (slots) of one consumer that are rolled one by one; the protocol refuses a plan with more.
 pub const SLOTS_MAX: u8 = 32;
@@ -332,7 +332,7 @@ impl Plan {
         let limit = |(_, it): (usize, &Consumer)| self.unit_limit(it);
         // What goes alone, before the others share their time.
         let (alone, others): (Vec<_>, Vec<_>) =
-            self.consumers.iter().enumerate().partition(|(at, _)| self.is_canary(*at, self.consumers.len()));
+            self.consumers.iter().enumerate().partition(|(at, _)| self.is_canary(*at, |_| true));
         let mut sum = alone.into_iter().map(limit).fold(0u64, u64::saturating_add);
         let mut turns: Vec<(bool, u8)> = others.iter().map(|(_, it)| it.turn()).collect();
         turns.sort_unstable();
@@ -346,19 +346,20 @@ impl Plan {
         sum.saturating_add(roll.bake_ms).saturating_add(roll.pause_ms.saturating_mul(steps))
     }
 
-    /// The consumer that is moved first, of so many: the first of the first wave, of those whose files keyroll writes.
-    pub(crate) fn first(&self, among: usize) -> Option<usize> {
-        let all = self.consumers.iter().take(among).enumerate();
+    /// The consumer that is moved first, of those that may be: the first of the first wave, of those whose files keyroll
+    /// writes.
+    pub(crate) fn first(&self, may: impl Fn(usize) -> bool) -> Option<usize> {
+        let all = self.consumers.iter().enumerate().filter(|(at, _)| may(*at));
         all.min_by_key(|(at, it)| (it.turn(), *at)).map(|(at, _)| at)
     }
 
-    /// Whether a consumer belongs to the canary, which is sought among so many.
-    pub(crate) fn is_canary(&self, at: usize, among: usize) -> bool {
-        let (Some(roll), Some(first)) = (self.policy.roll, self.first(among)) else { return false };
+    /// Whether a consumer belongs to the canary, which is sought among those that may be.
+    pub(crate) fn is_canary(&self, at: usize, may: impl Fn(usize) -> bool) -> bool {
+        let (Some(roll), Some(first)) = (self.policy.roll, self.first(&may)) else { return false };
         let place = |at: usize| self.consumers.get(at).map(|it| (it.host, it.turn()));
         match roll.canary {
             Canary::Instance | Canary::Consumer => at == first,
-            Canary::Host => at < among && place(at) == place(first),
+            Canary::Host => may(at) && place(at) == place(first),
         }
     }
 
@@ -371,11 +372,6 @@ impl Plan {
         }
         let known = |file: &FileId| file.index() < self.files.len();
         if consumer.files.iter().all(known) { Ok(()) } else { Err(PlanDefect::Dangling) }
-    }
-
-    /// All endpoints by id.
-    pub(crate) fn endpoint_ids(&self) -> impl Iterator<Item = EndpointId> + use<> {
-        (0..self.endpoints.len()).filter_map(|at| u16::try_from(at).ok().map(EndpointId))
     }
 }
 

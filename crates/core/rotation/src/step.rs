@@ -3,7 +3,7 @@ use std::fmt;
 
 use crate::effect::Effect;
 use crate::state::State;
-use crate::{Event, Fact, Phase, intent, observations, operator, pace, phases};
+use crate::{Event, Fact, Phase, intent, leave, observations, operator, pace, phases};
 
 /// An event that cannot follow from this state. It was never appended, or the journal is another rotation's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub fn step(state: &State, event: &Event) -> Result<(State, Vec<Effect>), Illega
     pace::after_doubt(&mut next, state);
     let more = next.units().len().saturating_mul(TRANSITIONS_MAX_PER_CONSUMER);
     for _ in 0..TRANSITIONS_MAX.saturating_add(more) {
-        if !phases::settle(&mut next) {
+        if !leave::settle(&mut next) && !phases::settle(&mut next) {
             return Ok((next, effects));
         }
     }

@@ -8,6 +8,7 @@ mod followers;
 mod holds;
 mod last_use;
 mod late;
+mod left;
 mod pace;
 mod shared;
 mod table;

@@ -51,6 +51,7 @@ fn look(strange: bool) -> Enumeration {
         instances,
         files: vec![(FileId(0), Holds::New), (FileId(1), Holds::New)],
         sessions: Some(strange.then_some(session).into_iter().collect()),
+        absent: Vec::new(),
         strangers: if strange { vec![7] } else { Vec::new() },
         unsearched: Vec::new(),
     }

@@ -29,6 +29,12 @@ pub(crate) const WALL_MS: u64 = 100 * 365 * 86_400_000;
 impl World {
     /// Makes the change of a call. `epoch`: the driver's epoch, by which a host recognises an older driver.
     pub(crate) fn change(&mut self, call: &Call, epoch: u64) -> CallResult {
+        let lost = self.loses_answer(call);
+        let answer = self.changed(call, epoch);
+        if lost { CallResult::Failed(Class::Unknown) } else { answer }
+    }
+
+    fn changed(&mut self, call: &Call, epoch: u64) -> CallResult {
         if let Some(refused) = self.unreachable(call, epoch) {
             return refused;
         }
@@ -99,6 +105,9 @@ impl World {
         };
         self.moved_at = self.now;
         let host = host?;
+        if let Some(unheard) = self.unheard(host) {
+            return Some(unheard);
+        }
         let full = self.host_full_until.get(host.index()).is_some_and(|until| self.now < *until);
         if self.down(host) || (full && writes) {
             return Some(CallResult::Failed(Class::Retryable));
@@ -111,7 +120,7 @@ impl World {
         None
     }
 
-    fn host_of(&self, consumer: ConsumerId) -> Option<HostId> {
+    pub(crate) fn host_of(&self, consumer: ConsumerId) -> Option<HostId> {
         self.plan.consumers.get(consumer.index()).map(|it| it.host)
     }
 
@@ -218,7 +227,7 @@ impl World {
                 CallResult::Looked(seen)
             }
             Call::Prove { consumer, slot, which, value, others, watched } => {
-                if self.host_of(*consumer).is_none_or(|host| self.down(host)) {
+                if self.host_of(*consumer).is_none_or(|host| self.down(host) || self.is_away(host)) {
                     return CallResult::Failed(Class::Retryable);
                 }
                 let (of, others) = ((*consumer, *watched), others.as_deref());
@@ -255,7 +264,8 @@ impl World {
     }
 
     fn delivered(&self, file: FileId, goal: Option<Value>, new: Option<Value>) -> CallResult {
-        if self.plan.files.get(file.index()).is_some_and(|host| self.down(*host)) || new.is_none() {
+        let unreached = |host: &HostId| self.down(*host) || self.is_away(*host);
+        if self.plan.files.get(file.index()).is_some_and(unreached) || new.is_none() {
             // A value that is not in the store cannot be compared with.
             return CallResult::Failed(Class::Retryable);
         }
@@ -268,6 +278,13 @@ impl World {
 
     fn probe_at(&mut self, endpoint: usize, value: Value, query: Option<&Query>, lens: Lens) -> Probe {
         let now = self.now;
+        let host = self.plan.endpoints.get(endpoint).copied().unwrap_or(HostId(0));
+        if self.is_away(host) {
+            return Probe::Unknown(String::new());
+        }
+        // Where each endpoint is asked from one machine alone, each fails for itself.
+        let pairs = self.scene.quirks.has(Quirk::Away);
+        let host = if pairs { host } else { HostId(u16::try_from(endpoint).unwrap_or_default()) };
         let version = match query {
             Some(Query::Probe(_, which)) => *which,
             Some(_) if lens == Lens::Partial => return Probe::Unknown(String::new()),
@@ -276,7 +293,6 @@ impl World {
         if let Some(answer) = self.answers_instead(endpoint).filter(|_| self.issuer.accepts(value, now)) {
             return answer;
         }
-        let host = self.plan.endpoints.get(endpoint).copied().unwrap_or(HostId(0));
         if self.down(host) {
             return Probe::Unknown(String::new());
         }
@@ -406,6 +422,9 @@ impl World {
         let mut complete = lens == Lens::Clear;
         let mut instances = Vec::new();
         for (at, proc) in self.procs.iter().enumerate() {
+            if self.is_away(proc.host) {
+                continue;
+            }
             let skipped = lens == Lens::Partial && at % 2 == 0;
             if self.down(proc.host) || skipped {
                 complete = false;
@@ -435,7 +454,7 @@ impl World {
             }
         }
         let mut files = Vec::new();
-        for (at, host) in self.plan.files.iter().enumerate() {
+        for (at, host) in self.plan.files.iter().enumerate().filter(|(_, host)| !self.is_away(**host)) {
             let Ok(file) = u16::try_from(at).map(FileId) else { continue };
             let holds = if self.down(*host) { Holds::Unreadable } else { self.holds(file, new) };
             complete &= !self.down(*host);
@@ -444,13 +463,26 @@ impl World {
         let strangers = self.strangers.iter().filter(|(_, held)| Some(*held) == goes);
         let strangers = strangers.map(|(place, _)| *place).collect();
         let unsearched = self.not_searched();
-        Enumeration { complete, took_ms: 0, instances, files, sessions: None, strangers, unsearched }
+        Enumeration {
+            complete,
+            took_ms: 0,
+            instances,
+            files,
+            sessions: None,
+            absent: self.absent(),
+            strangers,
+            unsearched,
+        }
     }
 
     /// The sessions whose processes a host finds, by process id. The process of a hidden session is not found.
     fn joined(&self, sessions: &[Session], lens: Lens) -> Vec<SessionSeen> {
         let mut joined = Vec::new();
         for (at, proc) in self.procs.iter().enumerate() {
+            if self.is_away(proc.host) {
+                joined.extend(self.unclaimed(proc, sessions));
+                continue;
+            }
             let skipped = lens == Lens::Partial && at % 2 == 0;
             let unseen = self.down(proc.host) || skipped || self.now < proc.hidden_until;
             if let Some(session) = sessions.iter().find(|it| it.pid == Some(proc.pid) && !unseen) {

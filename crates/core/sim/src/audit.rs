@@ -86,6 +86,8 @@ pub(crate) struct Audit {
     pub(crate) phase: Option<(Phase, u64)>,
     /// When the last ConfirmDead began.
     pub(crate) confirming_since: u64,
+    /// The entry with which it began.
+    pub(crate) confirming_from: Seq,
     /// The questions for a consent, by their digest.
     pub(crate) asked: Vec<(u64, Shown)>,
     pub(crate) consent: Option<Consent>,
@@ -115,6 +117,8 @@ pub(crate) struct Audit {
     pub(crate) said_revoked: bool,
     /// Since when the word of an operator that the old key was revoked is believed by the present driver.
     pub(crate) word_since: u64,
+    /// A host was waived.
+    pub(crate) waives_hosts: bool,
     /// How far a paced roll has come.
     pub(crate) pace: Pace,
 }

@@ -3,10 +3,12 @@
 use keyroll_engine::Core;
 use keyroll_port::Probe;
 use keyroll_rotation::{
-    Emergency, Event, Fact, LastUsed, Op, Outcome, Phase, Query, Reconciled, Seq, State, Which,
+    Effect, Emergency, Event, Fact, LastUsed, Op, Outcome, Phase, Query, Reconciled, Seq, State, Waived,
+    Which,
 };
 
 use crate::audit::{Answers, Consent, Row, Shown};
+use crate::away_checks::left_after;
 use crate::calls::{Call, CallResult, DriverRequest, Scope};
 use crate::issuer::{OLD, Value};
 use crate::ports::DECOY;
@@ -102,6 +104,7 @@ impl Run {
         self.audit.phase = Some((phase, since));
         if phase == Phase::ConfirmDead {
             self.audit.confirming_since = since;
+            self.audit.confirming_from = state.seq();
         }
         let what = match (from, phase) {
             (Phase::Preflight, Phase::Mint | Phase::Decide | Phase::Quiesce) => self.unchecked(&state),
@@ -124,7 +127,7 @@ impl Run {
         if state.emergency().is_some() {
             return None;
         }
-        (0..self.world.plan.endpoints.len()).find_map(|endpoint| {
+        self.own_pairs().into_iter().find_map(|endpoint| {
             // What an earlier driver asked counts too: the answers are in the journal.
             let asked = |value| {
                 let all = self.audit.answers.iter();
@@ -144,7 +147,7 @@ impl Run {
     fn unaccepted(&self, state: &State, epoch: u64) -> Option<String> {
         let new = self.world.value_of(Which::New, state).filter(|_| !self.world.store_is_older())?;
         let need = usize::from(self.world.plan.policy.probes_alive);
-        (0..self.world.plan.endpoints.len()).find_map(|endpoint| {
+        self.own_pairs().into_iter().find_map(|endpoint| {
             let seen = self.audit.of(endpoint, new, epoch).map_or(0, |it| it.accepted.since(0).0);
             (seen < need)
                 .then(|| format!("Roll begins, and endpoint {endpoint} accepted the value {seen} times"))
@@ -156,7 +159,7 @@ impl Run {
         let need = usize::from(self.world.plan.policy.probes_dead);
         let lasts = self.world.plan.capabilities.death_ms_max;
         let from = self.audit.confirming_since.saturating_sub(2 * REQUEST_MS_MAX);
-        (0..self.world.plan.endpoints.len()).find_map(|endpoint| {
+        self.own_pairs().into_iter().find_map(|endpoint| {
             let asked = self.audit.answers.iter().filter(|it| (it.endpoint, it.value) == (endpoint, OLD));
             let dead = |it: &Answers| {
                 let (count, first) = it.refused.since(from);
@@ -196,8 +199,11 @@ impl Run {
     }
 
     fn with_waivers(&self, mut shown: Shown) -> Shown {
+        let left = self.left();
+        shown.waived.extend(left.into_iter().map(Waived::Host));
         for event in &self.ledger.entries {
             if let Fact::Waived(what) = &event.fact
+                && !matches!(what, Waived::Host(_))
                 && !shown.waived.contains(what)
             {
                 shown.waived.push(*what);
@@ -276,6 +282,7 @@ impl Run {
     fn check_question(&mut self, what: &str, begun: Option<&Op>) {
         let mut open: Vec<(Seq, &Op, bool)> = Vec::new();
         let last = self.ledger.entries.len().saturating_sub(1);
+        let mut left = Vec::new();
         for (seq, event) in (1..).zip(self.ledger.entries.iter().take(last)) {
             match &event.fact {
                 Fact::Intended(op) => open.push((seq, op, false)),
@@ -290,6 +297,10 @@ impl Run {
                 Fact::Retried => open.retain(|it| !it.2),
                 _ => {}
             }
+            // The outcome of an operation on a host that has left is not asked for.
+            left_after(&mut left, &event.fact);
+            let there = |op: &Op| self.world.place_of_op(op).is_some_and(|host| left.contains(&host));
+            open.retain(|it| !it.2 || !there(it.1));
         }
         if begun == Some(&Op::Revoke) && self.ledger.entries.iter().any(is_revoke_now) {
             open.retain(|it| *it.1 == Op::Revoke);
@@ -312,6 +323,7 @@ impl Run {
             let what = format!("{op:?} is intended {early}");
             self.violate("order", what);
         }
+        self.audit.pace.left = self.left();
         if let Ok((after, _)) = self.core.step(state, event) {
             self.audit.pace.take_in(&self.world.plan, event, state, &after);
         }
@@ -375,7 +387,8 @@ impl Run {
     }
 
     /// A consumer is moved back only to a key that every endpoint accepted since the rollback began.
-    pub(crate) fn check_accepted(&mut self, op: &Op, state: &State, epoch: u64) {
+    pub(crate) fn check_accepted(&mut self, effect: &Effect, state: &State, epoch: u64) {
+        let op = &effect.op;
         let back = state.phase() == Phase::RollingBack
             && matches!(op, Op::Deliver(_, Which::Old) | Op::Apply(_, _, Which::Old) | Op::Demote);
         if !back {
@@ -384,7 +397,7 @@ impl Run {
         let need = usize::from(self.world.plan.policy.probes_alive);
         // Answers that were under way when the rollback began count.
         let from = self.world.rolling_since.saturating_sub(2 * REQUEST_MS_MAX);
-        let doubted = (0..self.world.plan.endpoints.len()).find(|endpoint| {
+        let doubted = self.own_pairs().into_iter().find(|endpoint| {
             self.audit.of(*endpoint, OLD, epoch).is_none_or(|it| it.accepted.since(from).0 < need)
         });
         if let Some(endpoint) = doubted {

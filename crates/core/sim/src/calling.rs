@@ -19,6 +19,7 @@ impl Run {
     pub(crate) fn begin(&mut self, slot: usize, scope: Option<usize>, call: Call) -> usize {
         let ticket = self.answers.len();
         self.answers.push(None);
+        scope.into_iter().for_each(|at| self.check_left(at, &call));
         let asked = scope.and_then(|at| self.scopes.get_mut(at));
         let Some(asked) = asked else {
             let ms = self.rng.between(3, 30);

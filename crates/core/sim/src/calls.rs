@@ -5,8 +5,8 @@ use std::sync::Arc;
 use keyroll_engine::Action;
 use keyroll_port::{Applied, Class, FailureKind, Listing, Probe, Session};
 use keyroll_rotation::{
-    ConsumerId, CredId, Difference, Effect, Enumeration, FileId, Op, Proof, Query, Reconciled, Seq, State,
-    Which,
+    ConsumerId, CredId, Difference, Effect, Enumeration, FileId, HostId, Op, Proof, Query, Reconciled, Seq,
+    State, Which,
 };
 
 use crate::faults::Fault;
@@ -51,11 +51,17 @@ pub(crate) struct Scope {
     pub(crate) truth_read: Option<Value>,
     /// Where an effect has a part at the source of truth and one in the store: which of them the fault happens to.
     pub(crate) fault_at_truth: Option<bool>,
+    /// The host that its next call to the issuer leaves from.
+    pub(crate) from: HostId,
+    /// The last entry that it was asked for after: of an effect, its intent.
+    pub(crate) after: Seq,
 }
 
 impl Scope {
     pub(crate) fn new(slot: usize, epoch: u64, asked: DriverRequest, fault: Option<Fault>) -> Self {
         Self {
+            from: HostId(0),
+            after: 0,
             slot,
             epoch,
             asked,

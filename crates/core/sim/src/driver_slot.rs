@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use keyroll_engine::{Command, Driver, DriverState, Input};
-use keyroll_rotation::{Fact, Outcome};
+use keyroll_rotation::{Fact, HostId, Outcome};
 use tokio::sync::mpsc;
 
 use crate::audit::Shown;
@@ -38,6 +38,8 @@ pub(crate) struct DriverSlot {
     /// What the complete look showed that it heard of, and the last one that it wrote.
     pub(crate) look_shown: Option<Shown>,
     pub(crate) shown: Option<Shown>,
+    /// The hosts without which its shell asks what is asked of all.
+    pub(crate) may_be_away: Vec<HostId>,
 }
 
 /// Facts that a driver heard and may still write: more than it ever has in progress.
@@ -68,6 +70,7 @@ impl DriverSlot {
             looking: None,
             look_shown: None,
             shown: None,
+            may_be_away: Vec::new(),
         }
     }
 

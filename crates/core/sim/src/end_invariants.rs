@@ -51,11 +51,7 @@ impl Run {
         if let Some(what) = self.old_left(kept || stays == OLD, kept) {
             return self.violate("end", what.into());
         }
-        let leaked = state.emergency().is_some() && self.world.plan.capabilities.sessions;
-        let gap = self.world.plan.capabilities.exchanges();
-        let held = |proc: &&Proc| proc.session.is_some_and(|(value, busy)| value == OLD && now >= busy);
-        let ends = !self.audit.ignored;
-        if leaked && ends && !gap && stays != OLD && self.world.procs.iter().any(|proc| held(&proc)) {
+        if self.leaked_session_lives(stays, &state) {
             return self.violate("end", "a session on the leaked key lives on".into());
         }
         // Where only a key is ended, its consumers may go on with the key if it stays.
@@ -73,12 +69,26 @@ impl Run {
             // It was given another party's value after the look had seen it.
             let followed = !proc.by_us && self.changed_unseen();
             let known = proc.consumer.is_some() && !late && !masked && !followed && !self.excused(proc);
-            known && proc.loaded != stays && proc.loaded != FOREIGN
+            known && !self.is_unseen(proc) && proc.loaded != stays && proc.loaded != FOREIGN
         });
         if let Some(proc) = behind.filter(|_| !back) {
             let what = format!("consumer {:?} ended on value {}, not {stays}", proc.consumer, proc.loaded);
             self.violate("end", what);
         }
+    }
+
+    /// An idle session on a leaked key was not ended, on a host that the last look saw.
+    fn leaked_session_lives(&self, stays: Value, state: &State) -> bool {
+        let leaked = state.emergency().is_some() && self.world.plan.capabilities.sessions;
+        let ends = leaked && !self.audit.ignored && !self.world.plan.capabilities.exchanges();
+        let idle = |(value, busy)| value == OLD && self.world.now >= busy;
+        let held = |proc: &Proc| proc.session.is_some_and(idle) && !self.is_unseen(proc);
+        ends && stays != OLD && self.world.procs.iter().any(held)
+    }
+
+    /// The host of a process did not answer the last look.
+    fn is_unseen(&self, proc: &Proc) -> bool {
+        self.world.look.is_some_and(|look| look.misses(proc.host))
     }
 
     /// A credential that is left although it is neither the value that stays nor somebody else's.
@@ -140,8 +150,9 @@ impl Run {
         let read = |at: usize| {
             self.world.plan.consumers.iter().any(|it| it.files.iter().any(|file| file.index() == at))
         };
+        let there = |at: usize| self.world.plan.files.get(at).is_some_and(|host| !look.misses(*host));
         let mut behind = files.filter(|(at, (value, edited))| {
-            **value != stays && **value != FOREIGN && **edited < look.at && read(*at)
+            there(*at) && **value != stays && **value != FOREIGN && **edited < look.at && read(*at)
         });
         behind.next().map(|(at, (value, _))| format!("file {at} ended with value {value}, not {stays}"))
     }

@@ -10,7 +10,11 @@ impl Run {
     /// with the old value, which the program before had cached.
     pub(crate) fn exec_in_place(&mut self) {
         let at = self.rng.below(self.world.procs.len() as u64) as usize;
-        let Some(proc) = self.world.procs.get(at).filter(|proc| !proc.at_rest) else { return };
+        let Some(proc) =
+            self.world.procs.get(at).filter(|proc| !proc.at_rest && !self.world.is_off(proc.host))
+        else {
+            return;
+        };
         let Some(consumer) = proc.consumer.and_then(|id| self.world.plan.consumers.get(id.index())) else {
             return;
         };

@@ -82,9 +82,18 @@ impl Run {
             | Fault::RevokeNow
             | Fault::PendingLeaked
             | Fault::Waive => self.person(at, fault),
-            fault => self.at_issuer(fault),
+            fault => self.elsewhere(fault),
         }
         false
+    }
+
+    /// A fault of another host, of the issuer, or of what is connected to it.
+    fn elsewhere(&mut self, fault: Fault) {
+        match fault {
+            Fault::HostAway => self.host_goes(),
+            Fault::HostWaived => self.host_waived(),
+            fault => self.at_issuer(fault),
+        }
     }
 
     /// A declared process restarts by itself.

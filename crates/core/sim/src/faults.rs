@@ -4,6 +4,8 @@ use keyroll_engine::Action;
 use keyroll_rotation::{Op, Query};
 use serde::{Deserialize, Serialize};
 
+use crate::quirks::Quirk;
+
 /// One thing that goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Fault {
@@ -138,11 +140,15 @@ pub enum Fault {
     TruthChanged,
     /// The source of truth does not answer for a while.
     TruthAway,
+    /// A host goes away, for good or for a while.
+    HostAway,
+    /// An operator says that a host is gone, and it may be there.
+    HostWaived,
 }
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 65] = [
+    pub const ALL: [Self; 67] = [
         Self::CrashBefore,
         Self::CrashAfter,
         Self::CrashDuring,
@@ -208,7 +214,15 @@ impl Fault {
         Self::NewEnded,
         Self::TruthChanged,
         Self::TruthAway,
+        Self::HostAway,
+        Self::HostWaived,
     ];
+
+    /// So many of them are drawn for every seed.
+    const DRAWN: u64 = 65;
+
+    /// Those that are drawn in addition where hosts go away.
+    const OF_HOSTS: [Self; 3] = [Self::HostAway, Self::HostAway, Self::HostWaived];
 
     /// Whether the fault can happen to this action. A fault of the world can happen to any action.
     pub fn fits(self, class: Class) -> bool {
@@ -272,7 +286,9 @@ impl Fault {
             | Self::Unsearched
             | Self::NewEnded
             | Self::TruthChanged
-            | Self::TruthAway => true,
+            | Self::TruthAway
+            | Self::HostAway
+            | Self::HostWaived => true,
         }
     }
 }
@@ -374,12 +390,28 @@ pub struct FaultPlan {
 /// The most faults of a seeded schedule.
 const FAULTS_MAX: u64 = 6;
 
+/// Draws the faults of hosts, and how many there are at most.
+const OF_HOSTS: u64 = 0xa3_a4a7;
+const OF_HOSTS_MAX: u64 = 3;
+
 impl FaultPlan {
     /// The same schedule with one more fault.
     pub(crate) fn with_fault(&self, at: u32, fault: Fault) -> Self {
         let mut plan = self.clone();
         plan.faults.push(Planned { at, fault });
         plan
+    }
+
+    /// Hosts go away, and come back.
+    fn of_hosts(seed: u64, actions: u64) -> Vec<Planned> {
+        let mut rng = crate::rng::Rng::new(seed ^ OF_HOSTS);
+        let many = 1 + rng.below(OF_HOSTS_MAX);
+        let each = |_| {
+            let place = usize::try_from(rng.below(Fault::OF_HOSTS.len() as u64)).ok()?;
+            let fault = Fault::OF_HOSTS.get(place).copied()?;
+            Some(Planned { at: u32::try_from(rng.below(actions)).ok()?, fault })
+        };
+        (0..many).filter_map(each).collect()
     }
 
     /// The schedule of one seed.
@@ -390,11 +422,14 @@ impl FaultPlan {
         let many = rng.below(FAULTS_MAX + 1);
         let mut faults: Vec<Planned> = (0..many)
             .filter_map(|_| {
-                let place = usize::try_from(rng.below(Fault::ALL.len() as u64)).ok()?;
+                let place = usize::try_from(rng.below(Fault::DRAWN)).ok()?;
                 let fault = Fault::ALL.get(place).copied()?;
                 Some(Planned { at: u32::try_from(rng.below(actions)).ok()?, fault })
             })
             .collect();
+        if scene.quirks.has(Quirk::Away) {
+            faults.extend(Self::of_hosts(seed, actions));
+        }
         faults.sort_by_key(|planned| planned.at);
         Self { scene, seed, faults }
     }

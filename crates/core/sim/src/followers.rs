@@ -26,7 +26,8 @@ impl World {
         self.gave_new |= value != OLD && value != FOREIGN;
         for at in 0..self.procs.len() {
             let Some(id) = self.procs.get(at).and_then(|proc| proc.consumer) else { continue };
-            if !self.plan.consumers.get(id.index()).is_some_and(Consumer::follows_live) {
+            let follows = self.plan.consumers.get(id.index()).is_some_and(Consumer::follows_live);
+            if !follows || self.runs_nowhere(at) {
                 continue;
             }
             let reads_at = self.reads_at(at, by_us);
@@ -53,7 +54,7 @@ impl World {
     pub(crate) fn read_due(&mut self) {
         for at in 0..self.procs.len() {
             let due = |proc: &Proc| proc.reads_at.is_some_and(|reads_at| reads_at <= self.now);
-            if !self.procs.get(at).is_some_and(due) {
+            if !self.procs.get(at).is_some_and(due) || self.runs_nowhere(at) {
                 continue;
             }
             self.procs.get_mut(at).into_iter().for_each(|proc| proc.reads_at = None);

@@ -7,7 +7,6 @@ use keyroll_rotation::{
 
 use crate::calls::{Call, CallResult};
 use crate::issuer::{Cred, FOREIGN, OLD, Value};
-use crate::pace::canary;
 use crate::process::Proc;
 use crate::quirks::Quirk;
 use crate::scene::{Family, GRAIN_MS, LAG_MS, REQUEST_MS_MAX};
@@ -94,7 +93,9 @@ impl Run {
 
     /// A standing consent counts: nothing is waived, and minting does not end the old value.
     pub(crate) fn has_standing_consent(&self) -> bool {
-        let waived = self.ledger.entries.iter().any(|event| matches!(event.fact, Fact::Waived(_)));
+        // The waiver of a host is over once the host is back.
+        let waiver = |fact: &Fact| matches!(fact, Fact::Waived(what) if !matches!(what, Waived::Host(_)));
+        let waived = self.ledger.entries.iter().any(|event| waiver(&event.fact)) || !self.left().is_empty();
         let plan = &self.world.plan;
         plan.policy.standing_consent && !waived && !plan.capabilities.exchanges()
     }
@@ -170,7 +171,7 @@ impl Run {
             return self.violate("I4", what);
         };
         let taken = look.at;
-        if let Some(proc) = self.world.procs.iter().find(|proc| self.harmed(proc, value, taken)) {
+        if let Some(proc) = self.world.procs.iter().find(|proc| self.harmed(proc, value, &look)) {
             let what = format!(
                 "{:?} takes value {value} from consumer {:?} (pid {}, since {}, look {taken})",
                 effect.op, proc.consumer, proc.pid, proc.since
@@ -195,11 +196,13 @@ impl Run {
         }
     }
 
-    fn harmed(&self, proc: &Proc, value: Value, taken: u64) -> bool {
+    fn harmed(&self, proc: &Proc, value: Value, look: &WholeLook) -> bool {
+        let taken = look.at;
         let seen = proc.hidden_until < taken && !proc.memory.hides(taken);
         let enumerated = seen && (proc.since < taken || proc.by_us);
         let also = proc.also.is_some_and(|(_, held)| held == value);
-        (proc.loaded == value || also) && enumerated && !self.excused(proc)
+        let excused = self.excused(proc) || self.is_left_out(proc, value, look);
+        (proc.loaded == value || also) && enumerated && !excused
     }
 
     pub(crate) fn excused(&self, proc: &Proc) -> bool {
@@ -212,6 +215,10 @@ impl Run {
     /// What the gate requires and is not true: evidence for each enumerated instance, no session on the old value.
     fn ungated(&self, effect: &Effect, value: Value, look: WholeLook, state: &State) -> Option<String> {
         let taken = look.at;
+        let returned = self.file_of_returned(effect, value, &look);
+        if returned.is_some() {
+            return returned;
+        }
         let loose = self.world.loose_sessions(look.sessions_at).next().is_some();
         if loose && value == OLD && self.world.scene.family != Family::Part {
             return Some(format!("{:?} although a session of nobody is on it", effect.op));
@@ -224,7 +231,9 @@ impl Run {
             }
             let Some(consumer) = self.world.plan.consumers.get(id.index()) else { continue };
             // A consumer that the new value never reached proves nothing before that value is deleted.
-            let counts = effect.op != Op::DeleteNew || self.world.is_reached(id);
+            let back = matches!(effect.op, Op::DeleteNew | Op::Mint);
+            let counts = !back || self.world.is_reached(id);
+            let counts = counts && !self.is_left_out(proc, value, &look);
             let paths = if counts { consumer.paths } else { 0 };
             for path in 0..paths {
                 let kinds = proc.shown.get(usize::from(path)).copied().unwrap_or_default();
@@ -257,11 +266,12 @@ impl Run {
         match &event.fact {
             Fact::Enumerated(seen) => {
                 self.world.note_holders(seen);
-                if seen.complete {
+                if seen.complete && self.misses_only_left(seen) {
                     self.looked_at_all(at);
                 }
             }
             Fact::Consented(_) => self.audit.consented.extend(self.uncounted(event.at.epoch)),
+            Fact::Waived(Waived::Host(_)) => self.audit.waives_hosts = true,
             Fact::HandMinted(id) => {
                 self.world.hand_made = None;
                 let value = self.world.issuer.living(id).map(|cred| cred.value);
@@ -391,7 +401,7 @@ impl Run {
         // The units of a canary that is a host are watched beside each other.
         let plan = &self.world.plan;
         let roll = plan.policy.roll.filter(|roll| roll.canary == Canary::Host);
-        let beside = roll.map(|roll| canary(plan, roll)).unwrap_or_default();
+        let beside = roll.map(|roll| self.audit.pace.canary(plan, roll)).unwrap_or_default();
         let watched =
             |at: usize, unit: &Unit| beside.contains(&at) && matches!(unit.stage, UnitStep::Proving(_));
         let forward = |unit: &Unit| unit.toward == Which::New && unit.stage.is_moving();

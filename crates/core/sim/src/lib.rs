@@ -5,9 +5,12 @@
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a mutant or an invariant is about few variants of many")]
 
+mod absence;
 mod answers;
 mod audit;
 mod audit_invariants;
+mod away;
+mod away_checks;
 mod calling;
 mod calls;
 mod connections;

@@ -1,5 +1,6 @@
 //! The mutants, by what they break.
 
+mod away;
 mod back;
 mod evidence;
 mod family;
@@ -88,6 +89,14 @@ pub const ALL: &[Mutant] = &[
     pace::CANARY_IS_CONSUMER,
     pace::HOSTS_AT_ONCE,
     pace::PAUSE_UNWAITED,
+    away::WAIVER_STANDS,
+    away::ABSENT_UNSEEN,
+    away::ONE_WAIVER_FOR_ALL,
+    away::UNKNOWN_KEPT,
+    away::UNITS_UNSETTLED,
+    away::PROBED_THERE,
+    away::CANARY_UNPROVEN,
+    away::CONSENT_STANDS,
     truth::TRUTH_OVERWRITTEN,
     truth::CHANGED_IS_DONE,
     truth::ANY_PENDING_WITHDRAWN,

@@ -17,13 +17,16 @@ impl Run {
         let mut both =
             consumers.filter(|(_, it)| it.delivery == Delivery::Push && it.uptake == ReloadMode::Verb);
         let both = both.find_map(|(at, it)| it.files.first().map(|file| (*file, ConsumerId(at))));
-        let Some((file, consumer)) = both.filter(|_| self.world.shared.is_none()) else { return };
+        let alone = self.world.shared.is_none() && self.world.absent().is_empty();
+        let Some((file, consumer)) = both.filter(|_| alone) else { return };
         let seed = self.rng.next();
         let mut plan = FaultPlan::of(seed);
         // The two share a consumer that both restart.
-        let quirks = plan.scene.quirks.unserved().unstaged();
+        let quirks = plan.scene.quirks.unserved().unstaged().there();
         plan.scene = Scene { size: Size::Reduced, family: Family::None, quirks, ..plan.scene };
-        plan.faults.retain(|planned| !matches!(planned.fault, Fault::Neighbour | Fault::Reboot));
+        let unfit =
+            |fault| matches!(fault, Fault::Neighbour | Fault::Reboot | Fault::HostAway | Fault::HostWaived);
+        plan.faults.retain(|planned| !unfit(planned.fault));
         let keep = Keep { log: self.log.is_some(), ..Keep::default() };
         let mut other = Box::new(Run::new(&plan, &Mutant::NONE, keep, self.world.now));
         self.world.shared = Some(Shared::new(file, consumer));

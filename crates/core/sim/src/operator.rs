@@ -44,6 +44,7 @@ impl Run {
                     self.step_in(at, person);
                 }
             }
+            DriverState::Held(hold) if self.waives_absent(at, hold) => {}
             DriverState::Held(hold) => self.held(at, hold),
         }
     }
@@ -70,6 +71,7 @@ impl Run {
         if owes && self.debts < DEBTS_MAX {
             self.debts += 1;
             self.later(30_000, Due::Resume);
+            self.waive_for_debt(30_100);
             return;
         }
         self.ended = true;
@@ -121,11 +123,7 @@ impl Run {
                     return self.word(at, Fact::Waived(Waived::Copy(place)));
                 }
             }
-            Reason::Foreign(file) => {
-                if self.world.file(file) == FOREIGN {
-                    self.world.write(file, self.world.first_value(), false);
-                }
-            }
+            Reason::Foreign(file) => self.mend_foreign(file),
             Reason::UnknownLabel(_) | Reason::Unclear(_) => self.clean_console(at),
             Reason::ChangedElsewhere if self.goes_back(at) => return self.word(at, Fact::AbortAsked),
             Reason::ChangedElsewhere => self.mend_truth(at),
@@ -142,15 +140,13 @@ impl Run {
             Reason::Unit(_) | Reason::Overdue(_) if self.new_is_gone(at) => return self.make_another(at),
             Reason::Unit(_) => self.mend_files(),
             Reason::Unaccepted(_) => self.accept(at),
-            Reason::Overdue(Phase::Probe) if self.unaccepted_often() => return self.make_another(at),
+            Reason::Overdue(Phase::Probe) if self.unaccepted_often(at) => return self.make_another(at),
             Reason::Failed(phase) | Reason::Overdue(phase)
                 if phase != Phase::Stage && self.old_is_gone() && self.world.scene.family != Family::Part =>
             {
                 return self.tell(at, Fact::HandRevoked);
             }
-            Reason::Failed(_) | Reason::Overdue(_)
-                if self.world.scene.quirks.has(Quirk::WrongWords) && self.rng.one_in(4) =>
-            {
+            Reason::Failed(_) | Reason::Overdue(_) if self.is_wrong(at) => {
                 self.audit.said_revoked = true;
                 return self.word(at, Fact::HandRevoked);
             }
@@ -191,6 +187,21 @@ impl Run {
 
     pub(crate) fn can_abort(&self, at: usize) -> bool {
         self.slots.get(at).is_some_and(|slot| may_abort(slot.driver.state()))
+    }
+
+    /// The operator believes wrongly that the old key ended. While that is still to be exchanged for the new one, nobody does.
+    fn is_wrong(&mut self, at: usize) -> bool {
+        let phase = self.slots.get(at).map(|slot| slot.driver.state().phase());
+        let exchanges = phase == Some(Phase::Decide) && self.world.plan.capabilities.exchanges();
+        self.world.scene.quirks.has(Quirk::WrongWords) && !exchanges && self.rng.one_in(4)
+    }
+
+    /// The operator writes the old value over another party's content. A host that was waived may be back with a value that was
+    /// abandoned meanwhile.
+    fn mend_foreign(&mut self, file: FileId) {
+        if self.world.file(file) == FOREIGN || self.audit.waives_hosts {
+            self.world.write(file, self.world.first_value(), false);
+        }
     }
 
     /// What an operator does about a phase that lasts too long.
@@ -242,10 +253,12 @@ impl Run {
         self.refused_pauses > REFUSED_MAX
     }
 
-    /// The new value was not accepted again and again.
-    fn unaccepted_often(&mut self) -> bool {
+    /// The new value was not accepted again and again, and another key may be made.
+    fn unaccepted_often(&mut self, at: usize) -> bool {
         self.unaccepted_pauses += 1;
-        self.unaccepted_pauses > 2
+        // A shared key has no emergency in which another key is made.
+        let may = self.world.scene.family != Family::Part || self.can_abort(at);
+        self.unaccepted_pauses > 2 && may
     }
 
     /// Another party ended the new key.

@@ -25,6 +25,10 @@ struct Progress {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pace {
     units: Vec<Progress>,
+    /// So many consumers were there at the beginning. One that is adopted later is no canary.
+    first: Option<usize>,
+    /// The hosts that have left: nothing on them is moved.
+    pub(crate) left: Vec<HostId>,
     /// When the last hold ended that did not ask about the canary: it is watched anew from then on.
     freed: Option<Stamp>,
     /// The canary was watched for long enough, and the operator said to go on after that.
@@ -42,6 +46,7 @@ struct Entry<'a> {
     event: &'a Event,
     before: &'a State,
     after: &'a State,
+    left: Vec<HostId>,
 }
 
 impl Entry<'_> {
@@ -56,8 +61,9 @@ impl Entry<'_> {
     }
 
     fn arrives(&self) -> bool {
-        let mut pairs = self.after.units().iter().zip(self.before.units());
-        pairs.any(|(after, before)| arrived(after) && !arrived(before))
+        let pairs = self.after.units().iter().zip(self.before.units()).zip(&self.plan.consumers);
+        let mut there = pairs.filter(|(_, it)| !self.left.contains(&it.host));
+        there.any(|((after, before), _)| arrived(after) && !arrived(before))
     }
 
     /// Nothing is paced: everything is moved as fast as it can be, because the old key leaked, or is not alive any more.
@@ -123,10 +129,11 @@ impl Pace {
     /// An entry is durable.
     pub(crate) fn take_in(&mut self, plan: &Plan, event: &Event, before: &State, after: &State) {
         let Some(roll) = plan.policy.roll else { return };
-        let entry = Entry { plan, roll, event, before, after };
+        self.first.get_or_insert(before.units().len());
+        let entry = Entry { plan, roll, event, before, after, left: self.left.clone() };
         self.units.resize_with(after.units().len(), Progress::default);
         self.begin_anew(&entry);
-        let canary = canary(plan, roll);
+        let canary = self.canary(plan, roll);
         // What was watched until this entry counts, also if this entry ends the watching.
         let stands = |at: &usize| after.units().get(*at).is_some_and(|unit| unit.toward == Which::New);
         self.baked |= canary.iter().all(stands) && self.is_baked(&canary, &entry);
@@ -154,6 +161,20 @@ impl Pace {
             }
         }
         self.watch(&entry);
+    }
+
+    /// The units of the canary, by the plan: of those that were there at the beginning and are on no host that has left.
+    pub(crate) fn canary(&self, plan: &Plan, roll: RollPolicy) -> Vec<usize> {
+        let all = plan.consumers.iter().enumerate().take(self.first.unwrap_or_default());
+        let all = all.filter(|(_, it)| !self.left.contains(&it.host));
+        let Some((first, of)) = all.clone().min_by_key(|(_, it)| (pulls(it), it.wave)) else {
+            return Vec::new();
+        };
+        let beside = |it: &Consumer| (it.host, pulls(it), it.wave) == (of.host, pulls(of), of.wave);
+        match roll.canary {
+            Canary::Instance | Canary::Consumer => vec![first],
+            Canary::Host => all.filter(|(_, it)| beside(it)).map(|(at, _)| at).collect(),
+        }
     }
 
     /// Why an operation should not have been begun, if one of the units that it belongs to began too early.
@@ -245,19 +266,6 @@ impl Pace {
         }
         let beside = entry.busy(at).any(|(unit, _)| !unit.watched);
         beside.then(|| "beside another unit of the canary".to_owned())
-    }
-}
-
-/// The units of the canary, by the plan.
-pub(crate) fn canary(plan: &Plan, roll: RollPolicy) -> Vec<usize> {
-    let all = plan.consumers.iter().enumerate();
-    let Some((first, of)) = all.clone().min_by_key(|(_, it)| (pulls(it), it.wave)) else {
-        return Vec::new();
-    };
-    let beside = |it: &Consumer| (it.host, pulls(it), it.wave) == (of.host, pulls(of), of.wave);
-    match roll.canary {
-        Canary::Instance | Canary::Consumer => vec![first],
-        Canary::Host => all.filter(|(_, it)| beside(it)).map(|(at, _)| at).collect(),
     }
 }
 

@@ -22,6 +22,7 @@ use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
 use crate::calls::{Call, CallResult};
 use crate::issuer::Value;
+use crate::quirks::Quirk;
 use crate::scene::Family;
 use crate::schedule::Run;
 
@@ -33,6 +34,8 @@ pub(crate) struct Port {
     slot: usize,
     capabilities: Capabilities,
     endpoints: usize,
+    /// Each endpoint is asked from several hosts.
+    pairs: bool,
     family: Family,
 }
 
@@ -61,11 +64,13 @@ impl Port {
     fn new(run: &Arc<Mutex<Run>>, slot: usize) -> Self {
         let guard = locked(run);
         let world = &guard.world;
+        let pairs = world.scene.quirks.has(Quirk::Away);
         Self {
             run: run.clone(),
             slot,
             capabilities: world.plan.capabilities.clone(),
-            endpoints: world.plan.endpoints.len(),
+            endpoints: if pairs { world.pairs_each() } else { world.plan.endpoints.len() },
+            pairs,
             family: world.scene.family,
         }
     }

@@ -34,10 +34,12 @@ pub(crate) enum Quirk {
     Truth = 1 << 11,
     /// The roll is paced: in waves, a canary that is watched, so many hosts at the same time, and pauses.
     Staged = 1 << 12,
+    /// Hosts go away, and the issuer is asked from each host at all of its endpoints.
+    Away = 1 << 13,
 }
 
 impl Quirk {
-    /// Those that are drawn one after the other; [`Self::Staged`] has a draw of its own.
+    /// Those that are drawn one after the other; [`Self::Staged`] and [`Self::Away`] have draws of their own.
     const DRAWN: [Self; 12] = [
         Self::UnequalEndpoints,
         Self::Denies,
@@ -67,12 +69,21 @@ const STAGED: u64 = 0x57_a6ed;
 /// nothing about the pace, is carried out as it was.
 const STAGED_FROM: u64 = 1_200;
 
+/// Draws whether hosts of a seed go away.
+const AWAY: u64 = 0xa3_a1e5;
+
+/// The seeds before this one have no such host: their recordings show that a rotation of protocol 10 and before is carried
+/// out as it was.
+const AWAY_FROM: u64 = 1_600;
+
 impl Quirks {
     /// Half of all seeds have none of the quirks that are drawn one after the other; in the others each of them is drawn.
-    /// Beside that, one of four seeds has a paced roll.
+    /// Beside that, one of four seeds has a paced roll, and in one of four hosts go away.
     pub(crate) fn of(seed: u64) -> Self {
         let staged = seed >= STAGED_FROM && Rng::new(seed ^ STAGED).one_in(4);
         let pace = if staged { Self::staged() } else { Self::default() };
+        let away = seed >= AWAY_FROM && Rng::new(seed ^ AWAY).one_in(4);
+        let pace = if away { pace.with(Quirk::Away) } else { pace };
         let mut rng = Rng::new(seed ^ DRAW);
         if rng.one_in(2) {
             return pace;
@@ -98,6 +109,16 @@ impl Quirks {
     /// Every consumer reads its files.
     pub(crate) fn unserved(self) -> Self {
         Self(self.0 & !(Quirk::Served as u16))
+    }
+
+    /// The quirk of hosts that go away, alone.
+    pub fn away() -> Self {
+        Self::default().with(Quirk::Away)
+    }
+
+    /// No host goes away.
+    pub(crate) fn there(self) -> Self {
+        Self(self.0 & !(Quirk::Away as u16))
     }
 
     /// Nothing is said about the pace of the roll.

@@ -82,6 +82,9 @@ const QUIRKS: u64 = 0x90_11c7;
 /// Draws how a roll is paced.
 const STAGED: u64 = 0x57_a6e5;
 
+/// Draws how many endpoints the issuer has.
+const PAIRS: u64 = 0x9a_1125;
+
 /// How many waves there are at most.
 const WAVES: u64 = 3;
 
@@ -149,7 +152,7 @@ impl Scene {
                 Family::Part => Aim::Part,
                 Family::End => Aim::End,
             },
-            endpoints: (0..hosts).map(HostId).collect(),
+            endpoints: self.endpoints(&consumers, hosts),
             files,
             consumers,
             capabilities,
@@ -228,6 +231,19 @@ impl Scene {
 }
 
 impl Scene {
+    /// The pairs of a host and an endpoint of the issuer's: so many endpoints on the machine of keyroll as there are hosts, or,
+    /// where hosts go away, one or two there and on each host that a consumer runs on.
+    fn endpoints(&self, consumers: &[Consumer], hosts: u16) -> Vec<HostId> {
+        if !self.quirks.has(Quirk::Away) {
+            return vec![HostId(0); usize::from(hosts)];
+        }
+        let mut from: Vec<HostId> = consumers.iter().map(|it| it.host).chain([HostId(0)]).collect();
+        from.sort_unstable();
+        from.dedup();
+        let each = 1 + usize::from(Rng::new(self.draw ^ PAIRS).one_in(2));
+        from.into_iter().flat_map(|host| std::iter::repeat_n(host, each)).collect()
+    }
+
     /// The policy under the quirks of this scene.
     fn with_quirks(&self, mut policy: Policy) -> Policy {
         let mut rng = Rng::new(self.draw ^ QUIRKS);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keyroll_engine::{Action, Drive, DriverState, Ending, Input, Poll};
-use keyroll_rotation::{Event, Phase, Seq, Stamp, State};
+use keyroll_rotation::{Event, HostId, Phase, Seq, Stamp, State};
 
 use crate::audit::Audit;
 use crate::calls::{Call, CallResult, DriverRequest, Reply, Scope};
@@ -73,6 +73,10 @@ pub(crate) enum Due {
         call: Call,
     },
     TakeOver,
+    /// A host is back.
+    Back(HostId),
+    /// An operator says that a host is gone.
+    SaidGone(HostId),
     /// The right journal replaces the older or damaged one.
     PutBack,
     /// The right store replaces the older one.
@@ -357,8 +361,13 @@ impl Run {
                 break;
             }
         }
+        let seq = state.seq();
         let asked = DriverRequest::of(&action, state);
         let mut scope = Scope::new(at, epoch, asked, fault);
+        scope.after = match &scope.asked {
+            DriverRequest::Carry(effect, _) => effect.intent,
+            _ => seq,
+        };
         scope.fault_at_truth = self.world.truth.as_ref().map(|_| number.is_multiple_of(2));
         self.scopes.push(scope);
         let scope = self.scopes.len() - 1;

@@ -3,7 +3,7 @@
 use keyroll_engine::DriverState;
 use keyroll_rotation::{
     Delivery, Effect, Emergency, Enumeration, Event, Fact, Hold, MintedBy, Op, Outcome, Phase, State,
-    UnitStep, Which,
+    UnitStep, Waived, Which,
 };
 
 use crate::calls::DriverRequest;
@@ -32,7 +32,7 @@ impl Run {
         if (kept || effect.op.at_issuer()) && self.ledger.witness.1 < effect.intent {
             self.violate("order", format!("{:?} before the witness was brought forward", effect.op));
         }
-        self.check_accepted(&effect.op, state, self.ledger.epoch);
+        self.check_accepted(effect, state, self.ledger.epoch);
         if let Some(what) = self.out_of_order(effect, state).or_else(|| self.before_the_outage(effect)) {
             self.violate("order", format!("{:?} {what}", effect.op));
         }
@@ -187,7 +187,11 @@ impl Run {
         let word = self.ledger.entries.last().is_some_and(|event| {
             matches!(
                 event.fact,
-                Fact::Retried | Fact::AbortAsked | Fact::Escalated { .. } | Fact::HandRevoked
+                Fact::Retried
+                    | Fact::AbortAsked
+                    | Fact::Escalated { .. }
+                    | Fact::HandRevoked
+                    | Fact::Waived(Waived::Host(_))
             )
         });
         if freed && !word {
@@ -220,6 +224,7 @@ impl Run {
                 && new
                 && consumer.delivery == Delivery::Push
                 && !self.world.down(consumer.host)
+                && !self.world.is_away(consumer.host)
         });
         let stuck = matches!(
             hold,

@@ -186,7 +186,8 @@ impl World {
         let now = self.now;
         let due = |at: Option<u64>| at.is_some_and(|at| at <= now);
         for at in 0..self.procs.len() {
-            let Some(served) = self.procs.get(at).and_then(|proc| proc.served.clone()) else { continue };
+            let runs = self.procs.get(at).filter(|_| !self.runs_nowhere(at));
+            let Some(served) = runs.and_then(|proc| proc.served.clone()) else { continue };
             let value = self.file_of(at).filter(|value| *value != FOREIGN);
             if due(served.lags_until)
                 && let Some(proc) = self.procs.get_mut(at)

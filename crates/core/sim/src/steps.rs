@@ -3,6 +3,7 @@
 use keyroll_engine::{Drive, Input};
 use keyroll_rotation::{Event, Fact, Phase, Query, Seq};
 
+use crate::away_checks;
 use crate::calls::{CallResult, Reply, Wrote};
 use crate::faults::Fault;
 use crate::scene::REQUEST_MS_MAX;
@@ -50,6 +51,7 @@ impl Run {
                     at: slot.enumerated_at,
                     sessions_at: slot.sessions_at.min(slot.enumerated_at),
                     truth: slot.truth_read,
+                    absent: away_checks::hosts(&seen.absent),
                 })
             }
             _ => None,
@@ -121,6 +123,8 @@ impl Run {
                 self.execute(scope, &call);
             }
             Due::TakeOver => self.begin_take_over(),
+            Due::Back(host) => self.host_back(host),
+            Due::SaidGone(host) => self.said_gone(host),
             Due::Operator => {
                 self.operator_called = false;
                 self.operate();

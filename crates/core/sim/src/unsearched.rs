@@ -19,7 +19,8 @@ impl World {
 
     /// The processes that a look of this moment does not search.
     pub(crate) fn not_searched(&self) -> Vec<Unsearched> {
-        let missed = self.procs.iter().filter(|proc| is_missed(proc, self.now) && !self.down(proc.host));
+        let missed = self.procs.iter().filter(|proc| is_missed(proc, self.now));
+        let missed = missed.filter(|proc| !self.down(proc.host) && !self.is_away(proc.host));
         let each = missed.filter_map(|proc| {
             Some(Unsearched { who: self.incarnation(proc), limit: proc.memory.unsearched?.2 })
         });
@@ -94,11 +95,16 @@ impl Run {
     /// No key is ended beside an instance, or a process that was seen to hold the old value, that the last look did not
     /// search.
     pub(crate) fn check_searched(&mut self, epoch: u64, what: &str, ended: Which) {
-        let Some(look) = self.look_of(epoch).map(|look| look.at) else { return };
+        let Some(seen) = self.look_of(epoch).copied() else { return };
+        let look = seen.at;
         let missed = self.world.procs.iter().find(|proc| {
             let consumer = proc.consumer.filter(|id| ended == Which::Old || self.world.is_reached(*id));
             let counts = consumer.is_some() || (proc.memory.held && ended == Which::Old);
-            counts && is_missed(proc, look) && !proc.memory.waived && !self.excused(proc)
+            counts
+                && is_missed(proc, look)
+                && !proc.memory.waived
+                && !self.excused(proc)
+                && !seen.misses(proc.host)
         });
         if let Some(proc) = missed {
             let what = format!("{what} although the memory of process {} was not searched", proc.pid);
@@ -108,8 +114,9 @@ impl Run {
 
     /// The undeclared processes that the last look of this driver did not search.
     pub(crate) fn uncounted(&self, epoch: u64) -> BTreeSet<Incarnation> {
-        let Some(look) = self.look_of(epoch).map(|look| look.at) else { return BTreeSet::new() };
-        let missed = self.world.procs.iter().filter(|proc| proc.consumer.is_none() && is_missed(proc, look));
+        let Some(look) = self.look_of(epoch) else { return BTreeSet::new() };
+        let undeclared = self.world.procs.iter().filter(|proc| proc.consumer.is_none());
+        let missed = undeclared.filter(|proc| is_missed(proc, look.at) && !look.misses(proc.host));
         missed.map(|proc| self.world.incarnation(proc)).collect()
     }
 

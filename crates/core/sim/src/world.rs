@@ -7,6 +7,7 @@ use keyroll_rotation::{
     Which,
 };
 
+use crate::absence::Absence;
 use crate::connections::{Instead, LooseSession};
 use crate::issuer::{FOREIGN, Issuer, OLD, OWN, Value};
 use crate::mutant::Mutation;
@@ -27,6 +28,8 @@ pub(crate) struct WholeLook {
     pub(crate) sessions_at: u64,
     /// What the source of truth gave out at that look, if it was read.
     pub(crate) truth: Option<Value>,
+    /// The hosts that did not answer, by their numbers. Only a look without waived hosts alone counts.
+    pub(crate) absent: [bool; 3],
 }
 
 /// How many uses of the old key are remembered: more than the issuer's lag needs.
@@ -67,6 +70,8 @@ pub(crate) struct World {
     pub(crate) procs: Vec<Proc>,
     pub(crate) host_down_until: [u64; 3],
     pub(crate) host_epoch: [u64; 3],
+    /// The hosts that are away.
+    pub(crate) away: [Option<Absence>; 3],
     /// Copies outside the plan, each with the time at which it appeared and its value.
     pub(crate) strangers: Vec<(u64, Value)>,
     pub(crate) strangers_waived: Vec<u64>,
@@ -151,6 +156,7 @@ impl World {
             procs: Vec::new(),
             host_down_until: [0; 3],
             host_epoch: [0; 3],
+            away: [None; 3],
             strangers: Vec::new(),
             strangers_waived: Vec::new(),
             // The issuer's clock differs from ours: a year behind, the same, or a year ahead.
@@ -194,9 +200,6 @@ impl World {
             world.issuer.slow_down();
         }
         world.store = Store::new(world.old_id());
-        if scene.recovery {
-            world.issuer.creds.iter_mut().take(1).for_each(|cred| cred.ended = Some(0));
-        }
         world.share();
         world.start_all();
         world
@@ -209,8 +212,11 @@ impl World {
         self.start_served();
     }
 
-    /// Sets up a shared key: its other users, or the key that its consumers have by now.
+    /// Ends an old key that is dead already. Sets up a shared one: its other users, or its consumers' own key.
     fn share(&mut self) {
+        if self.scene.recovery {
+            self.issuer.creds.iter_mut().take(1).for_each(|cred| cred.ended = Some(0));
+        }
         match self.scene.family {
             Family::None => {}
             // Others hold the old key, in memory and in files, and go on using it.
@@ -238,7 +244,7 @@ impl World {
         let forked = consumer.uptake == ReloadMode::Verb && at == 2;
         let first = self.first_value();
         for slot in 0..consumer.slots {
-            let proc = self.process(Some(id), slot, consumer.host, self.first_value());
+            let proc = self.process(Some(id), slot, consumer.host, first);
             if let Some(proc) = self.procs.get_mut(proc) {
                 proc.at_rest = consumer.uptake == ReloadMode::AtRest;
                 proc.active = !proc.at_rest;
@@ -334,6 +340,9 @@ impl World {
 
     /// Sets what a file holds, and lets the processes that re-read it load the value.
     pub(crate) fn write(&mut self, file: FileId, value: Value, by_us: bool) {
+        if self.is_file_off(file) {
+            return;
+        }
         if let Some(holds) = self.files.get_mut(file.index()) {
             *holds = value;
         }
@@ -388,7 +397,8 @@ impl World {
     /// Restarts one process: another incarnation, which loads what its files hold now.
     pub(crate) fn restart(&mut self, at: usize, by_us: bool) {
         let Some(id) = self.procs.get(at).and_then(|proc| proc.consumer) else { return };
-        let Some(consumer) = self.plan.consumers.get(id.index()) else { return };
+        let there = self.plan.consumers.get(id.index()).filter(|_| !self.runs_nowhere(at));
+        let Some(consumer) = there else { return };
         let value = consumer.files.first().map_or(self.given_out(), |file| self.file(*file));
         let now = self.now;
         self.pids += 1;
@@ -424,10 +434,11 @@ impl World {
         self.read_due();
         self.serve_due();
         let now = self.now;
-        let mut used = false;
+        let (mut used, off) = (false, [0, 1, 2].map(|host| self.is_off(HostId(host))));
         let rare = self.scene.quirks.has(Quirk::RareCalls);
         for proc in &mut self.procs {
-            if !proc.active || now < proc.calls_at {
+            let off = off.get(proc.host.index()).is_some_and(|off| *off);
+            if !proc.active || now < proc.calls_at || off {
                 continue;
             }
             if rare {
@@ -470,7 +481,7 @@ impl World {
     fn renew(&mut self) {
         for at in 0..self.procs.len() {
             let due = |proc: &Proc| proc.renews_at.is_some_and(|at| at <= self.now);
-            if self.procs.get(at).is_some_and(due) {
+            if self.procs.get(at).is_some_and(due) && !self.runs_nowhere(at) {
                 self.restart(at, true);
             }
         }

@@ -91,3 +91,19 @@ fn an_effect_at_the_source_of_truth_that_is_lost_or_cut_short_is_found() {
     assert!(with_a_source(Fault::LostReply) > 20);
     assert!(with_a_source(Fault::CrashAfter) > 300);
 }
+
+#[test]
+fn whenever_a_host_goes_away_or_is_waived_the_rotation_ends() {
+    let from_hosts = |fault| at_every_action_with(fault, Quirks::away());
+    assert!(from_hosts(Fault::HostAway) > 300);
+    assert!(from_hosts(Fault::HostWaived) > 300);
+}
+
+#[test]
+fn a_waiver_that_outlasts_its_host_is_found_by_the_key_that_ends_and_by_the_rotation_that_stands_still() {
+    let stands = keyroll_sim::MUTANTS.iter().find(|it| it.name == "waiver outlasts absence").unwrap();
+    let broken = |seed| run(&FaultPlan::of(seed), stands, Keep::default(), None).violation;
+    let rules: Vec<_> = (1_600..4_000).filter_map(broken).map(|violation| violation.rule).collect();
+    assert!(rules.contains(&"I7"));
+    assert!(rules.iter().any(|rule| ["I1", "I4"].contains(rule)), "{rules:?}");
+}

@@ -6,7 +6,7 @@ use keyroll_link::{
     Call, Context, FileNow, FormError, HostHello, Item, Link, LinkError, OpenOrder, Order, PlannedForm,
     Reply, Sealed, seal,
 };
-use keyroll_port::{Class, Failure, Values};
+use keyroll_port::{Class, Clock, Failure, FailureKind, Values};
 
 use crate::order_kind::OrderKind;
 
@@ -40,6 +40,8 @@ pub struct Dialled {
 pub(crate) struct Connection {
     name: String,
     dial: Arc<dyn Dial>,
+    /// The clock of the orders' time limits.
+    clock: Arc<dyn Clock>,
     /// The order that begins the next connection. Its turn is that of the last one.
     open: OpenOrder,
     /// The digest of the machine's id that its first greeting said.
@@ -58,8 +60,8 @@ struct Live {
 
 impl Connection {
     /// Nothing is connected yet.
-    pub(crate) fn new(name: String, dial: Arc<dyn Dial>, open: OpenOrder) -> Self {
-        Self { name, dial, open, machine: None, files: None, live: None }
+    pub(crate) fn new(name: String, dial: Arc<dyn Dial>, open: OpenOrder, clock: Arc<dyn Clock>) -> Self {
+        Self { name, dial, clock, open, machine: None, files: None, live: None }
     }
 
     /// The turn of the connection, if there is one.
@@ -80,8 +82,9 @@ impl Connection {
         if self.live.is_some() {
             return Ok(());
         }
-        let Dialled { link, hello, keeps } = self.dial.dial().await.map_err(harmless)?;
-        self.refuse_other(&hello)?;
+        let Dialled { link, hello, keeps } =
+            self.dial.dial().await.map_err(|failure| unreached(harmless(failure)))?;
+        self.refuse_other(&hello).map_err(unreached)?;
         // Also for a connection on which the rotation is not opened: no two have the same turn.
         self.open.turn = self.open.turn.saturating_add(1);
         self.live = Some(Live { link, hello, _keeps: keeps });
@@ -115,7 +118,9 @@ impl Connection {
             let failure = Failure::new(Class::Retryable, Code::HostUnreachable, self.attempted(&kind));
             return Err(failure.because("the connection ended"));
         };
-        let answered = live.link.call(Call::Order(Box::new(order)), kind.limit, &mut |_| {}).await;
+        // Read right before it is sent: what the order then waits on the way is seen by the host.
+        let call = Call::Order { sent_ms: self.clock.monotonic_ms(), order: Box::new(order) };
+        let answered = live.link.call(call, kind.limit, &mut |_| {}).await;
         let items = answered.map_err(|error| self.broken(&kind, &error))?;
         let Ok([Item::Reply(reply)]) = <[Item; 1]>::try_from(items) else {
             return Err(self.other_answer(&kind));
@@ -220,6 +225,14 @@ fn unusable(name: &str, kind: &OrderKind, why: &str) -> Failure {
     Failure::new(class, Code::HostAnswerUnusable, format!("{} on {name}", kind.attempts))
         .because(why.to_owned())
         .help("see that the keyroll-host there is of this release")
+}
+
+/// A machine that was not reached, or another one in its place, is away. One that is there and cannot start keyroll-host is not.
+fn unreached(mut failure: Failure) -> Failure {
+    if matches!(failure.code, Code::HostUnreachable | Code::HostChanged) {
+        failure.kind = FailureKind::Unreached;
+    }
+    failure
 }
 
 /// A failure of what is harmless to do again: nothing was ordered yet, or once more has the same effect.

@@ -1,12 +1,14 @@
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use keyroll_codes::Code;
+use keyroll_http::via;
 use keyroll_port::{
-    AllowedChanges, Applied, Asked, Class, Failure, Holder, Host, Looked, Prepared, Proved, Proving,
-    RefusedCalls, Sessions, Swept, Touched, Values,
+    AllowedChanges, Applied, Asked, Class, Failure, FailureKind, Holder, Host, Looked, Prepared, Probe,
+    Probing, Proved, Proving, RefusedCalls, Sessions, Swept, Touched, Values,
 };
-use keyroll_rotation::{ConsumerId, FileId, Incarnation, Reconciled, Seq, Which};
+use keyroll_rotation::{ConsumerId, FileId, HostId, Incarnation, Reconciled, Seq, Which};
 use keyroll_secret::Fields;
 
 use crate::concurrent::all;
@@ -21,13 +23,16 @@ use crate::sessions::{Sent, going, is_near, of_member};
 /// changes something.
 pub struct Fleet {
     members: Vec<Member>,
+    /// What cannot be reached holds up neither a plan nor a beginning.
     waits_for_none: bool,
+    /// The hosts that were waived.
+    away: Mutex<Vec<HostId>>,
 }
 
 impl Fleet {
     /// These machines. No two have the same file or consumer.
     pub fn new(members: Vec<Member>) -> Self {
-        Self { members, waits_for_none: false }
+        Self { members, waits_for_none: false, away: Mutex::default() }
     }
 
     /// The same for an emergency that revokes the old key first: a host that cannot be reached holds up neither its plan nor
@@ -37,9 +42,31 @@ impl Fleet {
         Self { waits_for_none: true, ..self }
     }
 
-    /// Whether the answer of this member may be missing.
+    /// Whether the answer of this member may be missing from a plan or a beginning.
     pub(crate) fn may_miss(&self, member: &Member, failure: &Failure) -> bool {
-        self.waits_for_none && !member.is_here && failure.class != Class::Permanent
+        let is_not_awaited = self.waits_for_none && !member.is_here && failure.class != Class::Permanent;
+        is_not_awaited || self.is_away(member, failure)
+    }
+
+    /// Whether this failure of a member is one that nobody waits for: it may be away, and was not reached, or another machine
+    /// answered. It is asked all the same, because it may be back; one that is there counts like every other.
+    fn is_away(&self, member: &Member, failure: &Failure) -> bool {
+        let gone = failure.kind == FailureKind::Unreached;
+        gone && !member.is_here && self.away().contains(&member.id)
+    }
+
+    /// After a panic in another call, the hosts are still those that were said last.
+    fn away(&self) -> MutexGuard<'_, Vec<HostId>> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What one of all members did, with its name; `None` if nothing of it is waited for.
+    fn unless_away<T>(&self, member: &Member, done: Result<T, Failure>) -> Result<Option<T>, Failure> {
+        match done {
+            Ok(done) => Ok(Some(done)),
+            Err(failure) if self.is_away(member, &failure) => Ok(None),
+            Err(failure) => Err(member.named(failure)),
+        }
     }
 
     /// The answers, without those that may be missing.
@@ -99,6 +126,30 @@ impl Host for Fleet {
         Ok(answers.flat_map(|(member, own)| member.all_named(own)).collect())
     }
 
+    fn may_be_away(&self, hosts: &[HostId]) {
+        *self.away() = hosts.to_vec();
+    }
+
+    async fn call_from(&self, host: HostId, call: Probing<'_>) -> Probe {
+        let Some(member) = self.members.iter().find(|member| member.id == host) else {
+            return Probe::Unknown(format!("host {} is not one of the plan", host.0));
+        };
+        match &member.dialer {
+            _ if member.is_here => call.await,
+            Some(dialer) => {
+                let (probe, ends) = via::through_seen(Arc::clone(dialer), call).await;
+                // An answer that needed no connection from there says nothing about that host.
+                match probe {
+                    Probe::Alive | Probe::Denied | Probe::Dead if ends.is_empty() => {
+                        Probe::Unknown("the call did not leave from there".to_owned())
+                    }
+                    Probe::Alive | Probe::Denied | Probe::Dead | Probe::Unknown(_) => probe,
+                }
+            }
+            None => Probe::Unknown(format!("no connection can be made from {}", member.name)),
+        }
+    }
+
     async fn carries(&self, fields: &Fields) -> Result<(), Failure> {
         let asked = self.asked().into_iter().map(|member| (member, member.machine.carries(fields))).collect();
         self.answered(all(asked).await).map(drop)
@@ -131,11 +182,12 @@ impl Host for Fleet {
     async fn remove_superseded(&self, values: Values<'_>, asked: Asked) -> Result<(), Failure> {
         let mut failed: Option<Failure> = None;
         for member in self.asked() {
-            if let Err(failure) = member.machine.remove_superseded(values, asked).await {
+            let done = member.machine.remove_superseded(values, asked).await;
+            if let Err(failure) = self.unless_away(member, done) {
                 // One that may succeed later is asked again; the others are not held up by any.
                 let first = failed.as_ref().is_none_or(|failed| failed.class != Class::Retryable);
                 if first && (failed.is_none() || failure.class == Class::Retryable) {
-                    failed = Some(member.named(failure));
+                    failed = Some(failure);
                 }
             }
         }
@@ -151,7 +203,7 @@ impl Host for Fleet {
         for member in self.asked() {
             let own = of_member(member.is_here, sessions);
             let done = member.machine.before_given_out(which, values, &own).await;
-            done.map_err(|failure| member.named(failure))?;
+            self.unless_away(member, done)?;
         }
         Ok(())
     }
@@ -180,7 +232,7 @@ impl Host for Fleet {
         applied.map_err(|failure| member.named(failure))
     }
 
-    async fn await_end(&self, of: Touched, intent: Seq) -> Result<(), Failure> {
+    async fn await_end(&self, of: Touched, intent: Seq) -> Result<bool, Failure> {
         let (member, own) = match of {
             Touched::File(file) => {
                 let (member, file) = self.with_file(file)?;
@@ -193,9 +245,9 @@ impl Host for Fleet {
             Touched::All => {
                 for member in self.asked() {
                     let ended = member.machine.await_end(Touched::All, intent).await;
-                    ended.map_err(|failure| member.named(failure))?;
+                    self.unless_away(member, ended.map(drop))?;
                 }
-                return Ok(());
+                return Ok(false);
             }
         };
         let ended = member.machine.await_end(own, intent).await;
@@ -256,7 +308,7 @@ impl Host for Fleet {
         let others: Vec<&Member> = self.asked().into_iter().filter(|member| !member.is_here).collect();
         for member in others {
             let done = member.machine.watch_refusals(None).await;
-            done.map_err(|failure| member.named(failure))?;
+            self.unless_away(member, done)?;
         }
         here.machine.watch_refusals(issuer).await
     }
@@ -269,8 +321,8 @@ impl Host for Fleet {
         let asked = self.asked().into_iter().map(|member| (member, member.machine.refusals())).collect();
         let mut joined = RefusedCalls::default();
         for (member, answer) in all(asked).await {
-            let RefusedCalls { count, remarks } =
-                member.refusals(answer.map_err(|failure| member.named(failure))?);
+            let Some(own) = self.unless_away(member, answer)? else { continue };
+            let RefusedCalls { count, remarks } = member.refusals(own);
             joined.count = joined.count.saturating_add(count);
             joined.remarks.extend(remarks);
         }

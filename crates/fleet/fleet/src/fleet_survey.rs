@@ -7,6 +7,7 @@ use keyroll_rotation::Which;
 use crate::concurrent::all;
 use crate::fleet::Fleet;
 use crate::looked::{Part, join};
+use crate::member::Member;
 use crate::sessions::going;
 
 /// The version that stays during a survey.
@@ -14,8 +15,8 @@ const STAYS: Which = Which::New;
 
 #[async_trait]
 impl Surveyor for Fleet {
-    /// A member that cannot be surveyed fails the survey, because a plan depends on all of them; unless nothing waits for
-    /// hosts that are away, see [`Fleet::that_waits_for_none`].
+    /// A member that cannot be surveyed fails the survey, because a plan depends on all of them; unless it was waived, or
+    /// nothing waits for hosts that are away, see [`Fleet::that_waits_for_none`].
     async fn survey(&self, of: Surveying<'_>) -> Result<Survey, Failure> {
         let sent = self.sent(of.sessions, STAYS);
         let asked = sent
@@ -28,7 +29,7 @@ impl Surveyor for Fleet {
         let mut other_networks = BTreeSet::new();
         let (mut linked, mut checks, mut programs) = (Vec::new(), Vec::new(), Vec::new());
         for ((member, answer), (_, sent)) in all(asked).await.into_iter().zip(&sent) {
-            let own = match answer {
+            let own = match answer.and_then(|own| in_plan(member, own)) {
                 Ok(own) => own,
                 Err(failure) if self.may_miss(member, &failure) => {
                     parts.push(Part { member, sent, looked: Err(failure) });
@@ -36,15 +37,13 @@ impl Surveyor for Fleet {
                 }
                 Err(failure) => return Err(member.named(failure)),
             };
-            parts.push(Part { member, sent, looked: Ok(member.looked(own.looked)?) });
-            holders.extend(own.holders.into_iter().map(|holder| member.holder(holder)));
-            add(&mut live, member.pending(own.live));
+            parts.push(Part { member, sent, looked: Ok(own.looked) });
+            holders.extend(own.holders);
+            add(&mut live, own.live);
             other_networks.extend(own.other_networks);
-            linked.extend(member.lines(own.linked));
-            checks.extend(member.all_named(own.checks));
-            for (consumer, program) in own.programs {
-                programs.push((member.consumer(consumer)?, program));
-            }
+            linked.extend(own.linked);
+            checks.extend(own.checks);
+            programs.extend(own.programs);
         }
         let looked = join(going(of.sessions, STAYS), parts)?;
         Ok(Survey { looked, holders, live, other_networks, linked, checks, programs })
@@ -65,6 +64,21 @@ impl Surveyor for Fleet {
         }
         joined
     }
+}
+
+/// What the survey of one member found, in the plan's numbers.
+fn in_plan(member: &Member, own: Survey) -> Result<Survey, Failure> {
+    let Survey { looked, holders, live, other_networks, linked, checks, programs } = own;
+    let program = |(consumer, program)| -> Result<_, Failure> { Ok((member.consumer(consumer)?, program)) };
+    Ok(Survey {
+        looked: member.looked(looked)?,
+        holders: holders.into_iter().map(|holder| member.holder(holder)).collect(),
+        live: member.pending(live),
+        other_networks,
+        linked: member.lines(linked),
+        checks: member.all_named(checks),
+        programs: programs.into_iter().map(program).collect::<Result<_, _>>()?,
+    })
 }
 
 /// Adds the pending changes of one member.

@@ -1,4 +1,4 @@
-//! Many hosts as one: routes, joins, and a host at the other end of a link.
+//! Many hosts as one: routes, joins, a host at the other end of a link, and connections that leave from it.
 //!
 //! Invariants, by what is absent: no member hears a number of another one, and nothing that it says is taken for one; no
 //! live session is dropped from a join; no command in a text of another machine is shown to the operator; no value in a
@@ -10,6 +10,7 @@ mod concurrent;
 mod connection;
 mod fleet;
 mod fleet_survey;
+mod from_host;
 mod halves;
 mod looked;
 mod member;
@@ -20,5 +21,6 @@ mod sessions;
 
 pub use connection::{Dial, Dialled};
 pub use fleet::Fleet;
+pub use from_host::FromHost;
 pub use member::{Machine, Member, failure_on, place_digest_of};
 pub use remote::Remote;

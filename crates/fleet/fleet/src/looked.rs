@@ -1,6 +1,6 @@
 //! What an inspection of all members found, as one.
 
-use keyroll_port::{Failure, Looked, Session};
+use keyroll_port::{Failure, FailureKind, Looked, Session};
 use keyroll_rotation::{Enumeration, Holds, SessionSeen};
 
 use crate::member::{Member, sentence};
@@ -16,8 +16,9 @@ pub(crate) struct Part<'a> {
     pub(crate) looked: Result<Looked, Failure>,
 }
 
-/// The answers of all members as one. Of a member that did not answer nothing is known: its files count as unreadable, none
-/// of its instances is shown, and the look is incomplete.
+/// The answers of all members as one. Of a member that did not answer nothing is known: it is named as absent if it
+/// was not reached, and none of its files and instances is shown. One that is there and gave no whole answer is not absent, and
+/// neither is the machine that keyroll runs on: the look is incomplete, and its files count as unreadable.
 ///
 /// # Errors
 /// No member answered.
@@ -31,9 +32,13 @@ pub(crate) fn join(going: Option<&[Session]>, parts: Vec<Part<'_>>) -> Result<Lo
                 answers.push(Answered { is_here: member.is_here, sent, seen });
             }
             Err(failure) => {
-                joined.enumeration.complete = false;
-                let files = member.numbers.files.iter();
-                joined.enumeration.files.extend(files.map(|file| (*file, Holds::Unreadable)));
+                if member.is_here || failure.kind != FailureKind::Unreached {
+                    joined.enumeration.complete = false;
+                    let files = member.numbers.files.iter();
+                    joined.enumeration.files.extend(files.map(|file| (*file, Holds::Unreadable)));
+                } else {
+                    joined.enumeration.absent.push(member.id);
+                }
                 joined.not_visible.push(format!("{}: {}", member.name, sentence(&failure)));
                 failures.push(member.named(failure));
             }
@@ -57,6 +62,7 @@ fn nothing() -> Looked {
             instances: Vec::new(),
             files: Vec::new(),
             sessions: None,
+            absent: Vec::new(),
             strangers: Vec::new(),
             unsearched: Vec::new(),
         },
@@ -69,7 +75,8 @@ fn nothing() -> Looked {
 /// Adds what one member found; returns its entries about sessions.
 fn add(joined: &mut Looked, looked: Looked) -> Option<Vec<SessionSeen>> {
     let Looked { enumeration, names, not_visible, downtimes } = looked;
-    let Enumeration { complete, took_ms: _, instances, files, sessions, strangers, unsearched } = enumeration;
+    let Enumeration { complete, took_ms: _, absent: _, instances, files, sessions, strangers, unsearched } =
+        enumeration;
     let whole = &mut joined.enumeration;
     whole.complete &= complete;
     whole.instances.extend(instances);

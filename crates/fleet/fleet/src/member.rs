@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use keyroll_codes::Code;
 use keyroll_host::{LOCAL, place_digest};
+use keyroll_http::via;
 use keyroll_port::{
     Class, CopySeen, Downtime, Evidence, Failure, Holder, Host, Looked, Named, Numbers, PendingChange,
     PendingChanges, Proved, RefusedCalls, Residue, Surveyor, Swept,
@@ -30,6 +31,8 @@ pub struct Member {
     pub numbers: Numbers,
     /// keyroll itself runs on it.
     pub is_here: bool,
+    /// Opens connections that leave from it; `None` = none can be made from there, or keyroll itself runs on it.
+    pub dialer: Option<Arc<dyn via::Dial>>,
 }
 
 /// The digest of a place on another machine than this one: equal paths of two machines are two places.
@@ -134,7 +137,7 @@ impl Member {
     /// What an inspection found on it, in the plan's numbers.
     pub(crate) fn looked(&self, own: Looked) -> Result<Looked, Failure> {
         let Looked { enumeration, names, not_visible, downtimes } = own;
-        let Enumeration { complete, took_ms, instances, files, sessions, strangers, unsearched } =
+        let Enumeration { complete, took_ms, absent: _, instances, files, sessions, strangers, unsearched } =
             enumeration;
         let file = |(file, holds): (FileId, Holds)| -> Result<(FileId, Holds), Failure> {
             Ok((self.file(file)?, holds))
@@ -150,6 +153,7 @@ impl Member {
                 instances: instances.into_iter().map(|one| self.instance(one)).collect::<Result<_, _>>()?,
                 files: files.into_iter().map(file).collect::<Result<_, _>>()?,
                 sessions: sessions.map(owned).transpose()?,
+                absent: Vec::new(),
                 strangers: strangers.into_iter().map(|place| self.place(place)).collect(),
                 unsearched: unsearched
                     .into_iter()

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_link::{
-    AskedForm, DifferenceForm, FailureForm, FileNow, FormError, HolderForm, IncarnationForm, OpenOrder,
-    Order, PendingChangeForm, ProvingOrder, Reply, SessionsForm,
+    DifferenceForm, FailureForm, FileNow, FormError, HolderForm, IncarnationForm, OpenOrder, Order,
+    PendingChangeForm, ProvingOrder, Reply, SessionsForm,
 };
 use keyroll_port::{
     AllowedChanges, Applied, Asked, Class, Clock, Failure, Holder, Host, Looked, Prepared, Proved, Proving,
@@ -19,6 +19,14 @@ use tokio::sync::OwnedMutexGuard;
 use crate::connection::{Connection, Dial, harmless, misformed, of_host, other_answer};
 use crate::halves::Halves;
 use crate::order_kind::OrderKind;
+
+/// How long after the first attempt a machine that was not reached is tried again, milliseconds; then twice as long, and so
+/// on.
+const AGAIN_MS: u64 = 1_000;
+/// The longest pause between two attempts, milliseconds.
+const AGAIN_MS_MAX: u64 = 8_000;
+/// How long one attempt may take, milliseconds: ssh gives up after 15 s, and keyroll-host has as long to greet.
+const ATTEMPT_MS_MAX: u64 = 30_000;
 
 /// The connection, for one order.
 pub(crate) type Connected = OwnedMutexGuard<Connection>;
@@ -40,7 +48,7 @@ pub struct Remote {
 impl Remote {
     /// The machine of this name. `open` says which rotation the connection is for; its turn is that of the connection before.
     pub fn new(name: String, dial: Arc<dyn Dial>, open: OpenOrder, clock: Arc<dyn Clock>) -> Self {
-        let connection = Connection::new(name.clone(), dial, open);
+        let connection = Connection::new(name.clone(), dial, open, Arc::clone(&clock));
         let (connection, halves) = (Arc::new(tokio::sync::Mutex::new(connection)), Mutex::default());
         Self { name, clock, connection, halves, paths: Vec::new() }
     }
@@ -77,6 +85,24 @@ impl Remote {
         }
     }
 
+    /// The same for an effect that may begin for a while: a machine that starts again, or a network that is gone for a moment,
+    /// is no consumer that fails. Another attempt begins only if it ends within the time.
+    async fn connected_for(&self, asked: Asked) -> Result<Connected, Failure> {
+        let mut pause_ms = AGAIN_MS;
+        loop {
+            let failure = match self.connected().await {
+                Ok(connection) => return Ok(connection),
+                Err(failure) => failure,
+            };
+            let unreached = failure.code == Code::HostUnreachable && failure.class == Class::Retryable;
+            if !unreached || self.left_ms(asked) < pause_ms.saturating_add(ATTEMPT_MS_MAX) {
+                return Err(failure);
+            }
+            self.clock.sleep_until(self.clock.monotonic_ms().saturating_add(pause_ms)).await;
+            pause_ms = pause_ms.saturating_mul(2).min(AGAIN_MS_MAX);
+        }
+    }
+
     /// Gives an order. It goes on if this is no longer awaited.
     pub(crate) async fn order(
         &self,
@@ -104,9 +130,9 @@ impl Remote {
         holder.and_then(|holder: HolderForm| holder.into_port().ok())
     }
 
-    /// How long an effect may still begin: the clocks of two machines are not compared.
-    fn left(&self, asked: Asked) -> AskedForm {
-        AskedForm::of(asked, self.clock.monotonic_ms())
+    /// How long an effect may still begin, milliseconds: for so long its answer is awaited.
+    fn left_ms(&self, asked: Asked) -> u64 {
+        asked.until_ms.saturating_sub(self.clock.monotonic_ms())
     }
 
     /// The reply to another order.
@@ -207,11 +233,10 @@ impl Host for Remote {
         values: Values<'_>,
         asked: Asked,
     ) -> Result<(), Failure> {
-        let connection = self.connected().await?;
-        let asked = self.left(asked);
-        let kind = OrderKind::changing("deliver", "write a version", asked.left_ms);
+        let connection = self.connected_for(asked).await?;
+        let kind = OrderKind::changing("deliver", "write a version", self.left_ms(asked));
         let values = connection.seal(&kind, asked.intent, &values)?;
-        let order = Order::Deliver { file: file.0, which: which.into(), values, asked };
+        let order = Order::Deliver { file: file.0, which: which.into(), values, asked: asked.into() };
         self.done(connection, order, kind).await
     }
 
@@ -234,10 +259,9 @@ impl Host for Remote {
 
     async fn remove_superseded(&self, values: Values<'_>, asked: Asked) -> Result<(), Failure> {
         let connection = self.connected().await?;
-        let asked = self.left(asked);
-        let kind = OrderKind::changing("remove_superseded", "remove ended entries", asked.left_ms);
+        let kind = OrderKind::changing("remove_superseded", "remove ended entries", self.left_ms(asked));
         let values = connection.seal(&kind, asked.intent, &values)?;
-        let done = self.done(connection, Order::RemoveSuperseded { values, asked }, kind).await;
+        let done = self.done(connection, Order::RemoveSuperseded { values, asked: asked.into() }, kind).await;
         // It is harmless to do it again, and nothing else would finish it.
         done.map_err(harmless)
     }
@@ -263,11 +287,10 @@ impl Host for Remote {
         values: Values<'_>,
         asked: Asked,
     ) -> Result<(), Failure> {
-        let connection = self.connected().await?;
-        let asked = self.left(asked);
-        let kind = OrderKind::changing("fetch", "fetch a version", asked.left_ms);
+        let connection = self.connected_for(asked).await?;
+        let kind = OrderKind::changing("fetch", "fetch a version", self.left_ms(asked));
         let values = connection.seal(&kind, asked.intent, &values)?;
-        let order = Order::Fetch { consumer: consumer.0, which: which.into(), values, asked };
+        let order = Order::Fetch { consumer: consumer.0, which: which.into(), values, asked: asked.into() };
         self.done(connection, order, kind).await
     }
 
@@ -278,14 +301,13 @@ impl Host for Remote {
         asked: Asked,
         brings: AllowedChanges<'_>,
     ) -> Result<Applied, Failure> {
-        let connection = self.connected().await?;
-        let asked = self.left(asked);
-        let kind = OrderKind::changing("apply", "make a consumer load its files", asked.left_ms);
+        let connection = self.connected_for(asked).await?;
+        let kind = OrderKind::changing("apply", "make a consumer load its files", self.left_ms(asked));
         let accepted = match brings {
             AllowedChanges::Accepted(accepted) => Some(accepted.iter().map(DifferenceForm::from).collect()),
             AllowedChanges::Anything => None,
         };
-        let order = Order::Apply { consumer: consumer.0, slot, asked, accepted };
+        let order = Order::Apply { consumer: consumer.0, slot, asked: asked.into(), accepted };
         let Reply::Applied { done, changes } = self.order(connection, order, kind).await? else {
             return Err(self.other(&kind));
         };
@@ -294,9 +316,13 @@ impl Host for Remote {
         Ok(if done { Applied::Done(changes) } else { Applied::Refused(changes) })
     }
 
-    async fn await_end(&self, _: Touched, intent: Seq) -> Result<(), Failure> {
+    async fn await_end(&self, _: Touched, intent: Seq) -> Result<bool, Failure> {
         const KIND: OrderKind = OrderKind::short("await_end", "wait for the end of a command");
-        self.done(self.connected().await?, Order::AwaitEnd { intent }, KIND).await
+        let connection = self.connected().await?;
+        let Reply::Delivered(found) = self.order(connection, Order::AwaitEnd { intent }, KIND).await? else {
+            return Err(self.other(&KIND));
+        };
+        Ok(found.into_port() == Reconciled::Executed(None))
     }
 
     async fn enumerate(

@@ -1,9 +1,14 @@
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use keyroll_fleet::place_digest_of;
+use async_trait::async_trait;
+use keyroll_fleet::{Fleet, Member, place_digest_of};
+use keyroll_http::via::{self, Dialed};
 use keyroll_port::{
-    AllowedChanges, Asked, Class, CopySeen, Failure, Host as _, Named, Prepared, Proving, Sessions, Survey,
-    Surveying, Surveyor as _, Touched,
+    AllowedChanges, Asked, Class, CopySeen, Failure, Host as _, Named, Numbers, Prepared, Probe, Probing,
+    Proving, Sessions, Survey, Surveying, Surveyor as _, Touched,
 };
 use keyroll_rotation::{ConsumerId, FileId, Holds, HostId, Incarnation, Which};
 
@@ -122,19 +127,15 @@ async fn what_is_about_all_machines_is_joined_and_the_issuers_mark_stays_here() 
 }
 
 #[tokio::test]
-async fn a_machine_that_fails_makes_the_look_incomplete_and_its_files_unreadable() {
+async fn a_machine_that_does_not_answer_a_look_is_absent_and_nothing_is_said_of_its_files() {
     let mut machines = three();
     machines[2].fails = true;
     machines[1].files = vec![(FileId(1), Holds::New), (FileId(0), Holds::Old)];
     machines[0].files = vec![(FileId(0), Holds::New)];
     let looked = Scene::new(machines).look(None).await.unwrap();
-    assert!(!looked.enumeration.complete);
-    let files = [
-        (FileId(0), Holds::New),
-        (FileId(1), Holds::New),
-        (FileId(2), Holds::Unreadable),
-        (FileId(3), Holds::Old),
-    ];
+    assert!(looked.enumeration.complete, "the others saw everything");
+    assert_eq!(looked.enumeration.absent, [HostId(2)]);
+    let files = [(FileId(0), Holds::New), (FileId(1), Holds::New), (FileId(3), Holds::Old)];
     assert_eq!(looked.enumeration.files, files);
     let lines = [
         "process 9: permission denied",
@@ -145,6 +146,160 @@ async fn a_machine_that_fails_makes_the_look_incomplete_and_its_files_unreadable
     let fails = || Scripted { fails: true, ..Scripted::default() };
     let failure = Scene::new([fails(), fails(), fails()]).look(None).await.unwrap_err();
     assert_eq!(failure.attempted, "do what was asked");
+    // This machine is never absent.
+    let [_, web_1, web_2] = three();
+    let seen = Scene::new([fails(), web_1, web_2]).look(None).await.unwrap().enumeration;
+    assert!(!seen.complete && seen.absent.is_empty(), "{seen:?}");
+    assert_eq!(seen.files, [(FileId(0), Holds::Unreadable)]);
+}
+
+/// What the calls about all machines come to, by their names.
+async fn about_all(scene: &Scene) -> Vec<(&'static str, Result<(), Failure>)> {
+    let (fleet, values) = (&scene.fleet, scene.values());
+    let asked = Asked { intent: 8, until_ms: u64::MAX };
+    let sessions = Sessions::default();
+    vec![
+        ("trial", fleet.trial(values).await.map(drop)),
+        ("carries", fleet.carries(values.old).await),
+        ("survey", survey_of(scene).await.map(drop)),
+        ("remove_superseded", fleet.remove_superseded(values, asked).await),
+        ("before_given_out", fleet.before_given_out(Which::New, values, &sessions).await),
+        ("await_end", fleet.await_end(Touched::All, 8).await.map(drop)),
+        ("watch_refusals", fleet.watch_refusals(Some("4711")).await),
+        ("refusals", fleet.refusals().await.map(drop)),
+    ]
+}
+
+/// The names of the calls that fail.
+async fn fail(scene: &Scene) -> Vec<&'static str> {
+    let failing = |(name, done): (&'static str, Result<(), Failure>)| done.is_err().then_some(name);
+    about_all(scene).await.into_iter().filter_map(failing).collect()
+}
+
+const ABOUT_ALL: [&str; 8] = [
+    "trial",
+    "carries",
+    "survey",
+    "remove_superseded",
+    "before_given_out",
+    "await_end",
+    "watch_refusals",
+    "refusals",
+];
+
+#[tokio::test]
+async fn a_waived_machine_holds_up_nothing_however_it_fails_and_is_asked_all_the_same() {
+    for for_good in [false, true] {
+        let mut machines = three();
+        (machines[1].fails, machines[1].for_good) = (true, for_good);
+        let scene = Scene::new(machines);
+        assert_eq!(fail(&scene).await, ABOUT_ALL);
+        let asked = scene.calls(1).len();
+        scene.fleet.may_be_away(&[HostId(1)]);
+        assert_eq!(fail(&scene).await, [""; 0]);
+        assert_eq!(scene.calls(1).len(), 2 * asked);
+        assert_eq!(scene.fleet.refusals().await.unwrap().count, 4);
+        let survey = survey_of(&scene).await.unwrap();
+        assert_eq!(survey.looked.enumeration.absent, [HostId(1)]);
+        assert!(survey.linked.iter().all(|line| !line.starts_with("web-1")), "{:?}", survey.linked);
+        // What is about one of its files is not left out.
+        let asked = Asked { intent: 8, until_ms: u64::MAX };
+        assert!(scene.fleet.deliver(FileId(1), Which::New, scene.values(), asked).await.is_err());
+        // What was said last counts, and this machine cannot be away.
+        scene.fleet.may_be_away(&[HostId(0), HostId(2)]);
+        assert_eq!(fail(&scene).await, ABOUT_ALL);
+    }
+    let mut machines = three();
+    machines[0].fails = true;
+    let scene = Scene::new(machines);
+    scene.fleet.may_be_away(&[HostId(0)]);
+    assert_eq!(fail(&scene).await, ABOUT_ALL);
+}
+
+#[tokio::test]
+async fn a_waiver_does_not_cover_a_machine_that_is_there_and_answers_wrongly() {
+    let mut machines = three();
+    machines[1].programs = vec![(ConsumerId(9), PathBuf::from("/usr/bin/api"))];
+    let scene = Scene::new(machines);
+    scene.fleet.may_be_away(&[HostId(1)]);
+    assert!(survey_of(&scene).await.is_err());
+    let mut machines = three();
+    machines[1].files = vec![(FileId(9), Holds::New)];
+    let scene = Scene::new(machines);
+    scene.fleet.may_be_away(&[HostId(1)]);
+    let seen = scene.look(None).await.unwrap().enumeration;
+    assert!(!seen.complete && seen.absent.is_empty(), "{seen:?}");
+}
+
+#[tokio::test]
+async fn an_emergency_begins_without_a_machine_that_is_away_and_leaves_nothing_out_on_it() {
+    let mut machines = three();
+    machines[1].fails = true;
+    let mut scene = Scene::new(machines);
+    scene.fleet = scene.fleet.that_waits_for_none();
+    let (_, later) = ABOUT_ALL.split_at(3);
+    assert_eq!(fail(&scene).await, later);
+    let mut machines = three();
+    (machines[1].fails, machines[1].for_good) = (true, true);
+    let mut scene = Scene::new(machines);
+    scene.fleet = scene.fleet.that_waits_for_none();
+    assert_eq!(fail(&scene).await, ABOUT_ALL);
+}
+
+/// A call that says from where its connection would leave.
+fn leaves() -> Probing<'static> {
+    Box::pin(async {
+        let Some(dialer) = via::current() else { return Probe::Alive };
+        match dialer.dial("api.example.org", 443).await {
+            Ok(_) => Probe::Denied,
+            Err(error) => Probe::Unknown(error.to_string()),
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_call_leaves_from_the_machine_that_is_meant_or_is_not_made() {
+    let fleet = Scene::new(three()).fleet;
+    assert_eq!(fleet.call_from(HostId(0), leaves()).await, Probe::Alive);
+    for (host, why) in [
+        (1, "api.example.org:443 from web-1: closed"),
+        (2, "no connection can be made from web-2"),
+        (9, "host 9 is not one of the plan"),
+    ] {
+        let probe = fleet.call_from(HostId(host), leaves()).await;
+        assert_eq!(probe, Probe::Unknown(why.to_owned()));
+    }
+}
+
+/// Opens every connection.
+struct Open;
+
+#[async_trait]
+impl via::Dial for Open {
+    async fn dial(&self, _: &str, port: u16) -> io::Result<Dialed> {
+        Ok(Dialed {
+            stream: Box::new(tokio::io::duplex(1).0),
+            local: SocketAddr::from(([192, 0, 2, 7], port)),
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_clear_answer_without_a_connection_from_there_is_none() {
+    let fleet = Scene::new(three()).fleet;
+    for clear in [Probe::Alive, Probe::Denied, Probe::Dead] {
+        let probe = fleet.call_from(HostId(1), Box::pin(async { clear })).await;
+        assert_eq!(probe, Probe::Unknown("the call did not leave from there".to_owned()));
+    }
+    let fleet = Fleet::new(vec![Member {
+        id: HostId(1),
+        name: "web-1".to_owned(),
+        machine: Arc::new(Scripted::default()),
+        numbers: Numbers::default(),
+        is_here: false,
+        dialer: Some(Arc::new(Open)),
+    }]);
+    assert_eq!(fleet.call_from(HostId(1), leaves()).await, Probe::Denied);
 }
 
 /// A survey while nobody has a session.

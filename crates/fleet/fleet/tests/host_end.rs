@@ -58,6 +58,8 @@ impl HostEnd {
 struct Heard {
     /// Each order with the number of its connection.
     orders: Arc<Mutex<Vec<(usize, Order)>>>,
+    /// When each was sent.
+    sent_ms: Arc<Mutex<Vec<u64>>>,
     /// Every byte.
     bytes: Arc<Mutex<Vec<u8>>>,
     /// An order came.
@@ -67,6 +69,8 @@ struct Heard {
 /// The connections to one machine. When there is no further one, it cannot be reached.
 #[derive(Default)]
 pub(crate) struct Ends {
+    /// How often it cannot be reached before the first one.
+    down: AtomicUsize,
     ends: Mutex<VecDeque<HostEnd>>,
     keys: Mutex<Vec<HostKey>>,
     heard: Heard,
@@ -79,6 +83,12 @@ impl Ends {
         Arc::new(Self { ends: Mutex::new(ends.into_iter().collect()), ..Self::default() })
     }
 
+    /// The same of a machine that cannot be reached so often before.
+    pub(crate) fn after(down: usize, ends: impl IntoIterator<Item = HostEnd>) -> Arc<Self> {
+        let ends = Mutex::new(ends.into_iter().collect());
+        Arc::new(Self { down: AtomicUsize::new(down), ends, ..Self::default() })
+    }
+
     /// The words of the orders that were heard, with the number of their connection.
     pub(crate) fn words(&self) -> Vec<(usize, &'static str)> {
         self.heard.orders.lock().unwrap().iter().map(|(number, order)| (*number, order.kind())).collect()
@@ -86,6 +96,11 @@ impl Ends {
 
     pub(crate) fn orders(&self) -> Vec<Order> {
         self.heard.orders.lock().unwrap().iter().map(|(_, order)| order.clone()).collect()
+    }
+
+    /// When each order was sent, by the driver's clock.
+    pub(crate) fn sent_ms(&self) -> Vec<u64> {
+        self.heard.sent_ms.lock().unwrap().clone()
     }
 
     pub(crate) fn opened(&self) -> Vec<OpenOrder> {
@@ -140,7 +155,8 @@ impl Drop for Keeps {
 impl Dial for Ends {
     async fn dial(&self) -> Result<Dialled, Failure> {
         let number = self.dialled.fetch_add(1, Ordering::SeqCst);
-        let end = self.ends.lock().unwrap().pop_front();
+        let down = self.down.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let end = if down.is_ok() { None } else { self.ends.lock().unwrap().pop_front() };
         // A class that no dial should give: nothing was ordered.
         let unreached = || Failure::new(Class::Unknown, Code::HostUnreachable, "reach web-2");
         let HostEnd { machine, answers } = end.ok_or_else(unreached)?;
@@ -175,8 +191,9 @@ async fn serve(
     while let Some(frame) = read(&mut io, &heard).await {
         let answer = match frame {
             Frame::Hello(_) => Frame::Hello(Hello::Host(hello.clone())),
-            Frame::Call { id, call: Call::Order(order) } => {
+            Frame::Call { id, call: Call::Order { sent_ms, order } } => {
                 let does = answers(&order);
+                heard.sent_ms.lock().unwrap().push(sent_ms);
                 heard.orders.lock().unwrap().push((number, *order));
                 heard.came.notify_one();
                 let reply = match does {

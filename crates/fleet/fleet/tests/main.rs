@@ -6,6 +6,7 @@
 
 mod conformance;
 mod fleet;
+mod from_host;
 mod host_end;
 mod numbers;
 mod remote;

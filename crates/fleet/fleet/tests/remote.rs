@@ -127,15 +127,33 @@ async fn what_fails_there_keeps_its_class_and_the_connection() {
 }
 
 #[tokio::test]
-async fn an_effect_may_begin_for_as_long_as_the_drivers_clock_leaves() {
+async fn an_order_has_its_time_limit_and_the_time_at_which_it_was_sent_by_the_drivers_clock() {
     let ends = Ends::new([HostEnd::that(|_| Does::Replies(Reply::Done))]);
     let remote = remote(&ends, PlannedForm::Unknown);
     for until_ms in [5_000, 1_000, 0, u64::MAX] {
         deliver(&remote, until_ms).await.unwrap();
     }
-    let left = |order| if let Order::Deliver { asked, .. } = order { Some(asked.left_ms) } else { None };
-    let left: Vec<u64> = ends.orders().into_iter().filter_map(left).collect();
-    assert_eq!(left, [4_000, 0, 0, u64::MAX - 1_000]);
+    let limits: Vec<u64> =
+        ends.orders().iter().filter_map(Order::asked).map(|asked| asked.until_ms).collect();
+    assert_eq!(limits, [5_000, 1_000, 0, u64::MAX]);
+    // The order that opens the rotation, and each delivery.
+    assert_eq!(ends.sent_ms(), [1_000; 5]);
+}
+
+#[tokio::test]
+async fn a_machine_that_is_not_there_for_a_moment_is_tried_again_as_long_as_the_effect_may_begin() {
+    let ends = || Ends::after(3, [HostEnd::that(|_| Does::Replies(Reply::Done))]);
+    let patient = ends();
+    deliver(&remote(&patient, PlannedForm::Unknown), 120_000).await.unwrap();
+    assert_eq!((patient.dialled(), patient.words().len()), (4, 2));
+    // No attempt begins that would not end in time: without an answer the outcome would count as unknown.
+    let short = ends();
+    let failure = deliver(&remote(&short, PlannedForm::Unknown), 31_000).await.unwrap_err();
+    assert_eq!((failure.class, failure.code.as_str(), short.dialled()), (Class::Retryable, "K0960", 1));
+    // A look is asked for again by whoever needs it.
+    let looked = ends();
+    assert!(delivered(&remote(&looked, PlannedForm::Unknown)).await.is_err());
+    assert_eq!(looked.dialled(), 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A machine that records its calls and answers what a test gives it, in its own numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -8,10 +9,11 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_fleet::{Fleet, Member};
+use keyroll_http::via::{self, Dialed};
 use keyroll_port::{
-    AllowedChanges, Applied, Asked, Class, CopySeen, Downtime, Evidence, Failure, Holder, Host, Looked,
-    Named, Numbers, PendingChanges, Prepared, Proved, Proving, RefusedCalls, Residue, Session, Sessions,
-    Survey, Surveying, Surveyor, Swept, Touched, Values,
+    AllowedChanges, Applied, Asked, Class, CopySeen, Downtime, Evidence, Failure, FailureKind, Holder, Host,
+    Looked, Named, Numbers, PendingChanges, Prepared, Proved, Proving, RefusedCalls, Residue, Session,
+    Sessions, Survey, Surveying, Surveyor, Swept, Touched, Values,
 };
 use keyroll_rotation::{
     ConsumerId, Enumeration, FileId, Holds, HostId, Incarnation, InstanceIdentity, ObservedInstance, Proof,
@@ -38,6 +40,8 @@ pub(crate) struct Scripted {
     pub(crate) calls: Mutex<Vec<String>>,
     /// Each call fails.
     pub(crate) fails: bool,
+    /// Such a failure is one for good.
+    pub(crate) for_good: bool,
     pub(crate) instances: Vec<ObservedInstance>,
     pub(crate) files: Vec<(FileId, Holds)>,
     pub(crate) strangers: Vec<Named>,
@@ -63,10 +67,12 @@ impl Scripted {
 
     fn call(&self, call: String) -> Result<(), Failure> {
         self.calls.lock().unwrap().push(call);
+        let class = if self.for_good { Class::Permanent } else { Class::Retryable };
         match self.fails {
-            true => Err(Failure::new(Class::Retryable, Code::HostUnreachable, "do what was asked")
+            true => Err(Failure::new(class, Code::HostUnreachable, "do what was asked")
                 .because("it is out of order")
-                .help("repair it")),
+                .help("repair it")
+                .kind(FailureKind::Unreached)),
             false => Ok(()),
         }
     }
@@ -94,6 +100,7 @@ impl Scripted {
                 took_ms: 0,
                 instances: self.instances.clone(),
                 files: self.files.clone(),
+                absent: Vec::new(),
                 sessions: self.joined(going.as_deref()),
                 strangers: self.strangers.iter().map(|named| named.digest).collect(),
                 unsearched: self.unsearched.clone(),
@@ -151,8 +158,8 @@ impl Host for Scripted {
         self.call(format!("apply {} {slot}", consumer.0)).map(|()| Applied::Done(Vec::new()))
     }
 
-    async fn await_end(&self, of: Touched, intent: Seq) -> Result<(), Failure> {
-        self.call(format!("await_end {of:?} {intent}"))
+    async fn await_end(&self, of: Touched, intent: Seq) -> Result<bool, Failure> {
+        self.call(format!("await_end {of:?} {intent}")).map(|()| false)
     }
 
     async fn enumerate(&self, _: Values<'_>, sessions: &Sessions, stays: Which) -> Result<Looked, Failure> {
@@ -243,7 +250,18 @@ impl Surveyor for Scripted {
     }
 }
 
-/// A fleet of three machines, which have consumers and files of the plan as [`NUMBERS`] says; the first is this one.
+/// Opens no connection, and says from which machine one was wanted.
+struct Closed(&'static str);
+
+#[async_trait]
+impl via::Dial for Closed {
+    async fn dial(&self, host: &str, port: u16) -> io::Result<Dialed> {
+        Err(io::Error::other(format!("{host}:{port} from {}: closed", self.0)))
+    }
+}
+
+/// A fleet of three machines, which have consumers and files of the plan as [`NUMBERS`] says; the first is this one. No
+/// connection can be made from the last one.
 pub(crate) struct Scene {
     pub(crate) fleet: Fleet,
     pub(crate) machines: [Arc<Scripted>; 3],
@@ -258,7 +276,7 @@ const NUMBERS: [(&str, &[u16], &[u16]); 3] =
 impl Scene {
     pub(crate) fn new(machines: [Scripted; 3]) -> Self {
         let machines = machines.map(Arc::new);
-        let member = |(at, (name, consumers, files)): (usize, (&str, &[u16], &[u16]))| Member {
+        let member = |(at, (name, consumers, files)): (usize, (&'static str, &[u16], &[u16]))| Member {
             id: HostId(u16::try_from(at).unwrap()),
             name: name.to_owned(),
             machine: machines[at].clone(),
@@ -267,6 +285,7 @@ impl Scene {
                 files: files.iter().copied().map(FileId).collect(),
             },
             is_here: at == 0,
+            dialer: (at < 2).then(|| -> Arc<dyn via::Dial> { Arc::new(Closed(name)) }),
         };
         let members = NUMBERS.into_iter().enumerate().map(member).collect();
         let made = || Fields::single(SecretBytes::from(keyroll_testkit::alphanumeric(32)));

@@ -22,9 +22,12 @@ pub(crate) fn bytes_of_hex(digits: &str) -> Option<Vec<u8>> {
     fits.then(|| digits.as_bytes().chunks(2).map(byte).collect::<Option<Vec<u8>>>()).flatten()
 }
 
+/// Says what is digested; no command.
+const MACHINE: &str = concat!("keyroll", " host v1");
+
 /// The digest of an id of a machine under an installation's key; `kind` is `id` or `hardware`. The id cannot be read from it.
 pub fn machine_digest(key: &[u8; 32], kind: &str, id: &str) -> String {
-    let text = SecretBytes::from(format!("keyroll host v1\n{kind}\n{id}"));
+    let text = SecretBytes::from(format!("{MACHINE}\n{kind}\n{id}"));
     digits_of(FingerprintKey::new(key).fingerprint(&text).as_bytes())
 }
 

@@ -78,10 +78,16 @@ impl From<FrameError> for LinkError {
     }
 }
 
+/// What the host sends.
+pub(crate) type ReadHalf = Box<dyn AsyncRead + Unpin + Send>;
+
+/// What is sent to the host.
+pub(crate) type WriteHalf = Box<dyn AsyncWrite + Unpin + Send>;
+
 /// The driver's side of a connection. Dropping it closes the connection, and ends the host's program.
 pub struct Link {
-    read: Box<dyn AsyncRead + Unpin + Send>,
-    write: Box<dyn AsyncWrite + Unpin + Send>,
+    read: ReadHalf,
+    write: WriteHalf,
     silence: Duration,
     /// The last call.
     id: u64,
@@ -189,6 +195,22 @@ impl Link {
         }
     }
 
+    /// Sends the bytes of one frame, and waits for the body of the frame that answers it. No call can be made afterwards.
+    pub(crate) async fn ask_once(&mut self, asked: &[u8], limit: Duration) -> Result<Vec<u8>, LinkError> {
+        if !self.usable {
+            return Err(LinkError::Cut("the last call had no answer that could be used".to_owned()));
+        }
+        self.usable = false;
+        let until = Until::new(self.silence, limit);
+        self.send(asked, &until).await?;
+        Ok(self.receive_body(&until).await?.0)
+    }
+
+    /// What is read and written after the last frame.
+    pub(crate) fn into_halves(self) -> (ReadHalf, WriteHalf) {
+        (self.read, self.write)
+    }
+
     async fn send(&mut self, bytes: &[u8], until: &Until) -> Result<(), LinkError> {
         until.wait(self.write.write_all(bytes)).await?;
         until.wait(self.write.flush()).await
@@ -196,13 +218,19 @@ impl Link {
 
     /// The next frame, and how many bytes it had.
     async fn receive(&mut self, until: &Until) -> Result<(Frame, u64), LinkError> {
+        let (body, bytes) = self.receive_body(until).await?;
+        Ok((decode(&body)?, bytes))
+    }
+
+    /// The body of the next frame, with cleaned texts, and how many bytes the frame had.
+    async fn receive_body(&mut self, until: &Until) -> Result<(Vec<u8>, u64), LinkError> {
         let mut announced = [0; LENGTH_BYTES];
         self.fill(&mut announced, until).await?;
         let mut body = vec![0; length(announced)?];
         self.fill(&mut body, until).await?;
         let bytes = u64::try_from(LENGTH_BYTES + body.len()).unwrap_or(u64::MAX);
         let body = one_line(&body).ok_or_else(|| LinkError::Garbage("a frame is not UTF-8".to_owned()))?;
-        Ok((decode(&body)?, bytes))
+        Ok((body, bytes))
     }
 
     /// Reads until the buffer is full. A large frame over a slow line is no silence.

@@ -126,7 +126,12 @@ pub enum Call {
     /// Scans for leaks. It is not about the last `look`.
     Leaks(Box<LeaksCall>),
     /// An order of a rotation. It is not about the last `look`.
-    Order(Box<Order>),
+    Order {
+        /// When it was sent, by the driver's monotonic clock.
+        sent_ms: u64,
+        /// The order.
+        order: Box<Order>,
+    },
 }
 
 /// A secret of the driver's store of which the host has values.

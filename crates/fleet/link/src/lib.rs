@@ -16,6 +16,7 @@ mod leaks;
 mod one_line;
 mod order;
 mod outbox;
+mod reach;
 mod reports;
 mod sealed;
 mod serve;
@@ -37,6 +38,7 @@ pub use order::{
     FileNow, IssuerForm, OpenOrder, Order, PlannedForm, ProvingOrder, Reply, SearchForm, SurveyOrder,
 };
 pub use outbox::Outbox;
+pub use reach::{NotReached, ReachFrame, Tunnel, is_server_name, wanted_server};
 pub use reports::{missed, scan_items, scan_report, trace_items, trace_report, why_items, why_reports};
 pub use sealed::{Context, HostKey, OwnedValues, Sealed, SealedError, seal};
 pub use serve::{Answers, serve};

@@ -47,7 +47,7 @@ pub enum Order {
         which: WhichForm,
         /// Both versions.
         values: Sealed,
-        /// The intent, and how long it may begin.
+        /// The intent, and until when it may begin.
         asked: AskedForm,
     },
     /// `Host::delivered`.
@@ -65,7 +65,7 @@ pub enum Order {
     RemoveSuperseded {
         /// Both versions.
         values: Sealed,
-        /// The intent, and how long it may begin.
+        /// The intent, and until when it may begin.
         asked: AskedForm,
     },
     /// `Host::before_given_out`.
@@ -85,7 +85,7 @@ pub enum Order {
         which: WhichForm,
         /// Both versions.
         values: Sealed,
-        /// The intent, and how long it may begin.
+        /// The intent, and until when it may begin.
         asked: AskedForm,
     },
     /// `Host::apply`.
@@ -94,7 +94,7 @@ pub enum Order {
         consumer: u16,
         /// Its slot.
         slot: u8,
-        /// The intent, and how long it may begin.
+        /// The intent, and until when it may begin.
         asked: AskedForm,
         /// The pending changes that may go live; none = every one.
         accepted: Option<Vec<DifferenceForm>>,
@@ -210,10 +210,6 @@ impl Order {
     /// The intent that it belongs to; 0 where it has none.
     pub fn intent(&self) -> u64 {
         match self {
-            Self::Deliver { asked, .. }
-            | Self::RemoveSuperseded { asked, .. }
-            | Self::Fetch { asked, .. }
-            | Self::Apply { asked, .. } => asked.intent,
             Self::Delivered { intent, .. } | Self::AwaitEnd { intent } => *intent,
             Self::Open(_)
             | Self::Survey(_)
@@ -221,7 +217,11 @@ impl Order {
             | Self::Live
             | Self::Trial { .. }
             | Self::Carries { .. }
+            | Self::Deliver { .. }
+            | Self::RemoveSuperseded { .. }
             | Self::BeforeGivenOut { .. }
+            | Self::Fetch { .. }
+            | Self::Apply { .. }
             | Self::Enumerate { .. }
             | Self::Prepare { .. }
             | Self::Go { .. }
@@ -229,7 +229,34 @@ impl Order {
             | Self::WatchRefusals
             | Self::Refusals
             | Self::Caller { .. }
-            | Self::Sweep { .. } => 0,
+            | Self::Sweep { .. } => self.asked().map_or(0, |asked| asked.intent),
+        }
+    }
+
+    /// The intent of its effect, and until when that may begin; `None` if it has no such limit.
+    pub fn asked(&self) -> Option<AskedForm> {
+        match self {
+            Self::Deliver { asked, .. }
+            | Self::RemoveSuperseded { asked, .. }
+            | Self::Fetch { asked, .. }
+            | Self::Apply { asked, .. } => Some(*asked),
+            Self::Open(_)
+            | Self::Survey(_)
+            | Self::Copies { .. }
+            | Self::Live
+            | Self::Trial { .. }
+            | Self::Carries { .. }
+            | Self::Delivered { .. }
+            | Self::BeforeGivenOut { .. }
+            | Self::AwaitEnd { .. }
+            | Self::Enumerate { .. }
+            | Self::Prepare { .. }
+            | Self::Go { .. }
+            | Self::Describe { .. }
+            | Self::WatchRefusals
+            | Self::Refusals
+            | Self::Caller { .. }
+            | Self::Sweep { .. } => None,
         }
     }
 }
@@ -453,7 +480,7 @@ mod tests {
 
     /// Every order, whether it changes something, and its intent.
     fn all() -> Vec<(Order, bool, u64)> {
-        let (values, asked) = (sealed, AskedForm { intent: 41, left_ms: 5_000 });
+        let (values, asked) = (sealed, AskedForm { intent: 41, until_ms: 5_000 });
         let (which, consumer, file) = (WhichForm::Old, 3, 4);
         let who = IncarnationForm::Process { boot: 1, pid: 2, start_ticks: 3, program: 4 };
         let survey = SurveyOrder {
@@ -497,7 +524,10 @@ mod tests {
             let tag = written.as_str().or_else(|| written.as_object()?.keys().next().map(String::as_str));
             assert_eq!(tag, Some(order.kind()));
             assert_eq!((order.changes(), order.intent()), (changes, intent), "{}", order.kind());
-            let call = Frame::Call { id: 1, call: Call::Order(Box::new(order)) };
+            let limited = matches!(order.asked(), Some(asked) if asked.until_ms == 5_000);
+            assert_eq!(limited, intent == 41, "{}", order.kind());
+            let call = Call::Order { sent_ms: 4_000, order: Box::new(order) };
+            let call = Frame::Call { id: 1, call };
             assert_eq!(decode(&encode(&call).unwrap()[4..]), Ok(call));
         }
     }

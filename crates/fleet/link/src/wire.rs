@@ -2,13 +2,15 @@
 
 use std::io::{self, Read};
 
+use serde::de::DeserializeOwned;
+
 use crate::frame::Frame;
 
 /// The largest frame, bytes. A host sends frames of about 1 MiB.
 pub const FRAME_BYTES_MAX: usize = 8 << 20;
 
 /// The version of this protocol.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// How many bytes say how long a frame is.
 pub(crate) const LENGTH_BYTES: usize = 4;
@@ -51,6 +53,11 @@ pub(crate) fn encoded(frame: &impl serde::Serialize) -> Result<Vec<u8>, FrameErr
 /// # Errors
 /// It is too large, or no frame.
 pub fn decode(body: &[u8]) -> Result<Frame, FrameError> {
+    decoded(body)
+}
+
+/// The same of what is read as a frame.
+pub(crate) fn decoded<F: DeserializeOwned>(body: &[u8]) -> Result<F, FrameError> {
     if body.len() > FRAME_BYTES_MAX {
         return Err(FrameError::TooLarge { bytes: u64::try_from(body.len()).unwrap_or(u64::MAX) });
     }
@@ -74,6 +81,11 @@ pub(crate) fn length(announced: [u8; LENGTH_BYTES]) -> Result<usize, FrameError>
 /// # Errors
 /// The input ends within it, or cannot be read; it is too large, or no frame.
 pub fn read_frame(input: &mut impl Read) -> io::Result<Option<Frame>> {
+    read(input)
+}
+
+/// The same of what is read as a frame.
+pub(crate) fn read<F: DeserializeOwned>(input: &mut impl Read) -> io::Result<Option<F>> {
     let mut announced = [0; LENGTH_BYTES];
     let (first, rest) = announced.split_at_mut(1);
     loop {
@@ -87,7 +99,7 @@ pub fn read_frame(input: &mut impl Read) -> io::Result<Option<Frame>> {
     input.read_exact(rest)?;
     let mut body = vec![0; length(announced).map_err(io::Error::other)?];
     input.read_exact(&mut body)?;
-    decode(&body).map(Some).map_err(io::Error::other)
+    decoded(&body).map(Some).map_err(io::Error::other)
 }
 
 #[cfg(test)]

@@ -56,8 +56,8 @@ impl Answers for Host {
             Call::Why { what } => self.why(&what, out),
             Call::Trace { secret: word, evidence } => self.trace(&word, evidence, out),
             Call::Leaks(call) => leaks(*call, out),
-            Call::Order(order) => {
-                let reply = self.rotating.order(&order, out);
+            Call::Order { sent_ms, order } => {
+                let reply = self.rotating.order(&order, sent_ms, out);
                 out.item(Item::Reply(Box::new(reply)));
                 Ok(())
             }

@@ -1,5 +1,5 @@
 //! What keyroll-host does on a host: it inspects the host, makes the reports there, carries out the orders of a rotation,
-//! and answers the driver.
+//! and answers the driver; or it makes one connection to a server, and carries its bytes.
 //!
 //! Invariants, by what is absent: a look writes nothing, and changes nothing; a rotation writes what its plan names, and
 //! keyroll's own records; no value leaves the host, only keyed fingerprints, labels and texts from which values were cut
@@ -14,6 +14,7 @@ mod harden;
 mod hello;
 mod host;
 mod leaks;
+mod reach;
 mod rotate;
 
 use std::ffi::OsStr;
@@ -26,25 +27,30 @@ use crate::ending::Ending;
 use crate::host::Host;
 use crate::rotate::{Rotating, default_folder};
 
+pub use crate::reach::reach;
+
 /// The exit code after words that mean nothing here.
 const USAGE: u8 = 2;
 
 /// The exit code after a newer driver has taken over.
 const OVERTAKEN: i32 = 1;
 
-/// The program `keyroll-host`: `serve` answers the driver at standard input and output until the input ends.
+/// The program `keyroll-host`: `serve` answers the driver at standard input and output until the input ends; `reach` makes one
+/// connection from this host, and carries its bytes.
 pub fn main() -> ExitCode {
     harden::process();
     let mut words = std::env::args_os().skip(1);
     let (first, second) = (words.next(), words.next());
     match (first.as_deref().and_then(OsStr::to_str), second) {
         (Some("serve"), None) => ExitCode::from(number(&serve(io::stdin(), io::stdout(), leave))),
+        (Some("reach"), None) => ExitCode::from(number(&reach(io::stdin(), io::stdout()))),
         (Some("--version"), None) => {
             let told = writeln!(io::stdout(), "keyroll-host {}", env!("CARGO_PKG_VERSION"));
             if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         (Some(_) | None, Some(_) | None) => {
-            let usage = "keyroll starts this program on hosts: keyroll-host serve, keyroll-host --version";
+            let usage = "keyroll starts this program on hosts: keyroll-host serve, keyroll-host reach, \
+                keyroll-host --version";
             drop(writeln!(io::stderr(), "{usage}"));
             ExitCode::from(USAGE)
         }

@@ -1,8 +1,10 @@
 //! A rotation on this host: the driver opens it, and its orders are carried out one after another.
 
 mod carry;
+mod driver_clock;
 mod fence;
 mod known;
+mod ledger;
 mod open;
 mod state;
 mod unseal;
@@ -13,17 +15,19 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use keyroll_codes::Code;
-use keyroll_host::remove_left_copies;
-use keyroll_link::{Context, FailureForm, HostKey, OpenOrder, Order, Outbox, Reply};
-use keyroll_port::{Class, Failure};
+use keyroll_host::{SystemClock, remove_left_copies};
+use keyroll_link::{Context, FailureForm, HostKey, OpenOrder, Order, Outbox, ReconciledForm, Reply};
+use keyroll_port::{Class, Clock as _, Failure};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::ending::{Changing, Ending};
 use crate::failed::no_order;
 
 use carry::carry_out;
+use driver_clock::{DriverClock, Heard};
 use fence::{Claim, Fence, overtaken};
 use known::KnownValues;
+use ledger::Ledger;
 use open::{Machine, claim_of, opened};
 use state::{check, no_folder};
 use unseal::Unsealed;
@@ -48,6 +52,8 @@ pub(crate) struct Rotating {
     key: Option<HostKey>,
     /// The keyed digest of this machine's id; empty if it has none.
     machine: String,
+    /// The driver's clock, as far as its orders have shown it.
+    clock: DriverClock,
     known: KnownValues,
     /// Made with the first rotation.
     runtime: Option<Runtime>,
@@ -62,6 +68,8 @@ struct Opened {
     machine: Machine,
     /// Who opened it. Values are sealed for this.
     claim: Claim,
+    /// The steps that this driver has begun here.
+    ledger: Ledger,
 }
 
 impl Rotating {
@@ -73,6 +81,7 @@ impl Rotating {
             overtaken,
             key: None,
             machine: String::new(),
+            clock: DriverClock::default(),
             known: KnownValues::default(),
             runtime: None,
             opened: None,
@@ -92,9 +101,12 @@ impl Rotating {
         self.machine = machine.unwrap_or_default().to_owned();
     }
 
-    /// Carries out an order. From the moment that values are known, `out` cuts them out of every text.
-    pub(crate) fn order(&mut self, order: &Order, out: &mut Outbox<'_>) -> Reply {
-        let reply = if let Order::Open(open) = order { self.open(open) } else { self.carry(order, out) };
+    /// Carries out an order, which was sent at this time of the driver's clock. From the moment that values are known, `out`
+    /// cuts them out of every text.
+    pub(crate) fn order(&mut self, order: &Order, sent_ms: u64, out: &mut Outbox<'_>) -> Reply {
+        let heard = self.clock.heard(sent_ms, SystemClock::new().monotonic_ms(), order.asked());
+        let reply =
+            if let Order::Open(open) = order { self.open(open) } else { self.carry(order, &heard, out) };
         reply.unwrap_or_else(|failure| Reply::Failed(FailureForm::from(&failure)))
     }
 
@@ -114,26 +126,30 @@ impl Rotating {
         let work = state.join(WORK);
         remove_left_copies(&work);
         self.ending.works_in(work);
+        let ledger = Ledger::of(&root, &claim);
         if order.changes {
-            self.take_over(&root, claim.clone(), order.since)?;
+            self.take_over(&root, &ledger, claim.clone(), order.since)?;
         }
-        self.opened = Some(Opened { machine, claim });
+        self.opened = Some(Opened { machine, claim, ledger });
         Ok(Reply::Opened { files })
     }
 
     /// Takes the right to change the secret's consumers here.
-    fn take_over(&mut self, root: &Path, claim: Claim, since: u64) -> Result<(), Failure> {
+    fn take_over(&mut self, root: &Path, ledger: &Ledger, claim: Claim, since: u64) -> Result<(), Failure> {
         if self.watching.is_none() {
             let started = watch(self.held.clone(), Arc::clone(&self.ending), Arc::clone(&self.overtaken));
             self.watching = Some(started.map_err(|error| not_begun().because(error))?);
         }
         let fence = Fence::raise(root, claim, since)?;
+        if fence.is_first() {
+            ledger.begin_anew()?;
+        }
         *self.held.fence() = Some(fence);
         Ok(())
     }
 
     /// Carries out an order of the rotation that is open.
-    fn carry(&mut self, order: &Order, out: &mut Outbox<'_>) -> Result<Reply, Failure> {
+    fn carry(&mut self, order: &Order, heard: &Heard, out: &mut Outbox<'_>) -> Result<Reply, Failure> {
         let (Some(opened), Some(runtime)) = (&self.opened, &self.runtime) else {
             return Err(no_order("no rotation is open"));
         };
@@ -148,14 +164,30 @@ impl Rotating {
             order: order.kind(),
             intent: order.intent(),
         };
-        opened.machine.trust(order)?;
         let sent = Unsealed::of(order, self.key.as_ref(), &context)?;
         if let Some(cleaner) = self.known.learn(sent.fields())? {
             out.clean_with(cleaner);
         }
         let fenced = order.changes() || touches(order);
         let changing = if fenced { Some(self.begin(secret)?) } else { None };
-        let reply = runtime.block_on(carry_out(&opened.machine.local, order, &sent));
+        // Also to an order that comes late, or whose command another user can change by now: it may have been carried out.
+        if let Some(reply) = opened.ledger.answer(order)? {
+            return Ok(reply);
+        }
+        opened.machine.trust(order)?;
+        if order.asked().is_some_and(|asked| heard.is_late(asked)) {
+            return Err(late());
+        }
+        opened.ledger.begin(order)?;
+        let reply = runtime.block_on(carry_out(&opened.machine.local, order, &sent, heard));
+        opened.ledger.end(order, &reply);
+        let reply = match (order, reply) {
+            // Whatever of it still went on has ended by now, and is on record.
+            (Order::AwaitEnd { intent }, Ok(_)) if opened.ledger.has_done(*intent)? => {
+                Ok(Reply::Delivered(ReconciledForm::Executed))
+            }
+            (_, reply) => reply,
+        };
         drop(changing);
         reply
     }
@@ -170,6 +202,12 @@ impl Rotating {
             Some(_) => Err(overtaken(secret)),
         }
     }
+}
+
+/// An order came when its time was over: it is not carried out.
+fn late() -> Failure {
+    Failure::new(Class::Retryable, Code::HostUnreachable, "begin with an order of keyroll in its time")
+        .because("the order came after its time: the connection, keyroll or this host stood still meanwhile")
 }
 
 /// Whether an order that changes nothing for consumers still writes or removes temporary files beside theirs, or ends a

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keyroll_link::{
     Call, End, Frame, Hello, HostHello, Item, Order, Reply, VERSION, digits_of, encode, read_frame,
@@ -34,6 +34,9 @@ pub(crate) struct Driver {
     sent: Arc<Mutex<Vec<u8>>>,
     host: JoinHandle<io::Result<()>>,
     id: u64,
+    started: Instant,
+    /// What its clock showed when it started, milliseconds.
+    pub(crate) begins_ms: u64,
 }
 
 impl Driver {
@@ -65,7 +68,8 @@ impl Driver {
                 tell.send(frame).unwrap();
             }
         });
-        let mut driver = Self { input, frames, sent, host, id: 0 };
+        let started = Instant::now();
+        let mut driver = Self { input, frames, sent, host, id: 0, started, begins_ms: 1_000_000 };
         driver.say(&Frame::Hello(Hello::Driver { versions: vec![VERSION], key: digits_of(key) }));
         let Frame::Hello(Hello::Host(hello)) = driver.hear() else { panic!("the host does not greet") };
         (driver, hello)
@@ -105,9 +109,19 @@ impl Driver {
         items
     }
 
+    /// The time by its clock, milliseconds.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.begins_ms + u64::try_from(self.started.elapsed().as_millis()).unwrap()
+    }
+
     /// The reply to an order.
     pub(crate) fn order(&mut self, order: Order) -> Reply {
-        let items = self.asked(Call::Order(order.into()));
+        self.order_sent(self.now_ms(), order)
+    }
+
+    /// The reply to an order that was sent at this time of its clock.
+    pub(crate) fn order_sent(&mut self, sent_ms: u64, order: Order) -> Reply {
+        let items = self.asked(Call::Order { sent_ms, order: order.into() });
         let [Item::Reply(reply)] = &items[..] else { panic!("one reply is wanted: {items:?}") };
         (**reply).clone()
     }

@@ -4,5 +4,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod driver;
+mod once;
+mod reach;
 mod rotation;
 mod this_machine;

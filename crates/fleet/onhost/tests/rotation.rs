@@ -36,14 +36,14 @@ reads = [{ env_file = "./api.env", variable = "ACME_KEY" }]
 const RESTART: &str = "#!/bin/sh\ncat ./api.env\ncat ./api.env >&2\nexit 3\n";
 
 /// An application on the host, whose folder has the old value for its name.
-struct Scene {
+pub(crate) struct Scene {
     all: tempfile::TempDir,
-    old: String,
-    new: String,
+    pub(crate) old: String,
+    pub(crate) new: String,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (old, new) = (keyroll_testkit::alphanumeric(32), keyroll_testkit::alphanumeric(32));
         let scene = Self { all: tempfile::tempdir().unwrap(), old, new };
         fs::create_dir(scene.folder()).unwrap();
@@ -52,40 +52,40 @@ impl Scene {
         scene
     }
 
-    fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.all.path().canonicalize().unwrap().join(&self.old)
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.folder().join("api.env")
     }
 
-    fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.all.path().join("state")
     }
 
-    fn text(&self, value: &str) -> String {
+    pub(crate) fn text(&self, value: &str) -> String {
         format!("# kept\nACME_KEY={value}\n")
     }
 
-    fn holds(&self, value: &str) -> bool {
+    pub(crate) fn holds(&self, value: &str) -> bool {
         fs::read_to_string(self.file()).unwrap() == self.text(value)
     }
 
-    fn connect(&self) -> Connected {
+    pub(crate) fn connect(&self) -> Connected {
         let (driver, hello, overtaken) = Driver::in_state(&KEY, self.state());
         Connected { driver, hello, overtaken, open: self.opening(1, 1) }
     }
 
     /// A connection that has opened the rotation for changes.
-    fn opened(&self, epoch: u64, turn: u64) -> Connected {
+    pub(crate) fn opened(&self, epoch: u64, turn: u64) -> Connected {
         let mut host = self.connect();
         host.open = self.opening(epoch, turn);
         assert_eq!(host.opens(), Reply::Opened { files: Vec::new() });
         host
     }
 
-    fn opening(&self, epoch: u64, turn: u64) -> OpenOrder {
+    pub(crate) fn opening(&self, epoch: u64, turn: u64) -> OpenOrder {
         OpenOrder {
             installation: "0f".repeat(16),
             secret: "acme".to_owned(),
@@ -111,20 +111,20 @@ impl Scene {
 }
 
 /// A connection to the host.
-struct Connected {
-    driver: Driver,
+pub(crate) struct Connected {
+    pub(crate) driver: Driver,
     hello: HostHello,
     overtaken: Receiver<()>,
-    open: OpenOrder,
+    pub(crate) open: OpenOrder,
 }
 
 impl Connected {
-    fn opens(&mut self) -> Reply {
+    pub(crate) fn opens(&mut self) -> Reply {
         self.driver.order(Order::Open(Box::new(self.open.clone())))
     }
 
     /// An order with both versions, which are sealed for it; `intent`: for another one, if any.
-    fn sealed(&self, scene: &Scene, intent: Option<u64>, make: impl Fn(Sealed) -> Order) -> Order {
+    pub(crate) fn sealed(&self, scene: &Scene, intent: Option<u64>, make: impl Fn(Sealed) -> Order) -> Order {
         let fields = |value: &String| Fields::single(SecretBytes::from(value.clone()));
         let (old, new) = (fields(&scene.old), fields(&scene.new));
         let order = make(Sealed { enc: String::new(), text: String::new() });
@@ -142,19 +142,20 @@ impl Connected {
         make(seal(&self.hello.seal, &context, &values).unwrap())
     }
 
-    fn delivers(&mut self, scene: &Scene) -> Reply {
+    pub(crate) fn delivers(&mut self, scene: &Scene) -> Reply {
         let order = self.sealed(scene, None, deliver);
         self.driver.order(order)
     }
 }
 
 fn deliver(values: Sealed) -> Order {
-    Order::Deliver {
-        file: 0,
-        which: WhichForm::New,
-        values,
-        asked: AskedForm { intent: 41, left_ms: 60_000 },
-    }
+    delivery(41, values)
+}
+
+/// A delivery by this intent.
+fn delivery(intent: u64, values: Sealed) -> Order {
+    let asked = AskedForm { intent, until_ms: u64::MAX };
+    Order::Deliver { file: 0, which: WhichForm::New, values, asked }
 }
 
 fn delivered(values: Sealed) -> Order {
@@ -168,7 +169,7 @@ fn refused(reply: Reply, code: &str) -> FailureForm {
     failure
 }
 
-fn is_in(text: &[u8], value: &str) -> bool {
+pub(crate) fn is_in(text: &[u8], value: &str) -> bool {
     text.windows(value.len()).any(|part| part == value.as_bytes())
 }
 
@@ -359,13 +360,14 @@ fn no_reply_has_the_value_though_a_command_says_it_and_a_path_has_it() {
     let scene = Scene::new();
     let mut host = scene.opened(1, 1);
     assert_eq!(host.delivers(&scene), Reply::Done);
-    let asked = AskedForm { intent: 43, left_ms: 60_000 };
+    let asked = AskedForm { intent: 43, until_ms: u64::MAX };
     let apply = Order::Apply { consumer: 0, slot: 0, asked, accepted: None };
     let Reply::Failed(restart) = host.driver.order(apply) else { panic!("the restart succeeds") };
     assert_eq!(restart.code, "K0402", "{restart:?}");
     // What failed is named by its path.
     fs::write(scene.file(), "ACME_KEY=somebody-elses\n").unwrap();
-    let Reply::Failed(other) = host.delivers(&scene) else { panic!("it is delivered") };
+    let next = host.sealed(&scene, None, |values| delivery(44, values));
+    let Reply::Failed(other) = host.driver.order(next) else { panic!("it is delivered") };
     let said = format!("{other:?}");
     assert!(said.contains("[redacted:value]/api.env"), "{said}");
     let sent = host.driver.end();
@@ -377,7 +379,7 @@ fn a_command_that_another_user_can_change_is_not_run_and_holds_up_nothing_else()
     let scene = Scene::new();
     let mut host = scene.opened(1, 1);
     fs::set_permissions(scene.folder().join("restart.sh"), fs::Permissions::from_mode(0o777)).unwrap();
-    let asked = AskedForm { intent: 43, left_ms: 60_000 };
+    let asked = AskedForm { intent: 43, until_ms: u64::MAX };
     refused(host.driver.order(Order::Apply { consumer: 0, slot: 0, asked, accepted: None }), "K0860");
     // The file is written all the same: a rollback must not wait for a mode.
     assert_eq!(host.delivers(&scene), Reply::Done);

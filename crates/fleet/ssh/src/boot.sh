@@ -1,5 +1,6 @@
 # What a host runs first, over ssh: it looks for keyroll-host, takes it if it is not there, and becomes it.
-# $1: the programs that can be sent, each machine:sum:bytes. $2: 1 for sudo. $3: an installed program, or nothing.
+# $1: the programs that can be sent, each machine:sum:bytes. $2: 1 for sudo. $3: an installed program, or nothing. $4: the
+# word that it is started with.
 # One line is made of this: lines with this mark go, the others are joined by a blank. So each ends its command.
 umask 077; LC_ALL=C; export LC_ALL; m=$(uname -m); w=; n=; f=$3; t=; g=;
 for o in $1; do case $o in "$m":*) r=${o#*:}; w=${r%%:*}; n=${r##*:};; esac; done;
@@ -29,6 +30,6 @@ if [ -z "$f" ]; then
 fi;
 "$f" --version >/dev/null 2>&1 </dev/null || fail no-exec;
 # The very command, at the end of its input at once: a list of what sudo allows does not tell what needs a password.
-if [ "$u" = asked ]; then u=refused; sudo -n -- "$f" serve >/dev/null 2>&1 </dev/null && u=yes && g="sudo -n --"; fi;
+if [ "$u" = asked ]; then u=refused; sudo -n -- "$f" "$4" >/dev/null 2>&1 </dev/null && u=yes && g="sudo -n --"; fi;
 say ready;
-exec $g "$f" serve
+exec $g "$f" "$4"

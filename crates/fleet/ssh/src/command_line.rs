@@ -1,23 +1,25 @@
 //! The one command that ssh is given. The login shell of a host reads it first, whichever shell that is.
 
 use crate::program::Program;
+use crate::verb::Verb;
 
 /// The boot script, as it is read by people.
 const BOOT: &str = include_str!("boot.sh");
 
-/// `exec sh -c '<boot script>' keyroll '<programs>' <sudo> '<installed program>'`.
+/// `exec sh -c '<boot script>' keyroll '<programs>' <sudo> '<installed program>' <verb>`.
 ///
 /// The script is in the command and not at the beginning of the input: the input then holds nothing but the program and
 /// the frames, so it does not matter how far a shell reads ahead, or that a profile reads from it.
-pub(crate) fn command_line(programs: &[Program], sudo: bool, installed: Option<&str>) -> String {
+pub(crate) fn command_line(programs: &[Program], sudo: bool, installed: Option<&str>, verb: Verb) -> String {
     let offered: Vec<String> =
         programs.iter().map(|one| format!("{}:{}:{}", one.machine, one.sha256, one.bytes)).collect();
     format!(
-        "exec sh -c {} keyroll {} {} {}",
+        "exec sh -c {} keyroll {} {} {} {}",
         quoted(&script()),
         quoted(&offered.join(" ")),
-        u8::from(sudo),
-        quoted(installed.unwrap_or_default())
+        u8::from(sudo && verb.may_be_root()),
+        quoted(installed.unwrap_or_default()),
+        verb.word()
     )
 }
 
@@ -95,7 +97,7 @@ mod tests {
     fn the_script_is_one_line_that_needs_no_care_in_quotes() {
         let script = script();
         assert!(!script.contains(['\n', '\'', '!', '\\']), "{script}");
-        assert!(script.ends_with("exec $g \"$f\" serve"), "{script}");
+        assert!(script.ends_with("exec $g \"$f\" \"$4\""), "{script}");
         for shell in ["sh", "bash", "dash"] {
             let Ok(output) = Command::new(shell).args(["-n", "-c", &script]).output() else { continue };
             assert!(output.status.success() && output.stderr.is_empty(), "{shell}: {output:?}");
@@ -105,7 +107,7 @@ mod tests {
     #[test]
     fn each_line_of_the_script_ends_its_command() {
         for line in BOOT.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
-            let ended = [";", "then", "else", "serve"].iter().any(|end| line.ends_with(end));
+            let ended = [";", "then", "else", "\"$4\""].iter().any(|end| line.ends_with(end));
             assert!(ended, "{line}");
         }
     }
@@ -119,10 +121,13 @@ mod tests {
             bytes,
         };
         let programs = [one("x86_64", "aa", 12), one("aarch64", "bb", 34)];
-        let line = command_line(&programs, true, None);
+        let line = command_line(&programs, true, None, Verb::Serve);
         assert!(line.starts_with("exec sh -c 'umask 077; "), "{line}");
-        assert!(line.ends_with("' keyroll 'x86_64:aa:12 aarch64:bb:34' 1 ''"), "{line}");
-        let line = command_line(&[], false, Some("/usr/local/bin/keyroll-host"));
-        assert!(line.ends_with("' keyroll '' 0 '/usr/local/bin/keyroll-host'"), "{line}");
+        assert!(line.ends_with("' keyroll 'x86_64:aa:12 aarch64:bb:34' 1 '' serve"), "{line}");
+        let line = command_line(&[], false, Some("/usr/local/bin/keyroll-host"), Verb::Serve);
+        assert!(line.ends_with("' keyroll '' 0 '/usr/local/bin/keyroll-host' serve"), "{line}");
+        // Whatever the operator declared, a connection needs no root.
+        let line = command_line(&programs, true, None, Verb::Reach);
+        assert!(line.ends_with("' keyroll 'x86_64:aa:12 aarch64:bb:34' 0 '' reach"), "{line}");
     }
 }

@@ -16,6 +16,7 @@ use crate::error::ReachError;
 use crate::marker::{self, Heard, Marker};
 use crate::program::Program;
 use crate::said::Said;
+use crate::verb::Verb;
 
 /// Asks nothing, waits 15 s for each host on the way, notices a dead connection within 15 s. Nothing of the operator's
 /// configuration for ssh that would let the host reach back, or replace the command, is followed.
@@ -54,10 +55,12 @@ pub struct Reach {
     pub host: String,
     /// Its port; else as ssh's own configuration says.
     pub port: Option<u16>,
-    /// Whether `keyroll-host` is to run as root, by sudo without a password.
+    /// Whether `keyroll-host` is to run as root, by sudo without a password. [`Verb::Reach`] never does.
     pub sudo: bool,
     /// An installed `keyroll-host`, which is used as it is; else one is sent.
     pub program: Option<String>,
+    /// What `keyroll-host` does there.
+    pub verb: Verb,
 }
 
 /// Which ssh is used, and how long it is awaited.
@@ -104,7 +107,7 @@ impl<'a> Session<'a> {
         }
         // ssh takes an IPv6 address without its brackets.
         command.arg("--").arg(to.host.trim_matches(['[', ']']));
-        command.arg(command_line(programs, to.sudo, to.program.as_deref()));
+        command.arg(command_line(programs, to.sudo, to.program.as_deref(), to.verb));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| ReachError::NoSsh(error.to_string()))?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());

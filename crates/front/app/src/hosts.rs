@@ -29,7 +29,7 @@ mod unreached;
 pub use accept::accept;
 pub use check::{HostChecked, check};
 pub use chosen::{Chosen, chosen};
-pub(crate) use dial::{Ways, dial};
+pub(crate) use dial::{Ways, dial, dialer};
 pub use import::{Imported, import, save};
 pub(crate) use leaks::{LeaksThere, leaks_there, refuse_unsendable};
 pub use list::list;

@@ -16,6 +16,7 @@ mod event;
 mod fingerprints;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod holder;
+mod host_left;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod issuer;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
@@ -45,6 +46,7 @@ pub use event::{
 };
 pub use fingerprints::PrintsShown;
 pub use holder::Holder;
+pub use host_left::{ConsumerLeft, HostLeft};
 pub use issuer::{IssuerShown, PageShown, SpecWarningShown};
 pub use keyroll_inventory::{
     ChainShown, CopyShown, EdgeShown, FoundShown, GraphShown, InstanceShown, LinkShown, MemoryShown,

@@ -1,5 +1,7 @@
 //! Plans: inspect everything, change nothing, and save what was seen, so that `apply` can compare.
 
+mod acceptance;
+mod attribution;
 pub mod egress;
 pub mod granted;
 pub mod inspect;

@@ -8,15 +8,17 @@ pub mod cause;
 pub mod downtimes;
 pub(crate) mod given_out;
 pub(crate) mod host_epoch;
-mod hosts_away;
+pub(crate) mod hosts_away;
+pub(crate) mod hosts_left;
 pub mod index;
-mod missing_proof;
+pub(crate) mod missing_proof;
 pub mod old_key;
 pub mod open_rotation_guard;
 pub mod past;
 pub mod plan_names;
 pub mod reasons;
 pub mod recorded;
+pub(crate) mod remembered_names;
 pub mod resolve_rotation;
 pub mod resolve_target;
 #[cfg(test)]
@@ -29,6 +31,7 @@ mod store_process;
 pub(crate) mod unseen;
 pub mod versions;
 pub mod waiting;
+pub mod waived;
 pub mod waivers;
 #[cfg(test)]
 #[path = "../../../core/rotation/tests/walk/mod.rs"]

@@ -17,4 +17,5 @@ pub mod rotate;
 pub mod rotate_due;
 pub mod split;
 pub mod waive;
+pub mod waive_host;
 mod watch;

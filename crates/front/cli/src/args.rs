@@ -24,7 +24,9 @@ pub(crate) use consumer::{AdoptArgs, CheckAdapterArgs, ConsumerCommand, WaiveArg
 pub(crate) use emergency::{EmergencyArgs, RunbookArgs};
 pub(crate) use fingerprints::FingerprintsArgs;
 pub(crate) use get::{GetArgs, GetFormat};
-pub(crate) use hosts::{HostArgs, HostsAcceptArgs, HostsCheckArgs, HostsCommand, HostsImportArgs};
+pub(crate) use hosts::{
+    HostArgs, HostsAcceptArgs, HostsCheckArgs, HostsCommand, HostsImportArgs, HostsWaiveArgs,
+};
 pub(crate) use incident::{
     IncidentAssessArgs, IncidentCommand, IncidentContainArgs, IncidentOpenArgs, IncidentReportArgs,
     ReportFormat,
@@ -149,8 +151,8 @@ pub(crate) enum Command {
     /// Run a program and redact secrets from its output
     #[command(after_help = examples::RUN)]
     Run(RunArgs),
-    /// List, check and accept the hosts that keyroll inspects over ssh
-    #[command(subcommand)]
+    /// List, check, accept and waive the hosts that keyroll inspects and changes over ssh
+    #[command(subcommand, alias = "host")]
     Hosts(HostsCommand),
     /// Write keyroll.toml from the secrets found on this machine
     ///

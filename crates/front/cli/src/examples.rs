@@ -74,6 +74,9 @@ Exit codes: 0 nothing is missing, 1 failed, 2 usage, 3 findings";
 pub(crate) const HOSTS_ACCEPT: &str = "\
 Example: keyroll hosts accept web-1
 Exit codes: 0 done, 1 refused, 2 usage";
+pub(crate) const HOSTS_WAIVE: &str = "\
+Example: keyroll hosts waive web-3 --reason 'its disk is dead'
+Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
 pub(crate) const HOSTS_IMPORT: &str = "\
 Example: keyroll hosts import ~/.ssh/config --dry-run
          ansible-inventory --list | keyroll hosts import -
@@ -151,6 +154,8 @@ changed, 5 rolled back, 6 an operator must decide";
 pub(crate) const ADOPT: &str = "\
 Example: keyroll consumer adopt 4711 --name mailer --restart ./restart.sh \\
            --pid-file ./mailer.pid --check \"./probe.sh {copy}\"
+         keyroll consumer adopt web-2:4711 --name mailer --unit mailer.service \\
+           --env-file /srv/mailer.env --variable KEY --check \"./probe.sh {copy}\"
 Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
 pub(crate) const WAIVE: &str = "\
 Example: keyroll consumer waive 4711 --reason \"ends tonight\"

@@ -172,6 +172,8 @@ fn of_hosts(command: &HostsCommand) -> Option<Asked> {
         HostsCommand::Accept(_) => {
             Some(Asked { what: "hosts accept", how: How::IfPossible, ..Asked::default() })
         }
+        // It is recorded once it is known in which rotations.
+        HostsCommand::Waive(_) => None,
         HostsCommand::List | HostsCommand::Check(_) | HostsCommand::Import(_) => None,
     }
 }

@@ -5,6 +5,7 @@ mod answers;
 mod ended;
 mod imported;
 mod leaking;
+mod recipe;
 mod refused;
 mod rotated;
 mod scene;

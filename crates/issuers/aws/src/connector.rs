@@ -1,4 +1,4 @@
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
@@ -13,7 +13,10 @@ use hyper::body::Bytes;
 use keyroll_http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, USER_AGENT,
 };
-use keyroll_http::{Endpoint, Excess, HttpError, Limits, Method, Request, Stream, Uri, connect, exchange};
+use keyroll_http::via::Dial;
+use keyroll_http::{
+    Endpoint, Excess, HttpError, Limits, Method, Request, Stream, Uri, connect, exchange, via,
+};
 use tokio::net::TcpStream;
 use zeroize::Zeroizing;
 
@@ -54,10 +57,12 @@ impl HttpConnector for OneRequest {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let limits = Limits { time: self.time, body_bytes_max: ANSWER_BYTES_MAX, excess: Excess::Refuse };
         let outgoing = Outgoing::of(&request);
+        // The SDK calls this in the task of the call that it carries out; it may await the answer in another one.
+        let dialer = via::current();
         HttpConnectorFuture::new(async move {
             let outgoing = outgoing
                 .ok_or_else(|| unanswered(HttpError::NotSent("the request is no valid HTTP".to_owned())))?;
-            outgoing.answer(&limits).await.map_err(unanswered)
+            outgoing.answer(&limits, dialer).await.map_err(unanswered)
         })
     }
 }
@@ -89,9 +94,9 @@ impl Outgoing {
         Some(Self { host, port, tls, request: own })
     }
 
-    async fn answer(self, limits: &Limits) -> Result<HttpResponse, HttpError> {
+    async fn answer(self, limits: &Limits, dialer: Option<Arc<dyn Dial>>) -> Result<HttpResponse, HttpError> {
         let endpoint = Endpoint { host: &self.host, port: self.port, tls: self.tls };
-        let response = exchange(open(endpoint), self.request, limits).await?;
+        let response = exchange(open(endpoint, dialer), self.request, limits).await?;
         let status = StatusCode::try_from(response.status);
         let status = status.map_err(|_| HttpError::Lost("an answer that is no HTTP".to_owned()))?;
         // The bytes are overwritten with the answer's last user.
@@ -123,15 +128,18 @@ fn headers(request: &HttpRequest) -> Option<Vec<(HeaderName, HeaderValue)>> {
 }
 
 /// A connection to the endpoint. The client of the house speaks to no other machine without TLS; the addresses for a
-/// machine's own credentials are the exception.
+/// machine's own credentials are the exception. `dialer` opens the connection from another machine.
 #[expect(clippy::disallowed_methods, reason = "the exchange limits the time")]
-async fn open(endpoint: Endpoint<'_>) -> Result<Box<dyn Stream>, HttpError> {
+async fn open(endpoint: Endpoint<'_>, dialer: Option<Arc<dyn Dial>>) -> Result<Box<dyn Stream>, HttpError> {
+    let local = OnceLock::new();
+    if let Some(dialer) = dialer {
+        return via::through(dialer, connect(endpoint, &local)).await;
+    }
     if !endpoint.tls && METADATA.contains(&endpoint.host) {
         let stream = TcpStream::connect((endpoint.host, endpoint.port)).await;
         let stream = stream.map_err(|error| HttpError::NotSent(error.kind().to_string()))?;
         return Ok(Box::new(stream));
     }
-    let local = OnceLock::new();
     connect(endpoint, &local).await
 }
 

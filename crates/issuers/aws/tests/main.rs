@@ -5,5 +5,6 @@
 
 mod answers;
 mod conformance;
+mod from_host;
 mod refused;
 mod sample;

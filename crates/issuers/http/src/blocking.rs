@@ -3,7 +3,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{Excess, HttpError, Limits, Request, Response, exchange};
+use crate::{Excess, HttpError, Limits, Request, Response, exchange, via};
 
 /// A connection on which nothing was sent yet, with one deadline for all that is done on it.
 pub struct Connection {
@@ -18,6 +18,9 @@ impl Connection {
     /// # Errors
     /// [`HttpError::NotSent`], [`HttpError::TimedOut`].
     pub fn open(address: SocketAddr, deadline: Instant) -> Result<Self, HttpError> {
+        if via::current().is_some() {
+            return Err(HttpError::NotSent(via::UNENCRYPTED.to_owned()));
+        }
         let stream = TcpStream::connect_timeout(&address, left(deadline)?).map_err(unsent)?;
         let local = stream.local_addr().map_err(unsent)?;
         Ok(Self { stream, local, deadline })

@@ -2,10 +2,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::stream::Stream;
+use crate::via::{self, Dial, Dialed};
 use crate::{HttpError, tls};
 
 /// How many addresses of a name are tried.
@@ -13,10 +14,6 @@ const ADDRESSES_MAX: usize = 4;
 
 /// How long one address may take to connect, milliseconds: a dead IPv6 route must leave time for IPv4.
 const CONNECT_MS_MAX: u64 = 5_000;
-
-/// A connection, encrypted or not.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// A server by its name.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +26,9 @@ pub struct Endpoint<'a> {
     pub tls: bool,
 }
 
-/// A new connection to a server, whose certificate is verified by the machine's own roots. `local` becomes our end of it.
+/// A new connection to a server, whose certificate is verified by the machine's own roots. `local` becomes our end of it. In
+/// a call that runs [`via::through`] a dialer, the connection is that dialer's, and `local` stays empty: its end is what that
+/// machine says, which could name the connection of somebody else.
 ///
 /// # Errors
 /// [`HttpError::NotSent`], [`HttpError::NoRoots`].
@@ -37,22 +36,49 @@ pub async fn connect(
     endpoint: Endpoint<'_>,
     local: &OnceLock<SocketAddr>,
 ) -> Result<Box<dyn Stream>, HttpError> {
-    let stream = dial(endpoint).await?;
-    if let Ok(own) = stream.local_addr() {
+    let (stream, own): (Box<dyn Stream>, Option<SocketAddr>) = match via::current() {
+        Some(dialer) => {
+            let Dialed { stream, local: _ } = dial_via(dialer.as_ref(), endpoint).await?;
+            (stream, None)
+        }
+        None => {
+            let stream = dial(endpoint).await?;
+            let own = stream.local_addr().ok();
+            (Box::new(stream), own)
+        }
+    };
+    if let Some(own) = own {
         local.get_or_init(|| own);
     }
     Ok(match endpoint.tls {
         true => Box::new(tls::handshake(stream, endpoint.host, &tls::system_config().await?).await?),
-        false => Box::new(stream),
+        false => stream,
     })
 }
 
+/// A connection from another machine, which resolves the name. Without encryption there is none: the plain connections of
+/// [`is_allowed`] never leave this machine.
+async fn dial_via(dialer: &dyn Dial, endpoint: Endpoint<'_>) -> Result<Dialed, HttpError> {
+    if !endpoint.tls {
+        return Err(HttpError::NotSent(via::UNENCRYPTED.to_owned()));
+    }
+    if endpoint.host.parse::<IpAddr>().is_ok_and(|address| !is_allowed(address, true)) {
+        return Err(HttpError::NotSent("it is no address that may be asked".to_owned()));
+    }
+    let dialed = dialer.dial(endpoint.host, endpoint.port).await;
+    dialed.map_err(|error| HttpError::NotSent(error.to_string()))
+}
+
 /// A new connection that is not encrypted yet, for a protocol that begins so and encrypts then: with `endpoint.tls` to the
-/// same addresses as [`connect`], and the caller sends nothing that matters before [`tls::handshake`].
+/// same addresses as [`connect`], and the caller sends nothing that matters before [`tls::handshake`]. It leaves from this
+/// machine, so there is none in a call that runs [`via::through`] a dialer.
 ///
 /// # Errors
 /// [`HttpError::NotSent`].
 pub async fn dial(endpoint: Endpoint<'_>) -> Result<TcpStream, HttpError> {
+    if via::current().is_some() {
+        return Err(HttpError::NotSent("it is asked from the machine of keyroll alone".to_owned()));
+    }
     let found = tokio::net::lookup_host((endpoint.host, endpoint.port)).await;
     let found = found.map_err(|error| HttpError::NotSent(format!("the name does not resolve ({error})")))?;
     // Connect to the address that was checked. A second resolution of the name could give another address.
@@ -103,7 +129,70 @@ fn is_allowed(address: IpAddr, tls: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use async_trait::async_trait;
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    /// Stands for another machine: whatever it is asked for, it connects to this address.
+    struct Elsewhere {
+        leads_to: SocketAddr,
+        asked: Mutex<Vec<(String, u16)>>,
+    }
+
+    impl Elsewhere {
+        fn new(leads_to: SocketAddr) -> Arc<Self> {
+            Arc::new(Self { leads_to, asked: Mutex::default() })
+        }
+
+        fn asked(&self) -> Vec<(String, u16)> {
+            self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        }
+    }
+
+    #[async_trait]
+    impl Dial for Elsewhere {
+        async fn dial(&self, host: &str, port: u16) -> io::Result<Dialed> {
+            self.asked.lock().unwrap_or_else(PoisonError::into_inner).push((host.to_owned(), port));
+            let stream = TcpStream::connect(self.leads_to).await?;
+            Ok(Dialed { stream: Box::new(stream), local: "192.0.2.7:40000".parse().unwrap() })
+        }
+    }
+
+    /// The name leads nowhere from here, so what answers was reached through the dialer. It is no server of this name.
+    #[tokio::test]
+    async fn a_dialed_connection_is_used_and_its_server_is_verified() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let elsewhere = Elsewhere::new(listener.local_addr().unwrap());
+        tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+        let local = OnceLock::new();
+        let endpoint = Endpoint { host: "issuer.invalid", port: 443, tls: true };
+        let outcome = via::through(elsewhere.clone(), connect(endpoint, &local)).await;
+        let refused = outcome.err().map(|error| error.to_string()).unwrap_or_default();
+        let verifies = refused.starts_with("no TLS session") || refused == HttpError::NoRoots.to_string();
+        assert!(verifies, "{refused}");
+        assert_eq!(elsewhere.asked(), [("issuer.invalid".to_owned(), 443)]);
+        assert_eq!(local.get(), None, "what that machine says is no end of ours");
+    }
+
+    #[tokio::test]
+    async fn nothing_unencrypted_is_asked_from_another_machine() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (elsewhere, local) = (Elsewhere::new(address), OnceLock::new());
+        let here = Endpoint { host: "127.0.0.1", port: address.port(), tls: false };
+        let plain = via::through(elsewhere.clone(), connect(here, &local)).await.err();
+        assert_eq!(plain, Some(HttpError::NotSent(via::UNENCRYPTED.to_owned())));
+        let raw = via::through(elsewhere.clone(), dial(here)).await.err();
+        assert!(matches!(raw, Some(HttpError::NotSent(_))), "it would leave from this machine");
+        let metadata = Endpoint { host: "169.254.169.254", port: 443, tls: true };
+        assert!(via::through(elsewhere.clone(), connect(metadata, &local)).await.is_err());
+        assert_eq!((elsewhere.asked(), local.get()), (Vec::new(), None));
+        assert!(connect(here, &local).await.is_ok(), "without a dialer it is asked as ever");
+    }
 
     #[test]
     fn only_this_machine_is_loopback() {

@@ -3,6 +3,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use keyroll_codes::Code;
+use keyroll_http::via;
 use keyroll_port::{
     Class, Failure, Identity, Issuer, Listing, Minted, Probe, RefusalLog, RefusedUse, Session, ValueFormat,
 };
@@ -94,7 +95,9 @@ impl Runner {
             let found = verdicts.into_iter().find(|(matchers, _)| matcher::any(matchers, &answer));
             found.map_or_else(|| Probe::Unknown(answer.summary()), |(_, probe)| probe)
         });
-        if !matches!(told, Ok(Probe::Alive | Probe::Denied)) {
+        // What leaves from a host is not counted as ours: that host says whether and from where it was sent, and could so
+        // explain the use of somebody else.
+        if !matches!(told, Ok(Probe::Alive | Probe::Denied)) && via::current().is_none() {
             self.own.add(from.get().copied(), credential.id.clone());
         }
         told

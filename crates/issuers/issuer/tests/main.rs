@@ -7,6 +7,7 @@ mod callers;
 mod conformance;
 mod derived;
 mod fake;
+mod from_host;
 mod guide;
 mod harness;
 mod lint;

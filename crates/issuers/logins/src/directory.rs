@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use crate::id::Mark;
 use async_trait::async_trait;
 use keyroll_port::{Failure, Session};
@@ -82,6 +84,16 @@ pub(crate) trait Directory: Send + Sync {
 
     /// One attempt to log in, as a consumer would make it.
     async fn attempt(&self, place: (&str, u16), user: &str, password: &SecretBytes) -> Attempt;
+
+    /// As [`keyroll_port::Issuer::seen_as`].
+    async fn seen_as(
+        &self,
+        _place: (&str, u16),
+        _user: &str,
+        _password: &SecretBytes,
+    ) -> Result<Option<SocketAddr>, Failure> {
+        Ok(None)
+    }
 
     /// Gives the slot the current login's rights, this password and this label, in one step. Repeating it changes
     /// nothing.

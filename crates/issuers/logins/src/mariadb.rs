@@ -9,11 +9,15 @@ mod link;
 mod server;
 mod sessions;
 
+use std::net::SocketAddr;
+
 use crate::declaration::{Key, KeyForm, LOGIN_FIELDS, LoginServer, TWO_LOGINS};
 use crate::directory::{Attempt, Directory, Filling, Login, Switch};
 use crate::options::Options;
 use async_trait::async_trait;
-use keyroll_port::{Failure, Session};
+use keyroll_codes::Code;
+use keyroll_http::via;
+use keyroll_port::{Class, Failure, Session};
 use keyroll_secret::SecretBytes;
 use link::Link;
 pub use server::MariaDb;
@@ -59,6 +63,10 @@ impl Directory for MariaDb {
     }
 
     async fn attempt(&self, place: (&str, u16), user: &str, password: &SecretBytes) -> Attempt {
+        // The client opens its connections itself.
+        if via::current().is_some() {
+            return Attempt::Unknown(via::UNENCRYPTED.to_owned());
+        }
         match Link::open(place, user, password, self.limit_ms()).await {
             Ok(link) => {
                 self.own.remember(link.id());
@@ -67,6 +75,26 @@ impl Directory for MariaDb {
             }
             Err(fault) => fault.of_login(),
         }
+    }
+
+    async fn seen_as(
+        &self,
+        place: (&str, u16),
+        user: &str,
+        password: &SecretBytes,
+    ) -> Result<Option<SocketAddr>, Failure> {
+        let what = "ask under which address it sees a connection";
+        // As for an attempt.
+        if via::current().is_some() {
+            return Err(Failure::new(Class::Permanent, Code::RequestFailed, self.attempted(what))
+                .because(via::UNENCRYPTED));
+        }
+        let link = Link::open(place, user, password, self.limit_ms()).await;
+        let mut link = link.map_err(|fault| self.failed(&fault, what))?;
+        self.own.remember(link.id());
+        let seen = sessions::seen_as(&mut link).await;
+        link.close().await;
+        seen.map_err(|fault| self.failed(&fault, what))
     }
 
     async fn fill(&self, filling: &Filling<'_>) -> Result<(), Failure> {

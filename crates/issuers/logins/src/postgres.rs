@@ -1,6 +1,7 @@
 //! PostgreSQL as an issuer: two login roles under one owner role. No effect happens outside one transaction.
 
 mod catalogue;
+mod client_address;
 mod declared;
 mod hba;
 mod link;
@@ -22,6 +23,8 @@ mod verifier;
 mod watch;
 mod work;
 
+use std::net::SocketAddr;
+
 use crate::declaration::{Admins, LoginServer};
 use crate::endpoint::parse_endpoint;
 use crate::id::{self, Mark};
@@ -32,6 +35,7 @@ use crate::turn::{self, Turn, password_of, user_of};
 use crate::watched::Watched;
 use async_trait::async_trait;
 use keyroll_codes::Code;
+use keyroll_http::via;
 use keyroll_port::{
     Class, Failure, Identity, Issuer, Listing, Minted, Probe, RefusalLog, RefusedUse, Session, ValueFormat,
 };
@@ -110,10 +114,14 @@ impl Postgres {
     async fn attempt(&self, place: (&str, u16), credential: &Credential) -> Result<Attempt, Failure> {
         let user = user_of(credential)?;
         let password = password_of(credential)?;
+        Ok(self.server.attempt(place, self.dbname(credential), user, password).await)
+    }
+
+    /// The database that a consumer opens with this credential.
+    fn dbname<'a>(&'a self, credential: &'a Credential) -> &'a str {
         let dbname = credential.fields.get("dbname");
         let dbname = dbname.and_then(|field| std::str::from_utf8(field.value.expose()).ok());
-        let dbname = dbname.unwrap_or(&self.server.options.dbname);
-        Ok(self.server.attempt(place, dbname, user, password).await)
+        dbname.unwrap_or(&self.server.options.dbname)
     }
 
     /// Whether the catalogue says that the role cannot log in. False if the catalogue cannot be read.
@@ -235,8 +243,18 @@ impl Issuer for Postgres {
             Ok(attempt) => attempt,
             Err(_) => return Probe::Unknown("the credential has no field `password`".to_owned()),
         };
-        let off = matches!(attempt, Attempt::NotAuthorized(_)) && self.is_off(user).await;
+        // The admin reads the catalogue from the machine of keyroll, wherever the login was tried.
+        let off = matches!(attempt, Attempt::NotAuthorized(_)) && via::from_here(self.is_off(user)).await;
         attempt.judge(off, self.wanted(user))
+    }
+
+    async fn seen_as(&self, endpoint: &str, credential: &Credential) -> Result<Option<SocketAddr>, Failure> {
+        let Some(place) = parse_endpoint(endpoint).filter(|(host, _)| self.may_reach(host)) else {
+            return Err(turn::unreachable(endpoint));
+        };
+        let (user, password) = (user_of(credential)?, password_of(credential)?);
+        let seen = self.server.seen_as(place, self.dbname(credential), user, password).await;
+        seen.map_err(|fault| fault.without_effect(Code::RequestFailed, turn::asking_seen_as(endpoint)))
     }
 
     fn decoy(&self, current: &Credential) -> Credential {

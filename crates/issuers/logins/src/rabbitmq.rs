@@ -15,9 +15,11 @@ mod server;
 mod silence;
 mod users;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use keyroll_http::via;
 use keyroll_port::{Failure, Session};
 use keyroll_secret::SecretBytes;
 use tokio::time::timeout;
@@ -92,7 +94,7 @@ impl Directory for RabbitMq {
     async fn attempt(&self, (host, port): (&str, u16), user: &str, password: &SecretBytes) -> Attempt {
         let trying = async {
             let (mut stream, ours) = self.tls.connect(host, port).await?;
-            if let Ok(ours) = ours.parse() {
+            if let Some(ours) = own_end(&ours) {
                 self.own.remember(ours);
             }
             amqp::log_in(&mut stream, &self.broker.vhost, user, password).await
@@ -122,5 +124,37 @@ impl Directory for RabbitMq {
 
     async fn end(&self, user: &str, handles: &[String], busy: bool) -> Result<usize, Failure> {
         connections::end(self, user, handles, busy).await
+    }
+}
+
+/// Our end of a connection, by which the session of a probe is recognised; `None` for one that leaves from a host. That host
+/// says what its end is, and could name the session of somebody else.
+fn own_end(ours: &str) -> Option<SocketAddr> {
+    if via::current().is_some() { None } else { ours.parse().ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use keyroll_http::via::{Dial, Dialed, through};
+
+    use super::*;
+
+    struct Nowhere;
+
+    #[async_trait]
+    impl Dial for Nowhere {
+        async fn dial(&self, _: &str, _: u16) -> io::Result<Dialed> {
+            Err(io::Error::other("nowhere"))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_that_a_host_names_is_none_of_ours() {
+        let end = "192.0.2.7:40000";
+        assert_eq!(own_end(end), Some(end.parse().unwrap()));
+        assert_eq!(through(Arc::new(Nowhere), async { own_end(end) }).await, None);
     }
 }

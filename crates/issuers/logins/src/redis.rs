@@ -11,7 +11,10 @@ mod reply;
 mod server;
 mod users;
 
+use std::net::SocketAddr;
+
 use async_trait::async_trait;
+use keyroll_http::via;
 use keyroll_port::{Failure, Session};
 use keyroll_secret::SecretBytes;
 
@@ -63,6 +66,25 @@ impl Directory for Redis {
             Err(fault) if fault.is_wrong_password() => Attempt::Refused,
             Err(fault) => Attempt::Unknown(fault.reason()),
         }
+    }
+
+    /// The admin reads it from the list of sessions, because a consumer's user may lack the right to `CLIENT INFO`.
+    async fn seen_as(
+        &self,
+        place: (&str, u16),
+        user: &str,
+        password: &SecretBytes,
+    ) -> Result<Option<SocketAddr>, Failure> {
+        let what = "ask under which address it sees a connection";
+        let link = Link::open(&self.tls, place, user, password, self.limit_ms()).await;
+        let link = link.map_err(|fault| self.failed(&fault, what))?;
+        let mut admin = via::from_here(self.admin()).await?;
+        let clients = clients::read(&mut admin).await.map_err(|fault| self.failed(&fault, what))?;
+        // The connection stays open until here: the server lists what is connected now.
+        let own = clients.into_iter().find(|it| it.id == link.hello.id && it.user == user);
+        let addresses = [Some(link.address), own.as_ref().map(|own| own.address.clone())];
+        addresses.into_iter().flatten().for_each(|address| self.own.remember((link.hello.id, address)));
+        Ok(own.and_then(|own| own.session().client))
     }
 
     async fn fill(&self, filling: &Filling<'_>) -> Result<(), Failure> {

@@ -9,6 +9,7 @@ mod check;
 mod slot;
 mod turns;
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -308,6 +309,10 @@ impl Issuer for StaticRoles {
         self.watched.probe(endpoint, credential).await
     }
 
+    async fn seen_as(&self, endpoint: &str, credential: &Credential) -> Result<Option<SocketAddr>, Failure> {
+        self.watched.seen_as(endpoint, credential).await
+    }
+
     fn decoy(&self, current: &Credential) -> Credential {
         self.watched.decoy(current)
     }
@@ -370,6 +375,9 @@ impl Issuer for StaticRoles {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use keyroll_http::via::{self, Dial, Dialed};
     use keyroll_rotation::Overlap;
     use keyroll_secret::{Fields, SecretBytes};
     use keyroll_vault::{VaultLogin, VaultToken};
@@ -457,6 +465,21 @@ mod tests {
         refused(issuer.mint("keyroll/r/1", &other, None).await.err().unwrap());
         let [own, idle] = issuer.turn("orders_b").unwrap();
         assert_eq!((own.login, idle.login), ("orders_b", "orders"));
+    }
+
+    #[tokio::test]
+    async fn a_probe_from_another_host_is_that_of_the_watched_server() {
+        struct CutOff;
+        #[async_trait]
+        impl Dial for CutOff {
+            async fn dial(&self, _: &str, _: u16) -> std::io::Result<Dialed> {
+                Err(std::io::Error::other("no route from there"))
+            }
+        }
+        let current = credential("orders", password::generate().unwrap());
+        let asked =
+            via::through(Arc::new(CutOff), async { issuer().probe("127.0.0.1:5432", &current).await });
+        assert_eq!(asked.await, Probe::Unknown(via::UNENCRYPTED.to_owned()), "it is not encrypted");
     }
 
     #[test]

@@ -14,6 +14,17 @@ const DECOY_WITHOUT_RANDOMNESS: &str = "keyroll-decoy";
 pub(crate) const OPEN_SESSIONS: &str =
     "sessions that are open outlive a revoked password until they are ended";
 
+/// What is attempted when a server is asked under which address it sees a connection.
+pub(crate) fn asking_seen_as(endpoint: &str) -> String {
+    format!("ask {endpoint} under which address it sees a connection")
+}
+
+/// An endpoint that cannot be asked that.
+pub(crate) fn unreachable(endpoint: &str) -> Failure {
+    Failure::new(Class::Permanent, Code::RequestFailed, asking_seen_as(endpoint))
+        .because("it is no host:port, or would be reached unencrypted")
+}
+
 /// The inputs of a mint: a free slot, and the password that was chosen for it.
 pub(crate) struct Turn<'a> {
     /// The login that consumers use now.

@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use crate::directory::{Attempt, Directory, Filling, Login, Switch};
 use crate::endpoint::parse_endpoint;
 use crate::rules::{check_current, check_slot, find, is_ended, switchable};
@@ -5,7 +7,7 @@ use crate::turn::{self, Turn, Wrong, password_of, user_of};
 use crate::{id, password};
 use async_trait::async_trait;
 use keyroll_codes::Code;
-use keyroll_http::is_loopback;
+use keyroll_http::{is_loopback, via};
 use keyroll_port::{Class, Failure, Identity, Issuer, Listing, Minted, Probe, Session, ValueFormat};
 use keyroll_rotation::Capabilities;
 use keyroll_secret::{Credential, CredentialId};
@@ -176,7 +178,11 @@ impl Issuer for TwoLogins {
     }
 
     async fn probe(&self, endpoint: &str, credential: &Credential) -> Probe {
-        let may_reach = |host: &str| self.directory.options().is_encrypted() || is_loopback(host);
+        let encrypted = self.directory.options().is_encrypted();
+        if !encrypted && via::current().is_some() {
+            return Probe::Unknown(via::UNENCRYPTED.to_owned());
+        }
+        let may_reach = |host: &str| encrypted || is_loopback(host);
         let Some(place) = parse_endpoint(endpoint).filter(|(host, _)| may_reach(host)) else {
             return Probe::Unknown(format!("{endpoint:?} is no host:port, or would be reached unencrypted"));
         };
@@ -188,6 +194,15 @@ impl Issuer for TwoLogins {
             Attempt::Refused => Probe::Dead,
             Attempt::Unknown(why) => Probe::Unknown(why),
         }
+    }
+
+    async fn seen_as(&self, endpoint: &str, credential: &Credential) -> Result<Option<SocketAddr>, Failure> {
+        let may_reach = |host: &str| self.directory.options().is_encrypted() || is_loopback(host);
+        let Some(place) = parse_endpoint(endpoint).filter(|(host, _)| may_reach(host)) else {
+            return Err(turn::unreachable(endpoint));
+        };
+        let (user, password) = (user_of(credential)?, password_of(credential)?);
+        self.directory.seen_as(place, user, password).await
     }
 
     fn decoy(&self, current: &Credential) -> Credential {

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, unreachable_pub)]
 
+mod from_host;
 mod postgres;
 mod servers;
 mod static_roles;

@@ -13,6 +13,8 @@ pub struct NewConsumer {
     pub secret: Name,
     /// Its name.
     pub name: Name,
+    /// The host by ssh that it runs on; `None` = the machine that keyroll runs on.
+    pub host: Option<Name>,
     /// How a new value takes effect.
     pub apply: NewApply,
     /// The executable by which its process is found, and one word of its command line.
@@ -32,6 +34,8 @@ pub enum NewApply {
     Restart(Vec<String>),
     /// A signal.
     Signal(Signal),
+    /// A restart of a unit of systemd, by which its processes are found too.
+    Unit(String),
     /// Nothing runs: the consumer is a copy without a process.
     AtRest,
 }
@@ -186,6 +190,9 @@ fn consumer_table(new: &NewConsumer) -> Table {
         NewApply::Signal(signal) => {
             runs.insert("signal", signal.name().into());
         }
+        NewApply::Unit(unit) => {
+            runs.insert("unit", unit.as_str().into());
+        }
         NewApply::AtRest => {
             runs.insert("at_rest", true.into());
         }
@@ -206,6 +213,9 @@ fn consumer_table(new: &NewConsumer) -> Table {
     }
     let mut table = Table::new();
     table.insert("name", value(new.name.as_str()));
+    if let Some(host) = &new.host {
+        table.insert("host", value(host.as_str()));
+    }
     table.insert("runs", value(runs));
     table.insert("reads", value(reads));
     if let Some(words) = &new.check {

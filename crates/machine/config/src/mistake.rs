@@ -10,7 +10,7 @@ const VALUE_KEYS: [&str; 6] = ["value", "password", "token", "key", "api_key", "
 /// Tables of a secret, and their keys, which somebody may write beside them.
 const TABLES: [(&str, &[&str]); 2] = [
     ("revoke", &["require", "old_idle_for", "soak", "decide"]),
-    ("roll", &["canary", "bake", "ask", "pause_between"]),
+    ("roll", &["canary", "bake", "ask", "pause_between", "hosts_at_once"]),
 ];
 
 /// A mistake in the file with its byte range; becomes a [`ConfigError`] when the text is known.

@@ -15,6 +15,8 @@ use crate::period::read_period_within;
 const PACE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86_400);
 /// The highest wave.
 const WAVE_MAX: u32 = 99;
+/// The largest `hosts_at_once`: as many hosts as consumers may move at once.
+const HOSTS_MAX: u32 = 64;
 
 /// How the consumers are moved one after the other. An emergency ignores this table and the waves, and so does a rotation
 /// whose new key revokes the old one at once.
@@ -34,6 +36,9 @@ pub(crate) struct RollShape {
     pub(crate) ask: bool,
     /// How long nothing is moved after an instance or a consumer has proved the new value: 0s to 24h. Default `0s`.
     pub(crate) pause_between: Option<At<String>>,
+    /// On how many hosts consumers are moved at the same time, after the canary: 1 to 64, and no more than `max_parallel`,
+    /// which says how many consumers move at once on all hosts together. Default 1: one host after the other.
+    pub(crate) hosts_at_once: Option<At<u32>>,
 }
 
 /// What is moved first, alone.
@@ -49,7 +54,7 @@ pub enum Canary {
 }
 
 /// How a roll is paced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Roll {
     /// What is moved first, alone.
     pub canary: Canary,
@@ -59,10 +64,20 @@ pub struct Roll {
     pub ask: bool,
     /// How long nothing begins after an instance or a consumer was proven.
     pub pause_between: Duration,
+    /// On how many hosts consumers are moved at the same time; at least 1.
+    pub hosts_at_once: u16,
+}
+
+impl Default for Roll {
+    fn default() -> Self {
+        let (bake, pause_between) = (Duration::ZERO, Duration::ZERO);
+        Self { canary: Canary::default(), bake, ask: false, pause_between, hosts_at_once: 1 }
+    }
 }
 
 impl Roll {
-    pub(crate) fn read(shape: Option<&At<RollShape>>) -> Result<Self, Mistake> {
+    /// Reads the table, or its default. `parallel`: how many consumers may move at once.
+    pub(crate) fn read(shape: Option<&At<RollShape>>, parallel: u32) -> Result<Self, Mistake> {
         let Some(At { value: shape, .. }) = shape else { return Ok(Self::default()) };
         let period =
             |key, text: &Option<At<String>>| read_period_within(key, text.as_ref(), Duration::ZERO, PACE);
@@ -71,6 +86,7 @@ impl Roll {
             bake: period("roll.bake", &shape.bake)?,
             ask: shape.ask,
             pause_between: period("roll.pause_between", &shape.pause_between)?,
+            hosts_at_once: read_hosts(shape.hosts_at_once.as_ref(), parallel)?,
         };
         let unwatched = read.canary == Canary::Instance && read.bake.is_zero() && !read.ask;
         let Some(text) = shape.canary.as_ref().filter(|_| unwatched) else { return Ok(read) };
@@ -91,6 +107,25 @@ impl Canary {
             _ => Err(Mistake::one_of("roll.canary", text, &["instance", "consumer", "host"])),
         }
     }
+}
+
+/// Reads `hosts_at_once`, or its default. With more hosts than consumers that may move at once, the number means nothing.
+fn read_hosts(number: Option<&At<u32>>, parallel: u32) -> Result<u16, Mistake> {
+    let Some(At { value: hosts, span }) = number else { return Ok(1) };
+    let within = u16::try_from(*hosts).ok().filter(|_| (1..=HOSTS_MAX).contains(hosts));
+    let Some(within) = within else {
+        let why = format!("`roll.hosts_at_once` must be 1 to {HOSTS_MAX}");
+        return Err(Mistake::new(Kind::WrongForm, why).at(span));
+    };
+    if *hosts <= parallel {
+        return Ok(within);
+    }
+    let why = format!(
+        "`roll.hosts_at_once` is {hosts}, but `max_parallel` lets only {parallel} consumers move at the same time"
+    );
+    Err(Mistake::new(Kind::BadCombination, why).at(span).help(format!(
+        "write `max_parallel = {hosts}` in [secrets.NAME] or [defaults], or a lower `hosts_at_once`"
+    )))
 }
 
 /// Reads `wave`, or its default.

@@ -148,6 +148,7 @@ impl Secret {
         let server = read_server(&shape.issuer, &issuer, &servers, folder)?;
         let aws = read_aws(&shape, &issuer)?;
         let revoke = Revoke::build(&shape.revoke, shape.unattended)?;
+        let max_parallel = read_parallel(shape.max_parallel.as_ref(), defaults.max_parallel)?;
         let gate = shape.gate.as_ref().map(|gate| Gate::read(gate, folder)).transpose()?;
         let owner = read_owner(shape.owner.as_ref())?;
         let rotate_every = match &shape.rotate_every {
@@ -168,7 +169,7 @@ impl Secret {
         Ok(Self {
             store,
             vault: vault.clone(),
-            max_parallel: read_parallel(shape.max_parallel.as_ref(), defaults.max_parallel)?,
+            max_parallel,
             on_failure: OnFailure::read(shape.on_failure.as_ref(), defaults.on_failure)?,
             deadlines: Deadlines::read(
                 shape.unit_deadline.as_ref(),
@@ -191,7 +192,7 @@ impl Secret {
             server,
             aws,
             revoke,
-            roll: Roll::read(shape.roll.as_ref())?,
+            roll: Roll::read(shape.roll.as_ref(), max_parallel)?,
             gate,
             other_keys,
             consumers,

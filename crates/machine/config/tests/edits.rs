@@ -22,6 +22,7 @@ pub(crate) fn adopted(apply: NewApply) -> NewConsumer {
     NewConsumer {
         secret: name("acme"),
         name: name("forgotten"),
+        host: None,
         apply,
         process: Some(("/usr/bin/worker".to_owned(), Some("--tag={x}".to_owned()))),
         pid_file: None,
@@ -47,6 +48,24 @@ fn an_adopted_consumer_is_appended_and_nothing_else_changes() {
     second.name = name("second");
     let text = add_consumer(&text, "keyroll.toml", &second).unwrap();
     assert_eq!(Config::parse(&text, "keyroll.toml").unwrap().secret("acme").unwrap().consumers.len(), 2);
+}
+
+#[test]
+fn a_consumer_of_a_host_is_written_with_its_host_and_its_unit() {
+    let hosts = "[hosts.web-2]\nconnect = \"ssh://web-2\"\nfolder = \"/srv/app\"\n";
+    let new = NewConsumer {
+        host: Some(name("web-2")),
+        process: None,
+        ..adopted(NewApply::Unit("mailer.service".to_owned()))
+    };
+    let text = add_consumer(&format!("{TEXT}{hosts}"), "keyroll.toml", &new).unwrap();
+    assert!(text.contains("host = \"web-2\"") && text.contains("unit = \"mailer.service\""), "{text}");
+    let config = Config::parse(&text, "keyroll.toml").unwrap();
+    let consumer = config.secret("acme").unwrap().consumer("forgotten").unwrap();
+    assert!(!consumer.is_here && consumer.host.as_str() == "web-2");
+    assert_eq!(consumer.reads, new.reads);
+    // The host is not declared: nothing there could be reached.
+    assert!(add_consumer(TEXT, "keyroll.toml", &new).is_err());
 }
 
 #[test]

@@ -24,8 +24,8 @@ fn consumers(all: &[(&str, &str)]) -> String {
 
 #[test]
 fn without_the_table_the_first_consumer_is_the_canary_and_nothing_waits() {
-    let plain =
-        Roll { canary: Canary::Consumer, bake: Duration::ZERO, ask: false, pause_between: Duration::ZERO };
+    let (bake, pause_between) = (Duration::ZERO, Duration::ZERO);
+    let plain = Roll { canary: Canary::Consumer, bake, ask: false, pause_between, hosts_at_once: 1 };
     let text = consumers(&[("api", "")]);
     let config = Config::parse(&text, "keyroll.toml").unwrap();
     let secret = config.secret("acme").unwrap();
@@ -38,10 +38,11 @@ fn without_the_table_the_first_consumer_is_the_canary_and_nothing_waits() {
 fn every_key_is_read() {
     let all = roll("canary = \"instance\"\nbake = \"10m\"\nask = true\npause_between = \"30s\"\n");
     let (bake, pause_between) = (Duration::from_secs(600), Duration::from_secs(30));
-    assert_eq!(all, Roll { canary: Canary::Instance, bake, ask: true, pause_between });
+    assert_eq!(all, Roll { canary: Canary::Instance, bake, ask: true, pause_between, hosts_at_once: 1 });
     let day = Duration::from_secs(86_400);
     let longest = roll("canary = \"host\"\nbake = \"24h\"\npause_between = \"1d\"\n");
-    assert_eq!(longest, Roll { canary: Canary::Host, bake: day, ask: false, pause_between: day });
+    let (bake, pause_between) = (day, day);
+    assert_eq!(longest, Roll { canary: Canary::Host, bake, ask: false, pause_between, hosts_at_once: 1 });
     assert_eq!(roll("canary = \"instance\"\nask = true\n").canary, Canary::Instance);
     assert_eq!(roll("canary = \"instance\"\nbake = \"1s\"\n").canary, Canary::Instance);
 }
@@ -60,10 +61,30 @@ fn a_table_that_cannot_be_meant_is_refused() {
     refused("bake = \"10\"\n", 5, "`roll.bake` is not a length of time");
     refused("ask = \"yes\"\n", 5, "a boolean");
     refused("pause = \"1s\"\n", 5, "unknown key `pause`");
-    for key in ["canary", "bake", "ask", "pause_between"] {
+    for key in ["canary", "bake", "ask", "pause_between", "hosts_at_once"] {
         let belongs = format!("`{key}` belongs to the table [secrets.NAME.roll]");
         expect(&with_secret(&format!("{key} = \"1s\"\n")), "K0004", 4, &belongs);
     }
+}
+
+#[test]
+fn as_many_hosts_move_at_once_as_consumers_may() {
+    let with = |above: &str, keys: &str| with_secret(&format!("{above}[secrets.acme.roll]\n{keys}"));
+    let hosts = |text: &str| Config::parse(text, "keyroll.toml").map(|it| it.secret("acme").unwrap().roll);
+    let read = hosts(&with("max_parallel = 4\n", "hosts_at_once = 4\n")).unwrap();
+    assert_eq!(read.hosts_at_once, 4);
+    let defaults = format!("{}[defaults]\nmax_parallel = 64\n", with("", "hosts_at_once = 64\n"));
+    assert_eq!(hosts(&defaults).unwrap().hosts_at_once, 64);
+    assert_eq!(roll("hosts_at_once = 1\n").hosts_at_once, 1);
+    let many = "`roll.hosts_at_once` is 3, but `max_parallel` lets only 2 consumers move";
+    expect(&with("max_parallel = 2\n", "hosts_at_once = 3\n"), "K0004", 6, many);
+    // Without the key, one consumer moves at once.
+    expect(&with("", "hosts_at_once = 2\n"), "K0004", 5, "write `max_parallel = 2` in [secrets.NAME]");
+    for wrong in ["0", "65", "65537"] {
+        let text = with("max_parallel = 64\n", &format!("hosts_at_once = {wrong}\n"));
+        expect(&text, "K0004", 6, "`roll.hosts_at_once` must be 1 to 64");
+    }
+    expect(&with("", "hosts_at_once = -1\n"), "K0004", 5, "u32");
 }
 
 #[test]

@@ -178,11 +178,12 @@ impl Host for Local {
         block_in_place(|| self.apply_slot(consumer, slot, &self.begin(asked)?, brings))
     }
 
-    async fn await_end(&self, _: Touched, intent: Seq) -> Result<(), Failure> {
+    async fn await_end(&self, _: Touched, intent: Seq) -> Result<bool, Failure> {
         block_in_place(|| {
             // What this process carries out is not a command that another driver left: it is not ended.
             self.refuse_under_way(intent)?;
-            self.end_left(intent)
+            self.end_left(intent)?;
+            Ok(false)
         })
     }
 

@@ -35,7 +35,8 @@ pub struct Placing<'a> {
 }
 
 /// Gives every consumer and file of a secret its number in a plan, in the order of the configuration. `hosts` are the names of
-/// the plan's hosts by number; `local` is the machine that keyroll runs on. Nothing is asked of a machine.
+/// the plan's hosts by number; `local` is the machine that keyroll runs on. `unattributed` are those of which the issuer does
+/// not show which process made a call. Nothing is asked of a machine.
 ///
 /// # Errors
 /// A consumer is on none of these hosts, or the configuration declares more than a plan has numbers for, or a list of logins
@@ -45,6 +46,7 @@ pub fn layout(
     facts: &IssuerFacts,
     hosts: &[String],
     placing: Placing<'_>,
+    unattributed: &[String],
 ) -> Result<Layout, Failure> {
     refuse_unfit_lists(secret)?;
     let mut numbering = Numbering::new(secret, placing.state, placing.own);
@@ -57,7 +59,8 @@ pub fn layout(
             on_it.consumers.push(id);
         }
         let mine = distinct(&numbering.of(host, consumer)?);
-        consumers.push(unit(host, consumer, mine, facts.attributes)?);
+        let attributes = facts.attributes && !unattributed.iter().any(|name| name == consumer.machine());
+        consumers.push(unit(host, consumer, mine, attributes)?);
     }
     let (mut files, mut paths) = (Vec::new(), Vec::new());
     for file in numbering.into_files() {
@@ -147,7 +150,7 @@ mod tests {
 
     fn laid(secret: &Secret, own: Option<&Own>) -> Layout {
         let hosts = ["local", "web-1", "web-2"].map(str::to_owned);
-        layout(secret, &facts(), &hosts, Placing { state: Path::new(STATE), own }).unwrap()
+        layout(secret, &facts(), &hosts, Placing { state: Path::new(STATE), own }, &[]).unwrap()
     }
 
     /// Local consumers that share files, are served, have several copies in one file, and keys of their own.
@@ -215,11 +218,31 @@ mod tests {
     }
 
     #[test]
+    fn calls_of_one_host_are_not_attributed_and_those_of_the_others_are() {
+        let text = consumer("shop", "hosts = [\"web\", \"local\"]", &["file = \"./k\""])
+            .replace("at_rest = true", "rereads = true, process = \"/opt/shop\"");
+        let secret = secret(&[text]);
+        let hosts = ["local", "web-1", "web-2"].map(str::to_owned);
+        let attributable = |unattributed: &[String]| -> Vec<(HostId, bool)> {
+            let placing = Placing { state: Path::new(STATE), own: None };
+            let laid = layout(&secret, &facts(), &hosts, placing, unattributed).unwrap();
+            let mut all: Vec<_> = laid.consumers.iter().map(|it| (it.host, it.attributable)).collect();
+            all.sort();
+            all
+        };
+        let of = |all: [bool; 3]| [0, 1, 2].map(HostId).into_iter().zip(all).collect::<Vec<_>>();
+        assert_eq!(attributable(&[]), of([true; 3]));
+        assert_eq!(attributable(&["web-2".to_owned()]), of([true, true, false]));
+        // A name that is in another one.
+        assert_eq!(attributable(&["web".to_owned()]), of([true; 3]));
+    }
+
+    #[test]
     fn a_consumer_on_a_host_that_the_plan_does_not_have_is_refused() {
         let secret = secret(&[consumer("shop", "hosts = [\"web\"]", &["file = \"./k\""])]);
         let hosts = ["local", "web-1"].map(str::to_owned);
         let placing = Placing { state: Path::new(STATE), own: None };
-        let failure = layout(&secret, &facts(), &hosts, placing).unwrap_err();
+        let failure = layout(&secret, &facts(), &hosts, placing, &[]).unwrap_err();
         assert_eq!((failure.code, failure.class), (Code::PlanStale, Class::Permanent));
         assert_eq!(failure.to_string(), "could not find the host of shop@web-2 of acme");
         assert!(failure.help.is_some_and(|help| help.contains("keyroll plan acme")));
@@ -241,7 +264,7 @@ mod tests {
             let config = Config::parse(&text, "keyroll.toml").unwrap_or_else(|error| panic!("{error}"));
             let hosts = ["local", "web-1", "web-2"].map(str::to_owned);
             let placing = Placing { state: Path::new(STATE), own: None };
-            layout(&config.secrets["acme"], &facts(), &hosts, placing)
+            layout(&config.secrets["acme"], &facts(), &hosts, placing, &[])
         };
         assert!(laid([&list, &api]).is_ok());
         assert_eq!(laid([&api, &list]).unwrap_err().code, Code::PoolerUnusable);

@@ -20,7 +20,7 @@ mod turn;
 pub use compose::{Composed, Composition, Folders, compose, copy_setup, gate};
 pub use facts::IssuerFacts;
 pub use layout::{Layout, Placing, layout};
-pub use local_services::on_this_machine;
+pub use local_services::{is_loopback, on_this_machine};
 pub use logins::passes_on;
 pub use numbering::Own;
 pub use served::served_folder;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_port::{
-    AllowedChanges, Applied, Asked, Class, Evidence, Failure, Holder, Host, Looked, Prepared, Proved,
-    Proving, RefusedCalls, Sessions, Swept, Touched, Values,
+    AllowedChanges, Applied, Asked, Class, Evidence, Failure, Holder, Host, Looked, Prepared, Probe, Probing,
+    Proved, Proving, RefusedCalls, Sessions, Swept, Touched, Values,
 };
 use keyroll_rotation::{
     Consumer, ConsumerId, Delivery, Enumeration, FileId, FoundBy, Holds, HostId, Incarnation,
@@ -89,8 +89,14 @@ pub(crate) struct Machine {
     pub(crate) refused_at_first: Mutex<u32>,
     /// Looks at which an undeclared process holds the old value, counted from the first one after the roll.
     pub(crate) strange_looks: Mutex<u32>,
+    /// The host of that process.
+    pub(crate) strange_host: Mutex<u16>,
     /// What was taken out beside the old value, of what the issuer was seen to have ended.
     pub(crate) struck: Mutex<Vec<String>>,
+    /// The hosts from which the issuer was asked, call by call.
+    pub(crate) asked_from: Mutex<Vec<HostId>>,
+    /// What the issuer answers this host, whatever it is asked.
+    pub(crate) answers: Mutex<Option<(HostId, Probe)>>,
     /// The versions that were about to be given out, each with what was given out then.
     pub(crate) about_to_give: Mutex<Vec<(Which, String)>>,
 }
@@ -132,10 +138,19 @@ impl Machine {
             watched,
             refused_at_first,
             strange_looks,
+            strange_host: Mutex::default(),
             struck,
+            asked_from: Mutex::default(),
+            answers: Mutex::default(),
             about_to_give: Mutex::default(),
             held: Mutex::default(),
         }
+    }
+
+    /// The undeclared process.
+    pub(crate) fn stranger(&self) -> Incarnation {
+        let life = InstanceIdentity::Process { boot: 1, pid: 9_999, start_ticks: 9_999, program: 0 };
+        Incarnation { host: HostId(*locked(&self.strange_host)), life }
     }
 
     /// What every process has loaded by now.
@@ -173,6 +188,14 @@ impl Machine {
 impl Host for Machine {
     async fn trial(&self, _: Values<'_>) -> Result<Vec<Failure>, Failure> {
         Ok(Vec::new())
+    }
+    async fn call_from(&self, host: HostId, call: Probing<'_>) -> Probe {
+        locked(&self.asked_from).push(host);
+        let instead = locked(&self.answers).clone().filter(|(of, _)| *of == host);
+        match instead {
+            Some((_, probe)) => probe,
+            None => call.await,
+        }
     }
     async fn carries(&self, _: &Fields) -> Result<(), Failure> {
         Ok(())
@@ -231,8 +254,8 @@ impl Host for Machine {
         });
         applied.map(|()| Applied::Done(Vec::new()))
     }
-    async fn await_end(&self, _: Touched, _: Seq) -> Result<(), Failure> {
-        Ok(())
+    async fn await_end(&self, _: Touched, _: Seq) -> Result<bool, Failure> {
+        Ok(false)
     }
     async fn enumerate(&self, values: Values<'_>, _: &Sessions, _: Which) -> Result<Looked, Failure> {
         let (old, new) = (value(values, Which::Old), value(values, Which::New));
@@ -263,8 +286,7 @@ impl Host for Machine {
         let mut strange = locked(&self.strange_looks);
         if moved && *strange > 0 {
             *strange -= 1;
-            let life = InstanceIdentity::Process { boot: 1, pid: 9_999, start_ticks: 9_999, program: 0 };
-            let who = Incarnation { host: HostId(0), life };
+            let who = self.stranger();
             let (old, new, by) = (Visibility::Yes, Visibility::No, FoundBy::Memory);
             instances.push(ObservedInstance { who, consumer: None, slot: 0, old, new, by });
         }
@@ -274,6 +296,7 @@ impl Host for Machine {
             instances,
             files: files.collect(),
             sessions: None,
+            absent: Vec::new(),
             strangers: Vec::new(),
             unsearched: Vec::new(),
         };
@@ -299,8 +322,14 @@ impl Host for Machine {
         let evidence = Ok(Evidence { proofs: proofs.collect(), against: false });
         Proved { evidence, remarks: Vec::new(), failing_checks: Vec::new(), downtimes: Vec::new() }
     }
-    async fn describe(&self, _: Incarnation) -> Option<Holder> {
-        None
+    async fn describe(&self, who: Incarnation) -> Option<Holder> {
+        (who == self.stranger()).then(|| Holder {
+            host: who.host,
+            pid: 9_999,
+            name: "forgotten".to_owned(),
+            found_by: "found in its memory".to_owned(),
+            how_to_move: String::new(),
+        })
     }
     async fn watch_refusals(&self, issuer: Option<&str>) -> Result<(), Failure> {
         *locked(&self.mark) = issuer.map(str::to_owned);

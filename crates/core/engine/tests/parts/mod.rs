@@ -395,6 +395,8 @@ impl Staging for Safe {
 pub(crate) struct Book {
     opening: Opening,
     events: Mutex<Vec<Event>>,
+    /// The names that it remembers.
+    pub(crate) names: Mutex<BTreeMap<u64, String>>,
     epoch: AtomicU64,
     /// Breaks off at the outcome of this operation, once.
     pub(crate) breaks_at: Mutex<Option<Op>>,
@@ -486,11 +488,12 @@ impl Journal for Book {
     async fn close(&self, _: &RotationId) -> Result<(), JournalError> {
         Ok(())
     }
-    async fn remember(&self, _: u64, _: &str) -> Result<(), JournalError> {
+    async fn remember(&self, digest: u64, name: &str) -> Result<(), JournalError> {
+        locked(&self.names).insert(digest, name.to_owned());
         Ok(())
     }
-    async fn recall(&self, _: u64) -> Result<Option<String>, JournalError> {
-        Ok(None)
+    async fn recall(&self, digest: u64) -> Result<Option<String>, JournalError> {
+        Ok(locked(&self.names).get(&digest).cloned())
     }
 }
 
@@ -645,6 +648,7 @@ impl Scene {
         let book = Book {
             opening,
             events: Mutex::default(),
+            names: Mutex::default(),
             epoch: AtomicU64::new(0),
             breaks_at: Mutex::default(),
             breaks_after: Mutex::default(),

@@ -1,13 +1,18 @@
-use crate::course::not_yet;
+use crate::course::{endpoints_from_all, is_short, own_endpoints};
 use crate::deadlines;
 use crate::state::{Debt, Phase, State};
 use crate::{EndpointId, Op, Query, Stamp, Want, Which, course, unit};
 
-/// Endpoints that have not refused the old value often enough, or not for the issuer's propagation time.
-fn open(state: &State) -> Vec<EndpointId> {
+/// Those endpoints that have not refused the old value often enough, or not for the issuer's propagation time.
+fn open(state: &State, among: impl Iterator<Item = EndpointId>) -> Vec<EndpointId> {
     let policy = &state.plan().policy;
-    let mut open = not_yet(state, state.answers.dead(), policy.probes_dead);
-    for endpoint in state.plan().endpoint_ids() {
+    let all: Vec<EndpointId> = among.collect();
+    let mut open: Vec<EndpointId> = all
+        .iter()
+        .copied()
+        .filter(|endpoint| is_short(state.answers.dead(), *endpoint, policy.probes_dead))
+        .collect();
+    for endpoint in all {
         let streak = state.answers.dead().get(endpoint.index()).copied().unwrap_or_default();
         // The last refusal ends the time. In journals of protocol 3 and before, any entry ended it.
         let until = if state.bounds_looks() { streak.last } else { Some(state.now()) };
@@ -21,13 +26,21 @@ fn open(state: &State) -> Vec<EndpointId> {
     open
 }
 
+/// The endpoints that are still asked. Another host may not reach the issuer any more: in the end the key is dead as the
+/// driver's own machine sees it.
+fn unseen(state: &State) -> Vec<EndpointId> {
+    let from_all = open(state, endpoints_from_all(state));
+    let over = !from_all.is_empty() && deadlines::late(state) && open(state, own_endpoints(state)).is_empty();
+    if over { Vec::new() } else { from_all }
+}
+
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     let waited = state.now().since(state.position.since()).unwrap_or(0);
     if let Some(left @ 1..) = deadlines::grace_ms(state).checked_sub(waited) {
         out.push(Want::Wait(left));
         return;
     }
-    let open = open(state);
+    let open = unseen(state);
     if open.is_empty() && owes_sessions(state) {
         unit::offer(state, Op::EndSessions, out);
     }
@@ -48,7 +61,7 @@ fn owes_sessions(state: &State) -> bool {
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
-    if open(next).is_empty() {
+    if unseen(next).is_empty() {
         if owes_sessions(next) {
             return false;
         }

@@ -1,17 +1,26 @@
-use crate::course::not_yet;
-use crate::course::phases_fail;
+use crate::course::{endpoints_from_all, is_short, not_yet, phases_fail};
 use crate::deadlines;
 use crate::state::{Phase, Reason, State};
-use crate::{Query, Want, Which};
+use crate::{Emergency, EndpointId, Query, Want, Which};
+
+/// Where the new version was not seen accepted yet: by each host that is there. In an emergency that revokes first no other
+/// host is waited for.
+fn unseen(state: &State) -> Vec<EndpointId> {
+    let (streaks, need) = (state.answers.accepted_new(), state.plan().policy.probes_alive);
+    if state.emergency() == Some(Emergency::RevokeNow) {
+        return not_yet(state, streaks, need);
+    }
+    endpoints_from_all(state).filter(|endpoint| is_short(streaks, *endpoint, need)).collect()
+}
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
-    for endpoint in not_yet(state, state.answers.accepted_new(), state.plan().policy.probes_alive) {
+    for endpoint in unseen(state) {
         out.push(Want::Ask(Query::Probe(endpoint, Which::New)));
     }
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
-    if not_yet(next, next.answers.accepted_new(), next.plan().policy.probes_alive).is_empty() {
+    if unseen(next).is_empty() {
         next.enter(Phase::Roll);
         return true;
     }

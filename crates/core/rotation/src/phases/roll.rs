@@ -72,7 +72,8 @@ fn start_unpaced(next: &mut State, pushed: bool) -> bool {
         .iter()
         .filter(|unit| !matches!(unit.stage, UnitStep::Waiting | UnitStep::Settled))
         .count();
-    let settled = next.units().iter().any(Unit::has_arrived);
+    let settled =
+        next.units().iter().enumerate().any(|(at, unit)| unit.has_arrived() && !next.unit_has_left(at));
     let gap = matches!(next.plan().capabilities.overlap, Overlap::None);
     let whole = next.emergency().is_some() || gap;
     let canary_done = settled || gap || next.emergency() == Some(Emergency::RevokeNow);

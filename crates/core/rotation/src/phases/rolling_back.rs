@@ -1,8 +1,8 @@
 use crate::course::not_yet;
 use crate::deadlines;
 use crate::gate::{Blocker, blockers};
-use crate::state::{Hold, OldKey, Phase, Reason, State, UnitStep, bit};
-use crate::{FileId, Holds, MintedBy, Op, Query, Visibility, Want, Which, course, unit, unmoved};
+use crate::state::{Hold, OldKey, Phase, Reason, State, Unit, UnitStep, bit};
+use crate::{Delivery, FileId, Holds, MintedBy, Op, Query, Visibility, Want, Which, course, unit, unmoved};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     // Until a Disable has ended, nothing relies on the old key: however often it was accepted, it may be off a moment later.
@@ -29,12 +29,18 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         unit::offer(state, Op::Demote, out);
         return;
     }
-    if state.phase_look(state.position.entered()).is_none() {
+    if state.partial_look(state.position.entered()).is_none() {
         out.push(Want::Ask(Query::Enumerate));
         return;
     }
     for at in 0..state.units().len() {
         unit::wants(state, at, out);
+    }
+    let moving = state.units().iter().any(|unit| unit.stage.is_moving());
+    if out.is_empty() && !moving && state.phase_look(state.position.entered()).is_none() {
+        // Whatever could be restored on the hosts that answer is: the others are looked for again.
+        out.push(Want::Ask(Query::Enumerate));
+        return;
     }
     if !out.is_empty() || !restored(state) {
         return;
@@ -134,11 +140,24 @@ fn old_is_dead(state: &State) -> bool {
     state.old_key() == OldKey::Ended || state.answers.dead().iter().any(|streak| streak.count >= need)
 }
 
-/// Turns units towards the old version, and lets the last one that moved begin; one at a time, in reverse.
+/// Turns units towards the old version, and lets the last one that moved begin; one at a time, in reverse. Those on a host
+/// that did not answer wait for it, and hold up no other.
 fn start_units(next: &mut State) -> bool {
-    let Some(look) = next.phase_look(next.position.entered()) else { return false };
-    let seen = look.seen.clone();
-    let forward = next.units().iter().position(|unit| unit.toward == Which::New);
+    let Some(look) = next.partial_look(next.position.entered()) else { return false };
+    let (seen, whole) = (look.seen.clone(), look.whole);
+    let plan = next.plan().clone();
+    let away = |at: usize| {
+        !whole && plan.consumers.get(at).is_some_and(|consumer| seen.absent.contains(&consumer.host))
+    };
+    let turns =
+        |(at, unit): (usize, &Unit)| unit.toward == Which::New && (!away(at) || unit.stage.is_moving());
+    let forward = next.units().iter().enumerate().position(turns);
+    if let Some(at) = forward.filter(|at| away(*at)) {
+        // Nothing more is done toward the new version there. What was done is seen once the host is there.
+        let moved = next.units.get(at).map_or(0, |unit| unit.moved);
+        next.units.send(at, Which::Old, moved, next.now());
+        return true;
+    }
     if let Some(at) = forward {
         let consumer = next.plan().consumers.get(at).cloned();
         let loaded = seen.instances.iter().filter(|it| {
@@ -163,12 +182,16 @@ fn start_units(next: &mut State) -> bool {
     if next.units().iter().any(|unit| unit.stage.is_moving()) {
         return false;
     }
-    let waiting = next.units().iter().rposition(|unit| unit.stage == UnitStep::Waiting);
+    let waits = |(at, unit): (usize, &Unit)| {
+        unit.stage == UnitStep::Waiting && unit.toward == Which::Old && !away(at)
+    };
+    let waiting =
+        (0..next.units().len()).rev().find(|at| next.units.get(*at).is_some_and(|unit| waits((*at, unit))));
     if let Some(at) = waiting {
         unit::start(next, at);
         return true;
     }
-    stuck(next)
+    whole && stuck(next)
 }
 
 /// A file in which the new version never was is not restored, whatever it holds.
@@ -212,8 +235,10 @@ fn react(next: &mut State) -> bool {
                 return true;
             }
             Blocker::File(file, Holds::New) => {
-                let reads =
-                    |consumer: &crate::Consumer| consumer.is_pushed() && consumer.files.contains(&file);
+                // What a consumer fetches into it is the old version by now.
+                let reads = |consumer: &crate::Consumer| {
+                    consumer.delivery != Delivery::Follow && consumer.files.contains(&file)
+                };
                 if let Some(at) = next.plan().consumers.iter().position(reads) {
                     let moved = next.units.get(at).map_or(0, |unit| unit.moved);
                     next.units.send(at, Which::Old, moved, next.now());

@@ -1,4 +1,4 @@
-use crate::{Difference, Waived};
+use crate::{Difference, HostId, Waived};
 
 /// What the operator accepts by name, each name once: waivers, and pending changes that a restart may activate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,6 +26,34 @@ impl Exceptions {
         if !self.waived.contains(&what) {
             self.waived.push(what);
         }
+    }
+
+    pub(crate) fn has_left(&self, host: HostId) -> bool {
+        self.left().any(|left| left == host)
+    }
+
+    /// The hosts that have left.
+    pub(crate) fn left(&self) -> impl Iterator<Item = HostId> {
+        self.waived.iter().filter_map(|waived| match waived {
+            Waived::Host(host) => Some(*host),
+            Waived::Holder(_)
+            | Waived::Copy(_)
+            | Waived::NotVisible(_)
+            | Waived::BusySessions
+            | Waived::LastUse => None,
+        })
+    }
+
+    /// The waiver of a host counts only while the host is away.
+    pub(crate) fn end_absence(&mut self, is_absent: impl Fn(HostId) -> bool) {
+        self.waived.retain(|waived| match waived {
+            Waived::Host(host) => is_absent(*host),
+            Waived::Holder(_)
+            | Waived::Copy(_)
+            | Waived::NotVisible(_)
+            | Waived::BusySessions
+            | Waived::LastUse => true,
+        });
     }
 
     /// Accepts one difference by its name; another digest under the same name replaces it.

@@ -12,6 +12,8 @@ pub struct Look {
     pub seq: Seq,
     /// What was seen.
     pub seen: Arc<Enumeration>,
+    /// It shows everything: what it does not show was waived with its host.
+    pub whole: bool,
 }
 
 /// The last look, and the last operation that made a look stale.
@@ -33,9 +35,16 @@ impl Looks {
 
     /// A complete look after this entry, of this boot and this driver.
     pub(super) fn complete_since(&self, after: Seq, now: Stamp) -> Option<&Look> {
-        self.last().filter(|look| {
-            look.seq > after && look.at.epoch == now.epoch && look.at.boot == now.boot && look.seen.complete
-        })
+        self.since(after, now).filter(|look| look.whole)
+    }
+
+    /// A look like that, in which some hosts may not have answered: it shows everything on the others.
+    pub(crate) fn partial_since(&self, after: Seq, now: Stamp) -> Option<&Look> {
+        self.since(after, now).filter(|look| look.whole || look.seen.complete)
+    }
+
+    fn since(&self, after: Seq, now: Stamp) -> Option<&Look> {
+        self.last().filter(|look| look.seq > after && look.at.epoch == now.epoch && look.at.boot == now.boot)
     }
 
     /// A complete look that is also later than the last operation that moved something.
@@ -64,9 +73,9 @@ impl Looks {
         Some(began.saturating_add(age_ms_max).saturating_add(took.min(self.took_before_ms)))
     }
 
-    pub(crate) fn take_in(&mut self, seen: &Enumeration, seq: Seq, now: Stamp) {
+    pub(crate) fn take_in(&mut self, seen: &Enumeration, whole: bool, seq: Seq, now: Stamp) {
         self.took_before_ms = self.last.as_ref().map_or(self.took_before_ms, |look| look.seen.took_ms);
-        self.last = Some(Look { at: now, seq, seen: Arc::new(seen.clone()) });
+        self.last = Some(Look { at: now, seq, seen: Arc::new(seen.clone()), whole });
         let held = seen.instances.iter().filter(|it| it.consumer.is_none()).flat_map(held);
         let more: Vec<_> = held.filter(|it| !self.held.contains(it)).collect();
         if !more.is_empty() {

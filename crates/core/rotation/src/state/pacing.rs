@@ -40,6 +40,11 @@ impl Pacing {
 
     /// A unit failed: what the operator said was about a canary that worked.
     pub(super) fn fail(&mut self) {
+        self.withdraw_answer();
+    }
+
+    /// What the operator said was about another canary.
+    pub(crate) fn withdraw_answer(&mut self) {
         self.answered = false;
     }
 

@@ -54,9 +54,7 @@ impl Proofs {
 
     /// Voids the evidence about instances that a complete look does not show any more.
     pub(crate) fn keep_running(&mut self, seen: &Enumeration) {
-        if seen.complete {
-            self.change().retain(|(_, proof)| seen.instances.iter().any(|it| it.who == proof.who));
-        }
+        self.change().retain(|(_, proof)| seen.instances.iter().any(|it| it.who == proof.who));
     }
 
     /// The new version was abandoned: there is no evidence about the next one.

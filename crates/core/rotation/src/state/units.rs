@@ -151,6 +151,14 @@ impl Units {
         self.with(at, |unit| (unit.stage, unit.watched) = (UnitStep::Failed, false));
     }
 
+    /// Its host has left: the unit is settled as it is, and nothing shows which version it has.
+    pub(crate) fn leave(&mut self, at: usize, toward: Which, now: Stamp) {
+        self.with(at, |unit| {
+            unit.send(toward, 0, now);
+            unit.stage = UnitStep::Settled;
+        });
+    }
+
     /// A unit that is proven as far as it was moved is watched from now on, or must be proven again.
     pub(crate) fn watch(&mut self, at: usize, watched: bool, now: Stamp) {
         self.with(at, |unit| (unit.watched, unit.since, unit.shown) = (watched, now, None));

@@ -249,6 +249,7 @@ impl Walk {
             instances,
             files,
             sessions: None,
+            absent: Vec::new(),
             strangers: Vec::new(),
             unsearched: Vec::new(),
         }

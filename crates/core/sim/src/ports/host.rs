@@ -2,13 +2,13 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use keyroll_port::{
-    AllowedChanges, Applied, Asked, Class, Evidence, Failure, Holder, Host, Looked, Prepared, Proved,
-    Proving, RefusedCalls, Session, Sessions, Swept, Touched, Values,
+    AllowedChanges, Applied, Asked, Class, Evidence, Failure, Holder, Host, Looked, Prepared, Probe, Probing,
+    Proved, Proving, RefusedCalls, Session, Sessions, Swept, Touched, Values,
 };
-use keyroll_rotation::{ConsumerId, FileId, Incarnation, Reconciled, Refusals, Seq, Which};
+use keyroll_rotation::{ConsumerId, FileId, HostId, Incarnation, Reconciled, Refusals, Seq, Which};
 use keyroll_secret::Fields;
 
-use super::{DECOY, Port, failure, mistaken, number, outcome};
+use super::{DECOY, Port, failure, mistaken, number, outcome, scope};
 use crate::calls::{Call, CallResult};
 use crate::issuer::{OLD, OWN, Value};
 use crate::scene::Family;
@@ -26,6 +26,22 @@ impl Port {
     /// Refuses to begin an effect after its time limit.
     fn in_time(&self, asked: Asked) -> Result<(), Failure> {
         if self.run().world.mono() < asked.until_ms { Ok(()) } else { Err(failure(Class::Retryable)) }
+    }
+
+    /// What is asked of all hosts fails if one is away that the protocol does not leave out.
+    fn all_answer(&self) -> Result<(), Failure> {
+        let run = self.run();
+        let left_out = run.slots.get(self.slot).map(|slot| slot.may_be_away.as_slice()).unwrap_or_default();
+        let all = run.world.absent().iter().all(|host| left_out.contains(host));
+        if all { Ok(()) } else { Err(failure(Class::Retryable)) }
+    }
+
+    /// The calls of this action to the issuer leave from this host.
+    fn asks_from(&self, host: HostId) {
+        let mut run = self.run();
+        if let Some(asked) = scope().and_then(|at| run.scopes.get_mut(at)) {
+            asked.from = host;
+        }
     }
 
     async fn evidence(&self, of: Proving<'_>, sessions: &Sessions) -> Result<Evidence, Failure> {
@@ -50,10 +66,25 @@ fn pids(sessions: &[Session]) -> Vec<u32> {
 #[async_trait]
 impl Host for Port {
     async fn trial(&self, _: Values<'_>) -> Result<Vec<Failure>, Failure> {
+        self.all_answer()?;
         self.act(Call::Trial).await.map(|()| Vec::new())
     }
 
+    fn may_be_away(&self, hosts: &[HostId]) {
+        if let Some(slot) = self.run().slots.get_mut(self.slot) {
+            slot.may_be_away = hosts.to_vec();
+        }
+    }
+
+    async fn call_from(&self, host: HostId, call: Probing<'_>) -> Probe {
+        self.asks_from(host);
+        let answer = call.await;
+        self.asks_from(HostId(0));
+        answer
+    }
+
     async fn carries(&self, fields: &Fields) -> Result<(), Failure> {
+        self.all_answer()?;
         self.act(Call::Carries(number(fields).unwrap_or(DECOY))).await
     }
 
@@ -112,8 +143,8 @@ impl Host for Port {
         }
     }
 
-    async fn await_end(&self, _: Touched, _: Seq) -> Result<(), Failure> {
-        self.act(Call::AwaitEnd).await
+    async fn await_end(&self, _: Touched, _: Seq) -> Result<bool, Failure> {
+        self.act(Call::AwaitEnd).await.map(|()| false)
     }
 
     async fn enumerate(
@@ -167,6 +198,7 @@ impl Host for Port {
         if self.capabilities.refusals != Refusals::ConsumerLogs {
             return Ok(RefusedCalls::default());
         }
+        self.all_answer()?;
         match outcome(self.call(Call::Refusals { since }).await)? {
             CallResult::Count(count) => Ok(RefusedCalls { count, remarks: Vec::new() }),
             _ => mistaken(),
@@ -178,6 +210,7 @@ impl Host for Port {
     }
 
     async fn sweep(&self, _: Values<'_>) -> Result<Swept, Failure> {
+        self.all_answer()?;
         self.act(Call::Trial).await?;
         Ok(Swept { residues: Vec::new(), not_visible: Vec::new(), downtimes: Vec::new() })
     }

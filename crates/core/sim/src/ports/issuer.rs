@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use keyroll_port::{
     Class, Failure, Identity, Issuer, Listing, Minted, Probe, RefusedUse, Session, ValueFormat,
 };
-use keyroll_rotation::{Capabilities, CredId, MintedBy, Overlap, Refusals};
+use keyroll_rotation::{Capabilities, CredId, HostId, MintedBy, Overlap, Refusals};
 use keyroll_secret::{Credential, CredentialId};
 
 use super::{DECOY, Port, cred, credential, fields, mistaken, number, outcome, scope};
@@ -75,7 +75,13 @@ impl Issuer for Port {
 
     async fn probe(&self, endpoint: &str, credential: &Credential) -> Probe {
         let value = number(&credential.fields).unwrap_or(DECOY);
-        match self.call(Call::Probe { endpoint: endpoint.parse().unwrap_or(0), value }).await {
+        let mut endpoint = endpoint.parse().unwrap_or(0);
+        if self.pairs {
+            let run = self.run();
+            let from = scope().and_then(|at| run.scopes.get(at)).map_or(HostId(0), |it| it.from);
+            endpoint = run.world.pair(from, endpoint);
+        }
+        match self.call(Call::Probe { endpoint, value }).await {
             CallResult::Probe(probe) => probe,
             _ => Probe::Unknown(String::new()),
         }

@@ -37,7 +37,9 @@ fn schedules() -> Vec<(String, FaultPlan)> {
 /// A digest of what happens in a schedule. FNV-1a: it is the same with every release of the compiler.
 fn digest(plan: &FaultPlan) -> u64 {
     let report = run(plan, &Mutant::NONE, Keep { log: true, ..Keep::default() }, None);
-    let text = report.log.iter().flat_map(|line| line.bytes().chain([b'\n']));
+    // A look in which every host answered is written as it was before looks named those that did not.
+    let lines = report.log.iter().map(|line| line.replace("absent: [], ", ""));
+    let text = lines.flat_map(|line| line.into_bytes().into_iter().chain([b'\n']));
     text.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })

@@ -96,7 +96,8 @@ const KINDS: [FailureKind; 14] = [
 /// The word of a kind in a frame; it is never given another meaning.
 fn word(kind: FailureKind) -> &'static str {
     match kind {
-        FailureKind::Other => "other",
+        // A host that answers was reached: none can say that it was not.
+        FailureKind::Other | FailureKind::Unreached => "other",
         FailureKind::ProgramNotStarted => "program_not_started",
         FailureKind::ManagerAbsent => "manager_absent",
         FailureKind::ManagerUnsupported => "manager_unsupported",

@@ -179,6 +179,7 @@ impl EnumerationForm {
             instances: list(self.instances, |one| Ok(one.into_port()))?,
             files: list(self.files, |(file, holds)| Ok((FileId(file), Holds::from(holds))))?,
             sessions,
+            absent: Vec::new(),
             strangers: list(self.strangers, Ok)?,
             unsearched: list(self.unsearched, |one| Ok(one.into_port()))?,
         })

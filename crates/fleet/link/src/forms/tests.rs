@@ -55,6 +55,7 @@ fn enumeration(host: u16) -> Enumeration {
             SessionSeen { who: Some(process(4711, host)), busy: true },
             SessionSeen { who: None, busy: false },
         ]),
+        absent: Vec::new(),
         strangers: vec![0, u64::MAX],
         unsearched: vec![Unsearched { who: process(1, host), limit: SearchLimit::Time }],
     }
@@ -223,7 +224,9 @@ fn a_frame_with_garbage_in_a_form_is_an_error_that_does_not_repeat_it() {
     let said = "hunter2-hunter2";
     let reply =
         |text: &str| format!("{{\"answer\":{{\"id\":1,\"items\":[{{\"reply\":{text}}}],\"end\":null}}}}");
-    let order = |text: &str| format!("{{\"call\":{{\"id\":1,\"call\":{{\"order\":{text}}}}}}}");
+    let order = |text: &str| {
+        format!("{{\"call\":{{\"id\":1,\"call\":{{\"order\":{{\"sent_ms\":1,\"order\":{text}}}}}}}}}")
+    };
     assert!(decode(reply("\"done\"").as_bytes()).is_ok() && decode(order("\"live\"").as_bytes()).is_ok());
     let all = [
         reply(&format!("\"{said}\"")),

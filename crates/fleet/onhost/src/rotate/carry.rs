@@ -1,18 +1,18 @@
 //! Carries out one order on this machine.
 
-use keyroll_host::{Local, SystemClock};
+use keyroll_host::Local;
 use keyroll_link::{
-    AskedForm, DifferenceForm, FailureForm, HolderForm, HoldsForm, LookedForm, Order, PendingChangeForm,
-    PendingForm, ProvedForm, ProvingOrder, ReconciledForm, Reply, SessionsForm, SurveyForm, SurveyOrder,
-    SweptForm,
+    DifferenceForm, FailureForm, HolderForm, HoldsForm, LookedForm, Order, PendingChangeForm, PendingForm,
+    ProvedForm, ProvingOrder, ReconciledForm, Reply, SessionsForm, SurveyForm, SurveyOrder, SweptForm,
 };
 use keyroll_observe::stated_outside;
 use keyroll_port::{
-    AllowedChanges, Applied, Asked, Clock as _, Failure, Host as _, Prepared, Proving, Sessions, Surveying,
+    AllowedChanges, Applied, Asked, Failure, Host as _, Prepared, Proving, Sessions, Surveying,
     Surveyor as _, Touched, Values,
 };
 use keyroll_rotation::{ConsumerId, Difference, FileId, Holds};
 
+use super::driver_clock::Heard;
 use super::unseal::Unsealed;
 use crate::failed::no_order;
 
@@ -20,7 +20,12 @@ use crate::failed::no_order;
 ///
 /// # Errors
 /// It failed; the class says what is known of its effect.
-pub(super) async fn carry_out(local: &Local, order: &Order, sent: &Unsealed) -> Result<Reply, Failure> {
+pub(super) async fn carry_out(
+    local: &Local,
+    order: &Order,
+    sent: &Unsealed,
+    heard: &Heard,
+) -> Result<Reply, Failure> {
     let values = sent.both.values();
     match order {
         Order::Open(_) => return Err(no_order("an order to open came out of turn")),
@@ -30,36 +35,39 @@ pub(super) async fn carry_out(local: &Local, order: &Order, sent: &Unsealed) -> 
         Order::Trial { .. } => return Ok(Reply::Trial(forms(&local.trial(values).await?))),
         Order::Carries { .. } => local.carries(values.old).await?,
         Order::Deliver { file, which, asked, .. } => {
-            local.deliver(FileId(*file), (*which).into(), values, asked_now(*asked)).await?;
+            local.deliver(FileId(*file), (*which).into(), values, heard.here(*asked)).await?;
         }
         Order::Delivered { file, which, intent, .. } => {
             let found = local.delivered(FileId(*file), (*which).into(), values, *intent).await?;
             return Ok(Reply::Delivered(ReconciledForm::from(&found)));
         }
         Order::RemoveSuperseded { asked, .. } => {
-            local.remove_superseded(values, asked_now(*asked)).await?;
+            local.remove_superseded(values, heard.here(*asked)).await?;
         }
         Order::BeforeGivenOut { which, sessions, .. } => {
-            local.before_given_out((*which).into(), values, &heard(sessions)).await?;
+            local.before_given_out((*which).into(), values, &port(sessions)).await?;
         }
         Order::Fetch { consumer, which, asked, .. } => {
-            local.fetch(ConsumerId(*consumer), (*which).into(), values, asked_now(*asked)).await?;
+            local.fetch(ConsumerId(*consumer), (*which).into(), values, heard.here(*asked)).await?;
         }
         Order::Apply { consumer, slot, asked, accepted } => {
-            return apply(local, (*consumer, *slot), *asked, accepted.as_deref()).await;
+            return apply(local, (*consumer, *slot), heard.here(*asked), accepted.as_deref()).await;
         }
-        Order::AwaitEnd { intent } => local.await_end(Touched::All, *intent).await?,
+        Order::AwaitEnd { intent } => {
+            local.await_end(Touched::All, *intent).await?;
+            return Ok(Reply::Delivered(ReconciledForm::Absent));
+        }
         Order::Enumerate { sessions, stays, .. } => {
-            let looked = local.enumerate(values, &heard(sessions), (*stays).into()).await?;
+            let looked = local.enumerate(values, &port(sessions), (*stays).into()).await?;
             return Ok(Reply::Looked(Box::new(LookedForm::from(&looked))));
         }
         Order::Prepare { of, before } => {
-            let Prepared { number, reads_again } = local.prepare(proving(of, values), &heard(before)).await?;
+            let Prepared { number, reads_again } = local.prepare(proving(of, values), &port(before)).await?;
             return Ok(Reply::Prepared { number, reads_again });
         }
         Order::Go { prepared, reads_again, of, after } => {
             let prepared = Prepared { number: *prepared, reads_again: *reads_again };
-            let proved = local.go(prepared, proving(of, values), &heard(after)).await;
+            let proved = local.go(prepared, proving(of, values), &port(after)).await;
             return Ok(Reply::Proved(Box::new(ProvedForm::from(&proved))));
         }
         Order::Describe { who } => {
@@ -82,7 +90,7 @@ async fn survey(local: &Local, of: &SurveyOrder, sent: &Unsealed) -> Result<Repl
         .survey(Surveying {
             values: sent.both.values(),
             next: sent.next.as_ref().map(|next| &next.old),
-            sessions: &heard(&of.sessions),
+            sessions: &port(&of.sessions),
             begins_on: if of.begins_on_new { Holds::New } else { Holds::Old },
             restarts: of.restarts,
             rehearses: of.rehearses,
@@ -101,7 +109,7 @@ async fn copies(local: &Local, values: Values<'_>) -> Reply {
 async fn apply(
     local: &Local,
     (consumer, slot): (u16, u8),
-    asked: AskedForm,
+    asked: Asked,
     accepted: Option<&[DifferenceForm]>,
 ) -> Result<Reply, Failure> {
     let named = |one: &DifferenceForm| one.clone().into_port();
@@ -113,7 +121,7 @@ async fn apply(
         Some(accepted) => AllowedChanges::Accepted(accepted),
         None => AllowedChanges::Anything,
     };
-    let (done, changes) = match local.apply(ConsumerId(consumer), slot, asked_now(asked), brings).await? {
+    let (done, changes) = match local.apply(ConsumerId(consumer), slot, asked, brings).await? {
         Applied::Done(changes) => (true, changes),
         Applied::Refused(changes) => (false, changes),
     };
@@ -129,12 +137,7 @@ fn forms(failures: &[Failure]) -> Vec<FailureForm> {
     failures.iter().map(FailureForm::from).collect()
 }
 
-/// The time limit by this machine's own clock: the order has just been heard.
-fn asked_now(asked: AskedForm) -> Asked {
-    asked.into_port(SystemClock::new().monotonic_ms())
-}
-
-fn heard(sessions: &SessionsForm) -> Sessions {
+fn port(sessions: &SessionsForm) -> Sessions {
     sessions.clone().into_port()
 }
 

@@ -55,6 +55,13 @@ impl Claim {
         let connection = |claim: &Self| (claim.epoch, claim.turn);
         self.installation == other.installation && connection(self) == connection(other)
     }
+
+    /// Whether both are of the same driver, in the same rotation.
+    fn is_of_driver(&self, other: &Self) -> bool {
+        self.installation == other.installation
+            && self.epoch == other.epoch
+            && self.rotation == other.rotation
+    }
 }
 
 /// The right to change a secret's consumers on this host, until another driver takes over.
@@ -62,6 +69,8 @@ pub(super) struct Fence {
     /// The file of the record.
     record: PathBuf,
     claim: Claim,
+    /// The record before was of another driver or rotation, or there was none.
+    is_first: bool,
     /// Nobody else may change anything as long as it is held.
     _run: Locked,
 }
@@ -77,23 +86,30 @@ impl Fence {
         let failed = |error: io::Error| unusable(Class::Retryable, folder).because(error);
         DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(failed)?;
         check(folder)?;
-        let name = digits_of(Digest::of(&SecretBytes::from(claim.secret.clone())).as_bytes());
+        let name = record_name(&claim.secret);
         let (file, text) = (format!("{name}.json"), written(&claim)?);
         let record = folder.join(&file);
         let replacing = lock(&folder.join(LOCK)).map_err(failed)?.ok_or_else(|| {
             not_ended(&claim, "another keyroll-host replaces such a record, and does not end")
         })?;
-        if let Some(known) = read(&record)? {
-            refuse(&known, &claim, since, &record)?;
+        let known = read(&record)?;
+        if let Some(known) = &known {
+            refuse(known, &claim, since, &record)?;
         }
+        let is_first = known.is_none_or(|known| !known.is_of_driver(&claim));
         keep_whole(folder, &file, &text).map_err(failed)?;
         drop(replacing);
         let run = lock(&folder.join(format!("{name}.run"))).map_err(failed)?.ok_or_else(|| {
             not_ended(&claim, "another keyroll-host of an older connection has not ended yet")
         })?;
-        let fence = Self { record, claim, _run: run };
+        let fence = Self { record, claim, is_first, _run: run };
         // A newer driver may have come while this one waited.
         if fence.stands()? { Ok(fence) } else { Err(overtaken(&fence.claim.secret)) }
+    }
+
+    /// Whether this is the first connection of its driver for its rotation.
+    pub(super) fn is_first(&self) -> bool {
+        self.is_first
     }
 
     /// Whether the record is still that of this connection.
@@ -103,6 +119,11 @@ impl Fence {
     pub(super) fn stands(&self) -> Result<bool, Failure> {
         Ok(read(&self.record)?.is_some_and(|known| known.is_of(&self.claim)))
     }
+}
+
+/// The name of a secret's records, without what is behind the dot.
+pub(super) fn record_name(secret: &str) -> String {
+    digits_of(Digest::of(&SecretBytes::from(secret.to_owned())).as_bytes())
 }
 
 /// A newer driver has taken over: nothing was changed.
@@ -232,6 +253,20 @@ mod tests {
         assert!(help.contains(&folder.display().to_string()), "{help}");
         let other = Claim { secret: "other".to_owned(), ..claim(2, 1, 1) };
         raise(other).unwrap();
+    }
+
+    #[test]
+    fn the_first_connection_of_a_driver_is_known_as_such() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("state");
+        let first = |claim: Claim| {
+            let since = claim.epoch;
+            Fence::raise(&folder, claim, since).unwrap().is_first()
+        };
+        let next_rotation = || Claim { rotation: "1e".to_owned(), ..claim(1, 4, 3) };
+        let all = [claim(1, 3, 5), claim(1, 3, 6), claim(1, 4, 1), claim(1, 4, 2), next_rotation()];
+        assert_eq!(all.map(first), [true, false, true, false, true]);
+        assert!(!first(next_rotation()));
     }
 
     #[test]

@@ -5,10 +5,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use keyroll_link::{Frame, Hello, LinkError, VERSION, encode};
+use keyroll_link::{Frame, Hello, LinkError, NotReached, ReachFrame, VERSION, digits_of, encode};
 use keyroll_testkit::{Deadline, TempDir, until, write_program};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
+use crate::verb::Verb;
 
 const KEY: [u8; 32] = [7; 32];
 /// What every host's `keyroll-host` says of itself here.
@@ -113,11 +115,16 @@ impl Host {
 
 fn plain() -> Reach {
     let (name, host) = ("web-1".to_owned(), "web-1".to_owned());
-    Reach { name, user: None, host, port: None, sudo: false, program: None }
+    Reach { name, user: None, host, port: None, sudo: false, program: None, verb: Verb::Serve }
 }
 
 fn with_sudo() -> Reach {
     Reach { sudo: true, ..plain() }
+}
+
+/// With the wish for sudo, which the operator has for the host.
+fn for_a_connection() -> Reach {
+    Reach { verb: Verb::Reach, ..with_sudo() }
 }
 
 fn name_of(program: &Program) -> String {
@@ -288,6 +295,56 @@ async fn sudo_is_used_where_it_allows_the_very_command() {
     let reached = host.reach(&program).await.unwrap();
     assert_eq!(reached.started.sudo, Sudo::NotAsked);
     assert_eq!(fs::read_to_string(&used).unwrap(), line.repeat(2));
+}
+
+#[tokio::test]
+async fn a_connection_from_a_host_needs_no_sudo_and_its_bytes_follow_the_answer() {
+    let host = Host::new();
+    let used = host.at("used");
+    host.command("sudo", &format!("echo \"$@\" >>{}; exit 1", used.display()));
+    let mut answer = Vec::new();
+    ReachFrame::Reached { local: "192.0.2.7:4000".parse().unwrap() }.write(&mut answer).unwrap();
+    fs::write(host.at("answer"), &answer).unwrap();
+    // What the driver says before the bytes: a greeting and a question.
+    let hello = Frame::Hello(Hello::Driver { versions: vec![VERSION], key: digits_of(&KEY) });
+    let mut asked = encode(&hello).unwrap();
+    ReachFrame::Reach { host: "api.example.org".to_owned(), port: 443 }.write(&mut asked).unwrap();
+    let program = host.program_of(&format!(
+        "case $1 in --version) exit;; reach) ;; *) exit 2;; esac\n\
+         cat {0}/hello; head -c {1} >{0}/asked; cat {0}/answer; exec cat",
+        host.folder.path().display(),
+        asked.len()
+    ));
+    let reached = host.reach_as(&for_a_connection(), &program).await.unwrap();
+    assert!(reached.started.sent);
+    assert_eq!(reached.started.sudo, Sudo::NotAsked);
+    let (link, hello, _running) = reached.into_parts();
+    assert_eq!(hello.user, USER);
+    let mut tunnel = link.reach("api.example.org", 443).await.unwrap();
+    assert_eq!(fs::read(host.at("asked")).unwrap(), asked);
+    tunnel.write.write_all(b"ping\0").await.unwrap();
+    let mut heard = [0; 5];
+    tunnel.read.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"ping\0");
+    // The half that is written is the program's input.
+    drop(tunnel.write);
+    assert_eq!(tunnel.read.read(&mut heard).await.unwrap(), 0);
+    assert!(!used.exists());
+}
+
+#[tokio::test]
+async fn a_program_that_ends_before_it_answers_is_no_connection() {
+    let host = Host::new();
+    let hello = Frame::Hello(Hello::Driver { versions: vec![VERSION], key: digits_of(&KEY) });
+    let program = host.program_of(&format!(
+        "[ $1 = --version ] && exit; cat {}; head -c {} >/dev/null",
+        host.at("hello").display(),
+        encode(&hello).unwrap().len()
+    ));
+    let reached = host.reach_as(&for_a_connection(), &program).await.unwrap();
+    let (link, _, _running) = reached.into_parts();
+    let refused = link.reach("api.example.org", 443).await.err();
+    assert!(matches!(refused, Some(NotReached::Link(LinkError::Cut(_)))), "{refused:?}");
 }
 
 #[tokio::test]

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_config::{Config, LOCAL, Name};
-use keyroll_fleet::{Dial, Dialled};
+use keyroll_fleet::{Dial, Dialled, FromHost};
+use keyroll_http::via;
 use keyroll_port::{Class, Failure};
+use keyroll_ssh::Verb;
 use tokio::sync::Semaphore;
 
 use super::at_once::{AT_ONCE_MAX, Telling};
@@ -39,19 +41,27 @@ impl Ways {
     }
 }
 
-/// How one host is reached.
+/// How one host is reached for a rotation.
 pub(crate) fn dial(ways: &Ways, name: &str) -> Arc<dyn Dial> {
-    Arc::new(Dialling { ways: ways.clone(), name: name.to_owned() })
+    Arc::new(Dialling { ways: ways.clone(), name: name.to_owned(), verb: Verb::Serve })
+}
+
+/// Opens connections that leave from a host.
+pub(crate) fn dialer(ways: &Ways, name: &str) -> Arc<dyn via::Dial> {
+    let start = Dialling { ways: ways.clone(), name: name.to_owned(), verb: Verb::Reach };
+    FromHost::dialer(Arc::new(start))
 }
 
 struct Dialling {
     ways: Ways,
     name: String,
+    /// What keyroll-host does there.
+    verb: Verb,
 }
 
 #[async_trait]
 impl Dial for Dialling {
-    /// Only a machine that was accepted is given values.
+    /// Only a machine that was accepted is given values, and carries what is said to an issuer.
     async fn dial(&self) -> Result<Dialled, Failure> {
         let Ways { way, hosts, free } = &self.ways;
         let remote = hosts.get(&self.name).ok_or_else(|| {
@@ -62,7 +72,7 @@ impl Dial for Dialling {
         })?;
         // Nobody closes it.
         let _turn = free.acquire().await;
-        let reached = way.reach(remote, &Telling::nobody(&self.name)).await.map_err(failure)?;
+        let reached = way.start(remote, self.verb, &Telling::nobody(&self.name)).await.map_err(failure)?;
         let new = way.refuse_other(&self.name, &reached.hello).map_err(failure)?;
         if new {
             let (name, attempted) = (&self.name, format!("trust {}", self.name));

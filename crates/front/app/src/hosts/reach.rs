@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use keyroll_codes::Code;
 use keyroll_link::{HostHello, machine_digest};
 use keyroll_observe::machine_ids;
-use keyroll_ssh::{Program, Reach, Reached, programs, reach};
+use keyroll_ssh::{Program, Reach, Reached, Verb, programs, reach};
 
 use super::at_once::Telling;
 use super::chosen::Remote;
@@ -51,6 +51,19 @@ impl Way {
     /// # Errors
     /// The host cannot be reached, or keyroll-host does not start there.
     pub(super) async fn reach(&self, remote: &Remote, telling: &Telling) -> Result<Reached, Problem> {
+        self.start(remote, Verb::Serve, telling).await
+    }
+
+    /// The same of what keyroll-host is to do there.
+    ///
+    /// # Errors
+    /// As [`Self::reach`].
+    pub(super) async fn start(
+        &self,
+        remote: &Remote,
+        verb: Verb,
+        telling: &Telling,
+    ) -> Result<Reached, Problem> {
         let address = &remote.address;
         let to = Reach {
             name: remote.name.clone(),
@@ -59,6 +72,7 @@ impl Way {
             port: address.port,
             sudo: address.sudo,
             program: address.program.clone(),
+            verb,
         };
         let mut told = |text: &str| telling.progress(text);
         reach(&to, &self.programs, &self.key, &mut told).await.map_err(|error| not_reached(remote, error))

@@ -127,6 +127,8 @@ pub enum Event {
     Act(super::ActShown),
     /// One waiver that counts, for `consumer waivers`.
     Waiver(WaiverShown),
+    /// A host that was waived: what follows from it, or how it is left at the end of the rotation.
+    HostLeft(super::HostLeft),
     /// One issuer, for `issuers`.
     Issuer(super::IssuerShown),
     /// A warning about an issuer's spec, for `issuers lint`.
@@ -289,6 +291,9 @@ pub struct StatusShown {
     pub waiting: Option<WaitingShown>,
     pub blocked_by: Vec<Holder>,
     pub waived: Vec<String>,
+    /// Hosts that were waived and answered since: their waivers have ended.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts_back: Vec<String>,
     /// The command that continues it.
     pub next: Option<String>,
 }

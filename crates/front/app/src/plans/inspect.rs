@@ -6,18 +6,19 @@ use std::sync::Arc;
 
 use keyroll_codes::Code;
 use keyroll_config::{EvidenceKind, Secret};
-use keyroll_host::LOCAL;
 use keyroll_observe::stated_outside;
 use keyroll_port::{
-    Failure, Issuer, Journal as _, Label, Listing, Looked, PendingChange, PendingChanges, Probe, RefusalLog,
+    Failure, Issuer, Journal as _, Label, Listing, Looked, PendingChange, PendingChanges, RefusalLog,
     Sessions, Store, Survey, Surveying, Values,
 };
-use keyroll_rotation::{Capabilities, ConsumerId, MintedBy, Plan, Policy, Refusals};
+use keyroll_rotation::{Capabilities, ConsumerId, HostId, MintedBy, Plan, Policy, Refusals};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 use keyroll_setup::trust::{
     dumps_in_sight, pid_files_missing, refuse_missing, refuse_objections, unseen_words,
 };
 
+use super::acceptance::{Acceptance, asking, confirm, pairs, standing};
+use super::attribution::unattributed;
 use super::granted::Granted;
 use super::inspection::Inspection;
 use super::plaintext::reject_plaintext;
@@ -106,25 +107,39 @@ async fn at_issuer(
     Ok(AtIssuer { from_version, credential, listing, standing, bound, able, settings, notes })
 }
 
-/// The configuration's files and consumers by number, with the hosts that they are on, and the files as they are now.
-async fn hosts_now(subject: &Subject<'_>, issuer: &dyn Issuer, own: &Own) -> Result<Hosts, Problem> {
+/// The configuration's files and consumers by number, with the hosts that they are on, and the files as they are now. With a
+/// credential it is tried of which hosts the issuer shows which process made a call; a line for each of the others.
+async fn hosts_now(
+    subject: &Subject<'_>,
+    issuer: &Arc<dyn Issuer>,
+    own: &Own,
+    credential: Option<&Credential>,
+) -> Result<(Hosts, Vec<String>), Problem> {
     refuse_unserved(subject.secret, subject.places)?;
-    let own = Some(own);
     let (folder, search) = (folder_of(subject.config_file), Some(&subject.config.search));
-    let of = Wanted::of(subject.secret, issuer, subject.places, folder);
-    let mut hosts = hosts(&Wanted {
+    let of = Wanted {
         config: Some((subject.config, subject.config_text)),
         rotation: &subject.id,
         search,
         planned: Planned::Now,
-        own,
+        own: Some(own),
         names: &subject.hosts,
         changes: subject.changes,
         waits_for_none: subject.revokes_first,
-        ..of
-    })?;
-    hosts.see_elsewhere().await?;
-    Ok(hosts)
+        unattributed: &subject.unattributed,
+        ..Wanted::of(subject.secret, issuer.as_ref(), subject.places, folder)
+    };
+    let mut now = hosts(&of)?;
+    let hidden = match credential {
+        Some(credential) => unattributed(&now, issuer, credential, subject.changes).await,
+        None => BTreeMap::new(),
+    };
+    if !hidden.is_empty() {
+        let all: Vec<String> = subject.unattributed.iter().chain(hidden.keys()).cloned().collect();
+        now = hosts(&Wanted { unattributed: &all, ..of })?;
+    }
+    now.see_elsewhere().await?;
+    Ok((now, hidden.into_values().collect()))
 }
 
 /// Inspects the issuer, the files and the processes, and refuses what cannot be rotated.
@@ -138,7 +153,13 @@ pub async fn look(
     let asked = at_issuer(subject, store.as_ref(), issuer.as_ref()).await?;
     let AtIssuer { from_version, credential, listing, standing, bound, able, settings, mut notes } = asked;
     let own = family::own_of(subject.places, subject.family).await?;
-    let hosts = hosts_now(subject, issuer.as_ref(), &own).await?;
+    let tried = (standing != Acceptance::Dead && !subject.revokes_first).then_some(&credential);
+    let (hosts, unattributed) = hosts_now(subject, &issuer, &own, tried).await?;
+    notes.extend(unattributed);
+    let endpoints = issuer.endpoints();
+    // An emergency that revokes the old key first waits for no host.
+    let asking = if subject.revokes_first { Vec::new() } else { asking(&endpoints, &hosts.consumers) };
+    let standing = confirm(standing, &hosts, &asking, &issuer, &credential).await?;
     let of_live = credential.id.as_ref().filter(|_| standing != Acceptance::Dead);
     let next = issuer.propose(&credential).ok().flatten();
     let sessions = sessions_of(issuer.as_ref(), of_live).await?;
@@ -161,9 +182,9 @@ pub async fn look(
     };
     let PendingChanges { live, not_visible } = live;
     let (granted, live) = granted(subject, live)?;
-    let endpoints = issuer.endpoints();
     let outside = stated_outside().map(|(what, why)| format!("{what}: {why}")).into_iter().collect();
-    let not_visible = [looked.not_visible, not_visible, apart(other_networks, &endpoints), outside].concat();
+    let not_visible =
+        [looked.not_visible, not_visible, apart(other_networks, &endpoints, &asking), outside].concat();
     let seen = SeenAll {
         live: live.iter().map(|one| (one.difference.name.to_string(), one.difference.digest)).collect(),
         files: hosts.seen,
@@ -172,12 +193,12 @@ pub async fn look(
         unexplained,
         reach: subject.described.reach(subject.secret),
         issuer: spec_digest(subject.described, issuer.as_ref(), key),
+        unattributed: hosts.unattributed,
     };
     let plan = Plan {
         capabilities: able.0,
         policy: policy_for(aim, able.1),
-        // keyroll probes them from this machine.
-        endpoints: issuer.endpoints().iter().map(|_| LOCAL).collect(),
+        endpoints: pairs(endpoints.len(), &asking),
         files: hosts.files,
         consumers: hosts.consumers,
         bound,
@@ -186,9 +207,10 @@ pub async fn look(
         aim,
     };
     refuse_unsound(subject.secret, &plan)?;
+    let asking = asking.iter().filter_map(|host| hosts.names.get(host.index()).cloned()).collect();
     let saved = Saved { hosts: hosts.names, ..subject.saved(from_version, &plan, seen, settings) };
     let host = hosts.machine;
-    Ok(Inspection { saved, plan, endpoints, host, holders, not_visible, notes, live, granted })
+    Ok(Inspection { saved, plan, endpoints, asking, host, holders, not_visible, notes, live, granted })
 }
 
 /// The live sessions of the current credential; `id` is `None` where it has none.
@@ -201,14 +223,15 @@ async fn sessions_of(issuer: &dyn Issuer, id: Option<&CredentialId>) -> Result<S
     }
 }
 
-/// Notes on consumers that reach the issuer from another network: the new key is probed from this machine's network,
+/// Notes on consumers that reach the issuer from another network: the new key is probed from the machines' own networks,
 /// and calls are matched by their source address.
-fn apart(consumers: BTreeSet<String>, endpoints: &[String]) -> Vec<String> {
+fn apart(consumers: BTreeSet<String>, endpoints: &[String], asking: &[HostId]) -> Vec<String> {
     let tried = endpoints.join(" and ");
+    let whose = if asking.is_empty() { "this machine's network" } else { "the network of its machine" };
     let told = |name| {
         format!(
             "the network path of '{name}' to the issuer: it runs in its own network, such as a container on \
-             a bridge; keyroll probes the new key from this machine's network ({tried}), and if address \
+             a bridge; keyroll probes the new key from {whose} ({tried}), and if address \
              translation hides the container, no call can be attributed to it"
         )
     };
@@ -399,14 +422,6 @@ async fn bound(
         .is_none_or(|all| !all.complete || all.entries.iter().filter(|entry| entry.id == *id).count() == 1))
 }
 
-/// Whether the issuer accepts the current value.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Acceptance {
-    Alive,
-    Denied,
-    Dead,
-}
-
 fn standing_notes(standing: Acceptance, bound: bool) -> Vec<String> {
     let mut notes = Vec::new();
     if standing == Acceptance::Dead {
@@ -419,27 +434,6 @@ fn standing_notes(standing: Acceptance, bound: bool) -> Vec<String> {
         notes.push("the current value is not bound to an id at the issuer: revoke it yourself".to_owned());
     }
     notes
-}
-
-async fn standing(issuer: &dyn Issuer, credential: &Credential) -> Result<Acceptance, Problem> {
-    let mut all = Acceptance::Alive;
-    for endpoint in issuer.endpoints() {
-        match issuer.probe(&endpoint, credential).await {
-            Probe::Alive => {}
-            Probe::Denied if all == Acceptance::Alive => all = Acceptance::Denied,
-            Probe::Denied => {}
-            Probe::Dead => all = Acceptance::Dead,
-            Probe::Unknown(why) => {
-                return Err(Problem::new(
-                    Code::RequestFailed,
-                    format!("see the current value accepted at {endpoint}"),
-                )
-                .because(why)
-                .help("nothing was changed; run keyroll plan again when the issuer answers"));
-            }
-        }
-    }
-    Ok(all)
 }
 
 /// The note on a check that proves less than it should.

@@ -15,6 +15,8 @@ pub struct Inspection {
     pub plan: Plan,
     /// The endpoints at which the new key is probed.
     pub endpoints: Vec<String>,
+    /// The hosts from which they are probed, beside this machine.
+    pub asking: Vec<String>,
     /// The hosts, ready to apply the plan.
     pub(crate) host: Arc<dyn Machine>,
     pub(crate) holders: Vec<Holder>,
@@ -26,4 +28,41 @@ pub struct Inspection {
     pub live: Vec<PendingChange>,
     /// Those of them that an adoption has accepted.
     pub granted: Vec<PendingChange>,
+}
+
+/// How many hosts a line of the plan names.
+const HOSTS_NAMED_MAX: usize = 3;
+
+impl Inspection {
+    /// Where the new key is probed: `api.example.org:443, from this machine, web-1 and web-2`.
+    pub(crate) fn probed(&self) -> String {
+        self.endpoints.join(" and at ") + &from(&self.asking)
+    }
+}
+
+/// From which machines; empty if from this one alone.
+fn from(asking: &[String]) -> String {
+    match asking {
+        [] => String::new(),
+        [first @ .., last] if first.len() < HOSTS_NAMED_MAX => {
+            let named: Vec<&str> =
+                std::iter::once("this machine").chain(first.iter().map(String::as_str)).collect();
+            format!(", from {} and {last}", named.join(", "))
+        }
+        [..] => format!(", from this machine and {} hosts", asking.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_names_the_machines_that_ask_as_far_as_there_is_room() {
+        let hosts: Vec<String> = (1..=4).map(|at| format!("web-{at}")).collect();
+        assert_eq!(from(&hosts[..0]), "");
+        assert_eq!(from(&hosts[..1]), ", from this machine and web-1");
+        assert_eq!(from(&hosts[..3]), ", from this machine, web-1, web-2 and web-3");
+        assert_eq!(from(&hosts), ", from this machine and 4 hosts");
+    }
 }

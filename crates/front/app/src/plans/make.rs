@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use keyroll_codes::Code;
-use keyroll_config::{Config, Secret};
+use keyroll_config::{Config, Consumer, Secret};
 use keyroll_port::JournalError;
 use keyroll_rotation::State;
 
@@ -106,7 +106,7 @@ pub fn plan_for(
     show_findings(&found, operator);
     match purpose {
         Purpose::Rotation if !found.saved.seen.unexplained.is_empty() => return Err(unexplained(&found)),
-        Purpose::Rotation => {}
+        Purpose::Rotation => refuse_unprovable(&found, secret)?,
         // It is applied at once: nobody reads its steps.
         Purpose::Emergency { .. } => {
             note_unexplained(&found, operator);
@@ -244,7 +244,7 @@ fn inspected(subject: &Subject<'_>) -> Result<Inspection, Problem> {
     let key = fingerprint_key(subject.places)?;
     let issuer = subject.described.issuer(subject.secret, None)?;
     let attributes = issuer.capabilities().attributes;
-    subject.secret.consumers.iter().try_for_each(|consumer| provable(consumer, attributes))?;
+    subject.secret.consumers.iter().try_for_each(|consumer| provable_yet(consumer, attributes))?;
     runtime(subject.places)?.block_on(async {
         let agreeing = agreeing_truth(subject).await;
         if let Err(problem) = &agreeing
@@ -268,6 +268,37 @@ fn inspected(subject: &Subject<'_>) -> Result<Inspection, Problem> {
     })
 }
 
+/// As [`provable`], before it is tried whether the issuer shows the calls of other hosts.
+fn provable_yet(consumer: &Consumer, attributes: bool) -> Result<(), Problem> {
+    provable(consumer, attributes).or_else(|problem| {
+        match !consumer.is_here && attributes && provable(consumer, false).is_ok() {
+            true => Ok(()),
+            false => Err(problem),
+        }
+    })
+}
+
+/// Refuses a consumer on another host that has no way to show the new value, now that it was tried whether the issuer shows
+/// the calls of that host.
+pub(crate) fn refuse_unprovable(found: &Inspection, secret: &Secret) -> Result<(), Problem> {
+    let attributes = found.plan.capabilities.attributes;
+    provable_elsewhere(secret, attributes, &found.saved.seen.unattributed)
+}
+
+/// `unattributed`: the hosts of which the issuer does not show which process made a call.
+fn provable_elsewhere(secret: &Secret, attributes: bool, unattributed: &[String]) -> Result<(), Problem> {
+    for consumer in secret.consumers.iter().filter(|consumer| !consumer.is_here) {
+        let host = consumer.machine();
+        match unattributed.iter().any(|name| name == host) {
+            true => provable(consumer, false).map_err(|problem| {
+                problem.because(format!("the issuer does not show which process of {host} made a call"))
+            })?,
+            false => provable(consumer, attributes)?,
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a plan that an undeclared process blocks.
 pub fn unexplained(found: &Inspection) -> Problem {
     let all = &found.saved.seen.unexplained;
@@ -283,6 +314,29 @@ pub fn unexplained(found: &Inspection) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_consumer_whose_calls_are_not_attributed_needs_a_check_and_the_same_one_elsewhere_does_not() {
+        let text = |check: &str| {
+            format!(
+                "version = 1\n[hosts.web-1]\nconnect = \"ssh://web-1\"\nfolder = \"/srv\"\n[hosts.web-2]\n\
+                 connect = \"ssh://web-2\"\nfolder = \"/srv\"\n[secrets.acme]\nissuer = \"openrouter\"\n\
+                 [[secrets.acme.consumers]]\nname = \"api\"\nhosts = [\"web-1\", \"web-2\"]\n\
+                 runs = {{ rereads = true, process = \"/opt/api\" }}\nreads = {{ file = \"./key\" }}\n{check}"
+            )
+        };
+        let config = |check: &str| Config::parse(&text(check), "/srv/keyroll.toml").unwrap();
+        let (without, with) = (config(""), config("check = { exec = [\"./c.sh\", \"{copy}\"] }\n"));
+        let (without, with) = (without.secret("acme").unwrap(), with.secret("acme").unwrap());
+        let hidden = ["web-2".to_owned()];
+        assert!(without.consumers.iter().all(|consumer| provable_yet(consumer, true).is_ok()));
+        assert!(provable_elsewhere(without, true, &[]).is_ok());
+        let problem = provable_elsewhere(without, true, &hidden).unwrap_err();
+        assert!(problem.attempted.contains("api@web-2"), "{}", problem.attempted);
+        assert!(problem.causes.iter().any(|why| why.contains("process of web-2")), "{:?}", problem.causes);
+        assert!(provable_elsewhere(with, true, &hidden).is_ok());
+        assert!(without.consumers.iter().all(|consumer| provable_yet(consumer, false).is_err()));
+    }
 
     #[test]
     fn hosts_that_are_inspected_are_named_and_many_are_counted() {

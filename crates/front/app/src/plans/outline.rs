@@ -92,8 +92,7 @@ pub fn announced(secret: &Secret) -> Vec<DowntimeShown> {
 /// The steps as text. The last is irreversible, or the first if the issuer has one value at a time.
 pub(crate) fn steps(found: &Inspection, secret: &Secret) -> Vec<String> {
     let plan = &found.plan;
-    let endpoints = &found.endpoints;
-    let seen = format!("see it accepted at {}", endpoints.join(" and at "));
+    let seen = format!("see it accepted at {}", found.probed());
     let by_hand = plan.capabilities.minted_by == MintedBy::Human;
     let mut steps = match plan.capabilities.overlap {
         Overlap::Independent { .. } | Overlap::TwoSlots if by_hand => {

@@ -9,12 +9,12 @@ use crate::operator::duration;
 
 /// The canary, the waves and the pause, as far as the configuration asks for them.
 pub(crate) fn pace(overlap: Overlap, secret: &Secret) -> Vec<String> {
-    let Roll { canary, bake, ask, pause_between } = secret.roll;
+    let Roll { canary, bake, ask, pause_between, .. } = secret.roll;
     let watched = (canary != Canary::Consumer || ask || !bake.is_zero()).then(|| canary_line(secret));
     let pause = (!pause_between.is_zero()).then(|| {
         format!("pause: {} between instances and consumers", duration(pause_between.as_secs().max(1)))
     });
-    let elsewhere = hosts(secret);
+    let elsewhere = hosts(secret, overlap != Overlap::None);
     let lines: Vec<String> = watched.into_iter().chain(waves(secret)).chain(pause).collect();
     if overlap != Overlap::None || lines.is_empty() {
         return elsewhere.into_iter().chain(lines).collect();
@@ -23,8 +23,9 @@ pub(crate) fn pace(overlap: Overlap, secret: &Secret) -> Vec<String> {
     vec![format!("not paced: {why}; `roll` and `wave` of keyroll.toml do not apply")]
 }
 
-/// The hosts, if there is another one than this machine. Of one wave they are moved one at a time.
-fn hosts(secret: &Secret) -> Option<String> {
+/// The hosts, if there is another one than this machine, and how many of one wave are moved at the same time if the roll is
+/// paced.
+fn hosts(secret: &Secret, paced: bool) -> Option<String> {
     let mut all: Vec<&str> = Vec::new();
     for consumer in &secret.consumers {
         let name = consumer.machine();
@@ -35,7 +36,16 @@ fn hosts(secret: &Secret) -> Option<String> {
     match all.as_slice() {
         [] | [LOCAL] => None,
         [one] => Some(format!("host: {one}")),
-        all => Some(format!("hosts: {}, one at a time", all.join(", "))),
+        all if paced => Some(format!("hosts: {}, {}", all.join(", "), at_once(secret.roll.hosts_at_once))),
+        all => Some(format!("hosts: {}", all.join(", "))),
+    }
+}
+
+/// How many hosts are moved at the same time.
+fn at_once(hosts: u16) -> String {
+    match hosts {
+        0 | 1 => "one at a time".to_owned(),
+        hosts => format!("up to {hosts} at a time"),
     }
 }
 
@@ -148,6 +158,23 @@ mod tests {
         let fetch = "fetch = [\"./get\"]\n";
         let all = lines(OVERLAP, "ask = true\n", &[("web", fetch), ("api", "")]);
         assert_eq!(all, ["canary: api alone; then you are asked"], "what fetches comes after the others");
+    }
+
+    #[test]
+    fn the_hosts_are_named_with_how_many_are_moved_at_once() {
+        let hosts = "host = \"web-2\"\n[defaults]\nmax_parallel = 4\n\
+                     [hosts.web-1]\nconnect = \"ssh://web-1\"\nfolder = \"/srv\"\n\
+                     [hosts.web-2]\nconnect = \"ssh://web-2\"\nfolder = \"/srv\"\n";
+        let both = [("api", "host = \"web-1\"\n"), ("web", hosts)];
+        assert_eq!(lines(OVERLAP, "", &both), ["hosts: web-1, web-2, one at a time"]);
+        let all = lines(OVERLAP, "hosts_at_once = 2\n", &both);
+        assert_eq!(all, ["hosts: web-1, web-2, up to 2 at a time"]);
+        let here = [("api", ""), ("web", hosts)];
+        let all = lines(OVERLAP, "hosts_at_once = 4\n", &here);
+        assert_eq!(all, ["hosts: local, web-2, up to 4 at a time"]);
+        assert_eq!(lines(OVERLAP, "", &[("web", hosts)]), ["host: web-2"]);
+        let unpaced = lines(Overlap::None, "hosts_at_once = 2\n", &both);
+        assert_eq!(unpaced, ["hosts: web-1, web-2"], "nothing is paced there");
     }
 
     #[test]

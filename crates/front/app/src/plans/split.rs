@@ -8,7 +8,7 @@ use keyroll_config::{Config, Consumer, Name, Secret, StoreRef, join_consumers};
 use keyroll_port::Label;
 use keyroll_rotation::{MintedBy, Overlap};
 
-use super::make::{look_at, refuse_open, save};
+use super::make::{look_at, refuse_open, refuse_unprovable, save};
 use super::move_consumer::{moved, refuse_several_machines, splitting};
 use super::outline::show_findings;
 use super::subject::ConfiguredSecret;
@@ -50,6 +50,7 @@ pub fn plan(
     let found = look_at(&subject, operator)?;
     refuse_limits(secret, &found, shares.len())?;
     show_findings(&found, operator);
+    refuse_unprovable(&found, secret)?;
     for place in &found.saved.seen.unexplained {
         operator.note(format!(
             "{place} holds the shared key too and is not a declared copy: keyroll does not revoke the \
@@ -201,7 +202,7 @@ fn edited(text: &str, file: &Path, secret: &str, shares: &[Share]) -> Result<Str
 
 /// The steps as text; the last is irreversible.
 fn steps(saved: &Saved, found: &Inspection) -> Vec<String> {
-    let seen = found.endpoints.join(" and at ");
+    let seen = found.probed();
     let secret = &saved.secret;
     let mut steps: Vec<String> = saved
         .shares

@@ -37,6 +37,9 @@ pub struct Subject<'a> {
     pub revokes_first: bool,
     /// The names of the hosts by their numbers in the saved plan; empty where there is none.
     pub hosts: Vec<String>,
+    /// The hosts of which the issuer does not show which process made a call, as the saved plan says. They are not tried
+    /// again.
+    pub unattributed: Vec<String>,
     /// The hosts are about to be changed.
     pub changes: bool,
 }
@@ -71,6 +74,7 @@ impl<'a> Subject<'a> {
             brought: false,
             revokes_first: false,
             hosts: Vec::new(),
+            unattributed: Vec::new(),
             changes: false,
         }
     }
@@ -92,6 +96,7 @@ impl<'a> Subject<'a> {
             family: saved.family.as_ref(),
             brought: saved.brought,
             hosts: saved.hosts.clone(),
+            unattributed: saved.seen.unattributed.clone(),
             changes: true,
             ..Self::new(configured, places, described)
         }

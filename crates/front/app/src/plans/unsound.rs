@@ -41,5 +41,9 @@ fn too_slow(secret: &Secret, defect: PlanDefect) -> Problem {
     let problem = problem.because(defect.to_string());
     let waits = !(secret.roll.bake.is_zero() && secret.roll.pause_between.is_zero());
     let paced = if waits { ", or shorten `bake` and `pause_between`" } else { "" };
-    problem.help(format!("let more consumers move at once (max_parallel){paced}, then: keyroll plan {name}"))
+    let hosts =
+        if secret.ssh_hosts().is_empty() { "" } else { ", on more hosts at once (roll.hosts_at_once)" };
+    problem.help(format!(
+        "let more consumers move at once (max_parallel){hosts}{paced}, then: keyroll plan {name}"
+    ))
 }

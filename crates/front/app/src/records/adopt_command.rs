@@ -1,29 +1,29 @@
 //! The commands that declare what holds a key.
 
-use keyroll_config::Name;
-
 /// The flag of an adoption that needs a check.
 const CHECK: &str = " --check \"COMMAND {copy}\"";
 
 /// The command that adopts a process; a check is needed unless the issuer shows which process made a call.
 pub fn adopt_process(pid: u32, attributes: bool) -> String {
-    let check = if attributes { "" } else { CHECK };
-    format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND{check}")
+    format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND{}", check(attributes))
 }
 
-/// The command that adopts a copy; only a check proves the value of a copy without a process. A copy on another machine,
-/// `web-2:/srv/old.env`, is not adopted: it is deleted there. The path may stand in quotes.
+/// The command that adopts a process of another host, `web-2:4711`: what it runs as and reads is not visible from here.
+pub fn adopt_process_on_host(process: &str, attributes: bool) -> String {
+    format!(
+        "keyroll consumer adopt {process} --name NAME --unit UNIT --env-file FILE --variable VARIABLE{}",
+        check(attributes)
+    )
+}
+
+/// The command that adopts a copy, also one of another host, `web-2:/srv/old.env`; only a check proves the value of a copy
+/// without a process. The path may stand in quotes.
 pub fn adopt_copy(path: &str) -> String {
-    match host_of(path) {
-        Some(host) => format!("delete the copy on {host}"),
-        None => format!("keyroll consumer adopt {path} --name NAME{CHECK}"),
-    }
+    format!("keyroll consumer adopt {path} --name NAME{CHECK}")
 }
 
-/// The host of a copy, if it is on another machine: paths of this one are absolute.
-fn host_of(path: &str) -> Option<&str> {
-    let (host, rest) = path.trim_start_matches('\'').split_once(':')?;
-    (rest.starts_with('/') && Name::new(host).is_some()).then_some(host)
+fn check(attributes: bool) -> &'static str {
+    if attributes { "" } else { CHECK }
 }
 
 #[cfg(test)]
@@ -31,12 +31,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_for_a_copy_on_another_machine_is_not_one_that_is_refused() {
-        for path in ["web-2:/srv/old.env", "'web-2:/srv/my old.env'"] {
-            assert_eq!(adopt_copy(path), "delete the copy on web-2");
-        }
-        for path in ["PATH", "/srv/web-2:/old.env", "'/srv/web-2:/my old.env'"] {
-            assert!(adopt_copy(path).ends_with(&format!(" adopt {path} --name NAME{CHECK}")), "{path}");
+    fn a_check_is_asked_for_where_nothing_else_proves_the_value() {
+        assert!(adopt_process_on_host("web-2:4711", false).ends_with(CHECK));
+        assert!(!adopt_process_on_host("web-2:4711", true).contains("--check"));
+        for path in ["PATH", "web-2:/srv/old.env", "'/srv/my old.env'"] {
+            assert_eq!(adopt_copy(path), format!("keyroll consumer adopt {path} --name NAME{CHECK}"));
         }
     }
 }

@@ -7,15 +7,14 @@ use keyroll_host::{LOCAL, incarnation, process_of};
 use keyroll_inventory::started;
 use keyroll_observe::NotVisible;
 use keyroll_rotation::{
-    Blocker, ConsumerId, Holds, Incarnation, Phase, ReloadMode, SearchLimit, State, Waived, Which, blockers,
+    Blocker, ConsumerId, Holds, Incarnation, Phase, ReloadMode, SearchLimit, State, Which, blockers,
 };
 
-use super::adopt_command::{adopt_copy, adopt_process};
+use super::adopt_command::{adopt_copy, adopt_process, adopt_process_on_host};
 use super::hosts_away::HostsAway;
 use super::missing_proof::{Place, again, proof_got, resolves_itself};
 use super::plan_names::Called;
 use super::store_process::accepted;
-use super::waivers::{UNSEEN_USER, Waivers};
 use crate::operator::Holder;
 
 /// What to do with an edited line during a rollback.
@@ -66,7 +65,7 @@ pub fn all(called: &Called, state: &State) -> Vec<Holder> {
         | Blocker::Absent(_)
         | Blocker::Unsearched(..) => false,
     };
-    let away = HostsAway::of(called, state, &look.seen.instances);
+    let away = HostsAway::of(called, state, &look.seen);
     let here = |blocker: &Blocker| !away.explain(state, *blocker);
     let found = all.into_iter().filter(|blocker| !over(blocker) && !resolves_itself(state, *blocker));
     let found = found.filter(here);
@@ -270,16 +269,16 @@ pub fn setting(limit: SearchLimit) -> &'static str {
     }
 }
 
-/// An undeclared copy, by its path if the plan saw it.
+/// An undeclared copy, by its name if the plan or an inspection saw it.
 fn stranger(called: &Called, state: &State, digest: u64, goes: &str) -> Holder {
-    let path = called.undeclared(digest);
+    let path = called.undeclared_path(digest);
     let word = path.map_or_else(|| "PATH".to_owned(), keyroll_manager::shell_word);
     Holder {
         kind: "undeclared copy",
         found_by: format!("a file that is not a declared copy holds the {goes} key"),
         how_to_move: copy_moved(state, &word),
         or_else: Some(format!("keyroll consumer waive {word} --reason WHY")),
-        ..nameless(path.unwrap_or("a file"))
+        ..nameless(called.undeclared(digest).unwrap_or("a file"))
     }
 }
 
@@ -304,13 +303,14 @@ pub fn unexplained(called: &Called, who: Incarnation, state: &State) -> Holder {
     let it = addressed(called, who).unwrap_or_else(|| pid.to_string());
     let waive = format!("keyroll consumer waive {it} --reason WHY");
     let how_to_move = match called.host(who.host) {
-        Some(host) => called.addressed(&moved_there(&host, state.phase())),
+        Some(_) => called.addressed(&moved_there(called, &it, state)),
         None => process_moved(called, pid, state.phase(), state.plan().aim.makes_new()),
     };
     let or_else = (!how_to_move.starts_with(&waive)).then_some(waive);
+    let described = called.described(who).map(|it| it.found_by);
     Holder {
         kind: "undeclared process",
-        found_by: "an inspection of all processes".to_owned(),
+        found_by: described.unwrap_or_else(|| "an inspection of all processes".to_owned()),
         how_to_move,
         or_else,
         ..process(called, who, None)
@@ -322,15 +322,15 @@ fn addressed(called: &Called, who: Incarnation) -> Option<String> {
     called.elsewhere(who).or_else(|| who.pid().map(|pid| pid.to_string()))
 }
 
-/// What to do with an undeclared process of another host. It is not adopted: nothing of how it is restarted is visible
-/// from here.
-fn moved_there(host: &str, phase: Phase) -> String {
-    if phase == Phase::RollingBack {
-        return PROCESS_BACK.to_owned();
+/// What to do with an undeclared process of another host, `web-2:4711`.
+fn moved_there(called: &Called, process: &str, state: &State) -> String {
+    match (state.phase(), state.plan().aim.makes_new()) {
+        (Phase::RollingBack, _) => PROCESS_BACK.to_owned(),
+        (_, true) => {
+            called.apart().unwrap_or_else(|| adopt_process_on_host(process, called.attributes_there(process)))
+        }
+        (_, false) => SPLIT_AGAIN.to_owned(),
     }
-    format!(
-        "end it on {host}, or keyroll abort, and declare what it belongs to as a consumer with `host = \"{host}\"`"
-    )
 }
 
 /// What to do with an undeclared process, with the rotation's id in the commands.
@@ -391,7 +391,8 @@ fn waive(called: &Called, consumer: ConsumerId) -> String {
 /// The executable, folder and start of a process, if it is still the same process.
 fn process(called: &Called, who: Incarnation, name: Option<String>) -> Holder {
     if let (Some(host), Some(pid)) = (called.host(who.host), who.pid()) {
-        let name = name.unwrap_or_else(|| format!("process {pid}"));
+        let program = || called.described(who).map(|it| it.name);
+        let name = name.or_else(program).unwrap_or_else(|| format!("process {pid}"));
         let shown = format!("{name} on {host}");
         return Holder { host: Some(host), pid: Some(pid), ..nameless(&shown) };
     }
@@ -444,48 +445,4 @@ pub fn described(pid: u32) -> Option<String> {
     let folder = folder.map(|folder| format!(" in {}", keyroll_observe::shown(&folder))).unwrap_or_default();
     let since = started(now.id.start_ticks).map(|at| format!(", started {at}")).unwrap_or_default();
     Some(format!("process {pid} ({}): {exe}{folder}{since}", now.name))
-}
-
-/// What was waived, each with its reason.
-pub fn waived_with_reasons(
-    called: &Called,
-    waivers: &Waivers,
-    state: &State,
-) -> Vec<(String, Option<String>)> {
-    let (rotation, secret) = called.rotation();
-    let recorded = |waived: &Waived| waivers.recorded(rotation, secret, *waived);
-    let name = |waived: &Waived| match waived {
-        Waived::Holder(who) if called.elsewhere(*who).is_some() => {
-            let (host, pid) = (called.host(who.host).unwrap_or_default(), who.pid().unwrap_or_default());
-            format!("process {pid} on {host}")
-        }
-        Waived::Holder(who) => match process_of(*who) {
-            Some(id) => {
-                let same = keyroll_observe::process(id.pid).is_ok_and(|now| now.id == id);
-                let now = described(id.pid).filter(|_| same);
-                let ended = || recorded(waived).map(|waiver| format!("{}, which has ended", waiver.place));
-                now.or_else(ended).unwrap_or_else(|| format!("process {}, which has ended", id.pid))
-            }
-            None => "a job at rest".to_owned(),
-        },
-        Waived::Copy(digest) => {
-            waivers.place(*digest).map_or_else(|| "a copy".to_owned(), |place| format!("the copy {place}"))
-        }
-        Waived::NotVisible(consumer) => {
-            format!("evidence of {} that is not visible", called.consumer(*consumer))
-        }
-        Waived::BusySessions => "busy sessions on the old key".to_owned(),
-        Waived::LastUse => UNSEEN_USER.to_owned(),
-    };
-    let reason = |waived: &Waived| recorded(waived).map(|waiver| waiver.reason.clone());
-    state.waived().iter().map(|waived| (name(waived), reason(waived))).collect()
-}
-
-/// The same in one line each.
-pub fn waived(called: &Called, waivers: &Waivers, state: &State) -> Vec<String> {
-    let line = |(name, reason): (String, Option<String>)| match reason {
-        Some(reason) => format!("{name}: {reason}"),
-        None => name,
-    };
-    waived_with_reasons(called, waivers, state).into_iter().map(line).collect()
 }

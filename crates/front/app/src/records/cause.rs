@@ -114,9 +114,11 @@ impl Observations {
                 _ => None,
             };
         }
-        if was.watched && matches!(event.fact, Fact::Proved { consumer: of, trouble: true, .. } if of == id) {
+        if matches!(event.fact, Fact::Proved { consumer: of, trouble: true, .. } if of == id) {
             let seen = self.seen(id, consumer, was.toward);
-            return Some(format!("used the {key} key, and failed while it was watched: {seen}"));
+            let failed = if was.watched { "used" } else { "was given" };
+            let when = if was.watched { " while it was watched" } else { "" };
+            return Some(format!("{failed} the {key} key, and failed{when}: {seen}"));
         }
         let limit = next.plan().policy.unit_ms_max;
         if !next.now().at_least(limit, was.since) {
@@ -142,11 +144,13 @@ impl Observations {
 
     /// The observation of a consumer that was to prove a version.
     fn seen(&self, id: ConsumerId, consumer: &Consumer, toward: Which) -> String {
-        let Some((proofs, trouble)) = self.proofs.get(&id).filter(|(proofs, _)| !proofs.is_empty()) else {
-            return "no process of it was running".to_owned();
-        };
+        let none = (Vec::new(), false);
+        let (proofs, trouble) = self.proofs.get(&id).unwrap_or(&none);
         let mut all: Vec<String> =
             proofs.iter().filter_map(|proof| missing(consumer, proof, toward)).collect();
+        if proofs.is_empty() {
+            all.push("no process of it was running".to_owned());
+        }
         if *trouble {
             all.push("its log shows refused calls, or its error rate rose".to_owned());
         }

@@ -58,7 +58,7 @@ fn step(follows: bool, shown: Kinds) -> &'static str {
 }
 
 /// The command that goes on with a rotation.
-pub(super) fn again(state: &State) -> &'static str {
+pub(crate) fn again(state: &State) -> &'static str {
     command(state.hold())
 }
 

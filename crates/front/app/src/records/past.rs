@@ -1,7 +1,7 @@
 //! A rotation from its journal: how it ended, and how long its parts took.
 
 use keyroll_port::Recorded;
-use keyroll_rotation::{Event, Fact, OldKey, Op, Outcome as Seen, Phase, State, UnitStep, Which, step};
+use keyroll_rotation::{Event, Fact, OldKey, Op, Outcome as Seen, Phase, State, Which, step};
 
 use super::old_key;
 use super::saved_plan::Saved;
@@ -56,8 +56,8 @@ impl Past {
             clock.see(&state, event, *unix_ms);
             state = next;
         }
-        // The last consumer is known only when all have moved.
-        let moved = moved.filter(|_| moved_units(&state) == state.units().len());
+        // The last consumer is known only when all have moved. One on a host that is away is not waited for.
+        let moved = moved.filter(|_| moved_units(&state) + left_units(&state) == state.units().len());
         Self {
             emergency: clock.shown(recorded, moved, dead),
             alerted_unix_ms: clock.alerted(recorded),
@@ -125,11 +125,15 @@ fn goes_back(state: &State) -> bool {
     matches!(state.phase(), Phase::RollingBack | Phase::RolledBack)
 }
 
-/// The consumers that are on the new version.
+/// The consumers that are on the new version. One on a host that was waived and is away is not counted: nothing shows it.
 pub fn moved_units(state: &State) -> usize {
-    let arrived =
-        |unit: &&keyroll_rotation::Unit| unit.stage == UnitStep::Settled && unit.toward == Which::New;
-    state.units().iter().filter(arrived).count()
+    let units = state.units().iter().zip(&state.plan().consumers);
+    units.filter(|(unit, consumer)| unit.has_arrived() && !state.has_left(consumer.host)).count()
+}
+
+/// The consumers on hosts that were waived and are away.
+fn left_units(state: &State) -> usize {
+    state.plan().consumers.iter().filter(|consumer| state.has_left(consumer.host)).count()
 }
 
 /// How the rotation ended; none while it is open.

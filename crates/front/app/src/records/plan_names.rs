@@ -7,8 +7,8 @@ use std::path::Path;
 use keyroll_config::Config;
 use keyroll_fleet::place_digest_of;
 use keyroll_host::{LOCAL, place_digest};
-use keyroll_port::Recorded;
-use keyroll_rotation::{ConsumerId, FileId, HostId, Incarnation};
+use keyroll_port::{Described, Named, Recorded};
+use keyroll_rotation::{ConsumerId, FileId, HostId, Incarnation, digest_of_life};
 use keyroll_served::version_file;
 
 use super::saved_plan::{Apart, Family, Saved, on_host};
@@ -43,8 +43,12 @@ pub struct Called {
     hosts: Vec<String>,
     gate: bool,
     attributes: bool,
+    /// The hosts for which that is not so.
+    unattributed: Vec<String>,
     /// The undeclared copies that the plan saw, by digest. Only an emergency goes on with any.
     undeclared: BTreeMap<u64, String>,
+    /// What inspections found, by digest: names of copies, and descriptions of processes.
+    remembered: BTreeMap<u64, String>,
     /// Where the store of the secret accepts connections, if that is on this machine.
     store_at: Option<SocketAddr>,
 }
@@ -58,6 +62,7 @@ impl Called {
         let saved = Saved::of(recorded);
         let Ok(saved) = saved else { return called };
         called.hosts.clone_from(&saved.hosts);
+        called.unattributed.clone_from(&saved.seen.unattributed);
         for path in &saved.seen.unexplained {
             let there = path.split_once(':').filter(|(host, _)| saved.host_id(host).is_some());
             let digest = match there {
@@ -108,9 +113,44 @@ impl Called {
         called
     }
 
-    /// The path of an undeclared copy, if the plan saw it.
+    /// Adds what an inspection found.
+    pub fn learn(&mut self, names: impl IntoIterator<Item = Named>) {
+        self.remembered.extend(names.into_iter().map(|named| (named.digest, named.name)));
+    }
+
+    /// The name of an undeclared copy, if the plan or an inspection saw it.
     pub fn undeclared(&self, digest: u64) -> Option<&str> {
-        self.undeclared.get(&digest).map(String::as_str)
+        let remembered = || self.remembered.get(&digest).filter(|name| Described::read(name).is_none());
+        self.undeclared.get(&digest).or_else(remembered).map(String::as_str)
+    }
+
+    /// The same as commands take it; `None` also for a copy that has no path of its own, such as a row of a database.
+    pub fn undeclared_path(&self, digest: u64) -> Option<&str> {
+        let name = self.undeclared(digest)?;
+        (self.undeclared.contains_key(&digest) || self.digest_of_place(name) == digest).then_some(name)
+    }
+
+    /// The digest of a place by its name: `/srv/old.env`, or `web-2:/srv/old.env`.
+    fn digest_of_place(&self, name: &str) -> u64 {
+        match name.split_once(':').filter(|(host, _)| self.has_host(host)) {
+            Some((host, path)) => place_digest_of(host, place_digest(Path::new(path))),
+            None => place_digest(Path::new(name)),
+        }
+    }
+
+    /// The program of a process on another host and how it was found, if an inspection described it.
+    pub fn described(&self, who: Incarnation) -> Option<Described> {
+        let host = self.host(who.host)?;
+        let described = Described::read(self.remembered.get(&digest_of_life(who))?)?;
+        let name = described.name.strip_suffix(&format!(" on {host}")).unwrap_or(&described.name);
+        Some(Described { name: name.to_owned(), found_by: described.found_by })
+    }
+
+    /// A process on another host by its number and, if an inspection described it, its program: `4711 (mailer) on web-2`.
+    pub fn process_elsewhere(&self, who: Incarnation) -> Option<String> {
+        let (host, pid) = (self.host(who.host)?, who.pid()?);
+        let program = self.described(who).map(|it| format!(" ({})", it.name)).unwrap_or_default();
+        Some(format!("{pid}{program} on {host}"))
     }
 
     /// Adds this rotation's id to the commands in a text, because other rotations may be open; a command with an id
@@ -157,9 +197,23 @@ impl Called {
         self.attributes
     }
 
+    /// The same for a process of another host, `web-2:4711`.
+    pub fn attributes_there(&self, process: &str) -> bool {
+        let host = process.split_once(':').map_or(process, |(host, _)| host);
+        self.attributes && !self.unattributed.iter().any(|name| name == host)
+    }
+
     /// The name of a host, if it is not this machine.
     pub fn host(&self, id: HostId) -> Option<String> {
         (id != LOCAL).then(|| self.hosts.get(id.index()).cloned().unwrap_or_else(|| format!("host {}", id.0)))
+    }
+
+    /// The other machine of the rotation whose name ends a text: `write /srv/a.env on web-2`.
+    pub fn host_named_last(&self, text: &str) -> Option<(HostId, &str)> {
+        let word = text.rsplit(' ').next()?;
+        let at = self.hosts.iter().skip(1).position(|host| host == word)?;
+        let id = u16::try_from(at.checked_add(1)?).ok()?;
+        self.hosts.get(usize::from(id)).map(|name| (HostId(id), name.as_str()))
     }
 
     /// Whether another machine of the rotation has this name.
@@ -231,6 +285,8 @@ impl Called {
 
 #[cfg(test)]
 mod tests {
+    use keyroll_rotation::InstanceIdentity;
+
     use super::*;
 
     #[test]
@@ -254,5 +310,49 @@ mod tests {
         for (text, meant) in cases {
             assert_eq!(called.addressed(&text), meant);
         }
+    }
+
+    #[test]
+    fn what_inspections_remembered_of_a_host_is_named() {
+        let mut called = Called::of_hosts(&["local", "web-2"]);
+        let who = |pid| Incarnation {
+            host: HostId(1),
+            life: InstanceIdentity::Process { boot: 7, pid, start_ticks: 90, program: 0 },
+        };
+        let found_by = "found in its environment; it runs /bin/mailer".to_owned();
+        let described = Described { name: "mailer on web-2".to_owned(), found_by: found_by.clone() };
+        let copy = place_digest_of("web-2", place_digest(Path::new("/srv/old.env")));
+        let row = place_digest(Path::new("a row"));
+        called.learn([
+            Named { digest: digest_of_life(who(4711)), name: described.text() },
+            Named { digest: copy, name: "web-2:/srv/old.env".to_owned() },
+            Named { digest: row, name: "the key of `main` in /srv/agent.db".to_owned() },
+        ]);
+        assert_eq!(called.process_elsewhere(who(4711)).unwrap(), "4711 (mailer) on web-2");
+        assert_eq!(called.described(who(4711)), Some(Described { name: "mailer".to_owned(), found_by }));
+        assert_eq!(called.process_elsewhere(who(4712)).unwrap(), "4712 on web-2");
+        assert_eq!(called.undeclared(copy), Some("web-2:/srv/old.env"));
+        assert_eq!(called.undeclared_path(copy), Some("web-2:/srv/old.env"));
+        // A name that is no path is shown, and stands in no command.
+        assert_eq!(called.undeclared(row), Some("the key of `main` in /srv/agent.db"));
+        assert_eq!(called.undeclared_path(row), None);
+    }
+
+    #[test]
+    fn a_host_is_found_at_the_end_of_what_was_attempted_and_never_as_a_part_of_a_word() {
+        let called = Called::of_hosts(&["local", "web-1", "web-2"]);
+        assert_eq!(called.host_named_last("write /srv/a.env on web-2"), Some((HostId(2), "web-2")));
+        assert_eq!(called.host_named_last("reach web-1"), Some((HostId(1), "web-1")));
+        for other in ["reach my-web-2", "reach web-22", "read local", "look at web-2 again", ""] {
+            assert_eq!(called.host_named_last(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_description_of_a_process_is_never_shown_as_a_copy() {
+        let mut called = Called::of_hosts(&["local", "web-2"]);
+        let described = Described { name: "mailer".to_owned(), found_by: "its memory".to_owned() };
+        called.learn([Named { digest: 5, name: described.text() }]);
+        assert_eq!((called.undeclared(5), called.undeclared_path(5)), (None, None));
     }
 }

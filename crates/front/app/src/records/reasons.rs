@@ -5,7 +5,7 @@ use keyroll_rotation::{
     may_be_given_out, step, wants,
 };
 
-use super::adopt_command::{adopt_copy, adopt_process};
+use super::adopt_command::{adopt_copy, adopt_process, adopt_process_on_host};
 use super::blockers::setting;
 use super::canary;
 use super::plan_names::Called;
@@ -134,18 +134,21 @@ pub fn way_out(called: &Called, state: &State, reason: Reason) -> Option<String>
     match reason {
         Reason::Holder(who @ Incarnation { life: InstanceIdentity::Process { pid, .. }, .. }) => {
             let out = match called.elsewhere(who) {
-                Some(it) => format!("end it there, or keyroll consumer waive {it} --reason WHY"),
+                Some(it) => {
+                    let moved = match back {
+                        true => "end it there".to_owned(),
+                        false => adopt_process_on_host(&it, called.attributes_there(&it)),
+                    };
+                    format!("{moved}, or keyroll consumer waive {it} --reason WHY")
+                }
                 None => process_out(called, pid, back),
             };
             Some(format!("{out}; then "))
         }
-        Reason::Stranger(_) if back => {
-            Some("delete the copy, or keyroll consumer waive PATH --reason WHY; then ".to_owned())
-        }
         Reason::Stranger(digest) => {
-            let path = called.undeclared(digest).map_or_else(|| "PATH".to_owned(), quoted);
-            let adopt = adopt_copy(&path);
-            Some(format!("{adopt}, or keyroll consumer waive {path} --reason WHY; then "))
+            let path = called.undeclared_path(digest).map_or_else(|| "PATH".to_owned(), quoted);
+            let moved = if back { "delete the copy".to_owned() } else { adopt_copy(&path) };
+            Some(format!("{moved}, or keyroll consumer waive {path} --reason WHY; then "))
         }
         Reason::Unsearched(who @ Incarnation { life: InstanceIdentity::Process { pid, .. }, .. }) => {
             let setting = setting(limit(state, who));
@@ -198,8 +201,8 @@ fn leaving(state: &State) -> &'static str {
 
 /// A process by its number and, while it runs, its name: `4711 (mailer)`.
 fn process(called: &Called, who: Incarnation, pid: u32) -> String {
-    if let Some(host) = called.host(who.host) {
-        return format!("{pid} on {host}");
+    if let Some(elsewhere) = called.process_elsewhere(who) {
+        return elsewhere;
     }
     match keyroll_observe::process(pid) {
         Ok(now) => format!("{pid} ({})", now.name),
@@ -253,10 +256,10 @@ pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
         Reason::Unit(consumer) if !state.plan().aim.makes_new() => {
             format!("{} does not use its own key, or did not prove it", called.consumer(consumer))
         }
+        // It may have loaded the key: the issuer may refuse its calls, or its error rate may have risen.
         Reason::Unit(consumer) => {
-            let back = state.phase() != Phase::RollingBack;
-            let end = if back { "" } else { " back" };
-            format!("{} did not load the value{end}", called.consumer(consumer))
+            let key = if state.phase() == Phase::RollingBack { "old" } else { "new" };
+            format!("{} did not prove the {key} key", called.consumer(consumer))
         }
         Reason::Canary(first) => canary::worked(called, state, first),
         Reason::Unaccepted(consumer) => {

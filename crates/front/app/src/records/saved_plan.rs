@@ -151,6 +151,9 @@ pub struct SeenAll {
     /// The pending changes: a keyed digest by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub live: BTreeMap<String, u64>,
+    /// The hosts of which the issuer does not show which process made a call, although it shows its sessions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unattributed: Vec<String>,
 }
 
 /// One file.
@@ -201,6 +204,9 @@ impl SeenAll {
         }
         if self.unexplained != now.unexplained {
             lines.push("there are other undeclared copies of the value".to_owned());
+        }
+        for host in now.unattributed.iter().filter(|host| !self.unattributed.contains(host)) {
+            lines.push(format!("the issuer no longer shows which process of {host} made a call"));
         }
         lines
     }
@@ -296,5 +302,24 @@ impl Saved {
                 .because(format!("it has version {}, and this keyroll reads {VERSION}", saved.version)));
         }
         Ok(saved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_stale_when_calls_of_one_more_host_are_not_attributed() {
+        let seen = |hosts: &[&str]| SeenAll {
+            unattributed: hosts.iter().map(|&host| host.to_owned()).collect(),
+            ..SeenAll::default()
+        };
+        let stale = seen(&["web-1"]).differences(&seen(&["web-1", "web-2"]));
+        assert_eq!(stale, ["the issuer no longer shows which process of web-2 made a call"]);
+        // Less evidence was asked for than there is now.
+        assert!(seen(&["web-1"]).differences(&seen(&[])).is_empty());
+        let text = serde_json::to_string(&SeenAll::default()).unwrap();
+        assert!(!text.contains("unattributed"), "an older keyroll reads plans without such hosts: {text}");
     }
 }

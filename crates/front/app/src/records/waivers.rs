@@ -18,7 +18,7 @@ pub(crate) const LAST_USE: &str = "last-use";
 pub(crate) const UNSEEN_USER: &str = "a user of the old key that the issuer does not show";
 
 /// All waivers of this machine.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Waivers {
     waivers: Vec<Waiver>,
@@ -127,5 +127,6 @@ pub(crate) fn digest(rotation: &str, waived: Waived) -> u64 {
         Waived::NotVisible(consumer) => named(format!("consumer/{}", consumer.0)),
         Waived::BusySessions => named("busy sessions".to_owned()),
         Waived::LastUse => named("last use".to_owned()),
+        Waived::Host(host) => named(format!("host/{}", host.0)),
     }
 }

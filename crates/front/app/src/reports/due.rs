@@ -15,11 +15,10 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::old_key::clock_s;
 use crate::records::open_rotation_guard::open_of;
-use crate::records::plan_names::Called;
 use crate::records::reasons::{awaited, reason_text};
 use crate::records::recorded::{last_unix_ms, rotations_unread, state_of};
-use crate::records::state_file;
 use crate::records::versions::kept;
+use crate::records::{remembered_names, state_file};
 use crate::window::{Opening, opening};
 use crate::wiring::open;
 
@@ -230,7 +229,7 @@ fn open_now(
     };
     let recorded = runtime.block_on(journal.load(&id)).map_err(rotations_unread)?;
     let state = state_of(&recorded)?;
-    let called = Called::of(&recorded);
+    let called = runtime.block_on(remembered_names::called(journal, &recorded, Some(&state)));
     // A step at the issuer's console is no pause, and ends by no driver either.
     let waits = awaited(&state, &id.0, secret).map(|(why, _)| why);
     let why = state.hold().map(|hold| reason_text(&called, &state, hold.reason())).or(waits);

@@ -11,12 +11,11 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::downtimes::{Downtimes, Measured};
 use crate::records::past::{Past, outcome};
-use crate::records::plan_names::Called;
 use crate::records::recorded::rotations_unread;
 use crate::records::rotation_ids::{chosen_id, no_rotation};
 use crate::records::saved_plan::Saved;
 use crate::records::waivers::Waivers;
-use crate::records::{blockers, cause, old_key};
+use crate::records::{cause, old_key, remembered_names, waived};
 use crate::reports::audit::{AuditRequest, audit};
 use crate::wiring::open;
 
@@ -118,8 +117,8 @@ impl Reader<'_> {
         let past = Past::of(&recorded);
         let state = past.state.as_ref();
         let old_key = state.map(|state| old_key::seen(&recorded, state).text());
-        let called = Called::of(&recorded);
-        let waived = state.map(|state| blockers::waived(&called, &self.waivers, state));
+        let called = self.runtime.block_on(remembered_names::called(self.journal, &recorded, state));
+        let waived = state.map(|state| waived::waived(&called, &self.waivers, state));
         let downtimes = |saved| Downtimes::past(&self.measured, self.places, &saved);
         Ok(PastShown {
             id: overview.id.to_string(),

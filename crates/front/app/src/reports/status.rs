@@ -11,13 +11,14 @@ use tokio::runtime::Runtime;
 use crate::operator::{OldKeyShown, StatusShown, UnitShown};
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::records::hosts_left::HostsLeft;
 use crate::records::open_rotation_guard::{driver, held_by};
 use crate::records::past::{moved_units, outcome};
 use crate::records::plan_names::Called;
 use crate::records::recorded::{last_unix_ms, rotations_unread, state_of};
 use crate::records::rotation_ids::{chosen_id, no_rotation};
 use crate::records::waivers::Waivers;
-use crate::records::{blockers, cause, old_key, reasons, waiting};
+use crate::records::{blockers, cause, hosts_away, old_key, reasons, remembered_names, waiting, waived};
 use crate::session::manual_steps::awaited_back;
 use crate::wiring::open;
 
@@ -131,11 +132,19 @@ impl<'p> StatusReader<'p> {
         let recorded = self.runtime.block_on(self.journal.load(&overview.id));
         let recorded = recorded.map_err(|error| Unread::Journal(rotations_unread(error)))?;
         let state = state_of(&recorded).map_err(Unread::Rotation)?;
-        let called = Called::of(&recorded);
+        let called = remembered_names::called(&*self.journal, &recorded, Some(&state));
+        let called = self.runtime.block_on(called);
         let mut row = row(overview, &called, &state, driver, old_key::seen(&recorded, &state));
         row.last_s = last_unix_ms(&recorded) / 1_000;
         row.blocked_by = blockers::all(&called, &state);
-        row.waived = blockers::waived(&called, waivers, &state);
+        row.waived = waived::waived(&called, waivers, &state);
+        let left = HostsLeft::of(&recorded);
+        for (at, unit) in row.units.iter_mut().enumerate() {
+            if let Some(stage) = left.stage(&called, &state, at) {
+                unit.stage = stage;
+            }
+        }
+        row.hosts_back = left.back(&called, &state);
         row.cause = cause::of(&recorded, &called);
         let forward = row.next.as_deref().filter(|_| row.driver.is_none());
         row.waiting = waiting::seen(&recorded, &called, &state, forward);
@@ -181,6 +190,7 @@ fn unreadable(overview: &Overview, problem: &Problem) -> StatusShown {
         waiting: None,
         blocked_by: Vec::new(),
         waived: Vec::new(),
+        hosts_back: Vec::new(),
         next: overview.open.then(|| format!("keyroll status {}", overview.id)),
     }
 }
@@ -199,8 +209,10 @@ fn row(
         Some(hold @ (Hold::Paused(reason) | Hold::Stuck(reason))) => {
             let before =
                 if let Hold::Paused(_) = hold { reasons::way_out(called, state, reason) } else { None };
-            let next =
-                before.unwrap_or_default() + &reasons::command(state, hold, &overview.id.0, &overview.secret);
+            let command = reasons::command(state, hold, &overview.id.0, &overview.secret);
+            let without = hosts_away::way_without(called, state, reason);
+            let without = without.map(|way| format!("; {way}")).unwrap_or_default();
+            let next = before.unwrap_or_default() + &command + &without;
             Some((reasons::reason_text(called, state, reason), next))
         }
         None => None,
@@ -239,6 +251,7 @@ fn row(
         waiting: None,
         blocked_by: Vec::new(),
         waived: Vec::new(),
+        hosts_back: Vec::new(),
         next: None,
     };
     row.next = next(&row, way);

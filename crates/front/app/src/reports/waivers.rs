@@ -3,10 +3,10 @@
 use crate::installation::Installation;
 use crate::operator::WaiverShown;
 use crate::problem::Problem;
-use crate::records::blockers;
 use crate::records::index::Index;
-use crate::records::plan_names::Called;
 use crate::records::recorded::rotations_unread;
+use crate::records::remembered_names;
+use crate::records::waived::waived_with_reasons;
 use crate::records::waivers::Waivers;
 use crate::session::waive::current;
 use crate::wiring::open;
@@ -29,7 +29,9 @@ pub fn waivers(secret: Option<&str>, installation: &Installation) -> Result<Vec<
         for one in index.iter().filter(|one| wanted(one.secret())) {
             busy.push(one.secret().to_owned());
             let Some(state) = &one.state else { continue };
-            let waived = blockers::waived_with_reasons(&Called::of(&one.recorded), &recorded, state);
+            let called = remembered_names::called(&*journal, &one.recorded, Some(state));
+            let called = open::runtime(&places)?.block_on(called);
+            let waived = waived_with_reasons(&called, &recorded, state);
             all.extend(waived.into_iter().map(|(holder, reason)| WaiverShown {
                 secret: one.secret().to_owned(),
                 holder,

@@ -2,14 +2,16 @@
 
 mod consumer;
 mod executable;
+mod on_host;
 mod record;
 
 use std::path::Path;
 
-use keyroll_config::{Config, Consumer, NewConsumer, Secret, add_consumer, replace_consumer};
+use keyroll_config::{Config, Consumer, LOCAL, NewConsumer, Secret, add_consumer, replace_consumer};
 use keyroll_setup::trust::refuse_missing_of;
 
-use self::executable::adopting;
+use self::executable::{ADD_CHECK, adopting};
+use self::on_host::{Edited, OnHost};
 use self::record::{Adoption, refuse_open};
 use super::holder_on_host::HolderOnHost;
 use crate::installation::Installation;
@@ -35,10 +37,10 @@ pub fn adopt(
     operator: &mut dyn Operator,
 ) -> Result<(), Problem> {
     let (config, places) = (installation.config()?, installation.places()?);
-    refuse_elsewhere(request.holder, &config)?;
+    let there = HolderOnHost::of(request.holder, &config);
     let secret = meant(&config, request.secret, request.holder, &places)?;
-    refuse_declared_elsewhere(request.name, secret)?;
-    let new = request.consumer(&config, secret)?;
+    refuse_declared_elsewhere(request.name, secret, there.as_ref())?;
+    let new = request.consumer(&config, secret, there.as_ref())?;
     let path = installation.config_path();
     let text = config_file::read(&path)?;
     let file = path.display().to_string();
@@ -55,9 +57,12 @@ pub fn adopt(
     };
     let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
     let config = &Config::parse(&edited, &absolute.display().to_string())?;
-    refuse_useless(&absolute, configured::secret(config, new.secret.as_str())?, &new)?;
+    let secret = configured::secret(config, new.secret.as_str())?;
+    refuse_useless(&absolute, secret, &new)?;
     let (holder, new) = (request.holder, &new);
-    let adoption = Adoption { new, holder, config, config_file: &absolute, config_text: &edited };
+    let with = Edited { config, file: &absolute, text: &edited };
+    let there = there.map(|there| OnHost::look(there, secret, with, &places)).transpose()?;
+    let adoption = Adoption { new, holder, edited: with, there: there.as_ref() };
     let (its, detail) = (Some(new.secret.to_string()), Some(format!("the consumer {}", new.name)));
     acts::record(&Act { secret: its, detail, ..acts::asked("consumer adopt", &places) }, &places)?;
     let mut write = || {
@@ -83,29 +88,24 @@ pub fn adopt(
     Ok(())
 }
 
-/// Refuses what is on another machine: how it runs and what it reads is seen only there.
-fn refuse_elsewhere(holder: &str, config: &Config) -> Result<(), Problem> {
-    let Some(there) = HolderOnHost::of(holder, config) else { return Ok(()) };
-    let host = &there.host;
-    Err(adopting()
-        .because(format!("{} is not on this machine, and keyroll adopts only what is", there.shown()))
-        .help(format!(
-            "declare it in keyroll.toml with host = \"{host}\"; keyroll consumer waive {holder} --reason WHY accepts that it \
-             loses access"
-        )))
-}
-
 /// Refuses the name of a consumer that keyroll.toml puts on other machines: its table would get a process of this one.
-fn refuse_declared_elsewhere(name: &str, secret: &Secret) -> Result<(), Problem> {
+/// `there`: what is adopted, if it is on another host.
+fn refuse_declared_elsewhere(
+    name: &str,
+    secret: &Secret,
+    there: Option<&HolderOnHost>,
+) -> Result<(), Problem> {
+    let machine = there.map_or(LOCAL, |there| there.host.as_str());
     let table = |consumer: &Consumer| consumer.name.as_str().split('@').next() == Some(name);
     let of_several = |consumer: &Consumer| consumer.name.as_str() != name;
     let mut same = secret.consumers.iter().filter(|consumer| table(consumer));
-    let Some(consumer) = same.find(|consumer| !consumer.is_here || of_several(consumer)) else {
+    let Some(consumer) = same.find(|consumer| consumer.machine() != machine || of_several(consumer)) else {
         return Ok(());
     };
-    let why = match consumer.is_here {
-        false => format!("{} of {} runs on {}", consumer.name, secret.name, consumer.host),
-        true => format!("keyroll.toml declares {} of {} with `hosts`", consumer.name, secret.name),
+    let why = match (consumer.machine() == machine, consumer.is_here) {
+        (true, _) => format!("keyroll.toml declares {} of {} with `hosts`", consumer.name, secret.name),
+        (false, true) => format!("{} of {} runs on this machine", consumer.name, secret.name),
+        (false, false) => format!("{} of {} runs on {}", consumer.name, secret.name, consumer.host),
     };
     Err(adopting().because(why).help("choose another --name; nothing was changed"))
 }
@@ -158,19 +158,20 @@ fn known_already(new: &NewConsumer) -> Problem {
 /// would only pause the rotation.
 fn refuse_useless(config_file: &Path, secret: &Secret, new: &NewConsumer) -> Result<(), Problem> {
     let Some(consumer) = secret.consumer(new.name.as_str()) else { return Ok(()) };
-    refuse_missing_of(consumer)?;
-    trusted_consumer(config_file, consumer)?;
+    // Another host looks at its own commands.
+    if consumer.is_here {
+        refuse_missing_of(consumer)?;
+        trusted_consumer(config_file, consumer)?;
+    }
     // `plan` reports an issuer that cannot be built.
     let Ok(issuer) = issuer(secret) else { return Ok(()) };
-    provable::provable(consumer, issuer.capabilities().attributes).map_err(|problem| {
-        problem.help(
-            "add --check \"COMMAND {copy}\", a command that succeeds only with a working key in that copy",
-        )
-    })
+    provable::provable(consumer, issuer.capabilities().attributes).map_err(|problem| problem.help(ADD_CHECK))
 }
 
 #[cfg(test)]
 mod tests {
+    use keyroll_config::NewApply;
+
     use super::*;
 
     const TEXT: &str = "version = 1\n[hosts.web-2]\nconnect = \"ssh://web-2\"\nfolder = \"/srv\"\n[secrets.acme]\n\
@@ -179,16 +180,76 @@ mod tests {
         hosts = [\"local\", \"web-2\"]\nruns = { at_rest = true }\nreads = { file = \"./2\" }\n\
         [[secrets.acme.consumers]]\nname = \"here\"\nruns = { at_rest = true }\nreads = { file = \"./3\" }\n";
 
-    #[test]
-    fn what_is_on_a_host_is_not_adopted_as_something_of_this_machine() {
-        let config = Config::parse(TEXT, "/srv/keyroll.toml").unwrap();
-        for holder in ["web-2:4711", "web-2:/srv/old.env"] {
-            let help = refuse_elsewhere(holder, &config).unwrap_err().help.unwrap();
-            assert!(help.contains("host = \"web-2\""), "{help}");
-            assert!(help.contains(&format!("keyroll consumer waive {holder} --reason WHY")), "{help}");
+    /// A request that names nothing but what is adopted.
+    fn request<'a>(holder: &'a str, name: &'a str) -> AdoptRequest<'a> {
+        AdoptRequest {
+            holder,
+            name,
+            secret: None,
+            restart: None,
+            signal: None,
+            pid_file: None,
+            process: None,
+            unit: None,
+            env_file: None,
+            file: None,
+            within: None,
+            check: None,
+            replace: false,
         }
-        for holder in ["4711", "/srv/web-2:/old.env", "web-9:4711", "web-2:old.env", "web-2"] {
-            assert!(refuse_elsewhere(holder, &config).is_ok(), "{holder}");
+    }
+
+    fn adopted(request: &AdoptRequest<'_>) -> Result<NewConsumer, Problem> {
+        let config = Config::parse(TEXT, "/srv/keyroll.toml").unwrap();
+        let there = HolderOnHost::of(request.holder, &config);
+        request.consumer(&config, config.secret("acme").unwrap(), there.as_ref())
+    }
+
+    #[test]
+    fn a_process_of_a_host_becomes_a_consumer_of_that_host() {
+        let env_file = Some((Path::new("/srv/app/api.env"), "KEY"));
+        let unit = AdoptRequest { unit: Some("mailer.service"), env_file, ..request("web-2:4711", "mailer") };
+        let new = adopted(&unit).unwrap();
+        assert_eq!(new.host.as_ref().map(|host| host.as_str()), Some("web-2"));
+        assert_eq!(new.apply, NewApply::Unit("mailer.service".to_owned()));
+        // The same process id of this machine is another process: its executable is never looked up for one of a host.
+        assert_eq!(new.process, None);
+        let text = add_consumer(TEXT, "/srv/keyroll.toml", &new).unwrap();
+        let config = Config::parse(&text, "/srv/keyroll.toml").unwrap();
+        let consumer = config.secret("acme").unwrap().consumer("mailer").unwrap();
+        assert_eq!((consumer.machine(), consumer.reads == new.reads), ("web-2", true));
+
+        let process =
+            AdoptRequest { restart: Some("./again.sh"), env_file, ..request("web-2:4711", "mailer") };
+        assert!(adopted(&process).unwrap_err().help.unwrap().contains("--unit UNIT"));
+        let found = AdoptRequest { process: Some("/bin/mailer"), ..process };
+        assert_eq!(adopted(&found).unwrap().process, Some(("/bin/mailer".to_owned(), None)));
+    }
+
+    #[test]
+    fn what_a_process_of_a_host_reads_is_named_and_not_guessed() {
+        let unit = AdoptRequest { unit: Some("mailer.service"), ..request("web-2:4711", "mailer") };
+        assert!(adopted(&unit).unwrap_err().help.unwrap().contains("--env-file"));
+        // A path of this machine's folder would name another file there.
+        let near = AdoptRequest { file: Some(Path::new("./api.key")), ..unit };
+        assert!(adopted(&near).unwrap_err().help.unwrap().contains("/srv/app/api.env"));
+    }
+
+    #[test]
+    fn a_copy_of_a_host_becomes_a_consumer_of_that_host_without_a_look_at_the_same_path_here() {
+        let new = adopted(&request("web-2:/srv/no/such/old.key", "old")).unwrap();
+        assert_eq!(new.host.as_ref().map(|host| host.as_str()), Some("web-2"));
+        assert_eq!((new.apply, new.process), (NewApply::AtRest, None));
+        assert_eq!(new.reads[0].place.path(), Path::new("/srv/no/such/old.key"));
+        assert!(adopted(&request("web-9:/srv/no/such/old.key", "old")).is_err(), "it is no declared host");
+    }
+
+    #[test]
+    fn the_options_for_hosts_are_refused_on_this_machine() {
+        let unit = AdoptRequest { unit: Some("mailer.service"), ..request("4711", "mailer") };
+        let process = AdoptRequest { process: Some("/bin/mailer"), ..request("4711", "mailer") };
+        for request in [unit, process] {
+            assert!(adopted(&request).unwrap_err().causes[0].contains("another host"));
         }
     }
 
@@ -198,10 +259,14 @@ mod tests {
         let config = Config::parse(TEXT, "/srv/keyroll.toml").unwrap();
         let secret = config.secret("acme").unwrap();
         for name in ["one", "both"] {
-            assert!(refuse_declared_elsewhere(name, secret).is_err(), "{name}");
+            assert!(refuse_declared_elsewhere(name, secret, None).is_err(), "{name}");
         }
         for name in ["here", "on", "one2", "new"] {
-            assert!(refuse_declared_elsewhere(name, secret).is_ok(), "{name}");
+            assert!(refuse_declared_elsewhere(name, secret, None).is_ok(), "{name}");
+        }
+        let there = HolderOnHost::of("web-2:4711", &config).unwrap();
+        for (name, is_ok) in [("one", true), ("new", true), ("here", false), ("both", false)] {
+            assert_eq!(refuse_declared_elsewhere(name, secret, Some(&there)).is_ok(), is_ok, "{name}");
         }
     }
 }

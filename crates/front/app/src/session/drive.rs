@@ -11,13 +11,16 @@ use super::options::DriveOptions;
 use super::watch::Watch;
 use crate::exit::Exit;
 use crate::interrupt;
-use crate::operator::{Event, Operator, Outcome, Summary};
+use crate::operator::{Event, Operator, Outcome, Residue, Summary};
 use crate::problem::Problem;
+use crate::records::hosts_away::way_without;
+use crate::records::hosts_left::HostsLeft;
 use crate::records::past::Past;
 use crate::records::plan_names::Called;
 use crate::records::reasons::{command, reason_text};
 use crate::records::recorded::state_of;
-use crate::records::{old_key, reasons};
+use crate::records::waivers::Waivers;
+use crate::records::{old_key, reasons, remembered_names};
 
 /// The most operator events that may wait for the driver.
 const COMMANDS_MAX: usize = 16;
@@ -35,7 +38,9 @@ pub(crate) async fn drive(
     // The driver reads only once it runs, so the channel has room for the first events and a request to pause.
     let (tell, commands) = mpsc::channel(COMMANDS_MAX.saturating_add(options.first.len()).saturating_add(1));
     let goes_on = |fact: &Fact| matches!(fact, Fact::Resumed | Fact::AbortAsked | Fact::Escalated { .. });
-    let before = state_of(&opened).ok().filter(|_| options.first.iter().any(goes_on));
+    let now = state_of(&opened).ok();
+    let called = remembered_names::called(ports.journal.as_ref(), &opened, now.as_ref()).await;
+    let before = now.filter(|_| options.first.iter().any(goes_on));
     for fact in std::mem::take(&mut options.first) {
         tell.send(Command::Tell(fact)).await.map_err(|error| driving().because_of(&error))?;
     }
@@ -45,8 +50,7 @@ pub(crate) async fn drive(
     }
     let listener = tokio::spawn(listen(tell.clone()));
     let journal = ports.journal.clone();
-    let prompted = options.steps.prompted;
-    let called = Called::of(&opened);
+    let (prompted, waivers) = (options.steps.prompted, options.waivers.clone());
     let mut watch = Watch::new(operator, id, secret, names, called, options, tell);
     watch.goes_on_from(before.and_then(|state| state.hold()));
     let ending = run(ports, id.clone(), Pace::default(), commands, &mut watch).await;
@@ -69,7 +73,8 @@ pub(crate) async fn drive(
     if let Some((reason, resume_with)) = reasons::awaited(&state, &id.0, secret) {
         operator.event(Event::Paused { reason, resume_with });
     } else if let Some(hold) = state.hold() {
-        show_hold(operator, &recorded, &state, hold, id);
+        let called = remembered_names::called(journal.as_ref(), &recorded, Some(state.as_ref())).await;
+        show_hold(operator, &called, &recorded, &state, hold);
     }
     if state.hold() != Some(Hold::Paused(Reason::RefusedUse)) && old_key::is_enabled_again(&recorded, &state)
     {
@@ -79,7 +84,7 @@ pub(crate) async fn drive(
         show_stopped(operator, &recorded, &state, id);
     }
     if state.ended() {
-        residues.iter().cloned().for_each(|residue| operator.event(Event::Residue(residue)));
+        show_end(operator, (&recorded, state.as_ref()), &waivers, &residues);
         operator.event(Event::Done { outcome });
     }
     operator.event(Event::Summary(Summary {
@@ -198,12 +203,26 @@ fn show_stopped(operator: &mut dyn Operator, recorded: &Recorded, state: &State,
     operator.note(old_key::keys(recorded, state));
 }
 
-fn show_hold(operator: &mut dyn Operator, recorded: &Recorded, state: &State, hold: Hold, id: &RotationId) {
-    let text = reason_text(&Called::of(recorded), state, hold.reason());
-    operator.event(Event::Paused {
-        reason: text,
-        resume_with: command(state, hold, &id.0, &recorded.opening.secret),
-    });
+/// What is left behind: copies of the dead value, and hosts that were waived and not seen again.
+fn show_end(
+    operator: &mut dyn Operator,
+    (recorded, state): (&Recorded, &State),
+    waivers: &Waivers,
+    residues: &[Residue],
+) {
+    residues.iter().cloned().for_each(|residue| operator.event(Event::Residue(residue)));
+    let left = HostsLeft::of(recorded).away(&Called::of(recorded), waivers, state);
+    left.into_iter().for_each(|host| operator.event(Event::HostLeft(host)));
+}
+
+fn show_hold(operator: &mut dyn Operator, called: &Called, recorded: &Recorded, state: &State, hold: Hold) {
+    let text = reason_text(called, state, hold.reason());
+    let command = command(state, hold, &recorded.id.0, &recorded.opening.secret);
+    let resume_with = match way_without(called, state, hold.reason()) {
+        Some(way) => format!("{command}; {way}"),
+        None => command,
+    };
+    operator.event(Event::Paused { reason: text, resume_with });
 }
 
 #[cfg(test)]

@@ -250,6 +250,7 @@ fn host_of(
         own: Some(&own),
         config: Some((config, &opened.saved.config_text)),
         names: &opened.saved.hosts,
+        unattributed: &opened.saved.seen.unattributed,
         changes: true,
         waits_for_none: opened.state.emergency() == Some(Emergency::RevokeNow),
         ..Wanted::of(secret, issuer.as_ref(), places, folder)

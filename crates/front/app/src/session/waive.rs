@@ -4,10 +4,9 @@ use std::path::Path;
 
 use keyroll_codes::Code;
 use keyroll_config::Secret;
-use keyroll_fleet::place_digest_of;
-use keyroll_host::{LOCAL, incarnation, place_digest, process_of};
-use keyroll_port::{Label, RotationId};
-use keyroll_rotation::{ConsumerId, Fact, Incarnation, Phase, State, Waived};
+use keyroll_host::{LOCAL, incarnation, process_of};
+use keyroll_port::{Described, Journal as _, Label, RotationId};
+use keyroll_rotation::{ConsumerId, Fact, Incarnation, Phase, State, Waived, digest_of_life};
 
 use super::adopt::numbered;
 use super::append_offline::{digest_of, lock_to_tell, tell_open_locked};
@@ -59,19 +58,16 @@ pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<
     let places = installation.places()?;
     let holder = request.holder;
     let secret = meant(&config, request.secret, holder, &places)?;
-    let reason = request.reason.trim();
-    if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
-        return Err(waiving()
-            .because(format!("--reason is 1 to {REASON_BYTES_MAX} bytes on one line"))
-            .help("say why it may lose access: the reason is recorded with the waiver")
-            .exits(Exit::Usage));
-    }
+    let reason = reason_given(request.reason)?;
     let there = HolderOnHost::of(holder, &config);
     let waived = match &there {
         Some(there) => named_there(there, secret, &places)?,
         None => named(holder, secret)?,
     };
-    let shown = there.as_ref().map_or_else(|| shown(holder, waived), HolderOnHost::shown);
+    let shown = match &there {
+        Some(there) => there.shown(program(there, waived, &places).as_deref()),
+        None => shown(holder, waived),
+    };
     places.ensure()?;
     // A damaged list is found before a rotation has recorded anything.
     Waivers::load(&places)?;
@@ -92,16 +88,18 @@ pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<
     let place = match waived {
         Waived::Copy(_) if there.is_some() => None,
         Waived::Copy(_) => real(holder),
-        Waived::Holder(_) | Waived::NotVisible(_) | Waived::BusySessions | Waived::LastUse => {
-            Some(shown.clone())
-        }
+        Waived::Holder(_)
+        | Waived::NotVisible(_)
+        | Waived::BusySessions
+        | Waived::LastUse
+        | Waived::Host(_) => Some(shown.clone()),
     };
     let waiver = Waiver {
         secret: secret.name.to_string(),
         place: place.unwrap_or_else(|| holder.to_owned()),
         digest: digest(rotation.as_deref().unwrap_or_default(), waived),
         version,
-        reason: reason.to_owned(),
+        reason,
     };
     Waivers::load(&places)?.add(&places, waiver).map_err(|problem| match &rotation {
         None => problem,
@@ -112,8 +110,20 @@ pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<
     Ok(WaivedShown { secret: secret.name.to_string(), holder: shown, back, rotation })
 }
 
+/// The reason for a waiver, without space around it.
+pub(super) fn reason_given(reason: &str) -> Result<String, Problem> {
+    let reason = reason.trim();
+    if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
+        return Err(waiving()
+            .because(format!("--reason is 1 to {REASON_BYTES_MAX} bytes on one line"))
+            .help("say why it may lose access: the reason is recorded with the waiver")
+            .exits(Exit::Usage));
+    }
+    Ok(reason.to_owned())
+}
+
 /// Records who waives what.
-fn recorded(what: &str, secret: &str, holder: &str, places: &Places) -> Result<(), Problem> {
+pub(super) fn recorded(what: &str, secret: &str, holder: &str, places: &Places) -> Result<(), Problem> {
     let open = match places.journal().exists() {
         true => runtime(places)?.block_on(open_own(&*journal(places)?, secret)).map_err(rotations_unread)?,
         false => None,
@@ -204,7 +214,7 @@ fn named(holder: &str, secret: &Secret) -> Result<Waived, Problem> {
 /// What is waived on another host, as the protocol names it: a process as the open rotation saw it last.
 fn named_there(there: &HolderOnHost, secret: &Secret, places: &Places) -> Result<Waived, Problem> {
     let pid = match &there.what {
-        Err(path) => return Ok(Waived::Copy(place_digest_of(&there.host, place_digest(Path::new(path))))),
+        Err(path) => return Ok(Waived::Copy(there.digest_of(path))),
         Ok(pid) => *pid,
     };
     let not_seen = || {
@@ -224,13 +234,16 @@ fn named_there(there: &HolderOnHost, secret: &Secret, places: &Places) -> Result
     let own = runtime.block_on(open_own(&journal, secret.name.as_str())).map_err(rotations_unread)?;
     let own = own.ok_or_else(not_seen)?;
     let opened = runtime.block_on(opened(&journal, Some(&own.0)))?;
-    let host = opened.saved.host_id(&there.host);
-    let look = opened.state.look().map(|look| look.seen.as_ref());
-    let mut seen = look.into_iter().flat_map(|seen| {
-        seen.instances.iter().map(|it| it.who).chain(seen.unsearched.iter().map(|it| it.who))
-    });
-    let found = seen.find(|who| Some(who.host) == host && who.pid() == Some(pid));
-    found.map(Waived::Holder).ok_or_else(not_seen)
+    there.seen_by(&opened, pid).map(Waived::Holder).ok_or_else(not_seen)
+}
+
+/// The program of a process on another host, if an inspection described it. It is for display alone.
+fn program(there: &HolderOnHost, waived: Waived, places: &Places) -> Option<String> {
+    let Waived::Holder(who) = waived else { return None };
+    let (journal, runtime) = (journal(places).ok()?, runtime(places).ok()?);
+    let remembered = runtime.block_on(journal.recall(digest_of_life(who))).ok()??;
+    let name = Described::read(&remembered)?.name;
+    Some(name.strip_suffix(&format!(" on {}", there.host)).unwrap_or(&name).to_owned())
 }
 
 /// The waived holder, as the operator reads it.
@@ -243,6 +256,7 @@ fn shown(holder: &str, waived: Waived) -> String {
         Waived::NotVisible(_) => format!("evidence of {holder} that is not visible"),
         Waived::BusySessions => "busy sessions".to_owned(),
         Waived::LastUse => UNSEEN_USER.to_owned(),
+        Waived::Host(host) => format!("host {}", host.0),
     }
 }
 
@@ -295,7 +309,11 @@ fn told(places: &Places, secret: &Secret, holder: &str, waived: Waived) -> Resul
     let told = tell_open_locked(places, secret.name.as_str(), |opened| {
         let waived = match waived {
             Waived::NotVisible(_) => Waived::NotVisible(number(opened, holder)?),
-            Waived::Holder(_) | Waived::Copy(_) | Waived::BusySessions | Waived::LastUse => waived,
+            Waived::Holder(_)
+            | Waived::Copy(_)
+            | Waived::BusySessions
+            | Waived::LastUse
+            | Waived::Host(_) => waived,
         };
         if let Waived::Holder(who) = waived
             && who.host == LOCAL

@@ -1,5 +1,7 @@
 //! Shows a rotation while it is driven: a projection of its entries, never the journal's own form.
 
+mod asked;
+mod away;
 mod consent;
 mod waits;
 
@@ -13,6 +15,7 @@ use keyroll_rotation::{
 };
 use tokio::sync::mpsc;
 
+use self::asked::Asked;
 use self::waits::Waits;
 use super::manual_steps::Steps;
 use super::options::DriveOptions;
@@ -51,6 +54,7 @@ pub(crate) struct Watch<'a> {
     /// The name of each process, and how it was found.
     holders: BTreeMap<(HostId, u32), (String, String)>,
     told: BTreeSet<String>,
+    asked: Asked,
     steps: Steps,
     waits: Waits,
     blocked: Option<String>,
@@ -58,6 +62,8 @@ pub(crate) struct Watch<'a> {
     downtime: Option<std::time::Duration>,
     downtimes: Downtimes,
     hold: Option<Hold>,
+    /// The hosts that were waived and are away.
+    left: Vec<HostId>,
     /// The old key was taken for revoked.
     ended: bool,
     /// The consent that the operator is being asked for.
@@ -90,6 +96,7 @@ impl<'a> Watch<'a> {
             shown: BTreeSet::new(),
             holders: BTreeMap::new(),
             told: BTreeSet::new(),
+            asked: Asked::default(),
             steps,
             waits: Waits::new(),
             blocked: None,
@@ -97,6 +104,7 @@ impl<'a> Watch<'a> {
             downtime: None,
             downtimes,
             hold: None,
+            left: Vec::new(),
             ended: false,
             asking: None,
         }
@@ -337,6 +345,7 @@ impl Observer for Watch<'_> {
         }
         self.waits.see(event);
         self.waits(state);
+        self.hosts_back(state);
         // The cause of a phase is shown before the phase.
         self.old_key(state);
         self.entered(state);
@@ -349,6 +358,7 @@ impl Observer for Watch<'_> {
                 let kind = failure.kind;
                 let problem = Problem::from(failure);
                 let causes = problem.causes.join(": ");
+                let gone = self.waiver_of_host(problem.code, &problem.attempted);
                 let help = match &self.steps.back {
                     Some(back) if kind == FailureKind::StaysAlive => {
                         let id = &self.rotation;
@@ -359,7 +369,8 @@ impl Observer for Watch<'_> {
                         help.map(|help| format!("; help: {help}")).unwrap_or_default()
                     }
                 };
-                let text = format!("could not {} ({}): {causes}{help}", problem.attempted, problem.code);
+                let text =
+                    format!("could not {} ({}): {causes}{help}{gone}", problem.attempted, problem.code);
                 self.once(text.clone(), Event::Note { text });
             }
             Note::NotVisible(all) => {
@@ -373,9 +384,16 @@ impl Observer for Watch<'_> {
                     self.once(key, Event::NotVisible { what: unseen.named(), why: unseen.why });
                 }
             }
+            Note::AskedFrom { host, endpoint, what } => {
+                if self.asked.is_first(host, &endpoint) {
+                    let from = self.called.host(host).map(|host| format!(" from {host}")).unwrap_or_default();
+                    self.operator.event(Event::Note { text: format!("{endpoint}{from}: {what}") });
+                }
+            }
             Note::Holder(holder) => {
                 self.holders.insert((holder.host, holder.pid), (holder.name, holder.found_by));
             }
+            Note::Names(names) => self.called.learn(names),
             Note::User(holder) => {
                 let shown =
                     operator::Holder { pid: Some(holder.pid), ..blockers::user(&self.called, &holder) };

@@ -9,6 +9,7 @@ use keyroll_codes::Code;
 use keyroll_config::{Config, EvidenceKind, Search, Secret, slice};
 use keyroll_fleet::{Fleet, Member, Remote, failure_on};
 use keyroll_host::{LOCAL, Local, SystemClock, read, resolve};
+use keyroll_http::via;
 use keyroll_link::{FileNow, IssuerForm, OpenOrder, PlannedForm, SearchForm, digits_of};
 use keyroll_port::{Class, Failure, Issuer};
 use keyroll_rotation::{self as rotation, HostId};
@@ -19,7 +20,7 @@ use tokio::task::JoinSet;
 use super::family::Own;
 use super::open::fingerprint_key;
 use super::served::served_by;
-use crate::hosts::{Ways, dial};
+use crate::hosts::{Ways, dial, dialer};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::host_epoch::{self, Epoch};
@@ -44,8 +45,12 @@ pub(crate) struct Hosts {
     pub(crate) seen: BTreeMap<PathBuf, SeenFile>,
     /// The hosts by their numbers, `local` first; empty if there is only this machine.
     pub(crate) names: Vec<String>,
+    /// The hosts of which the issuer does not show which process made a call.
+    pub(crate) unattributed: Vec<String>,
     /// The hosts by ssh.
     remotes: Vec<(String, Arc<Remote>)>,
+    /// What opens connections that leave from a host by ssh, by its name.
+    dialers: BTreeMap<String, Arc<dyn via::Dial>>,
     /// What cannot be reached is not waited for.
     waits_for_none: bool,
 }
@@ -88,6 +93,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) changes: bool,
     /// An emergency revokes the old key first: it waits for no host that is away.
     pub(crate) waits_for_none: bool,
+    /// The hosts of which the issuer does not show which process made a call, as far as that is known.
+    pub(crate) unattributed: &'a [String],
 }
 
 impl<'a> Wanted<'a> {
@@ -111,11 +118,17 @@ impl<'a> Wanted<'a> {
             names: &[],
             changes: false,
             waits_for_none: false,
+            unattributed: &[],
         }
     }
 }
 
 impl Hosts {
+    /// Opens connections that leave from a host by ssh.
+    pub(crate) fn dialer_of(&self, name: &str) -> Option<Arc<dyn via::Dial>> {
+        self.dialers.get(name).cloned()
+    }
+
     /// Adds the files of hosts by ssh as they are now. The hosts are connected at the same time.
     ///
     /// # Errors
@@ -161,7 +174,7 @@ fn all_answered(answers: BTreeMap<String, Answer>) -> Result<Vec<(String, Vec<Fi
             Ok(files) => all.push((name, files)),
             Err(failure) => {
                 let problem = Problem::from(failure_on(&name, failure));
-                failed.push((name, problem));
+                failed.push((name, without_it(problem)));
             }
         }
     }
@@ -170,6 +183,16 @@ fn all_answered(answers: BTreeMap<String, Answer>) -> Result<Vec<(String, Vec<Fi
     Err(failed.fold(first, |first, (name, other)| {
         first.because(format!("also {name}: {} ({})", other.sentence(), other.code))
     }))
+}
+
+/// What can be done for a host that is gone, as long as no rotation is open: only an open one goes on without it.
+fn without_it(problem: Problem) -> Problem {
+    match (problem.code == Code::HostUnreachable, problem.help.clone()) {
+        (true, Some(help)) => problem.help(format!(
+            "{help}; if it is gone, remove it from `hosts` of its consumers in keyroll.toml, then plan again"
+        )),
+        (true, None) | (false, _) => problem,
+    }
 }
 
 /// The task that asked a host ended without an answer: it has a defect.
@@ -189,13 +212,15 @@ pub(crate) fn hosts(of: &Wanted<'_>) -> Result<Hosts, Problem> {
     let names = numbered(of);
     let facts = IssuerFacts::of(of.issuer);
     let placing = Placing { state: &of.places.state, own: of.own };
-    let Layout { consumers, files, paths, numbers } = layout(of.secret, &facts, &names, placing)?;
+    let Layout { consumers, files, paths, numbers } =
+        layout(of.secret, &facts, &names, placing, of.unattributed)?;
     let secret = of.secret.here();
     let local = here(&Wanted { secret: &secret, ..*of })?;
     let ways = Ways::of(of.places, of.config.map(|(config, _)| config))?;
     let epoch = if of.changes { host_epoch::next(of.places)? } else { Epoch::default() };
     let key = fingerprint_key(of.places)?;
     let mut machines: Vec<Arc<dyn Machine>> = vec![local.machine];
+    let mut dialers = BTreeMap::new();
     let mut remotes = Vec::new();
     for (name, numbers) in names.iter().zip(&numbers).skip(1) {
         let open = opening(of, name, epoch, (&facts, &key))?;
@@ -204,6 +229,7 @@ pub(crate) fn hosts(of: &Wanted<'_>) -> Result<Hosts, Problem> {
         let remote = Arc::new(remote.with_paths(own));
         remotes.push((name.clone(), Arc::clone(&remote)));
         machines.push(remote);
+        dialers.insert(name.clone(), dialer(&ways, name));
     }
     let members = (0_u16..).zip(names.iter().zip(machines)).zip(numbers);
     let members = members.map(|((id, (name, machine)), numbers)| Member {
@@ -212,6 +238,7 @@ pub(crate) fn hosts(of: &Wanted<'_>) -> Result<Hosts, Problem> {
         machine,
         numbers,
         is_here: HostId(id) == LOCAL,
+        dialer: dialers.get(name).cloned(),
     });
     let fleet = Fleet::new(members.collect());
     let machine = Arc::new(if of.waits_for_none { fleet.that_waits_for_none() } else { fleet });
@@ -222,7 +249,9 @@ pub(crate) fn hosts(of: &Wanted<'_>) -> Result<Hosts, Problem> {
         paths,
         seen: local.seen,
         names,
+        unattributed: of.unattributed.to_vec(),
         remotes,
+        dialers,
         waits_for_none: of.waits_for_none,
     })
 }
@@ -240,8 +269,18 @@ fn here(of: &Wanted<'_>) -> Result<Hosts, Problem> {
         }
     }
     let machine = Arc::new(Local::new(setup, key));
-    let (names, remotes) = (Vec::new(), Vec::new());
-    Ok(Hosts { machine, consumers, files, paths, seen, names, remotes, waits_for_none: false })
+    Ok(Hosts {
+        machine,
+        consumers,
+        files,
+        paths,
+        seen,
+        names: Vec::new(),
+        unattributed: Vec::new(),
+        remotes: Vec::new(),
+        dialers: BTreeMap::new(),
+        waits_for_none: false,
+    })
 }
 
 /// The hosts by their numbers: as the plan has them, then those that came later.
@@ -279,7 +318,7 @@ fn opening(
         config: slice(text, "keyroll.toml", of.secret.name.as_str(), name)?,
         folder: folder.display().to_string(),
         issuer: IssuerForm {
-            attributes: facts.attributes,
+            attributes: facts.attributes && !of.unattributed.iter().any(|host| host == name),
             alphabet: facts.alphabet.clone(),
             length_max: facts.length_max,
             endpoints: facts.endpoints.clone(),
@@ -384,7 +423,8 @@ mod tests {
         let answers = answers.map(|(name, answer)| (name.to_owned(), answer));
         let problem = all_answered(BTreeMap::from(answers)).unwrap_err();
         assert_eq!((problem.attempted.as_str(), problem.code), ("reach web-2", Code::HostUnreachable));
-        assert_eq!(problem.help.as_deref(), Some("ssh web-2 true"));
+        let help = problem.help.clone().unwrap();
+        assert!(help.starts_with("ssh web-2 true; if it is gone, remove it from `hosts`"), "{help}");
         let causes = problem.causes.join("\n");
         assert!(causes.contains("also web-3: could not read /k on web-3"), "{causes}");
         assert!(causes.contains("also web-4: could not reach web-4: no route"), "{causes}");

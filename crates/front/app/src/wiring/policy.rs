@@ -32,7 +32,7 @@ pub fn policy(secret: &Secret) -> Policy {
     }
 }
 
-/// How a roll is paced, from the configuration. Every consumer is on this machine.
+/// How a roll is paced, from the configuration.
 pub(crate) fn paced(roll: &Roll) -> RollPolicy {
     RollPolicy {
         canary: match roll.canary {
@@ -43,7 +43,7 @@ pub(crate) fn paced(roll: &Roll) -> RollPolicy {
         bake_ms: millis(roll.bake),
         ask: roll.ask,
         pause_ms: millis(roll.pause_between),
-        hosts_max: 1,
+        hosts_max: roll.hosts_at_once,
     }
 }
 

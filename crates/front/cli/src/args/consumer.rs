@@ -43,6 +43,10 @@ pub(crate) struct CheckAdapterArgs {
 #[derive(Debug, Args)]
 pub(crate) struct AdoptArgs {
     /// A process id, or the path of a file that holds the value
+    ///
+    /// On another host: web-2:4711, or web-2:/srv/old.env. There, name everything: --unit, or --restart or --signal
+    /// with --pid-file or --process; and --env-file or --file, with an absolute path. The host checks it before
+    /// keyroll.toml is changed.
     #[arg(value_name = "PID|PATH")]
     pub(crate) holder: String,
     /// The consumer's name
@@ -62,6 +66,14 @@ pub(crate) struct AdoptArgs {
     /// Required for a program that an interpreter runs, because all programs of one python3 have the same executable.
     #[arg(long, value_name = "FILE")]
     pub(crate) pid_file: Option<String>,
+    /// The executable of a process on another host
+    #[arg(long, value_name = "FILE", conflicts_with = "pid_file")]
+    pub(crate) process: Option<String>,
+    /// The unit of systemd of a process on another host
+    ///
+    /// keyroll restarts the unit and finds its processes by it.
+    #[arg(long, conflicts_with_all = ["restart", "signal", "pid_file", "process"])]
+    pub(crate) unit: Option<String>,
     /// The env file that the process reads the value from
     #[arg(long, value_name = "FILE", requires = "variable", conflicts_with = "file")]
     pub(crate) env_file: Option<PathBuf>,

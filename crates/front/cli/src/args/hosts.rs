@@ -20,6 +20,12 @@ pub(crate) enum HostsCommand {
     /// From then on keyroll refuses to inspect another machine under this name.
     #[command(after_help = examples::HOSTS_ACCEPT)]
     Accept(HostsAcceptArgs),
+    /// Go on without a host that is gone; records the reason
+    ///
+    /// An open rotation asks nothing of the consumers on it while it is away. Make sure that it is off: what still runs there
+    /// loses access. A host that is back before the end of the rotation is moved like the others.
+    #[command(after_help = examples::HOSTS_WAIVE)]
+    Waive(HostsWaiveArgs),
     /// Add hosts to keyroll.toml from an ssh_config or from ansible-inventory --list
     ///
     /// Of an inventory only ansible_host, ansible_user, ansible_port and ansible_become are read.
@@ -44,6 +50,20 @@ pub(crate) struct HostsAcceptArgs {
     /// Accept another machine under a name that was accepted before
     #[arg(long)]
     pub(crate) again: bool,
+}
+
+/// `hosts waive`.
+#[derive(Debug, Args)]
+pub(crate) struct HostsWaiveArgs {
+    /// One host by ssh
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Why it may lose access
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// The secret [default: all whose open rotation has a consumer there]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) secret: Option<String>,
 }
 
 /// `hosts import`.

@@ -25,6 +25,8 @@ fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
         restart: args.restart.as_deref(),
         signal: args.signal.as_deref(),
         pid_file: args.pid_file.as_deref(),
+        process: args.process.as_deref(),
+        unit: args.unit.as_deref(),
         env_file: args.env_file.as_deref().zip(args.variable.as_deref()),
         file: args.file.as_deref(),
         within: args.format.as_deref().zip(args.at.as_deref()),

@@ -6,10 +6,11 @@ use keyroll_app::exit::Exit;
 use keyroll_app::hosts::{HostChecked, Imported, accept, check, import, list, save};
 use keyroll_app::operator::{CheckShown, Event, Finding};
 use keyroll_app::problem::Problem;
+use keyroll_app::session::waive_host::{HostWaiveRequest, waive_host};
 use keyroll_codes::Code;
 use keyroll_secret::SecretBytes;
 
-use crate::args::{HostsAcceptArgs, HostsCheckArgs, HostsCommand, HostsImportArgs};
+use crate::args::{HostsAcceptArgs, HostsCheckArgs, HostsCommand, HostsImportArgs, HostsWaiveArgs};
 use crate::context::Context;
 use crate::ui::Table;
 
@@ -22,6 +23,7 @@ pub(super) fn run(command: &HostsCommand, context: &mut Context) -> Result<Exit,
         HostsCommand::List => listed(context),
         HostsCommand::Check(args) => checked(args, context),
         HostsCommand::Accept(args) => accepted(args, context),
+        HostsCommand::Waive(args) => waived(args, context),
         HostsCommand::Import(args) => imported(args, context),
     }
 }
@@ -84,6 +86,16 @@ fn accepted(args: &HostsAcceptArgs, context: &mut Context) -> Result<Exit, Probl
     let Context { installation, ui, .. } = &mut *context;
     let said = accept(&args.names, args.again, installation, ui)?;
     said.into_iter().for_each(|sentence| context.ui.note(sentence));
+    Ok(Exit::Done)
+}
+
+/// Says for each rotation what it goes on without, and what that means.
+fn waived(args: &HostsWaiveArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let HostsWaiveArgs { name, reason, secret } = args;
+    let request = HostWaiveRequest { host: name, secret: secret.as_deref(), reason };
+    for host in waive_host(&request, &context.installation)? {
+        context.ui.event(Event::HostLeft(host));
+    }
     Ok(Exit::Done)
 }
 

@@ -88,6 +88,7 @@ fn show(rows: &[StatusShown], details: bool, context: &mut Context) {
         text.extend(led(row).map(|(what, why)| format!("  {what}: {why}")));
         text.extend(waits(row).map(|waits| format!("  {waits}")));
         text.extend(row.waived.iter().map(|waived| format!("  waived: {waived}")));
+        text.extend(row.hosts_back.iter().map(|host| format!("  {}", is_back(host))));
         for holder in &row.blocked_by {
             let lines = holder.lines("blocked by ");
             text.extend(lines.into_iter().map(|line| format!("  {line}")));
@@ -126,6 +127,11 @@ fn waits(row: &StatusShown) -> Option<String> {
         None => String::new(),
     };
     Some(format!("{what} since {since}{until}"))
+}
+
+/// The waiver of a host ends by itself.
+fn is_back(host: &str) -> String {
+    format!("{host} is back: its waiver has ended")
 }
 
 /// The command that takes it back.
@@ -178,6 +184,9 @@ fn card(row: &StatusShown) -> Vec<String> {
     }
     for waived in &row.waived {
         line("waived", waived.clone());
+    }
+    for host in &row.hosts_back {
+        line("host", is_back(host));
     }
     if let Some(waits) = waits(row) {
         line("wait", waits);

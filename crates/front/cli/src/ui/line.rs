@@ -69,6 +69,7 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Store(store) => (Mark::Plain, store.text()),
         Event::Scan(scan) => (Mark::Plain, scan.text()),
         Event::Note { text } => (Mark::Plain, text.clone()),
+        Event::HostLeft(host) => (Mark::Plain, host.text()),
         Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),
         Event::Plan { id, secret, steps, pace, downtimes: _, away: _, least_s, apply_with } => {
             (Mark::Plain, plan((id, secret), &plan_steps(steps, pace), *least_s, apply_with))

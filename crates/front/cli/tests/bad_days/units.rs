@@ -217,7 +217,7 @@ fn is_up_for_a_second(day: &Day) {
     let ran = day.keyroll(&["apply", &plan, "--confirm", "ring"]);
     ran.exits(4);
     told(&day.scene, &ran, "K0407", "see it stay active", "journalctl -u api.service");
-    assert!(ran.paused()["reason"].as_str().unwrap().contains("did not load the value"), "{}", ran.text);
+    assert!(ran.paused()["reason"].as_str().unwrap().contains("did not prove the "), "{}", ran.text);
     day.both_live();
     day.keyroll(&["status"]).exits(4).says(&[&format!("keyroll resume {plan}")]);
     day.keyroll(&["abort", &plan]).exits(5).ended("rolled_back");

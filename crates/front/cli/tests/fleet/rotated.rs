@@ -189,6 +189,12 @@ impl Roll {
         self.issuer.whose(Zeroizing::new(self.fleet.run(host, script)).as_bytes())
     }
 
+    /// The key with which a host's service runs.
+    #[track_caller]
+    fn new_key_of(&self, host: &str) -> String {
+        self.key(host, RUNS_WITH).expect("a key of the issuer")
+    }
+
     /// The only key beside the old one.
     #[track_caller]
     fn new_key(&self) -> String {
@@ -322,21 +328,87 @@ fn an_undeclared_process_on_a_host_holds_up_the_revocation_until_it_is_waived() 
     let pid = roll.fleet.run(
         "web-2",
         "systemd-run -q --unit=forgotten -p Type=exec -p EnvironmentFile=/srv/app/api.env /bin/sleep 100000; \
-         systemctl show -P MainPID forgotten",
+         systemctl show -P MainPID forgotten; cp -p /srv/app/api.env /var/tmp/old.env",
     );
+    let program = roll.fleet.run("web-2", &format!("cat /proc/{pid}/comm"));
     let id = roll.plan();
     let held_up = roll.apply(&id);
     held_up.exits(6).says(&[&format!("keyroll consumer waive web-2:{pid} --reason")]);
     assert_eq!(roll.issuer.deletions(), [] as [String; 0]);
     roll.both_work();
+    // Another command than the one that inspected names the process.
+    let named = format!("{program} on web-2");
+    roll.keyroll(&["status", &id]).says(&[&named, &format!("keyroll consumer adopt web-2:{pid} --name")]);
+
+    // The plan did not see this copy.
+    let copy = "/srv/app/late.env";
+    roll.fleet.run("web-2", &format!("cp -p /var/tmp/old.env {copy}"));
+    roll.resume(&id).exits(6);
+    roll.keyroll(&["status", &id]).says(&[&named, &format!("web-2:{copy}")]);
+    roll.fleet.run("web-2", &format!("rm {copy} /var/tmp/old.env"));
 
     let place = format!("web-2:{pid}");
-    roll.keyroll(&["consumer", "waive", &place, "--reason", "a test"]).exits(0);
+    let waived = roll.keyroll(&["consumer", "waive", &place, "--reason", "a test"]);
+    waived.exits(0).says(&[&format!("process {pid} ({program}) on web-2")]);
     let resumed = roll.resume(&id);
     resumed.exits(0).ended("done");
     assert_eq!(resumed.of("decided")[0]["waivers"], 1, "{}", resumed.text);
     roll.settled(&roll.new_key());
     assert_eq!(roll.fleet.run("web-2", "systemctl show -P MainPID forgotten"), pid, "it was not touched");
+}
+
+#[test]
+fn a_process_of_a_host_is_adopted_into_the_open_rotation_which_then_moves_it() {
+    let Some(roll) = Roll::raise("an adoption on a host", "") else { return };
+    let unit = UNIT.replace("ExecStartPre=/srv/app/started.sh\n", "");
+    let pid = roll.fleet.run(
+        "web-2",
+        &format!(
+            "cat >/etc/systemd/system/forgotten.service <<'.'\n{unit}.\nsystemctl daemon-reload; \
+             systemctl start forgotten; systemctl show -P MainPID forgotten"
+        ),
+    );
+    let id = roll.plan();
+    let place = format!("web-2:{pid}");
+    roll.apply(&id).exits(6).says(&[&format!("keyroll consumer adopt {place} --name")]);
+
+    let adopt = |check: &str| {
+        roll.keyroll(&[
+            "consumer",
+            "adopt",
+            &place,
+            "--name",
+            "forgotten",
+            "--unit",
+            "forgotten.service",
+            "--env-file",
+            "/srv/app/api.env",
+            "--variable",
+            "ORDERS_KEY",
+            "--check",
+            check,
+        ])
+    };
+    let config = || roll.fleet.run("desk", &format!("cat {DESK}/keyroll.toml"));
+    let before = config();
+    roll.fleet.run("web-2", "systemctl stop keyroll-sshd");
+    adopt("./check.py {copy}").refused(1, "K0960", &["web-2"]);
+    roll.fleet.run("web-2", "systemctl start keyroll-sshd");
+    // Only the host knows that it has no such command.
+    let missing = adopt("./no-such-check {copy}");
+    assert_ne!(missing.code, Some(0), "{}", missing.text);
+    assert_eq!(config(), before, "a refusal changed keyroll.toml");
+
+    adopt("./check.py {copy}").exits(0);
+    assert!(config().contains("host = \"web-2\""), "{}", config());
+    let resumed = roll.resume(&id);
+    resumed.exits(0).ended("done");
+    let evidence = resumed.of("evidence");
+    assert!(evidence.iter().any(|event| event["consumer"] == "forgotten"), "{}", resumed.text);
+    let new = roll.new_key();
+    let runs_with = RUNS_WITH.replace("MainPID api", "MainPID forgotten");
+    assert_eq!(roll.key("web-2", &runs_with).as_deref(), Some(new.as_str()));
+    roll.settled(&new);
 }
 
 #[test]
@@ -359,9 +431,7 @@ fn an_undeclared_copy_on_a_host_refuses_the_plan_until_it_is_waived() {
 
 #[test]
 fn a_host_that_goes_away_in_the_roll_loses_no_key() {
-    let paced = "on_failure = \"pause\"\nunit_deadline = \"30s\"\n\
-                 \n[secrets.orders.roll]\ncanary = \"host\"\nask = true\n";
-    let Some(roll) = Roll::raise("a host by ssh that goes away", paced) else { return };
+    let Some(roll) = Roll::raise("a host by ssh that goes away", ASKS) else { return };
     let id = roll.plan();
     let asked = roll.apply(&id);
     asked.exits(4).paused();
@@ -394,6 +464,131 @@ fn a_host_that_goes_away_in_the_roll_loses_no_key() {
     }
     let ended = ended.expect("the rotation ends once web-2 is there again");
     roll.settled(if ended.code == Some(0) { &new } else { &roll.old });
+}
+
+/// A roll that asks after the first host, and pauses where one fails.
+const ASKS: &str = "on_failure = \"pause\"\nunit_deadline = \"30s\"\n\
+    \n[secrets.orders.roll]\ncanary = \"host\"\nask = true\n";
+
+impl Roll {
+    /// Rotates until web-1 has the new key and the operator is asked, and takes web-2 away.
+    #[track_caller]
+    fn until_web_2_is_gone(&self) -> String {
+        let id = self.plan();
+        self.apply(&id).exits(4).paused();
+        self.fleet.run("web-2", "systemctl stop keyroll-sshd");
+        id
+    }
+
+    #[track_caller]
+    fn waive_web_2(&self) -> Ran {
+        self.keyroll(&["hosts", "waive", "web-2", "--reason", "its disk is dead"])
+    }
+
+    /// Goes on until the rotation has ended.
+    #[track_caller]
+    fn to_the_end(&self, id: &str) -> Ran {
+        for _ in 0..RESUMES_MAX {
+            let mut ran = self.resume(id);
+            if ran.code == Some(6) {
+                ran = self.keyroll(&["retry", id]);
+            }
+            if matches!(ran.code, Some(0 | 5)) {
+                return ran;
+            }
+        }
+        panic!("the rotation does not end");
+    }
+}
+
+#[test]
+fn a_host_that_is_gone_is_waived_and_the_rotation_ends_without_it() {
+    let Some(roll) = Roll::raise("a host by ssh that is gone", ASKS) else { return };
+    roll.waive_web_2().refused(1, "K0846", &["web-2", "no open rotation"]);
+    let id = roll.until_web_2_is_gone();
+    let away = roll.resume(&id);
+    assert!(matches!(away.code, Some(1 | 4 | 6)), "{}", away.text);
+    away.says(&["keyroll hosts waive web-2 --reason"]);
+    roll.both_work();
+    roll.keyroll(&["hosts", "waive", "web-*", "--reason", "a test"]).refused(
+        2,
+        "K0846",
+        &["web-1, web-2", "one host"],
+    );
+    roll.keyroll(&["hosts", "waive", "web-2", "--reason", " "]).exits(2);
+    // One of the two words for it.
+    let waived = roll.keyroll(&["host", "waive", "web-2", "--reason", "its disk is dead"]);
+    waived.exits(0).says(&["api@web-2", "web-2:/srv/app/api.env", &format!("keyroll resume {id}")]);
+    assert_eq!(waived.of("host_left")[0]["stays"], "new", "{}", waived.text);
+    let status = roll.keyroll(&["status", &id]);
+    status.says(&["the host web-2", "its disk is dead", "web-2 is waived, and away"]);
+
+    let ended = roll.to_the_end(&id);
+    ended.exits(0).ended("done");
+    let new = roll.new_key_of("web-1");
+    assert_eq!(roll.issuer.keys().len(), 1, "the old key is revoked");
+    assert!(roll.is_alive(&new));
+    for script in [HELD, RUNS_WITH] {
+        assert_eq!(roll.key("web-1", script).as_deref(), Some(new.as_str()));
+        assert_eq!(roll.key("web-2", script).as_deref(), Some(roll.old.as_str()), "it was not touched");
+    }
+    roll.keyroll(&["history", &id]).exits(0).says(&["the host web-2", "its disk is dead"]);
+    let left = ended.of("host_left");
+    assert_eq!(left.len(), 1, "{}", ended.text);
+    assert_eq!(left[0]["ended"], true, "{}", ended.text);
+    assert_eq!(left[0]["consumers"][0]["copies"][0], "web-2:/srv/app/api.env", "{}", ended.text);
+    let value = Zeroizing::new(roll.fleet.run("web-1", HELD));
+    for ran in [&away, &waived, &status, &ended] {
+        for value in [&roll.value, &value, &roll.admin] {
+            assert!(!ran.text.contains(value.as_str()), "keyroll printed a value");
+        }
+    }
+
+    // It is back after the end: a plan names the copy until the current key is written there by hand.
+    roll.fleet.run("web-2", "systemctl start keyroll-sshd");
+    let refused = roll.keyroll(&["plan", "orders"]);
+    assert_ne!(refused.code, Some(0), "{}", refused.text);
+    refused.says(&["K0302", "/srv/app/api.env", "web-2"]);
+    let copy = roll.fleet.shared("copy.env");
+    roll.fleet.run("web-1", &format!("cp /srv/app/api.env {copy}"));
+    roll.fleet.run("web-2", &format!("cat {copy} >/srv/app/api.env; systemctl restart api; rm {copy}"));
+    roll.plan();
+    roll.settled(&new);
+}
+
+#[test]
+fn a_host_that_is_back_after_it_was_waived_is_moved_before_the_old_key_is_revoked() {
+    let Some(roll) = Roll::raise("a host by ssh that comes back", ASKS) else { return };
+    let id = roll.until_web_2_is_gone();
+    roll.waive_web_2().exits(0);
+    roll.fleet.run("web-2", "systemctl start keyroll-sshd");
+    let ended = roll.to_the_end(&id);
+    ended.exits(0).ended("done");
+    assert!(ended.of("host_left").is_empty(), "{}", ended.text);
+    roll.settled(&roll.new_key_of("web-1"));
+    let status = roll.keyroll(&["status", &id]);
+    assert_eq!(status.of("status")[0]["hosts_back"][0], "web-2", "{}", status.text);
+}
+
+#[test]
+fn a_host_that_was_waived_holds_up_no_rollback() {
+    let Some(roll) = Roll::raise("a rollback without a host by ssh", ASKS) else { return };
+    let id = roll.until_web_2_is_gone();
+    roll.waive_web_2().exits(0);
+    let mut ended = roll.keyroll(&["abort", &id]);
+    if ended.code != Some(5) {
+        ended = roll.to_the_end(&id);
+    }
+    assert_eq!(ended.code, Some(5), "{}", ended.text);
+    let left = ended.of("host_left");
+    assert_eq!(left.len(), 1, "{}", ended.text);
+    assert_eq!(left[0]["stays"], "old", "{}", ended.text);
+    assert_eq!(left[0]["consumers"][0]["key"], "old", "it was never moved: {}", ended.text);
+    let keys = roll.issuer.keys();
+    assert!(keys.len() == 1 && roll.is_alive(&roll.old), "{keys:?}");
+    for script in [HELD, RUNS_WITH] {
+        assert_eq!(roll.key("web-1", script).as_deref(), Some(roll.old.as_str()));
+    }
 }
 
 #[test]

@@ -165,7 +165,7 @@ fn without_restart_the_old_key_stays_until_the_program_has_ended() {
     let ran = scene.apply();
     let rotation = ran.rotation();
     assert!(!scene.is_ended(&scene.old), "{}", ran.text);
-    ran.says(&["`agent` did not load the value"]);
+    ran.says(&["`agent` did not prove the new key"]);
     signal(keyroll, Signal::TERM);
     values.agents.pop().unwrap().wait().unwrap();
     let scene = &values.served.scene;

@@ -27,6 +27,10 @@ const SESSIONS: &str = "
       LEFT JOIN information_schema.INNODB_TRX t ON t.trx_mysql_thread_id = p.ID
      WHERE p.ID <> CONNECTION_ID()";
 
+/// The session itself, which every account may see. Source:
+/// <https://mariadb.com/kb/en/information-schema-processlist-table/>.
+const OWN: &str = "SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID()";
+
 /// ER_NO_SUCH_THREAD: it is gone already.
 const GONE: &str = "(1094)";
 
@@ -67,6 +71,12 @@ fn client(host: &str) -> Option<SocketAddr> {
         Some(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?))),
         None => host.parse().ok(),
     }
+}
+
+/// The client's end of this connection, as the server sees it.
+pub(super) async fn seen_as(link: &mut Link) -> Result<Option<SocketAddr>, MariaDbError> {
+    let hosts: Vec<String> = link.rows(OWN).await?;
+    Ok(hosts.first().and_then(|host| client(host)))
 }
 
 async fn read(link: &mut Link) -> Result<Vec<ServerSession>, MariaDbError> {

@@ -1,13 +1,21 @@
 use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::postgres::tls::Tls;
 use keyroll_codes::Code;
+use keyroll_http::via::Dial;
+use keyroll_http::{Stream, via};
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, Error, NoTls, Row, SimpleQueryMessage};
 
@@ -47,6 +55,8 @@ pub(crate) struct Link {
 pub(crate) enum PostgresError {
     /// The time limit passed.
     Late,
+    /// The host from which the connection should leave opened none.
+    Unreached(String),
     /// The server refused, or the connection failed.
     Postgres(Error),
 }
@@ -70,13 +80,20 @@ impl Link {
                  -c default_transaction_read_only=off -c client_min_messages=warning -c datestyle=ISO"
             ));
         }
-        let (client, task) = match login.tls {
-            Some(tls) => {
+        let (client, task) = match (login.tls, via::current()) {
+            (Some(tls), Some(dialer)) => {
+                config.ssl_mode(SslMode::Require);
+                let place = (login.host.to_owned(), login.port);
+                let opening = open_via(dialer, config, place, tls.clone());
+                timeout_at(deadline, opening).await.unwrap_or(Err(PostgresError::Late))?
+            }
+            (None, Some(_)) => return Err(PostgresError::Unreached(via::UNENCRYPTED.to_owned())),
+            (Some(tls), None) => {
                 config.ssl_mode(SslMode::Require);
                 let (client, connection) = within(deadline, config.connect(tls.clone())).await?;
                 (client, tokio::spawn(connection))
             }
-            None => {
+            (None, None) => {
                 config.ssl_mode(SslMode::Disable);
                 let (client, connection) = within(deadline, config.connect(NoTls)).await?;
                 (client, tokio::spawn(connection))
@@ -121,6 +138,55 @@ impl Link {
     }
 }
 
+/// A connection that another machine opened, as a type of its own: the client is not written for one behind a trait.
+struct Carried(Box<dyn Stream>);
+
+impl AsyncRead for Carried {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(task, into)
+    }
+}
+
+impl AsyncWrite for Carried {
+    fn poll_write(mut self: Pin<&mut Self>, task: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(task, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(task)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(task)
+    }
+}
+
+/// A client, and the task that serves its connection.
+type Opened = (Client, JoinHandle<Result<(), Error>>);
+
+/// A client on a connection that another machine opened, and the task that serves it. Only what is written on the
+/// connection needs that task: it opens none.
+fn open_via(
+    dialer: Arc<dyn Dial>,
+    config: Config,
+    (host, port): (String, u16),
+    mut tls: Tls,
+) -> Pin<Box<dyn Future<Output = Result<Opened, PostgresError>> + Send>> {
+    Box::pin(async move {
+        let dialed = dialer.dial(&host, port).await;
+        let stream = dialed.map_err(|error| PostgresError::Unreached(error.to_string()))?.stream;
+        let handshake = MakeTlsConnect::<Carried>::make_tls_connect(&mut tls, &host);
+        let handshake = handshake.map_err(|error| PostgresError::Unreached(error.to_string()))?;
+        let opened = config.connect_raw(Carried(stream), handshake).await;
+        let (client, connection) = opened.map_err(PostgresError::Postgres)?;
+        Ok((client, tokio::spawn(connection)))
+    })
+}
+
 /// The task must not keep a connection open whose server went silent.
 impl Drop for Link {
     fn drop(&mut self) {
@@ -143,7 +209,7 @@ impl PostgresError {
     /// The SQLSTATE, if the server sent one.
     pub(crate) fn state(&self) -> Option<&str> {
         match self {
-            Self::Late => None,
+            Self::Late | Self::Unreached(_) => None,
             Self::Postgres(error) => error.code().map(|code| code.code()),
         }
     }
@@ -152,6 +218,7 @@ impl PostgresError {
     pub(crate) fn reason(&self) -> String {
         match self {
             Self::Late => "no answer in time".to_owned(),
+            Self::Unreached(why) => why.clone(),
             Self::Postgres(error) => match error.as_db_error() {
                 Some(said) => format!("{} (SQLSTATE {})", said.message(), said.code().code()),
                 None => match std::error::Error::source(error) {

@@ -1,8 +1,10 @@
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
 use keyroll_port::Probe;
 
 use crate::own_sessions::Own;
+use crate::postgres::client_address::client;
 use crate::postgres::link::{Link, Login, PostgresError};
 
 /// The server's functions that refuse because all connections are taken, *after* they accepted the password. SQLSTATE
@@ -95,12 +97,35 @@ pub(crate) async fn attempt(login: &Login<'_>, limit_ms: u64, own: &OwnSessions)
     attempt
 }
 
+/// The client's end as pg_stat_activity shows it, and which session it is. If the endpoint leads to a pooler, it is that
+/// pooler's end, as of all sessions behind it. Source: <https://www.postgresql.org/docs/current/functions-info.html>.
+const SEEN_AS: &str = "
+    SELECT pg_catalog.host(pg_catalog.inet_client_addr()), pg_catalog.inet_client_port(),
+           pg_catalog.pg_backend_pid(), (extract(epoch FROM backend_start) * 1000000)::bigint
+      FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()";
+
+/// Logs in once, asks under which address the server sees this connection, and closes it.
+pub(crate) async fn seen_as(
+    login: &Login<'_>,
+    limit_ms: u64,
+    own: &OwnSessions,
+) -> Result<Option<SocketAddr>, PostgresError> {
+    let link = Link::open(login, limit_ms).await?;
+    let rows = link.rows(SEEN_AS, &[]).await;
+    let row = rows.as_ref().ok().and_then(|rows| rows.first());
+    if let Some((pid, Some(start))) = row.map(|row| (row.get(2), row.get::<_, Option<i64>>(3))) {
+        own.sessions.remember((pid, start));
+    }
+    link.close().await;
+    Ok(rows?.first().and_then(|row| client(row.get(0), row.get(1))))
+}
+
 fn refused(fault: &PostgresError) -> Attempt {
     let routine = match fault {
         PostgresError::Postgres(error) => {
             error.as_db_error().and_then(|said| said.routine()).unwrap_or_default()
         }
-        PostgresError::Late => "",
+        PostgresError::Late | PostgresError::Unreached(_) => "",
     };
     match fault.state() {
         Some("28P01") => Attempt::WrongPassword,

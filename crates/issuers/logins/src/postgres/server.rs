@@ -1,6 +1,9 @@
+use std::net::SocketAddr;
+
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
+use crate::postgres::link::{Login, PostgresError};
 use crate::postgres::log_tail::Tail;
 use crate::postgres::options::{ChangedBy, Options};
 use crate::postgres::probe::{self, Attempt, OwnSessions};
@@ -40,21 +43,35 @@ impl Server {
     /// One login, as a consumer would make it.
     pub(crate) async fn attempt(
         &self,
-        (host, port): (&str, u16),
+        place: (&str, u16),
         dbname: &str,
         user: &str,
         password: &SecretBytes,
     ) -> Attempt {
-        let tls = self.tls.as_ref();
-        let login = crate::postgres::link::Login {
-            host,
-            port,
-            dbname,
-            user,
-            password: Some(password),
-            tls,
-            pinned: false,
-        };
+        let login = self.login(place, dbname, user, password);
         probe::attempt(&login, self.options.request_ms_max, &self.own).await
+    }
+
+    /// The client's end of such a connection, as the server sees it.
+    pub(crate) async fn seen_as(
+        &self,
+        place: (&str, u16),
+        dbname: &str,
+        user: &str,
+        password: &SecretBytes,
+    ) -> Result<Option<SocketAddr>, PostgresError> {
+        let login = self.login(place, dbname, user, password);
+        probe::seen_as(&login, self.options.request_ms_max, &self.own).await
+    }
+
+    fn login<'a>(
+        &'a self,
+        (host, port): (&'a str, u16),
+        dbname: &'a str,
+        user: &'a str,
+        password: &'a SecretBytes,
+    ) -> Login<'a> {
+        let tls = self.tls.as_ref();
+        Login { host, port, dbname, user, password: Some(password), tls, pinned: false }
     }
 }

@@ -1,5 +1,3 @@
-use std::net::{IpAddr, SocketAddr};
-
 use crate::id::{self, Standing};
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure, Session};
@@ -7,6 +5,7 @@ use keyroll_secret::CredentialId;
 use tokio_postgres::Row;
 
 use crate::postgres::catalogue;
+use crate::postgres::client_address::client;
 use crate::postgres::link::PostgresError;
 use crate::postgres::options::Options;
 use crate::postgres::pooler;
@@ -200,12 +199,8 @@ fn hidden() -> Failure {
 }
 
 fn session(row: &Row) -> Session {
-    let address: Option<String> = row.get(2);
-    let port: Option<i32> = row.get(3);
-    let address = address.and_then(|address| address.parse::<IpAddr>().ok());
-    let port = port.and_then(|port| u16::try_from(port).ok());
     Session {
-        client: address.zip(port).map(|(address, port)| SocketAddr::new(address, port)),
+        client: client(row.get(2), row.get(3)),
         pid: None,
         busy: row.get(4),
         handle: format!("{}@{}", row.get::<_, i32>(0), row.get::<_, i64>(1)),

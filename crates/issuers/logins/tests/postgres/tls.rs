@@ -1,10 +1,16 @@
 //! Connections that leave this machine are encrypted, and the server's name is verified.
 
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::postgres::stage::{Names, Stage, options};
+use crate::postgres::stage::{Names, Stage, id, options};
+use async_trait::async_trait;
+use keyroll_http::via::{Dial, Dialed, through_seen};
 use keyroll_logins::postgres::{Options, Postgres};
 use keyroll_port::{Issuer, Probe};
+use keyroll_testkit::Relay;
+use tokio::net::TcpStream;
 
 /// A server that takes nothing but encrypted connections, and the root of its certificate for this name.
 async fn encrypted(name: &str) -> Option<(Stage, PathBuf)> {
@@ -74,4 +80,32 @@ fn roots_that_cannot_be_read_are_refused() {
         let refused = Postgres::new(Options { root_certificates: Some(root.into()), ..plain() });
         assert_eq!(refused.err().unwrap().code, "K0140");
     }
+}
+
+/// A host from which every connection leads to this port.
+struct Host(u16);
+
+#[async_trait]
+impl Dial for Host {
+    async fn dial(&self, host: &str, _: u16) -> io::Result<Dialed> {
+        let stream = TcpStream::connect((host, self.0)).await?;
+        let local = stream.local_addr()?;
+        Ok(Dialed { stream: Box::new(stream), local })
+    }
+}
+
+#[tokio::test]
+async fn the_server_sees_the_hosts_own_end_unless_something_stands_between() {
+    let Some((stage, root)) = encrypted("IP:127.0.0.1").await else { return };
+    let issuer = issuer(&stage, Some(root));
+    let endpoint = issuer.endpoints().remove(0);
+    let relay = Relay::start(stage.server.port(), |_| false).await.unwrap();
+    let from = |port| through_seen(Arc::new(Host(port)), issuer.seen_as(&endpoint, &stage.current));
+    let (seen, ends) = from(stage.server.port()).await;
+    assert_eq!((seen.unwrap(), ends.len()), (ends.first().copied(), 1));
+    let (seen, ends) = from(relay.port()).await;
+    let seen = seen.unwrap().unwrap();
+    assert!(ends.len() == 1 && !ends.contains(&seen), "{seen} {ends:?}");
+    let sessions = issuer.sessions(id(&stage.current)).await.unwrap().unwrap();
+    assert!(sessions.is_empty(), "a trial is nobody's session: {sessions:?}");
 }

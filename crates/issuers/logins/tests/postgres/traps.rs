@@ -440,6 +440,7 @@ async fn over_a_unix_socket_all_works_but_the_clients_end() {
     let endpoint = issuer.endpoints().remove(0);
     assert_eq!(issuer.probe(&endpoint, &proposed).await, Probe::Alive);
     assert_eq!(issuer.probe(&endpoint, &issuer.decoy(&proposed)).await, Probe::Dead);
+    assert_eq!(issuer.seen_as(&endpoint, &proposed).await.unwrap(), None);
     let url = format!(
         "host={} port={} user=orders_a password={} dbname=orders",
         folder.display(),

@@ -174,6 +174,7 @@ impl Local {
                 instances: seen,
                 files,
                 sessions: joined,
+                absent: Vec::new(),
                 strangers,
                 unsearched,
             },

@@ -140,12 +140,14 @@ fn enumerations() -> impl Strategy<Value = Enumeration> {
         vec(instances(), 0..4),
         vec(file, 0..4),
         sessions,
-        vec(any::<u64>(), 0..3),
+        (vec(any::<u16>().prop_map(HostId), 0..3), vec(any::<u64>(), 0..3)),
         vec(unsearched, 0..3),
     )
-        .prop_map(|((complete, took_ms), instances, files, sessions, strangers, unsearched)| {
-            Enumeration { complete, took_ms, instances, files, sessions, strangers, unsearched }
-        })
+        .prop_map(
+            |((complete, took_ms), instances, files, sessions, (absent, strangers), unsearched)| {
+                Enumeration { complete, took_ms, instances, files, sessions, absent, strangers, unsearched }
+            },
+        )
 }
 
 fn proofs() -> impl Strategy<Value = Proof> {
@@ -273,6 +275,7 @@ fn waived() -> impl Strategy<Value = Waived> {
         any::<u16>().prop_map(|consumer| Waived::NotVisible(ConsumerId(consumer))),
         Just(Waived::BusySessions),
         Just(Waived::LastUse),
+        any::<u16>().prop_map(|host| Waived::Host(HostId(host))),
     ]
 }
 

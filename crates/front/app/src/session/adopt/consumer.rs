@@ -1,15 +1,16 @@
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use keyroll_config::{Config, Copy, Name, NewApply, NewConsumer, Place, Secret, Signal, Source, WriteMode};
 
 use super::executable::{adopting, executable};
 use crate::exit::Exit;
 use crate::problem::Problem;
+use crate::session::holder_on_host::HolderOnHost;
 use crate::shell_words;
 
 /// What to adopt, how it takes a new value, and which copy it starts from.
 pub struct AdoptRequest<'a> {
-    /// A process id, or the path of a file that holds the value.
+    /// A process id, or the path of a file that holds the value; on another host `web-2:4711`, or `web-2:/srv/old.env`.
     pub holder: &'a str,
     /// The consumer's name.
     pub name: &'a str,
@@ -21,6 +22,10 @@ pub struct AdoptRequest<'a> {
     pub signal: Option<&'a str>,
     /// The file with the process id; none = the process is found by its executable.
     pub pid_file: Option<&'a str>,
+    /// The executable of a process on another host.
+    pub process: Option<&'a str>,
+    /// The unit of a process on another host, in place of a command or a signal.
+    pub unit: Option<&'a str>,
     /// The env file that it starts from, with the variable.
     pub env_file: Option<(&'a Path, &'a str)>,
     /// The file that it starts from.
@@ -40,35 +45,85 @@ impl AdoptRequest<'_> {
     }
 
     /// The process or copy as a consumer. A path is a copy without a process, unless the request says how to move one.
-    pub(super) fn consumer(&self, config: &Config, secret: &Secret) -> Result<NewConsumer, Problem> {
+    pub(super) fn consumer(
+        &self,
+        config: &Config,
+        secret: &Secret,
+        there: Option<&HolderOnHost>,
+    ) -> Result<NewConsumer, Problem> {
         let name = Name::new(self.name)
             .ok_or_else(|| adopting().because("--name is 1 to 64 of a-z 0-9 . _ -").exits(Exit::Usage))?;
-        let apply = self.apply()?;
         let check = self.check.map(|command| words("--check", command)).transpose()?;
-        let (apply, process, reads) = match self.holder.parse::<u32>() {
-            Ok(pid) => {
-                let apply = self.apply_of_process(apply)?;
-                let process = if self.pid_file.is_some() { None } else { Some(executable(pid)?) };
-                let reads = match self.named_copy(secret)? {
-                    Some(copy) => vec![copy],
-                    None => only_copies(config, secret)?,
-                };
-                (apply, process, reads)
-            }
-            Err(_) => {
-                let path = real_file(Path::new(self.holder))?;
-                let copy = match self.named_copy(secret)? {
-                    Some(copy) => copy,
-                    None => copy(self.place(path)?, secret)?,
-                };
-                (apply.unwrap_or(NewApply::AtRest), None, vec![copy])
+        let Moved { apply, process, reads } = match there {
+            Some(there) => self.there(there, secret)?,
+            None => self.here(config, secret)?,
+        };
+        let host = there.and_then(|there| Name::new(there.host.as_str()));
+        let (pid_file, secret) = (self.pid_file.map(str::to_owned), secret.name.clone());
+        Ok(NewConsumer { secret, name, host, apply, process, pid_file, reads, check })
+    }
+
+    /// Of this machine: what is not named is found.
+    fn here(&self, config: &Config, secret: &Secret) -> Result<Moved, Problem> {
+        if self.unit.is_some() || self.process.is_some() {
+            return Err(adopting()
+                .because("--unit and --process are for a process on another host: keyroll finds how one of this machine runs")
+                .exits(Exit::Usage));
+        }
+        let apply = self.apply()?;
+        let Ok(pid) = self.holder.parse::<u32>() else {
+            let path = real_file(Path::new(self.holder))?;
+            let copy = match self.named_copy(secret, real_file)? {
+                Some(copy) => copy,
+                None => copy(self.place(path)?, secret)?,
+            };
+            let apply = apply.unwrap_or(NewApply::AtRest);
+            return Ok(Moved { apply, process: None, reads: vec![copy] });
+        };
+        let apply = self.apply_of_process(apply)?;
+        let process = if self.pid_file.is_some() { None } else { Some(executable(pid)?) };
+        let reads = match self.named_copy(secret, real_file)? {
+            Some(copy) => vec![copy],
+            None => only_copies(config, secret)?,
+        };
+        Ok(Moved { apply, process, reads })
+    }
+
+    /// Of another host: everything is named, because nothing there is found from here.
+    fn there(&self, there: &HolderOnHost, secret: &Secret) -> Result<Moved, Problem> {
+        let apply = self.apply()?;
+        let process = self.process.map(|path| (path.to_owned(), None));
+        let copy = match (self.named_copy(secret, file_there)?, &there.what) {
+            (Some(copy), _) => copy,
+            (None, Err(path)) => copy(self.place(file_there(Path::new(path))?)?, secret)?,
+            (None, Ok(_)) => {
+                return Err(adopting()
+                    .because(format!("the copy that the process starts from on {} is unknown", there.host))
+                    .help(
+                        "name it with --env-file FILE --variable NAME, --file FILE --format FORMAT --at POSITION, or \
+                         --file FILE",
+                    )
+                    .exits(Exit::Usage));
             }
         };
-        let pid_file = self.pid_file.map(str::to_owned);
-        Ok(NewConsumer { secret: secret.name.clone(), name, apply, process, pid_file, reads, check })
+        let apply = match &there.what {
+            Ok(_) => self.apply_of_process(apply)?,
+            Err(_) => apply.unwrap_or(NewApply::AtRest),
+        };
+        let found = process.is_some() || self.pid_file.is_some();
+        if !found && matches!(apply, NewApply::Restart(_) | NewApply::Signal(_)) {
+            return Err(adopting()
+                .because(format!("keyroll must know how to find the process on {}", there.host))
+                .help("add --unit UNIT in place of --restart and --signal, or --pid-file FILE, or --process EXECUTABLE")
+                .exits(Exit::Usage));
+        }
+        Ok(Moved { apply, process, reads: vec![copy] })
     }
 
     fn apply(&self) -> Result<Option<NewApply>, Problem> {
+        if let Some(unit) = self.unit {
+            return Ok(Some(NewApply::Unit(unit.to_owned())));
+        }
         Ok(match (self.restart, self.signal) {
             (Some(command), _) => Some(NewApply::Restart(words("--restart", command)?)),
             (None, Some(signal)) => Some(NewApply::Signal(Signal::parse(signal).ok_or_else(|| {
@@ -88,18 +143,25 @@ impl AdoptRequest<'_> {
         apply.ok_or_else(|| {
             adopting()
                 .because("keyroll must know how to make the process load the new key")
-                .help("add --restart COMMAND, or --signal NAME if the process reloads its copy on a signal")
+                .help(
+                    "add --restart COMMAND, or --signal NAME if the process reloads its copy on a signal, or --unit UNIT for a \
+                     process on another host",
+                )
                 .exits(Exit::Usage)
         })
     }
 
-    /// The copy that the request names.
-    fn named_copy(&self, secret: &Secret) -> Result<Option<Copy>, Problem> {
+    /// The copy that the request names; `file` checks a path.
+    fn named_copy(
+        &self,
+        secret: &Secret,
+        file: fn(&Path) -> Result<PathBuf, Problem>,
+    ) -> Result<Option<Copy>, Problem> {
         let place = match (self.env_file, self.file) {
             (Some((path, variable)), _) => {
-                Place::EnvFile { path: real_file(path)?, variable: variable.to_owned() }
+                Place::EnvFile { path: file(path)?, variable: variable.to_owned() }
             }
-            (None, Some(path)) => self.place(real_file(path)?)?,
+            (None, Some(path)) => self.place(file(path)?)?,
             (None, None) => return Ok(None),
         };
         copy(place, secret).map(Some)
@@ -115,6 +177,16 @@ impl AdoptRequest<'_> {
         let part = format.has_entries().then_some(keyroll_copy::Part::Password);
         Ok(Place::Inside { path, format, at: at.to_owned(), part })
     }
+}
+
+/// How a consumer takes a new value, how its process is found, and what it reads.
+struct Moved {
+    /// How a new value takes effect.
+    apply: NewApply,
+    /// The executable of its process, and one word of its command line.
+    process: Option<(String, Option<String>)>,
+    /// What it reads.
+    reads: Vec<Copy>,
 }
 
 /// The words of the command of a flag.
@@ -159,6 +231,18 @@ fn only_field(secret: &Secret) -> Result<Source, Problem> {
         _ => Err(adopting()
             .because("the secret has several secret fields")
             .help("write the consumer into keyroll.toml by hand, with `field`")),
+    }
+}
+
+/// A path on another host, where keyroll resolves it.
+fn file_there(path: &Path) -> Result<PathBuf, Problem> {
+    let climbs = path.components().any(|part| part == Component::ParentDir);
+    match path.is_absolute() && !climbs {
+        true => Ok(path.to_owned()),
+        false => Err(adopting()
+            .because(format!("{} is not an absolute path", path.display()))
+            .help("name the file as it is called on the host, such as /srv/app/api.env")
+            .exits(Exit::Usage)),
     }
 }
 

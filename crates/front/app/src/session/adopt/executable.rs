@@ -49,6 +49,10 @@ fn refuse_wide(rule: &(String, Option<String>)) -> Result<(), Problem> {
         .help("name the file to which its restart writes the process id: --pid-file FILE"))
 }
 
+/// The help for a consumer that cannot prove the new value.
+pub(super) const ADD_CHECK: &str =
+    "add --check \"COMMAND {copy}\", a command that succeeds only with a working key in that copy";
+
 pub(super) fn adopting() -> Problem {
     Problem::new(Code::ConsumerNotAdopted, "adopt the consumer")
 }

@@ -7,6 +7,8 @@ use keyroll_host::{LOCAL, incarnation};
 use keyroll_port::{PendingChange, RotationId};
 use keyroll_rotation::{Adoptee, Difference, Fact, Phase};
 
+use super::executable::ADD_CHECK;
+use super::on_host::{Edited, OnHost};
 use crate::configured;
 use crate::places::Places;
 use crate::plans::granted::Granted;
@@ -18,18 +20,17 @@ use crate::session::append_offline::{digest_of, may_follow, tell_open};
 use crate::wiring::hosts::{Wanted, files_seen, hosts};
 use crate::wiring::issuer::issuer;
 use crate::wiring::open::{fingerprint_key, folder_of, journal, runtime};
+use crate::wiring::provable::provable;
 
 /// A consumer that is adopted into the configuration, and into the secret's open rotation.
 pub(super) struct Adoption<'a> {
     pub(super) new: &'a NewConsumer,
-    /// A process id, or a path.
+    /// A process id, or a path; on another host with the name of the host.
     pub(super) holder: &'a str,
     /// The configuration with the consumer.
-    pub(super) config: &'a Config,
-    /// Its file, absolute.
-    pub(super) config_file: &'a Path,
-    /// Its text.
-    pub(super) config_text: &'a str,
+    pub(super) edited: Edited<'a>,
+    /// What was seen of it, if it is on another host.
+    pub(super) there: Option<&'a OnHost>,
 }
 
 impl Adoption<'_> {
@@ -110,18 +111,21 @@ impl Adoption<'_> {
     }
 
     fn secret(&self) -> Result<&Secret, Problem> {
-        configured::secret(self.config, self.new.secret.as_str())
+        configured::secret(self.edited.config, self.new.secret.as_str())
     }
 
     /// What restarts would make live with the new configuration.
     fn live(&self, places: &Places) -> Result<Vec<PendingChange>, Problem> {
+        if let Some(there) = self.there {
+            return Ok(there.live.clone());
+        }
         let secret = self.secret()?;
         // `plan` reports an issuer that cannot be built.
         let Ok(issuer) = issuer(secret) else { return Ok(Vec::new()) };
         places.ensure()?;
-        let folder = folder_of(self.config_file);
+        let folder = folder_of(self.edited.file);
         let hosts = hosts(&Wanted {
-            config: Some((self.config, self.config_text)),
+            config: Some((self.edited.config, self.edited.text)),
             ..Wanted::of(secret, issuer.as_ref(), places, folder)
         })?;
         Ok(runtime(places)?.block_on(hosts.machine.live()).live)
@@ -136,13 +140,16 @@ impl Adoption<'_> {
                 .because("it only revokes the shared key, and moves no consumer")
                 .help(format!("keyroll abort {}, then: keyroll split {}", opened.id, opened.saved.secret)));
         }
-        let folder = folder_of(self.config_file);
+        let there = self.there.map(|there| there.explains(opened)).transpose()?;
+        self.refuse_unprovable(secret, opened)?;
+        let folder = folder_of(self.edited.file);
         let issuer = issuer(secret)?;
         let hosts = hosts(&Wanted {
             rotation: &opened.id.0,
-            search: Some(&self.config.search),
-            config: Some((self.config, self.config_text)),
+            search: Some(&self.edited.config.search),
+            config: Some((self.edited.config, self.edited.text)),
             names: &opened.saved.hosts,
+            unattributed: &opened.saved.seen.unattributed,
             ..Wanted::of(secret, issuer.as_ref(), places, folder)
         })?;
         // The rotation refers to consumers and files by number: those that it has must be unchanged and in the same order.
@@ -150,31 +157,53 @@ impl Adoption<'_> {
         let same = secret.consumers.starts_with(&before)
             && hosts.consumers.iter().zip(&known.consumers).all(|(now, before)| now == before);
         let (count, files) = (known.consumers.len(), known.files.len());
-        let new = hosts.paths.get(files..).unwrap_or_default();
-        let seen = files_seen(new, &fingerprint_key(places)?)?;
-        let live = runtime(places)?.block_on(hosts.machine.live()).live;
         let consumer = hosts.consumers.get(count).filter(|_| same && hosts.consumers.len() == count + 1);
         let consumer = consumer.cloned().ok_or_else(|| {
             not_adopted()
                 .because("the configuration has other changes too")
                 .help("undo those until the rotation has ended")
         })?;
-        let explains = match self.holder.parse::<u32>() {
-            Ok(pid) => {
-                let process = keyroll_observe::process(pid).map_err(|reason| {
-                    Problem::new(Code::ConsumerNotAdopted, format!("adopt process {pid}"))
-                        .because(reason.to_string())
-                })?;
-                Adoptee::Holder(incarnation(LOCAL, &process.id))
-            }
-            Err(_) => Adoptee::Copy(digest_of(Path::new(self.holder))),
+        let new = hosts.paths.get(files..).unwrap_or_default();
+        let seen = match self.there {
+            Some(there) => there.files(new)?,
+            None => files_seen(new, &fingerprint_key(places)?)?,
         };
-        let mut saved = Saved { config_text: self.config_text.to_owned(), ..opened.saved.clone() };
+        let live = match self.there {
+            Some(there) => there.live.clone(),
+            None => runtime(places)?.block_on(hosts.machine.live()).live,
+        };
+        let explains = there.map_or_else(|| self.explains_here(), Ok)?;
+        let mut saved = Saved { config_text: self.edited.text.to_owned(), ..opened.saved.clone() };
         // Each file must resolve to the same path when it is written.
         saved.seen.files.extend(seen);
         let names: Arc<str> = Arc::from(saved.text()?);
         let brought = hosts.files.get(files..).unwrap_or_default().to_vec();
         Ok((Fact::Adopted { consumer, files: brought, explains, names }, live))
+    }
+
+    /// Refuses a consumer without a check on a host of which the issuer does not show the open rotation which process made a
+    /// call.
+    fn refuse_unprovable(&self, secret: &Secret, opened: &Opened) -> Result<(), Problem> {
+        let hidden = &opened.saved.seen.unattributed;
+        let consumer = secret.consumer(self.new.name.as_str());
+        let Some(consumer) = consumer.filter(|it| hidden.iter().any(|host| host == it.machine())) else {
+            return Ok(());
+        };
+        provable(consumer, false).map_err(|problem| {
+            let why = format!("the issuer does not show which process of {} made a call", consumer.machine());
+            problem.because(why).help(ADD_CHECK)
+        })
+    }
+
+    /// What the adoption explains on this machine.
+    fn explains_here(&self) -> Result<Adoptee, Problem> {
+        let Ok(pid) = self.holder.parse::<u32>() else {
+            return Ok(Adoptee::Copy(digest_of(Path::new(self.holder))));
+        };
+        let process = keyroll_observe::process(pid).map_err(|reason| {
+            Problem::new(Code::ConsumerNotAdopted, format!("adopt process {pid}")).because(reason.to_string())
+        })?;
+        Ok(Adoptee::Holder(incarnation(LOCAL, &process.id)))
     }
 }
 

@@ -4,8 +4,8 @@ use keyroll_rotation::{Fact, InstanceIdentity, OldKey, State, unsearched};
 
 use super::Watch;
 use crate::operator::{Confirmation, Event};
-use crate::records::blockers;
 use crate::records::plan_names::Called;
+use crate::records::{blockers, waived};
 
 impl Watch<'_> {
     /// Shows what the operator consents to: the key that is revoked, the instances on the new key, the waivers, and how
@@ -29,7 +29,7 @@ impl Watch<'_> {
             }
             OldKey::Off(_) | OldKey::On | OldKey::Ended => None,
         };
-        let waivers = blockers::waived(&self.called, &self.waivers, state);
+        let waivers = waived::waived(&self.called, &self.waivers, state);
         let unsearched = not_searched(&self.called, state);
         let shared = !state.plan().aim.makes_new();
         let (key, name) = (if shared { "shared" } else { "old" }, &self.secret);
@@ -106,8 +106,8 @@ fn not_searched(called: &Called, state: &State) -> Vec<String> {
     let counted = state.look().map(|look| unsearched(state, look)).unwrap_or_default();
     let each = counted.into_iter().filter_map(|(who, limit)| {
         let pid = who.pid()?;
-        let shown = match called.host(who.host) {
-            Some(host) => format!("process {pid} on {host}"),
+        let shown = match called.process_elsewhere(who) {
+            Some(elsewhere) => format!("process {elsewhere}"),
             None => blockers::described(pid).unwrap_or_else(|| format!("process {pid}, which has ended")),
         };
         Some(format!("{shown}: {}", blockers::not_searched(limit)))

@@ -5,6 +5,7 @@ use keyroll_rotation::{Event as Entry, State, Until, waiting};
 
 use crate::operator::{Event, Operator, duration};
 use crate::records::cause::Observations;
+use crate::records::hosts_away::AWAY;
 use crate::records::plan_names::Called;
 use crate::records::waiting::{Same, left_ms, same, what};
 use crate::records::{blockers, old_key};
@@ -92,7 +93,9 @@ impl Waits {
             .into_iter()
             .map(|holder| {
                 let what = format!("{}: {}: {}", holder.kind, holder.name, holder.found_by);
-                (what, holder.how_to_move)
+                let without = holder.or_else.filter(|_| holder.kind == AWAY);
+                let way = std::iter::once(holder.how_to_move).chain(without);
+                (what, way.collect::<Vec<_>>().join("; "))
             })
             .collect();
         self.blockers.retain(|what, _| all.contains_key(what));

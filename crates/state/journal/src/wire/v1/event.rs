@@ -89,6 +89,7 @@ forms! {
         NotVisible(consumer: u16),
         BusySessions,
         LastUse,
+        Host(host: u16),
     }
 
     enum Adoptee {

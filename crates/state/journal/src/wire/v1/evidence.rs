@@ -50,6 +50,9 @@ forms! {
         instances: Vec<ObservedInstance>,
         files: Vec<FileSeen>,
         sessions: Option<Vec<SessionSeen>>,
+        /// Absent where every host answered, and in looks of protocol 10 and before.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        absent: Vec<u16>,
         strangers: Vec<u64>,
         /// Absent where everything was searched, and in looks of protocol 4 and before.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
