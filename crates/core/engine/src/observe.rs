@@ -20,6 +20,9 @@ pub(crate) const NEW_VALUE_LOST: &str = "does not have the new value, which this
 /// How many undeclared processes and copies of one look are named: a host decides how many it claims.
 const NAMES_MAX: usize = 64;
 
+/// The longest name of an undeclared copy that is remembered, in bytes.
+const NAME_BYTES_MAX: usize = 512;
+
 impl Executor {
     /// Looks, and says what was seen; `None` if nothing could be seen.
     pub(crate) async fn look(&self, query: &Query, state: &State) -> Option<Fact> {
@@ -208,7 +211,7 @@ impl Executor {
         self.note_downtimes(looked.downtimes);
         let strangers = &looked.enumeration.strangers;
         let named = looked.names.iter().filter(|named| strangers.contains(&named.digest));
-        self.remember(named.take(NAMES_MAX).cloned().collect()).await;
+        self.remember(named.take(NAMES_MAX).map(shortened).collect()).await;
         if !looked.not_visible.is_empty() {
             self.note(Note::NotVisible(looked.not_visible));
         }
@@ -303,6 +306,13 @@ impl Executor {
         }
         Ok(Fact::Swept { residues: count })
     }
+}
+
+/// A name of limited length, which ends with a whole character.
+fn shortened(named: &Named) -> Named {
+    let mut name = named.name.clone();
+    name.truncate(name.floor_char_boundary(NAME_BYTES_MAX));
+    Named { digest: named.digest, name }
 }
 
 fn preflight_failure(defect: PreflightDefect) -> Failure {

@@ -109,3 +109,25 @@ fn a_plan_that_has_other_endpoints_than_the_issuer_is_not_carried_out() {
     assert_eq!(locked(&scene.keys.alive).len(), 1, "a key was made");
     assert!(locked(&scene.host.asked_from).is_empty());
 }
+
+fn endpoints(scene: &Scene, all: &[&str]) {
+    *locked(&scene.keys.endpoints) = all.iter().map(|&endpoint| endpoint.to_owned()).collect();
+}
+
+#[test]
+fn before_a_rotation_the_hosts_are_asked_at_the_same_time_and_the_endpoints_of_a_host_one_by_one() {
+    let scene = scene(&[HERE, HERE, NEAR, NEAR, FAR, FAR]);
+    endpoints(&scene, &["here:1", "here:2"]);
+    assert_eq!(drive(&scene).0.phase(), Phase::Done);
+    // Each host asks two endpoints about two credentials.
+    let asked = locked(&scene.host.asked_from);
+    assert_eq!(asked[..12], [HERE, NEAR, FAR].repeat(4));
+}
+
+#[test]
+fn an_endpoint_that_the_issuer_got_since_does_not_hold_up_a_rotation_that_asks_from_one_host() {
+    let scene = scene(&[HERE]);
+    endpoints(&scene, &["here:1", "here:2"]);
+    let (state, _) = drive(&scene);
+    assert_eq!((state.phase(), state.debt()), (Phase::Done, None));
+}

@@ -5,6 +5,8 @@
 mod driver;
 mod from_hosts;
 mod laws;
+mod names;
 mod parts;
+mod reconcile;
 mod shell;
 mod truth;

@@ -287,6 +287,31 @@ fn a_rollback_restores_the_hosts_that_answer_while_another_one_is_away() {
 }
 
 #[test]
+fn a_unit_that_cannot_be_restored_makes_a_rollback_stuck_only_when_nobody_is_away() {
+    let mut walk = Walk::of(two_hosts());
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    while walk.state.units()[0].stage != UnitStep::Failed {
+        match walk.first_op() {
+            Some(op) => {
+                let intent = walk.begin(&op);
+                let restores = matches!(op, Op::Deliver(FileId(0), Which::Old));
+                walk.end(
+                    intent,
+                    if restores { Outcome::Failed { retry: false } } else { Outcome::Done(None) },
+                );
+            }
+            None => go_on_without(&mut walk),
+        }
+    }
+    assert_eq!(walk.state.hold(), None, "the host that is away is still to be restored");
+    walk.until(|state| state.hold().is_some());
+    assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::Unit(ConsumerId(0)))));
+    let back = &walk.state.units()[1];
+    assert_eq!((back.toward, back.stage), (Which::Old, UnitStep::Settled));
+}
+
+#[test]
 fn a_rollback_moves_nothing_toward_the_new_key_on_a_host_that_went_away_in_the_middle() {
     for stage in [UnitStep::Delivering, UnitStep::Applying(0), UnitStep::Proving(0)] {
         let mut walk = Walk::of(two_hosts());

@@ -1,14 +1,15 @@
 //! A machine in memory: files, and processes that hold what they loaded.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use keyroll_codes::Code;
 use keyroll_port::{
-    AllowedChanges, Applied, Asked, Class, Evidence, Failure, Holder, Host, Looked, Prepared, Probe, Probing,
-    Proved, Proving, RefusedCalls, Sessions, Swept, Touched, Values,
+    AllowedChanges, Applied, Asked, Class, Evidence, Failure, Holder, Host, Looked, Named, Prepared, Probe,
+    Probing, Proved, Proving, RefusedCalls, Sessions, Swept, Touched, Values,
 };
 use keyroll_rotation::{
     Consumer, ConsumerId, Delivery, Enumeration, FileId, FoundBy, Holds, HostId, Incarnation,
@@ -60,6 +61,12 @@ impl Fate {
     }
 }
 
+/// The undeclared process has this id, and those beside it have the next ones.
+const STRANGE_PID: u32 = 9_999;
+
+/// Restarted processes have the ids behind this one.
+const FIRST_PIDS: u32 = 1_000;
+
 struct Proc {
     consumer: usize,
     slot: u8,
@@ -91,6 +98,14 @@ pub(crate) struct Machine {
     pub(crate) strange_looks: Mutex<u32>,
     /// The host of that process.
     pub(crate) strange_host: Mutex<u16>,
+    /// How many more undeclared processes there are beside it.
+    pub(crate) strange_beside: Mutex<u32>,
+    /// The undeclared copies of every look.
+    pub(crate) copies: Mutex<Vec<u64>>,
+    /// The names that every look comes with.
+    pub(crate) names: Mutex<Vec<Named>>,
+    /// A record shows that the awaited command was carried out.
+    pub(crate) is_recorded: Mutex<bool>,
     /// What was taken out beside the old value, of what the issuer was seen to have ended.
     pub(crate) struck: Mutex<Vec<String>>,
     /// The hosts from which the issuer was asked, call by call.
@@ -124,7 +139,7 @@ impl Machine {
         }
         let files = vec!["value-one".to_owned(); plan.files.len()];
         let refusals = Mutex::new(refusals.to_vec());
-        let inside = Mutex::new(Inside { files, procs, pids: 1_000 });
+        let inside = Mutex::new(Inside { files, procs, pids: FIRST_PIDS });
         let (watched, refused_at_first) = (AtomicUsize::new(0), Mutex::new(0));
         let (consumers, mark, struck) = (plan.consumers.clone(), Mutex::default(), Mutex::default());
         let strange_looks = Mutex::default();
@@ -139,6 +154,10 @@ impl Machine {
             refused_at_first,
             strange_looks,
             strange_host: Mutex::default(),
+            strange_beside: Mutex::default(),
+            copies: Mutex::default(),
+            names: Mutex::default(),
+            is_recorded: Mutex::default(),
             struck,
             asked_from: Mutex::default(),
             answers: Mutex::default(),
@@ -149,8 +168,22 @@ impl Machine {
 
     /// The undeclared process.
     pub(crate) fn stranger(&self) -> Incarnation {
-        let life = InstanceIdentity::Process { boot: 1, pid: 9_999, start_ticks: 9_999, program: 0 };
+        self.undeclared(STRANGE_PID)
+    }
+
+    fn undeclared(&self, pid: u32) -> Incarnation {
+        let life = InstanceIdentity::Process { boot: 1, pid, start_ticks: u64::from(pid), program: 0 };
         Incarnation { host: HostId(*locked(&self.strange_host)), life }
+    }
+
+    /// The process ids of all undeclared processes.
+    fn strange_pids(&self) -> RangeInclusive<u32> {
+        STRANGE_PID..=STRANGE_PID + *locked(&self.strange_beside)
+    }
+
+    /// How often a process was restarted.
+    pub(crate) fn restarts(&self) -> u32 {
+        locked(&self.inside).pids - FIRST_PIDS
     }
 
     /// What every process has loaded by now.
@@ -191,6 +224,8 @@ impl Host for Machine {
     }
     async fn call_from(&self, host: HostId, call: Probing<'_>) -> Probe {
         locked(&self.asked_from).push(host);
+        // An answer takes a moment: whoever is asked at the same time is asked before it comes.
+        tokio::task::yield_now().await;
         let instead = locked(&self.answers).clone().filter(|(of, _)| *of == host);
         match instead {
             Some((_, probe)) => probe,
@@ -255,7 +290,7 @@ impl Host for Machine {
         applied.map(|()| Applied::Done(Vec::new()))
     }
     async fn await_end(&self, _: Touched, _: Seq) -> Result<bool, Failure> {
-        Ok(false)
+        Ok(*locked(&self.is_recorded))
     }
     async fn enumerate(&self, values: Values<'_>, _: &Sessions, _: Which) -> Result<Looked, Failure> {
         let (old, new) = (value(values, Which::Old), value(values, Which::New));
@@ -286,9 +321,9 @@ impl Host for Machine {
         let mut strange = locked(&self.strange_looks);
         if moved && *strange > 0 {
             *strange -= 1;
-            let who = self.stranger();
             let (old, new, by) = (Visibility::Yes, Visibility::No, FoundBy::Memory);
-            instances.push(ObservedInstance { who, consumer: None, slot: 0, old, new, by });
+            let all = self.strange_pids().map(|pid| self.undeclared(pid));
+            instances.extend(all.map(|who| ObservedInstance { who, consumer: None, slot: 0, old, new, by }));
         }
         let enumeration = Enumeration {
             complete: true,
@@ -297,10 +332,11 @@ impl Host for Machine {
             files: files.collect(),
             sessions: None,
             absent: Vec::new(),
-            strangers: Vec::new(),
+            strangers: locked(&self.copies).clone(),
             unsearched: Vec::new(),
         };
-        Ok(Looked { enumeration, names: Vec::new(), not_visible: Vec::new(), downtimes: Vec::new() })
+        let names = locked(&self.names).clone();
+        Ok(Looked { enumeration, names, not_visible: Vec::new(), downtimes: Vec::new() })
     }
     async fn prepare(&self, _: Proving<'_>, _: &Sessions) -> Result<Prepared, Failure> {
         Ok(Prepared { number: 0, reads_again: false })
@@ -323,9 +359,10 @@ impl Host for Machine {
         Proved { evidence, remarks: Vec::new(), failing_checks: Vec::new(), downtimes: Vec::new() }
     }
     async fn describe(&self, who: Incarnation) -> Option<Holder> {
-        (who == self.stranger()).then(|| Holder {
+        let pid = self.strange_pids().find(|pid| self.undeclared(*pid) == who)?;
+        Some(Holder {
             host: who.host,
-            pid: 9_999,
+            pid,
             name: "forgotten".to_owned(),
             found_by: "found in its memory".to_owned(),
             how_to_move: String::new(),

@@ -77,6 +77,8 @@ pub(crate) struct Keys {
     pub(crate) refuses_meanwhile: AtomicBool,
     /// What is answered about the new key, if not what is so.
     pub(crate) instead: Mutex<Option<Probe>>,
+    /// Its endpoints.
+    pub(crate) endpoints: Mutex<Vec<String>>,
     deleting: Arc<AtomicBool>,
     born_ms: AtomicU64,
     time: Time,
@@ -98,7 +100,7 @@ impl Issuer for Keys {
         ValueFormat { alphabet: Vec::new(), length_max: 0 }
     }
     fn endpoints(&self) -> Vec<String> {
-        vec!["here:1".to_owned()]
+        locked(&self.endpoints).clone()
     }
     fn warnings(&self) -> Vec<String> {
         Vec::new()
@@ -629,6 +631,7 @@ impl Scene {
             unknown_looks: Mutex::default(),
             refuses_meanwhile: AtomicBool::default(),
             instead: Mutex::default(),
+            endpoints: Mutex::new(vec!["here:1".to_owned()]),
             deleting: deleting.clone(),
             born_ms: AtomicU64::new(0),
             time: Time(started, skipped_ms.clone()),

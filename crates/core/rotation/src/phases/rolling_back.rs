@@ -145,14 +145,11 @@ fn old_is_dead(state: &State) -> bool {
 fn start_units(next: &mut State) -> bool {
     let Some(look) = next.partial_look(next.position.entered()) else { return false };
     let (seen, whole) = (look.seen.clone(), look.whole);
-    let plan = next.plan().clone();
-    let away = |at: usize| {
-        !whole && plan.consumers.get(at).is_some_and(|consumer| seen.absent.contains(&consumer.host))
+    let turns = |(at, unit): (usize, &Unit)| {
+        unit.toward == Which::New && (!is_away(next, at) || unit.stage.is_moving())
     };
-    let turns =
-        |(at, unit): (usize, &Unit)| unit.toward == Which::New && (!away(at) || unit.stage.is_moving());
     let forward = next.units().iter().enumerate().position(turns);
-    if let Some(at) = forward.filter(|at| away(*at)) {
+    if let Some(at) = forward.filter(|at| is_away(next, *at)) {
         // Nothing more is done toward the new version there. What was done is seen once the host is there.
         let moved = next.units.get(at).map_or(0, |unit| unit.moved);
         next.units.send(at, Which::Old, moved, next.now());
@@ -183,15 +180,21 @@ fn start_units(next: &mut State) -> bool {
         return false;
     }
     let waits = |(at, unit): (usize, &Unit)| {
-        unit.stage == UnitStep::Waiting && unit.toward == Which::Old && !away(at)
+        unit.stage == UnitStep::Waiting && unit.toward == Which::Old && !is_away(next, at)
     };
-    let waiting =
-        (0..next.units().len()).rev().find(|at| next.units.get(*at).is_some_and(|unit| waits((*at, unit))));
+    let waiting = next.units().iter().enumerate().rposition(waits);
     if let Some(at) = waiting {
         unit::start(next, at);
         return true;
     }
     whole && stuck(next)
+}
+
+/// The host of this unit did not answer the look on which the rollback goes on.
+fn is_away(state: &State, at: usize) -> bool {
+    let partial = state.partial_look(state.position.entered()).filter(|look| !look.whole);
+    let host = state.plan().consumers.get(at).map(|consumer| consumer.host);
+    partial.zip(host).is_some_and(|(look, host)| look.seen.absent.contains(&host))
 }
 
 /// A file in which the new version never was is not restored, whatever it holds.
