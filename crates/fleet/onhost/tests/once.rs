@@ -92,9 +92,13 @@ fn a_restart_whose_answer_was_lost_is_on_record_and_need_not_be_repeated() {
     assert_eq!(ended(&mut host, 44), Reply::Delivered(ReconciledForm::Absent), "another step");
     assert_eq!(runs(&scene), 1);
     host.driver.end();
-    // Another driver has other steps: it looks, and does what is still to be done.
+    // The driver that goes on with the rotation learns what the one before did not live to hear.
     let mut host = scene.opened(2, 1);
-    assert_eq!(ended(&mut host, 43), Reply::Delivered(ReconciledForm::Absent));
+    assert_eq!(ended(&mut host, 43), Reply::Delivered(ReconciledForm::Executed));
+    assert_eq!(ended(&mut host, 44), Reply::Delivered(ReconciledForm::Absent), "another step");
+    // What that one was answered is no answer to an order of this one, whose numbers may be others.
+    assert!(matches!(host.driver.order(apply(43, u64::MAX)), Reply::Applied { done: true, .. }));
+    assert_eq!(runs(&scene), 2);
     host.driver.end();
 }
 

@@ -2,7 +2,10 @@
 //! order runs a command once, however often it comes.
 //!
 //! A step belongs to one installation, rotation, epoch of the driver, intent, and word of the order. The record has only the
-//! steps of the driver that holds the fence, and of them the last ones: a number, a word and an outcome each, no value.
+//! steps of one driver, and of them the last ones: a number, a word and an outcome each, no value. A driver that takes the
+//! rotation over finds those of the one before, until it has a step of its own: whether a command was carried out whose answer
+//! that one did not live to hear. As an answer to its own orders they count for nothing: the state folder of the new driver may
+//! be a copy that was made before the last steps, and give their numbers to others.
 //!
 //! | the order | begun and not ended | carried out | failed |
 //! |---|---|---|---|
@@ -12,8 +15,8 @@
 //!
 //! Whether a damaged record is about an order, nobody can say. To take it for an empty one could run a command twice; to
 //! refuse everything from then on would hold up the rotation, and a rollback, until somebody logs in there. So the orders that
-//! are recorded are refused under the driver that found it, and the next driver begins a new record: no step of the one before
-//! has the next one's epoch, so nothing is lost that could answer an order.
+//! are recorded are refused under the driver that found it, and the next driver begins a new record: then a command that was
+//! carried out may be run once more.
 
 #![expect(clippy::disallowed_methods, reason = "the record of the steps is keyroll's own")]
 
@@ -111,12 +114,15 @@ impl Ledger {
         Self { folder: folder.to_owned(), file: format!("{}.steps", record_name(secret)), driver }
     }
 
-    /// Removes the record of another driver or rotation, whatever it holds. Only for the first connection of a driver that
+    /// Removes the record of another rotation, and one that cannot be used. Only for the first connection of a driver that
     /// holds the fence.
     ///
     /// # Errors
     /// The system refused it.
     pub(super) fn begin_anew(&self) -> Result<(), Failure> {
+        if self.record().is_ok_and(|record| record.is_some()) {
+            return Ok(());
+        }
         match fs::remove_file(self.path()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(self.unusable(Class::Retryable, "remove").because(error))
@@ -144,14 +150,15 @@ impl Ledger {
         }
     }
 
-    /// Whether a command of this intent is recorded as carried out.
+    /// Whether a command of this intent is recorded as carried out, by this driver or by the one before it.
     ///
     /// # Errors
     /// The record cannot be used.
     pub(super) fn has_done(&self, intent: u64) -> Result<bool, Failure> {
         let commands = ["apply", "fetch"];
         let is_it = |step: &Step| step.intent == intent && commands.contains(&step.order.as_str());
-        let found = self.steps()?.into_iter().rfind(is_it);
+        let steps = self.record()?.map(|record| record.steps).unwrap_or_default();
+        let found = steps.into_iter().rfind(is_it);
         Ok(found.is_some_and(|step| step.outcome == Some(Outcome::Done)))
     }
 
@@ -192,9 +199,15 @@ impl Ledger {
 
     /// The steps of this driver.
     fn steps(&self) -> Result<Vec<Step>, Failure> {
+        let own = self.record()?.filter(|record| record.driver == self.driver);
+        Ok(own.map(|record| record.steps).unwrap_or_default())
+    }
+
+    /// The record of this driver, or of the one before it in the same rotation.
+    fn record(&self) -> Result<Option<Record>, Failure> {
         let failed = |error: io::Error| self.unusable(Class::Retryable, "read").because(error);
         let file = match File::open(self.path()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(failed)?,
         };
         let mut text = Vec::new();
@@ -205,7 +218,9 @@ impl Ledger {
                  new one; or remove the file on the host, if no command of the rotation runs there",
             )
         })?;
-        Ok(if record.driver == self.driver { record.steps } else { Vec::new() })
+        let Driver { installation, rotation, epoch } = &record.driver;
+        let same = (installation, rotation) == (&self.driver.installation, &self.driver.rotation);
+        Ok((same && *epoch <= self.driver.epoch).then_some(record))
     }
 
     fn path(&self) -> PathBuf {
@@ -400,6 +415,27 @@ mod tests {
         written();
         let secret = Claim { secret: "other".to_owned(), ..claim("17ab", 3) };
         assert_eq!(Ledger::of(folder.path(), &secret).answer(&apply(1)).unwrap(), None);
+    }
+
+    #[test]
+    fn the_next_driver_learns_what_was_carried_out_until_it_has_a_step_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |rotation, epoch| Ledger::of(folder.path(), &claim(rotation, epoch));
+        let first = of("17ab", 3);
+        first.begin(&apply(1)).unwrap();
+        first.end(&apply(1), &applied(true));
+        first.begin(&apply(2)).unwrap();
+        let next = of("17ab", 4);
+        next.begin_anew().unwrap();
+        assert_eq!([1, 2, 3].map(|intent| next.has_done(intent).unwrap()), [true, false, false]);
+        assert_eq!(next.answer(&apply(1)).unwrap(), None);
+        next.begin(&apply(3)).unwrap();
+        assert!(!next.has_done(1).unwrap(), "this driver has come to its own steps");
+        // An older driver learns nothing of them, and another rotation begins without them.
+        next.end(&apply(3), &applied(true));
+        assert!(!first.has_done(3).unwrap());
+        of("18cd", 5).begin_anew().unwrap();
+        assert!(!next.has_done(3).unwrap());
     }
 
     #[test]
