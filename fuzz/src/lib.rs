@@ -3,4 +3,4 @@
 
 mod targets;
 
-pub use targets::{answer, config, dotenv, entry, frame, place, prints, spec, template};
+pub use targets::{answer, config, dotenv, entry, frame, order, place, prints, spec, template};

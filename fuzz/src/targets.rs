@@ -9,9 +9,12 @@ use keyroll_config::Config;
 use keyroll_copy::{Edit, Format, Slot, Template};
 use keyroll_issuer::{Runner, Spec};
 use keyroll_journal::{decode_event, decode_opening, encode_event, encode_opening};
-use keyroll_link::{Frame, Item, Reply, read_frame, scan_report, trace_report, why_reports};
+use keyroll_link::{
+    Call, Context, Frame, HostKey, Item, Order, Reply, Sealed, SessionsForm, read_frame, scan_report, seal,
+    trace_report, why_reports,
+};
 use keyroll_needle::FingerprintSet;
-use keyroll_port::{Class, Issuer as _, Probe};
+use keyroll_port::{Class, Issuer as _, Probe, Values};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
 /// Parts of an input stand between such bytes.
@@ -185,13 +188,18 @@ fn sealed(file: &[u8]) -> Vec<u8> {
 }
 
 /// A frame of keyroll or of keyroll-host, and a stream of such frames: what is read can be written and read again, and any
-/// items make reports. Each reply is refused, or becomes what a driver works with.
+/// items make reports. Each reply is refused, or becomes what a driver works with; of an order, nothing opens that was not
+/// sealed to this process.
 pub fn frame(data: &[u8]) {
     let mut stream = data;
     while let Ok(Some(_)) = read_frame(&mut stream) {}
     let Ok(frame) = keyroll_link::decode(data) else { return };
     let written = keyroll_link::encode(&frame).expect("a frame that was read");
     let again = read_frame(&mut written.as_slice()).expect("a frame that was written");
+    if let Frame::Call { call: Call::Order { order, .. }, .. } = &frame {
+        assert!(again.as_ref() == Some(&frame), "it is the same");
+        in_host(order);
+    }
     let Some(Frame::Answer { id, items, .. }) = again else { return };
     let Frame::Answer { id: before, items: all, .. } = frame else { panic!("it is another frame") };
     assert!(id == before && items.len() == all.len(), "it is the same");
@@ -214,6 +222,89 @@ fn in_ports(item: &Item) {
         Reply::Swept(form) => drop(form.into_port()),
         _ => {}
     }
+}
+
+/// What a host makes of an order before anything of it begins.
+fn in_host(order: &Order) {
+    if let Some(asked) = order.asked() {
+        assert!(asked.intent == order.intent() && order.changes(), "what has a time limit has an effect");
+    }
+    let context = sealed_for(order.kind(), order.intent());
+    for sealed in values_of(order) {
+        assert!(host_key().open(sealed, &context).is_err(), "it was sealed by nobody");
+    }
+    let read = |sessions: &SessionsForm| drop(sessions.clone().into_port());
+    match order {
+        Order::Survey(survey) => read(&survey.sessions),
+        Order::BeforeGivenOut { sessions, .. } | Order::Enumerate { sessions, .. } => read(sessions),
+        Order::Prepare { before, .. } => read(before),
+        Order::Go { after, .. } => read(after),
+        Order::Describe { who } => {
+            let _ = who.into_port();
+        }
+        Order::Apply { accepted: Some(all), .. } => {
+            all.iter().for_each(|one| drop(one.clone().into_port()));
+        }
+        _ => {}
+    }
+}
+
+/// What an order brings that is sealed.
+fn values_of(order: &Order) -> Vec<&Sealed> {
+    match order {
+        Order::Survey(survey) => [Some(&survey.values), survey.next.as_ref()].into_iter().flatten().collect(),
+        Order::Copies { values }
+        | Order::Trial { values }
+        | Order::Carries { values }
+        | Order::Deliver { values, .. }
+        | Order::Delivered { values, .. }
+        | Order::RemoveSuperseded { values, .. }
+        | Order::BeforeGivenOut { values, .. }
+        | Order::Fetch { values, .. }
+        | Order::Enumerate { values, .. }
+        | Order::Sweep { values } => vec![values],
+        Order::Prepare { of, .. } | Order::Go { of, .. } => vec![&of.values],
+        _ => Vec::new(),
+    }
+}
+
+/// The word of an order, a value, and changes of what is sealed, each a place and a digit: a value opens for the order that it
+/// was sealed for and for no other one, and not at all once a digit was changed.
+pub fn order(data: &[u8]) {
+    let [word, value, changes] = parts(data);
+    let word = String::from_utf8_lossy(word);
+    let (key, context) = (host_key(), sealed_for(&word, 41));
+    let fields = Fields::single(secret(value));
+    let values = Values { old: &fields, new: None, old_ended: false };
+    let sealed = seal(&key.public(), &context, &values).expect("a value that can be sealed");
+    let opened = key.open(&sealed, &context).expect("what was sealed for this");
+    let same = opened.old.get("value").is_some_and(|field| field.value.expose() == value);
+    assert!(same && opened.new.is_none() && !opened.old_ended, "it is the same");
+    let longer = format!("{word}x");
+    for other in [sealed_for(&word, 42), sealed_for(&longer, 41)] {
+        assert!(key.open(&sealed, &other).is_err(), "it opens for another order");
+    }
+    let mut digits = [sealed.enc.as_bytes(), sealed.text.as_bytes()].concat();
+    for change in changes.chunks_exact(2) {
+        let at = usize::from(change[0]) * digits.len() / 256;
+        digits[at] = b"0123456789abcdef"[usize::from(change[1]) % 16];
+    }
+    let (enc, text) = digits.split_at(sealed.enc.len());
+    let of = |digits: &[u8]| String::from_utf8_lossy(digits).into_owned();
+    let changed = Sealed { enc: of(enc), text: of(text) };
+    assert!(changed == sealed || key.open(&changed, &context).is_err(), "what was changed does not open");
+}
+
+/// The key of the host that is this process.
+fn host_key() -> &'static HostKey {
+    static KEY: OnceLock<HostKey> = OnceLock::new();
+    KEY.get_or_init(|| HostKey::new().expect("a key"))
+}
+
+/// What values are sealed for: the order of this word and intent.
+fn sealed_for(order: &str, intent: u64) -> Context<'_> {
+    let (installation, host, secret, rotation) = ("0f0f", "9f3c21", "acme", "17ab");
+    Context { installation, host, secret, rotation, epoch: 3, turn: 2, order, intent }
 }
 
 /// A question, a status, a media type and a body: an issuer that fails, or is not asked in vain, never decides over a

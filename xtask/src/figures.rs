@@ -1,8 +1,10 @@
 //! The headline figures: measured in one run on one machine, as ratios where a peer can be measured too.
 
+mod fleet;
 mod host_program;
 mod house;
 mod page;
+mod seen;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use self::page::{Figure, page};
+use self::seen::{last_json, number};
 use crate::run::{output, root, run};
 use crate::tidy;
 
@@ -41,12 +44,13 @@ const SAMPLE_MS: u64 = 10;
 type Measure = fn(&mut Vec<Figure>) -> Result<(), String>;
 
 /// The measurements, by name, in the order of the page.
-const MEASURES: [(&str, Measure); 13] = [
+const MEASURES: [(&str, Measure); 14] = [
     ("demo", demo),
     ("start-up", start_up),
     ("size", size),
     ("keyroll-host", host_program::size),
     ("cost", cost),
+    ("fleet", fleet::measure),
     ("journal", journal),
     ("needle", needle),
     ("processes", processes),
@@ -74,15 +78,6 @@ pub(crate) fn figures() -> Result<(), String> {
     fs::write(&path, page(&all)?).map_err(|error| format!("{}: {error}", path.display()))?;
     println!("wrote {}", path.display());
     if failed.is_empty() { Ok(()) } else { Err(format!("not measured: {}", failed.join(", "))) }
-}
-
-fn last_json(text: &str) -> Result<Value, String> {
-    let line = text.lines().rev().find(|line| line.trim_start().starts_with('{')).ok_or("no line of JSON")?;
-    serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))
-}
-
-fn number(value: &Value, key: &str) -> f64 {
-    value.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN)
 }
 
 fn demo(all: &mut Vec<Figure>) -> Result<(), String> {

@@ -21,22 +21,23 @@ const INIT: &str = "mount --make-rshared /\nmount -o remount,bind,rw /sys/fs/cgr
     exec /lib/systemd/systemd\n";
 
 /// The image of every host; its name changes with everything that it is made of, so that an old one is not taken.
-pub(crate) const IMAGE: &str = "keyroll-host-4";
+pub(crate) const IMAGE: &str = "keyroll-host-5";
 
 /// What it has besides a minimal Debian.
-const PACKAGES: &str =
-    "systemd,systemd-sysv,dbus,procps,libpam-systemd,dbus-user-session,cron,openssh-server,sudo,python3";
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,procps,libpam-systemd,dbus-user-session,cron,openssh-server,sudo,\
+    python3,haproxy,libfaketime";
 
 /// What the first process does before all else. Its word is the id of the machine; without one systemd makes it, and could
 /// take the id of this machine for every host.
 const FIRST: &str = "[ -z \"$1\" ] || echo \"$1\" >/etc/machine-id\n";
 
 /// Commands that change the image at the end; `$1` is its root. Its own server of ssh would listen on this machine's port 22:
-/// hosts that are reached by ssh have one of ours instead, with a key of its own.
-const HOOKS: [&str; 4] = [
+/// hosts that are reached by ssh have one of ours instead, with a key of its own. A test that wants a balancer starts its own.
+const HOOKS: [&str; 5] = [
     ": >\"$1\"/etc/machine-id",
     "rm -f \"$1\"/etc/ssh/ssh_host_*_key* \"$1\"/etc/systemd/system/*/ssh.service \"$1\"/etc/systemd/system/sshd.service",
     "ln -sf /dev/null \"$1\"/etc/systemd/system/ssh.service",
+    "ln -sf /dev/null \"$1\"/etc/systemd/system/haproxy.service",
     "chroot \"$1\" useradd --create-home --uid 1000 --password \"*\" --shell /bin/bash deploy",
 ];
 

@@ -207,6 +207,39 @@ impl SshHosts {
         self.hosts.get(host).map_or_else(|| panic!("there is no host {host}"), |reached| reached.port)
     }
 
+    /// Stops every process of a host where it is: its network takes connections, and nothing answers.
+    ///
+    /// # Panics
+    /// If the engine does not do it.
+    pub fn pause(&self, host: &str) {
+        self.command(host, "pause");
+    }
+
+    /// Lets a host go on that was paused.
+    ///
+    /// # Panics
+    /// If the engine does not do it.
+    pub fn unpause(&self, host: &str) {
+        self.command(host, "unpause");
+    }
+
+    /// Ends every process of a host at once, as a machine whose power is cut. It does not start again.
+    ///
+    /// # Panics
+    /// If the engine does not do it.
+    pub fn kill(&self, host: &str) {
+        self.command(host, "kill");
+    }
+
+    /// Gives the engine a command about a host.
+    #[allow(clippy::panic, reason = "a broken part is a broken test")]
+    fn command(&self, host: &str, word: &str) {
+        let done = said("pause, go on with or end a host", self.engine.docker(&[word, host]).output());
+        if let Err(error) = done {
+            panic!("{host}: {error}");
+        }
+    }
+
     /// Gives a host another key than the one that ssh expects.
     ///
     /// # Panics

@@ -57,6 +57,11 @@ fn hosts_are_reached_by_ssh_and_are_what_was_wished() {
     let held = "tr '\\0' '\\n' </proc/$(systemctl show --value -p MainPID worker)/environ \
                 | grep ^API_KEY= | cmp - /root/worker.env";
     told(hosts.run("web-2", held));
+    // A host whose processes stand still, and go on as they were.
+    hosts.pause("web-2");
+    assert!(!hosts.run("web-2", held).status.success(), "it still runs");
+    hosts.unpause("web-2");
+    told(hosts.run("web-2", held));
     // Keys of hosts, and a host that is not there.
     hosts.change_host_key("web-1");
     let why = refused(ssh(&hosts, "web-1", "true"));
@@ -70,4 +75,7 @@ fn hosts_are_reached_by_ssh_and_are_what_was_wished() {
     assert!(why.contains("Connection refused"), "{why}");
     hosts.reach_through("web-3", port);
     told(ssh(&hosts, "web-3", "true"));
+    hosts.kill("web-3");
+    let why = refused(ssh(&hosts, "web-3", "true"));
+    assert!(why.contains("Connection refused"), "{why}");
 }

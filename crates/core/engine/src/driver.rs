@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use keyroll_rotation::{
@@ -30,8 +30,8 @@ pub struct Driver<C: Core = Protocol> {
     reloading: bool,
     retry_append_ms: u64,
     flights: Vec<Flight>,
-    asking: Vec<Asking>,
-    next_look: Vec<(Query, u64)>,
+    asking: BTreeMap<Query, Asking>,
+    next_look: BTreeMap<Query, u64>,
     look_filter: LookFilter,
     backoff: Vec<(Op, u64, u32)>,
     last_append_ms: u64,
@@ -60,8 +60,8 @@ impl<C: Core> Driver<C> {
             reloading: false,
             retry_append_ms: 0,
             flights: Vec::new(),
-            asking: Vec::new(),
-            next_look: Vec::new(),
+            asking: BTreeMap::new(),
+            next_look: BTreeMap::new(),
             look_filter: LookFilter::default(),
             backoff: Vec::new(),
             last_append_ms: now_ms,
@@ -123,17 +123,19 @@ impl<C: Core> Driver<C> {
         self.state = pending.next;
         if matches!(pending.event.fact, Fact::Escalated { .. } | Fact::HandMinted(_)) {
             // "The new version" may be another one by now.
-            self.asking.iter_mut().for_each(|asking| asking.stale = true);
+            self.asking.values_mut().for_each(|asking| asking.stale = true);
             self.inbox.retain(|(_, fact, told)| *told || matches!(fact, Fact::Ended { .. }));
         }
         if matches!(pending.event.fact, Fact::Waived(Waived::Host(_))) {
             // A look that began while the host was there would end its waiver.
-            self.asking.iter_mut().for_each(|asking| asking.stale |= asking.query == Query::Enumerate);
+            if let Some(asking) = self.asking.get_mut(&Query::Enumerate) {
+                asking.stale = true;
+            }
             self.inbox.retain(|(_, fact, told)| *told || !matches!(fact, Fact::Enumerated(_)));
         }
         self.last_append_ms = now_ms;
         let now = now_ms;
-        self.next_look.retain(|(_, next)| *next > now);
+        self.next_look.retain(|_, next| *next > now);
         for effect in pending.effects {
             self.touched(&effect.op);
             let leg = if effect.op.witnessed() { Leg::ToWitness } else { Leg::ToCarry };
@@ -144,8 +146,8 @@ impl<C: Core> Driver<C> {
     /// Looks at what an operation touches are asked again when it begins and when it ends.
     fn touched(&mut self, op: &Op) {
         let plan = self.state.plan();
-        for asking in &mut self.asking {
-            asking.stale |= match (&asking.query, op) {
+        for (query, asking) in &mut self.asking {
+            asking.stale |= match (query, op) {
                 (Query::Enumerate, op) => op.moves() || *op == Op::EndSessions,
                 (Query::Prove(consumer, ..), Op::Deliver(file, _)) => {
                     plan.consumers.get(consumer.index()).is_some_and(|consumer| consumer.files.contains(file))
@@ -369,15 +371,15 @@ impl<C: Core> Driver<C> {
     }
 
     fn ask(&mut self, query: Query, now_ms: u64, actions: &mut Vec<Action>, wake: &mut Option<u64>) {
-        if self.asking.iter().any(|asked| asked.query == query) {
+        if self.asking.contains_key(&query) {
             return;
         }
-        let next = self.next_look.iter().find(|(asked, _)| *asked == query).map_or(0, |(_, next)| *next);
+        let next = self.next_look.get(&query).copied().unwrap_or(0);
         if now_ms < next {
             sooner(wake, next);
             return;
         }
-        self.asking.push(Asking { query: query.clone(), since_ms: now_ms, stale: false });
+        self.asking.insert(query.clone(), Asking { since_ms: now_ms, stale: false });
         let limit_ms = self.pace.look_limit(&query);
         actions.push(Action::Look { query, limit_ms });
     }
@@ -431,13 +433,11 @@ impl<C: Core + Send> Drive for Driver<C> {
             Input::Reloaded(state) => self.reloaded(*state, now_ms),
             Input::Witnessed { intent, ok } => self.witnessed(intent, ok, now_ms),
             Input::Seen(query, fact) => {
-                let Some(place) = self.asking.iter().position(|asked| asked.query == query) else { return };
-                let asked = self.asking.swap_remove(place);
+                let Some(asked) = self.asking.remove(&query) else { return };
+                self.next_look.remove(&query);
                 if asked.stale {
-                    self.next_look.retain(|(asked, _)| *asked != query);
                     return;
                 }
-                self.next_look.retain(|(asked, _)| *asked != query);
                 let seen = fact.is_some();
                 let fact = fact
                     .and_then(|fact| self.look_filter.counted(fact, now_ms.saturating_sub(asked.since_ms)));
@@ -446,7 +446,7 @@ impl<C: Core + Send> Drive for Driver<C> {
                 }
                 let urgent = self.state.emergency().is_some();
                 let next = now_ms.saturating_add(self.pace.between(&query, self.state.units(), urgent));
-                self.next_look.push((query, next));
+                self.next_look.insert(query, next);
                 if let Some(fact) = fact.filter(|fact| self.holds_since(fact, asked.since_ms, now_ms)) {
                     self.queue(now_ms, fact, false);
                 }

@@ -1,6 +1,6 @@
 //! What a driver has under way.
 
-use keyroll_rotation::{Effect, Query};
+use keyroll_rotation::Effect;
 
 /// An effect between its intent and its outcome.
 pub(crate) struct Flight {
@@ -10,7 +10,6 @@ pub(crate) struct Flight {
 
 /// A look that is under way.
 pub(crate) struct Asking {
-    pub(crate) query: Query,
     /// When it began: it shows the state of then, however late it answers.
     pub(crate) since_ms: u64,
     /// Something that it looks at was touched meanwhile: what it saw may be of before.

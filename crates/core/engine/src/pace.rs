@@ -1,4 +1,4 @@
-use keyroll_rotation::{ConsumerId, Op, Query, Unit};
+use keyroll_rotation::{ConsumerId, Op, Query, SharedList, Unit};
 
 /// How often the driver looks, and how long it lets a call last. All in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,12 +57,12 @@ impl Default for Pace {
 
 impl Pace {
     /// How long to wait between two looks of one kind. In an emergency a second is worth more than a request.
-    pub(crate) fn between(&self, query: &Query, units: &[Unit], emergency: bool) -> u64 {
+    pub(crate) fn between(&self, query: &Query, units: &SharedList<Unit>, emergency: bool) -> u64 {
         let ms = self.calm(query, units);
         if emergency { ms.div_ceil(URGENCY) } else { ms }
     }
 
-    fn calm(&self, query: &Query, units: &[Unit]) -> u64 {
+    fn calm(&self, query: &Query, units: &SharedList<Unit>) -> u64 {
         let watched = |consumer: &ConsumerId| units.get(consumer.index()).is_some_and(|unit| unit.watched);
         match query {
             Query::Prove(consumer, ..) if watched(consumer) => self.watch_ms,
@@ -110,9 +110,9 @@ mod tests {
     #[test]
     fn in_an_emergency_one_looks_more_often() {
         let pace = Pace::default();
-        assert_eq!(pace.between(&Query::Enumerate, &[], false), pace.enumerate_ms);
-        assert_eq!(pace.between(&Query::Enumerate, &[], true), pace.enumerate_ms / 4);
-        assert!(Pace { prove_ms: 1, ..pace }.between(&Query::Reconcile(1), &[], true) > 0);
+        assert_eq!(pace.between(&Query::Enumerate, &SharedList::default(), false), pace.enumerate_ms);
+        assert_eq!(pace.between(&Query::Enumerate, &SharedList::default(), true), pace.enumerate_ms / 4);
+        assert!(Pace { prove_ms: 1, ..pace }.between(&Query::Reconcile(1), &SharedList::default(), true) > 0);
     }
 
     #[test]

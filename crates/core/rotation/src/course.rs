@@ -1,7 +1,9 @@
 //! The way a rotation takes: what its plan and its state imply, and in which phase it continues.
 
-use crate::state::{Hold, Intent, IntentStatus, OldKey, Phase, Reason, State, Streak, Unit};
-use crate::{Emergency, EndpointId, HostId, MintedBy, OnFailure, Op, Refusals, Seq, Which};
+use std::collections::BTreeSet;
+
+use crate::state::{Hold, Intent, IntentStatus, OldKey, Phase, Reason, State, Streak};
+use crate::{Emergency, EndpointId, HostId, MintedBy, OnFailure, Op, Refusals, Seq, SharedList, Which};
 
 /// The sealed value of an abandoned new version is still being dropped.
 pub(crate) fn dropping(state: &State) -> bool {
@@ -74,19 +76,19 @@ pub(crate) fn own_endpoints(state: &State) -> impl Iterator<Item = EndpointId> +
 
 /// All endpoints, from each host that is there: those of a host that has left, or did not answer the last look, are not asked.
 pub(crate) fn endpoints_from_all(state: &State) -> impl Iterator<Item = EndpointId> + use<'_> {
-    let absent = |host: &HostId| state.look().is_some_and(|look| look.seen.absent.contains(host));
+    let absent = state.look().into_iter().flat_map(|look| &look.seen.absent);
+    let away: BTreeSet<HostId> = state.left_hosts().into_iter().chain(absent.copied()).collect();
     let all = (0u16..).map(EndpointId).zip(&state.plan().endpoints);
-    let there = all.filter(move |(_, host)| !state.has_left(**host) && !absent(host));
-    there.map(|(endpoint, _)| endpoint)
+    all.filter(move |(_, host)| !away.contains(*host)).map(|(endpoint, _)| endpoint)
 }
 
 /// Those of the driver's own machine whose streak is not long enough.
-pub(crate) fn not_yet(state: &State, streaks: &[Streak], need: u8) -> Vec<EndpointId> {
+pub(crate) fn not_yet(state: &State, streaks: &SharedList<Streak>, need: u8) -> Vec<EndpointId> {
     own_endpoints(state).filter(|endpoint| is_short(streaks, *endpoint, need)).collect()
 }
 
 /// Whether too few answers in a row came from an endpoint.
-pub(crate) fn is_short(streaks: &[Streak], endpoint: EndpointId, need: u8) -> bool {
+pub(crate) fn is_short(streaks: &SharedList<Streak>, endpoint: EndpointId, need: u8) -> bool {
     streaks.get(endpoint.index()).is_none_or(|streak| streak.count < need)
 }
 
@@ -105,7 +107,7 @@ pub(crate) fn unseen_new(state: &State, after: Seq) -> Vec<EndpointId> {
 
 /// Every consumer was moved to the new version, or has a key of its own.
 pub(crate) fn rolled(state: &State) -> bool {
-    (state.promoted() || !state.aim().makes_new()) && state.units().iter().all(Unit::has_arrived)
+    (state.promoted() || !state.aim().makes_new()) && state.units.have_all_settled(Which::New)
 }
 
 /// The first intent whose outcome is unknown. Nothing new is begun while there is one.

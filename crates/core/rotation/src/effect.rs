@@ -91,7 +91,7 @@ impl Op {
 }
 
 /// A look at the outside that changes nothing there.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Query {
     /// The writing part of Preflight: write trial files, present the negative control, see the current value alive.
     Preflight,

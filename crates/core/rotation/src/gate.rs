@@ -1,6 +1,6 @@
 //! The gate, per instance: what must be seen before a key may be ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::state::{Look, State, UnitStep};
 use crate::unmoved;
@@ -35,6 +35,7 @@ pub enum Blocker {
 pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
     let mut found = Vec::new();
     let seen = look.seen.as_ref();
+    let (owners, shown) = (owners(seen), shown(seen));
     for &place in &seen.strangers {
         if !state.is_waived(&Waived::Copy(place)) {
             found.push(Blocker::Stranger(place));
@@ -53,7 +54,7 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
     for at in 0..state.plan().files.len() {
         // The look does not contain this file: nobody read it.
         let Some(id) = u16::try_from(at).ok().map(FileId) else { continue };
-        let unread = !seen.files.iter().any(|(file, _)| *file == id) && !untouched(state, id, stays);
+        let unread = !shown.files.contains(&id) && !untouched(state, id, stays);
         if unread && !has_left(state, id) && read_by_somebody(state, id) {
             found.push(Blocker::File(id, Holds::Unreadable));
         }
@@ -63,7 +64,7 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
     }
     for &Unsearched { who, limit } in &seen.unsearched {
         let waived = state.is_waived(&Waived::Holder(who)) || state.has_left(who.host);
-        let counts = match seen.consumer_of(who) {
+        let counts = match owners.get(&who).copied().flatten() {
             Some(id) => !state.is_waived(&Waived::NotVisible(id)) && !unasked(state, id, stays),
             None => state.looks.has_held(who, stays.other()),
         };
@@ -79,23 +80,50 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
     }
     for at in 0..state.plan().consumers.len() {
         let Some(id) = u16::try_from(at).ok().map(ConsumerId) else { continue };
-        let shown = seen.instances.iter().any(|instance| instance.consumer == Some(id));
         let waived = state.is_waived(&Waived::NotVisible(id)) || state.unit_has_left(at);
-        if !shown && !waived && !unasked(state, id, stays) {
+        if !shown.consumers.contains(&id) && !waived && !unasked(state, id, stays) {
             found.push(Blocker::Absent(id));
         }
     }
     if !state.aim().ends_old() && stays == Which::New {
-        found.retain(|blocker| !of_others(seen, *blocker));
+        found.retain(|blocker| !of_others(&owners, *blocker));
     }
     found
 }
 
+/// The files and the consumers of the plan that a look shows.
+struct Shown {
+    files: BTreeSet<FileId>,
+    consumers: BTreeSet<ConsumerId>,
+}
+
+fn shown(seen: &Enumeration) -> Shown {
+    Shown {
+        files: seen.files.iter().map(|(file, _)| *file).collect(),
+        consumers: seen.instances.iter().filter_map(|instance| instance.consumer).collect(),
+    }
+}
+
+/// The consumer of each instance that a look shows; empty where the look names no process beside its instances.
+type Owners = BTreeMap<Incarnation, Option<ConsumerId>>;
+
+fn owners(seen: &Enumeration) -> Owners {
+    let mut owners = Owners::new();
+    if !seen.unsearched.is_empty() || seen.sessions.is_some() {
+        for instance in &seen.instances {
+            owners.entry(instance.who).or_insert(instance.consumer);
+        }
+    }
+    owners
+}
+
 /// A shared key that is kept stays in use by others: their processes, copies and sessions do not block this rotation.
-fn of_others(seen: &Enumeration, blocker: Blocker) -> bool {
+fn of_others(owners: &Owners, blocker: Blocker) -> bool {
     match blocker {
         Blocker::Holder(_) | Blocker::Stranger(_) | Blocker::Session(None) => true,
-        Blocker::Session(Some(who)) | Blocker::Unsearched(who, _) => seen.consumer_of(who).is_none(),
+        Blocker::Session(Some(who)) | Blocker::Unsearched(who, _) => {
+            owners.get(&who).copied().flatten().is_none()
+        }
         Blocker::File(..) | Blocker::Unproven(..) | Blocker::Stale(..) | Blocker::Absent(_) => false,
     }
 }
@@ -116,7 +144,7 @@ fn unasked(state: &State, id: ConsumerId, stays: Which) -> bool {
 }
 
 fn read_by_somebody(state: &State, file: FileId) -> bool {
-    state.plan().consumers.iter().any(|consumer| consumer.files.contains(&file))
+    !state.units.index().readers(file).is_empty()
 }
 
 fn holder_waived(state: &State, who: Option<Incarnation>) -> bool {
@@ -194,7 +222,8 @@ pub(crate) fn shows(plan: &Plan, consumer: &crate::Consumer, proof: &Proof) -> R
 /// the last consent counted. An operator who accepted two of them is not asked again for one of the two.
 pub fn unsearched(state: &State, look: &Look) -> BTreeMap<Incarnation, SearchLimit> {
     let seen = look.seen.as_ref();
-    let now = seen.unsearched.iter().filter(|it| seen.consumer_of(it.who).is_none());
+    let owners = owners(seen);
+    let now = seen.unsearched.iter().filter(|it| owners.get(&it.who).copied().flatten().is_none());
     let counted = state.decisions.unsearched().iter().chain(now);
     counted.map(|it| (it.who, it.limit)).collect()
 }

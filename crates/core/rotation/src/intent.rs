@@ -4,7 +4,7 @@ use crate::deadlines;
 use crate::effect::Effect;
 use crate::state::{Hold, Intent, IntentStatus, OldKey, Phase, Reason, State};
 use crate::{
-    ConsumerId, Difference, Emergency, FileId, MintedBy, Op, Outcome, Overlap, Reconciled, Seq, Want, Which,
+    ConsumerId, Difference, Emergency, FileId, MintedBy, Op, Outcome, Overlap, Reconciled, Seq, Which,
 };
 use crate::{course, left, unit, wants};
 
@@ -12,8 +12,7 @@ use crate::{course, left, unit, wants};
 pub(crate) const ABSENT_LOOKS: u8 = 3;
 
 pub(crate) fn intended(next: &mut State, before: &State, op: &Op) -> Result<Vec<Effect>, &'static str> {
-    let wanted = wants::wants(before).into_iter().any(|want| want == Want::Do(op.clone()));
-    if !wanted && !wants::was_wanted(before, op) {
+    if !wants::is_wanted(before, op) && !wants::was_wanted(before, op) {
         return Err("nothing wants this operation now");
     }
     let rests = next.bounds_looks() && rests_on_look(next, op);

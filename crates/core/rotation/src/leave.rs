@@ -6,9 +6,8 @@ use crate::{Enumeration, HostId, Op, Waived, Which, intent, pace};
 
 /// The operator says that a host is gone. A look from before does not count: what it showed there may be asked for no more.
 pub(crate) fn waived(next: &mut State, host: HostId) -> Result<(), &'static str> {
-    let plan = next.plan();
-    if !plan.consumers.iter().any(|consumer| consumer.host == host) && !plan.files.contains(&host) {
-        return Err("no consumer of the rotation runs on this host");
+    if !next.depends_on(host) {
+        return Err("no consumer of the rotation runs on this host, and its last look was not asked of it");
     }
     let canary = pace::canary(next);
     next.exceptions.waive(Waived::Host(host));
@@ -82,14 +81,16 @@ fn are_back(next: &mut State, back: &[HostId]) {
 /// Nothing is waited for on a host that has left: its units are settled, and it stays unknown whether an operation there was
 /// carried out. Returns whether anything changed.
 pub(crate) fn settle(next: &mut State) -> bool {
-    if next.ended() || next.left_hosts().is_empty() {
+    let left = next.left_hosts();
+    if next.ended() || left.is_empty() {
         return false;
     }
     let toward = if next.phase() == Phase::RollingBack { Which::Old } else { Which::New };
     let mut changed = false;
-    for at in 0..next.units().len() {
+    let units: Vec<usize> = left.iter().flat_map(|host| next.units.index().on_host(*host)).copied().collect();
+    for at in units {
         let there = |unit: &&crate::Unit| unit.stage != UnitStep::Settled || unit.toward != toward;
-        if next.unit_has_left(at) && next.units.get(at).filter(there).is_some() {
+        if next.units.get(at).filter(there).is_some() {
             next.units.leave(at, toward, next.now());
             changed = true;
         }

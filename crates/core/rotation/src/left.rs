@@ -14,6 +14,19 @@ impl State {
         self.exceptions.left().collect()
     }
 
+    /// The plan has a consumer or a file there; or the last look was asked of it, as far as that shows: a host without a consumer
+    /// is searched too, and the plan does not name it. Before the first look every host may be such a one.
+    pub fn depends_on(&self, host: HostId) -> bool {
+        let plan = self.plan();
+        let has_part =
+            plan.consumers.iter().any(|consumer| consumer.host == host) || plan.files.contains(&host);
+        has_part
+            || self.look().is_none_or(|look| {
+                let there = look.seen.instances.iter().any(|instance| instance.who.host == host);
+                there || look.seen.absent.contains(&host)
+            })
+    }
+
     /// A complete look after this entry, of this boot and this driver, or one in which hosts did not answer: it shows everything
     /// on the others.
     pub(crate) fn partial_look(&self, after: Seq) -> Option<&Look> {

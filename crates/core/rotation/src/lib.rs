@@ -26,6 +26,7 @@ mod phases;
 mod plan;
 mod preflight_answers;
 mod probed;
+mod shared_list;
 mod state;
 mod step;
 mod time;
@@ -66,6 +67,7 @@ pub use plan::{
 };
 pub use preflight_answers::{PreflightAnswers, PreflightDefect};
 pub use probed::{DeletedAnswers, NotDead, find_mint_by_probes, is_accepted};
+pub use shared_list::{SharedList, SharedListIter};
 pub use state::{
     Debt, Hold, Intent, IntentStatus, Look, NewVersion, OldKey, Phase, Reason, State, Streak, Unit, UnitStep,
 };

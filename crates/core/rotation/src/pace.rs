@@ -22,7 +22,7 @@ fn paced(state: &State) -> Option<RollPolicy> {
 
 /// Whether enough is left of a grace, as far as this driver has measured it, to move everybody without a pause.
 fn grace_lasts(state: &State, ms: u64) -> bool {
-    let needed = state.plan().unpaced_ms_max();
+    let needed = state.units.index().unpaced_ms_max();
     let passed = state.old.ended_at().and_then(|at| state.now().since(at));
     passed.is_some_and(|passed| passed.saturating_add(needed) <= ms / 10 * GRACE_TENTHS)
 }
@@ -39,14 +39,36 @@ fn host(state: &State, at: usize) -> Option<HostId> {
     state.plan().consumers.get(at).map(|consumer| consumer.host)
 }
 
-/// The unit that is moved first.
+/// The unit that is moved first: the first of the first turn, of those that may be.
 fn first(state: &State) -> Option<usize> {
-    state.plan().first(|at| is_first(state, at))
+    state.units.index().turns().find_map(|units| units.iter().find(|at| is_first(state, *at)))
 }
 
 /// Whether a unit belongs to the canary.
 fn is_canary(state: &State, at: usize) -> bool {
-    state.plan().is_canary(at, |at| is_first(state, at))
+    let (Some(roll), Some(first)) = (state.plan().policy.roll, first(state)) else { return false };
+    match roll.canary {
+        Canary::Instance | Canary::Consumer => at == first,
+        Canary::Host => is_first(state, at) && go_together(state, at, first),
+    }
+}
+
+/// Whether two units are moved in the same turn on the same host.
+fn go_together(state: &State, one: usize, other: usize) -> bool {
+    let consumers = &state.plan().consumers;
+    consumers.get(one).zip(consumers.get(other)).is_some_and(|(one, other)| one.goes_with(other))
+}
+
+/// The units of the canary, in their order.
+fn canaries(state: &State) -> Vec<usize> {
+    let (Some(roll), Some(first)) = (state.plan().policy.roll, first(state)) else { return Vec::new() };
+    match (roll.canary, host(state, first)) {
+        (Canary::Host, Some(host)) => {
+            let there = state.units.index().on_host(host).iter().copied();
+            there.filter(|at| is_first(state, *at) && go_together(state, *at, first)).collect()
+        }
+        (Canary::Instance | Canary::Consumer | Canary::Host, _) => vec![first],
+    }
 }
 
 /// Whether a unit may be the canary: it was there when the roll was begun, and is not on a host that has left.
@@ -56,7 +78,7 @@ fn is_first(state: &State, at: usize) -> bool {
 
 /// The consumers that are moved first, where the plan says how its roll is paced.
 pub fn canary(state: &State) -> Vec<ConsumerId> {
-    (0..).map(ConsumerId).take(state.units().len()).filter(|id| is_canary(state, id.index())).collect()
+    canaries(state).into_iter().filter_map(|at| u16::try_from(at).ok().map(ConsumerId)).collect()
 }
 
 /// Whether a unit whose slot is proven stays there and is watched: the canary until it has passed, and every unit during the
@@ -130,11 +152,11 @@ pub(crate) fn pass_canary(next: &mut State) -> bool {
     let baked = |at: usize, unit: &Unit| {
         is_shown(next, roll, at) && unit.shown.is_some_and(|last| last.at_least(bake_ms, unit.since))
     };
-    let mut canary = next.units().iter().enumerate().filter(|(at, _)| is_canary(next, *at));
-    if !canary.all(|(at, unit)| unit.has_arrived() || baked(at, unit)) {
+    let done = |at: &usize| next.units.get(*at).is_some_and(|unit| unit.has_arrived() || baked(*at, unit));
+    if !canaries(next).iter().all(done) {
         return false;
     }
-    let watched = next.units().iter().any(|unit| unit.watched);
+    let watched = next.units.moving().any(|at| next.units.get(at).is_some_and(|unit| unit.watched));
     let asked = u16::try_from(first)
         .ok()
         .map(ConsumerId)
@@ -148,49 +170,53 @@ pub(crate) fn pass_canary(next: &mut State) -> bool {
 
 /// Whether a unit goes back to the old value alone: until it is there, nobody begins with the new one.
 pub(crate) fn retreats(state: &State) -> bool {
-    let back = |unit: &Unit| unit.toward == Which::Old && unit.stage != UnitStep::Settled;
-    state.plan().policy.roll.is_some() && state.units().iter().any(back)
+    state.plan().policy.roll.is_some() && state.units.is_any_retreating()
 }
 
-/// The unit that begins next, of those that `may`, where the roll is paced.
-pub(crate) fn next_unit(state: &State, may: impl Fn(usize) -> bool) -> Option<Option<usize>> {
+/// The unit that begins next, where the roll is paced. Those whose files keyroll does not write may begin only if `pulled`.
+pub(crate) fn next_unit(state: &State, pulled: bool) -> Option<Option<usize>> {
     let roll = paced(state)?;
-    if left_ms(state, roll) > 0 {
+    if left_ms(state, roll) > 0 || state.units.failed().next().is_some() {
         return Some(None);
     }
-    if state.units().iter().any(|unit| unit.stage == UnitStep::Failed) {
-        return Some(None);
-    }
-    let busy = || state.units().iter().enumerate().filter(|(_, unit)| unit.stage.is_moving());
-    let mut hosts: Vec<HostId> = busy().filter_map(|(at, _)| host(state, at)).collect();
+    let busy = || state.units.moving();
+    let mut hosts: Vec<HostId> = busy().filter_map(|at| host(state, at)).collect();
     // The canary goes alone; units of it that are proven already only wait.
     let passed = state.units.pacing.passed();
     let full = if passed {
         hosts.len() >= usize::from(state.plan().policy.parallel_max)
     } else {
-        busy().any(|(at, _)| !is_shown(state, roll, at))
+        busy().any(|at| !is_shown(state, roll, at))
     };
     if full {
         return Some(None);
     }
     hosts.sort_unstable();
     hosts.dedup();
-    let more_hosts = hosts.len() < usize::from(roll.hosts_max);
-    let known = |at: usize| host(state, at).is_some_and(|on| hosts.contains(&on));
-    let fits = |at: usize| if passed { more_hosts || known(at) } else { is_canary(state, at) };
-    let may_begin = |at: &usize| waits(state, *at) && may(*at) && fits(*at) && wave_has_come(state, *at);
-    Some((0..state.units().len()).filter(may_begin).min_by_key(|at| (turn(state, *at), *at)))
+    // Only units of a wave in which somebody has not arrived wait.
+    let open = |pulls: bool| state.units.open_wave(pulls).filter(|_| pulled || !pulls);
+    if passed && hosts.len() < usize::from(roll.hosts_max) {
+        let first =
+            |pulls| open(pulls).and_then(|(_, units)| state.units.waiting_of(Which::New, units).next());
+        return Some(first(false).or_else(|| first(true)));
+    }
+    let waves = [open(false), open(true)].map(|open| open.map(|(wave, _)| wave));
+    let has_come = |(pulls, wave): (bool, u8)| match waves {
+        [pushed, _] if !pulls => pushed == Some(wave),
+        [_, others] => others == Some(wave),
+    };
+    let may_begin = |at: &usize| waits(state, *at) && turn(state, *at).is_some_and(has_come);
+    let fits = if passed { on_hosts(state, &hosts) } else { canaries(state) };
+    Some(fits.into_iter().filter(may_begin).min_by_key(|at| (turn(state, *at), *at)))
+}
+
+/// The units on these hosts.
+fn on_hosts(state: &State, hosts: &[HostId]) -> Vec<usize> {
+    hosts.iter().flat_map(|host| state.units.index().on_host(*host)).copied().collect()
 }
 
 fn waits(state: &State, at: usize) -> bool {
     state.units.get(at).is_some_and(|unit| unit.stage == UnitStep::Waiting && unit.toward == Which::New)
-}
-
-/// Every unit of an earlier wave has arrived.
-fn wave_has_come(state: &State, at: usize) -> bool {
-    let Some((pulls, wave)) = turn(state, at) else { return false };
-    let earlier = |other: usize| turn(state, other).is_some_and(|(its, of)| its == pulls && of < wave);
-    !state.units().iter().enumerate().any(|(other, unit)| !unit.has_arrived() && earlier(other))
 }
 
 /// How much of the pause after the last arrival is left, milliseconds.
@@ -202,7 +228,7 @@ fn left_ms(state: &State, roll: RollPolicy) -> u64 {
 /// How long nobody may begin although somebody waits, milliseconds.
 pub(crate) fn pause_ms(state: &State) -> Option<u64> {
     let left = left_ms(state, paced(state)?);
-    let waiting = (0..state.units().len()).any(|at| waits(state, at));
+    let waiting = state.units.waiting(Which::New).next().is_some();
     (left > 0 && waiting).then_some(left)
 }
 

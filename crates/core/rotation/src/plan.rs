@@ -164,6 +164,11 @@ impl Consumer {
         (!self.is_pushed(), self.wave)
     }
 
+    /// Whether it is moved in the turn of another one, on the same host.
+    pub(crate) fn goes_with(&self, other: &Self) -> bool {
+        (self.host, self.turn()) == (other.host, other.turn())
+    }
+
     /// Whether its processes read the store again by themselves: what they hold changes with no step of keyroll's.
     pub fn follows_live(&self) -> bool {
         self.delivery == Delivery::Follow && self.uptake == ReloadMode::Rereads
@@ -331,8 +336,15 @@ impl Plan {
         let at_once = u64::from(if one_host { parallel } else { parallel.min(roll.hosts_max) }.max(1));
         let limit = |(_, it): (usize, &Consumer)| self.unit_limit(it);
         // What goes alone, before the others share their time.
+        let first = self.consumers.iter().enumerate().min_by_key(|(at, it)| (it.turn(), *at));
+        let is_canary = |at: usize, it: &Consumer| {
+            first.is_some_and(|(first, canary)| match roll.canary {
+                Canary::Instance | Canary::Consumer => at == first,
+                Canary::Host => it.goes_with(canary),
+            })
+        };
         let (alone, others): (Vec<_>, Vec<_>) =
-            self.consumers.iter().enumerate().partition(|(at, _)| self.is_canary(*at, |_| true));
+            self.consumers.iter().enumerate().partition(|(at, it)| is_canary(*at, it));
         let mut sum = alone.into_iter().map(limit).fold(0u64, u64::saturating_add);
         let mut turns: Vec<(bool, u8)> = others.iter().map(|(_, it)| it.turn()).collect();
         turns.sort_unstable();
@@ -344,23 +356,6 @@ impl Plan {
         }
         let steps = self.consumers.iter().map(|it| u64::from(it.slots)).fold(0u64, u64::saturating_add);
         sum.saturating_add(roll.bake_ms).saturating_add(roll.pause_ms.saturating_mul(steps))
-    }
-
-    /// The consumer that is moved first, of those that may be: the first of the first wave, of those whose files keyroll
-    /// writes.
-    pub(crate) fn first(&self, may: impl Fn(usize) -> bool) -> Option<usize> {
-        let all = self.consumers.iter().enumerate().filter(|(at, _)| may(*at));
-        all.min_by_key(|(at, it)| (it.turn(), *at)).map(|(at, _)| at)
-    }
-
-    /// Whether a consumer belongs to the canary, which is sought among those that may be.
-    pub(crate) fn is_canary(&self, at: usize, may: impl Fn(usize) -> bool) -> bool {
-        let (Some(roll), Some(first)) = (self.policy.roll, self.first(&may)) else { return false };
-        let place = |at: usize| self.consumers.get(at).map(|it| (it.host, it.turn()));
-        match roll.canary {
-            Canary::Instance | Canary::Consumer => at == first,
-            Canary::Host => may(at) && place(at) == place(first),
-        }
     }
 
     pub(crate) fn check_consumer(&self, consumer: &Consumer) -> Result<(), PlanDefect> {
@@ -376,13 +371,14 @@ impl Plan {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
     use crate::{LastUsed, MintedBy, Refusals};
 
-    fn plan(overlap: Overlap, consumers: usize, parallel_max: u16) -> Plan {
+    /// A plan of so many equal consumers on one host.
+    pub(crate) fn plan(overlap: Overlap, consumers: usize, parallel_max: u16) -> Plan {
         let consumer = Consumer {
             host: HostId(0),
             delivery: Delivery::Push,

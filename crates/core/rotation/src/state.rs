@@ -53,8 +53,8 @@ pub(crate) use self::units::{bit, next_slot};
 pub use crate::phase::{Debt, Hold, Phase, Reason};
 use crate::plan::{Aim, Consumer, Plan};
 use crate::{
-    ConsumerId, CredId, Difference, Emergency, Holds, HostId, Incarnation, Op, Proof, Seq, Stamp, Waived,
-    Which,
+    ConsumerId, CredId, Difference, Emergency, Holds, HostId, Incarnation, Op, Proof, Seq, SharedList, Stamp,
+    Waived, Which,
 };
 
 /// Everything that is known about one rotation, derived from its journal alone.
@@ -102,7 +102,7 @@ impl State {
             old: OldSwitch::open(if plan.recovery { OldKey::Ended } else { OldKey::On }),
             switching: Switching::default(),
             ending: Ending::default(),
-            units: Units::open(plan.consumers.len(), stage, at),
+            units: Units::open(&plan, stage, at),
             answers: Answers::open(plan.endpoints.len()),
             proofs: Proofs::default(),
             files: Files::open(vec![plan.aim.begins_on(); plan.files.len()]),
@@ -215,7 +215,7 @@ impl State {
     }
 
     /// The units in the plan's order.
-    pub fn units(&self) -> &[Unit] {
+    pub fn units(&self) -> &SharedList<Unit> {
         self.units.all()
     }
 
@@ -344,7 +344,7 @@ impl State {
         plan.check_consumer(consumer)?;
         plan.consumers.push(consumer.clone());
         self.files.adopt(files.len());
-        self.units.adopt(consumer.all_slots(), self.now);
+        self.units.adopt(&self.plan, consumer.all_slots(), self.now);
         self.decisions.drop_consent();
         self.looks.forget();
         Ok(())

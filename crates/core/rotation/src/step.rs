@@ -40,6 +40,8 @@ pub fn step(state: &State, event: &Event) -> Result<(State, Vec<Effect>), Illega
     let more = next.units().len().saturating_mul(TRANSITIONS_MAX_PER_CONSUMER);
     for _ in 0..TRANSITIONS_MAX.saturating_add(more) {
         if !leave::settle(&mut next) && !phases::settle(&mut next) {
+            // It takes time for each consumer, and is not in a release.
+            debug_assert!(next.units.is_consistent(next.plan()), "the units are found where they are not");
             return Ok((next, effects));
         }
     }

@@ -119,9 +119,12 @@ pub(crate) fn void_rereaders(next: &mut State, file: crate::FileId) {
 }
 
 fn rereaders(state: &State, file: crate::FileId) -> Vec<ConsumerId> {
-    let consumers = state.plan().consumers.iter().enumerate();
-    let rereads = |it: &Consumer| it.files.contains(&file) && it.uptake != ReloadMode::Verb;
-    consumers.filter(|(_, it)| rereads(it)).filter_map(|(at, _)| id(at)).collect()
+    let rereads = |at: &usize| {
+        let consumer = state.plan().consumers.get(*at);
+        consumer.is_some_and(|it| it.uptake != ReloadMode::Verb)
+    };
+    let readers = state.units.index().readers(file).iter().copied();
+    readers.filter(rereads).filter_map(id).collect()
 }
 
 pub(crate) fn fetched(next: &mut State, consumer: ConsumerId) {
@@ -159,15 +162,19 @@ pub(crate) fn touched(next: &mut State, op: &Op, failed: bool) {
 
 /// The unit that an operation belongs to.
 fn owner(state: &State, op: &Op) -> Option<ConsumerId> {
+    let is_it = |at: &usize| {
+        let Op::Deliver(_, which) = op else { return true };
+        let delivers = |unit: &crate::Unit| unit.stage == UnitStep::Delivering && unit.toward == *which;
+        state.units.get(*at).is_some_and(delivers)
+    };
+    owners(state, op).into_iter().find(is_it).and_then(id)
+}
+
+/// The units to which an operation on a host may belong, in their order.
+pub(crate) fn owners(state: &State, op: &Op) -> Vec<usize> {
     match op {
-        Op::Deliver(file, which) => {
-            let found = state.units().iter().enumerate().position(|(at, unit)| {
-                let reads = state.plan().consumers.get(at).is_some_and(|it| it.files.contains(file));
-                reads && unit.stage == UnitStep::Delivering && unit.toward == *which
-            });
-            found.and_then(id)
-        }
-        Op::Fetch(consumer) | Op::Apply(consumer, ..) => Some(*consumer),
+        Op::Deliver(file, _) => state.units.index().readers(*file).to_vec(),
+        Op::Fetch(consumer) | Op::Apply(consumer, ..) => vec![consumer.index()],
         Op::Choose
         | Op::Mint
         | Op::Stage
@@ -180,7 +187,7 @@ fn owner(state: &State, op: &Op) -> Option<ConsumerId> {
         | Op::DeleteNew
         | Op::DeleteOrphan(_)
         | Op::DeleteAbandoned(_)
-        | Op::Retire(_) => None,
+        | Op::Retire(_) => Vec::new(),
     }
 }
 
@@ -246,7 +253,7 @@ pub(crate) fn fail(next: &mut State, at: usize) {
 /// Moves each unit whose stage is complete to its next stage. Returns whether a unit moved.
 pub(crate) fn advance(next: &mut State) -> bool {
     let mut moved = false;
-    for at in 0..next.units().len() {
+    for at in next.units.moving().collect::<Vec<_>>() {
         moved |= advance_one(next, at);
     }
     moved
@@ -316,12 +323,14 @@ fn after_delivery(uptake: ReloadMode, slots: u32) -> UnitStep {
 /// A stage that outlasts its limit has failed, unless an outcome is still unknown.
 fn give_up_late(next: &mut State, at: usize) -> bool {
     let Some(unit) = next.units.get(at) else { return false };
-    let late = next.now().at_least(next.plan().policy.unit_ms_max, unit.since);
+    if !next.now().at_least(next.plan().policy.unit_ms_max, unit.since) {
+        return false;
+    }
     let retreat = unit.toward == Which::Old && matches!(next.hold(), Some(Hold::Paused(Reason::Unit(_))));
     let running = next.intents().iter().any(|intent| intent.status == IntentStatus::Running);
     let in_doubt = next.plan().policy.roll.is_some() && course::in_question(next).is_some();
     let open = running || in_doubt;
-    if late && !open && (next.hold().is_none() || retreat) {
+    if !open && (next.hold().is_none() || retreat) {
         fail(next, at);
         return true;
     }
@@ -343,8 +352,8 @@ fn slot_shown(state: &State, at: usize, slot: u8) -> bool {
     let slots = consumer.uptake == ReloadMode::Verb;
     let all = !slots || pace::is_whole(state, at);
     let mut some = false;
-    for (of, proof) in state.proofs.all() {
-        if *of != owner || !(all || proof.slot == slot) {
+    for proof in state.proofs.of_consumer(owner) {
+        if !all && proof.slot != slot {
             continue;
         }
         some |= !slots || proof.slot == slot;
@@ -426,8 +435,7 @@ pub(crate) fn settle_retreat(next: &mut State) -> bool {
     if next.phase() != Phase::Roll || next.hold().is_some() {
         return false;
     }
-    let back = |unit: &crate::Unit| unit.toward == Which::Old && unit.stage == UnitStep::Settled;
-    let Some(at) = next.units().iter().position(back) else { return false };
+    let Some(at) = next.units.settled(Which::Old).next() else { return false };
     if let Some(owner) = id(at) {
         next.stand(Hold::Paused(Reason::Unit(owner)));
     }

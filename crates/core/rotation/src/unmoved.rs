@@ -26,6 +26,6 @@ pub fn may_be_given_out(state: &State) -> bool {
 
 /// Whether the new version can never have been in a file. What a consumer fetches is not known.
 pub(crate) fn never_had_new(state: &State, file: FileId) -> bool {
-    let mut readers = state.plan().consumers.iter().filter(|consumer| consumer.files.contains(&file));
-    state.bounds_looks() && !state.files.had_new(file) && readers.all(Consumer::is_pushed)
+    let pushed = |at: &usize| state.plan().consumers.get(*at).is_some_and(Consumer::is_pushed);
+    state.bounds_looks() && !state.files.had_new(file) && state.units.index().readers(file).iter().all(pushed)
 }

@@ -1,5 +1,5 @@
 use crate::state::{Hold, IntentStatus, OldKey, Reason, State};
-use crate::{Op, Query, Want, Which, course, gate, phases, unit};
+use crate::{Op, Phase, Query, Want, Which, course, gate, phases, unit};
 
 /// What the protocol would do next, derived from the state alone.
 ///
@@ -32,6 +32,20 @@ pub fn wants(state: &State) -> Vec<Want> {
     out
 }
 
+/// Whether an operation is among what would be done next. In Roll only the units to which it belongs are asked: there may be
+/// many operations of others at a time.
+pub(crate) fn is_wanted(state: &State, op: &Op) -> bool {
+    let want = Want::Do(op.clone());
+    let orphaned = state.intents().iter().any(|open| matches!(open.status, IntentStatus::Orphan(_)));
+    let held = course::in_question(state).is_some() || state.hold().is_some() || state.must_enable();
+    if state.phase() != Phase::Roll || !op.on_host() || orphaned || held {
+        return wants(state).contains(&want);
+    }
+    let mut out = Vec::new();
+    unit::owners(state, op).into_iter().for_each(|at| unit::wants(state, at, &mut out));
+    out.contains(&want)
+}
+
 /// The digest that a consent would be bound to now, where there is a look to bind it to.
 pub fn consent_digest(state: &State) -> Option<u64> {
     state.fresh_look(state.position.entered()).map(|look| gate::digest(state, look))
@@ -61,9 +75,9 @@ fn held(state: &State, hold: Hold, out: &mut Vec<Want>) {
     if let Hold::Paused(Reason::Unit(_)) = hold
         && !state.running(&Op::Disable)
     {
-        for at in 0..state.units().len() {
+        for at in state.units.moving() {
             let back = state.units.get(at).is_some_and(|unit| unit.toward == Which::Old);
-            if back && state.phase() != crate::Phase::RollingBack {
+            if back && state.phase() != Phase::RollingBack {
                 unit::wants(state, at, out);
             }
         }
@@ -107,7 +121,7 @@ pub(crate) fn was_wanted(state: &State, op: &Op) -> bool {
     if *op == Op::Choose {
         return phases::was_chosen_at_once(state);
     }
-    if state.phase() != crate::Phase::Sweep || !phases::sweep_owes_sessions(state) {
+    if state.phase() != Phase::Sweep || !phases::sweep_owes_sessions(state) {
         return false;
     }
     let mut then = state.clone();

@@ -494,6 +494,9 @@ fn a_host_without_consumers_and_an_ended_rotation_have_no_host_to_waive() {
         fact: Fact::Waived(Waived::Host(host)),
     };
     let mut walk = Walk::of(two_hosts());
+    // Of which hosts the first look is asked, nobody can say before it: a plan may leave out one that is only searched.
+    assert!(step(&walk.state, &event(&walk, HostId(7))).is_ok());
+    walk.until(|state| state.look().is_some());
     assert!(step(&walk.state, &event(&walk, HostId(7))).is_err());
     walk.until(|state| state.phase() == Phase::Done);
     assert!(step(&walk.state, &event(&walk, GONE)).is_err());
@@ -508,4 +511,29 @@ fn a_hold_about_another_host_stays() {
     walk.until(|state| state.hold().is_some());
     waive(&mut walk);
     assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::Unit(ConsumerId(0)))));
+}
+
+/// The plan has nothing on this host: it is only searched.
+const SEARCHED: HostId = HostId(3);
+
+#[test]
+fn a_host_that_is_only_searched_holds_up_the_rotation_until_it_answers_or_is_waived() {
+    let without = |walk: &Walk| Enumeration { absent: vec![SEARCHED], ..walk.look() };
+    let waiver =
+        |walk: &Walk| keyroll_rotation::Event { at: walk.at, fact: Fact::Waived(Waived::Host(SEARCHED)) };
+    let mut walk = Walk::of(two_hosts());
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    assert!(step(&walk.state, &waiver(&walk)).is_ok(), "no look was made yet");
+    walk.say(Fact::Enumerated(without(&walk)));
+    assert_eq!(walk.state.phase(), Phase::Quiesce);
+    assert!(!walk.state.look().unwrap().whole && walk.state.depends_on(SEARCHED));
+    assert!(!walk.state.depends_on(HostId(7)));
+    walk.say(Fact::Waived(Waived::Host(SEARCHED)));
+    walk.say(Fact::Enumerated(without(&walk)));
+    assert_ne!(walk.state.phase(), Phase::Quiesce);
+    assert_eq!(walk.state.left_hosts(), [SEARCHED]);
+    // It is back.
+    walk.say(Fact::Enumerated(walk.look()));
+    assert!(walk.state.left_hosts().is_empty());
+    walk.until(|state| state.phase() == Phase::Done);
 }

@@ -4,11 +4,13 @@
 
 mod back;
 mod believed;
+mod fleet;
 mod followers;
 mod holds;
 mod last_use;
 mod late;
 mod left;
+mod many_hosts;
 mod pace;
 mod shared;
 mod table;

@@ -257,11 +257,11 @@ fn nobody_begins_while_a_failed_unit_goes_back_alone() {
     walk.until(|state| matches!(state.units()[0].stage, UnitStep::Proving(_)));
     walk.say(Fact::Proved { consumer: FIRST, proofs: Vec::new(), trouble: true });
     while walk.state.hold().is_none() {
-        assert!(walk.state.units()[1..].iter().all(|unit| unit.stage == UnitStep::Waiting));
+        assert!(walk.state.units().iter().skip(1).all(|unit| unit.stage == UnitStep::Waiting));
         walk.go_on();
     }
     assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::Unit(FIRST))));
-    assert!(walk.state.units()[1..].iter().all(|unit| unit.moved == 0));
+    assert!(walk.state.units().iter().skip(1).all(|unit| unit.moved == 0));
 }
 
 #[test]
@@ -493,7 +493,7 @@ fn an_emergency_waits_for_no_wave_host_pause_or_canary() {
     walk.say(Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: false });
     assert_eq!(walk.state.units()[0].stage, UnitStep::Applying(1));
     walk.until(|state| state.units()[0].stage == UnitStep::Settled);
-    assert!(walk.state.units()[1..].iter().all(|unit| unit.stage.is_moving()), "all others at once");
+    assert!(walk.state.units().iter().skip(1).all(|unit| unit.stage.is_moving()), "all others at once");
     walk.until(|state| state.phase() != Phase::Roll);
     assert!(walk.at.ms - before < 9_000, "nobody waited");
 }
@@ -579,6 +579,6 @@ fn a_hundred_consumers_are_moved_and_rolled_back() {
         walk.until(|state| state.units()[0].stage.is_moving());
         walk.say(Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: false });
         walk.until(|state| state.units()[0].stage == UnitStep::Settled);
-        assert!(walk.state.units()[1..].iter().all(|unit| unit.stage.is_moving()), "all others at once");
+        assert!(walk.state.units().iter().skip(1).all(|unit| unit.stage.is_moving()), "all others at once");
     }
 }

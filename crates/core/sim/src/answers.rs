@@ -83,7 +83,7 @@ impl World {
             Call::Apply { consumer, slot, accepted } => self.apply(*consumer, *slot, accepted.as_deref()),
             Call::Delivered { .. }
             | Call::ReadTruth
-            | Call::AwaitEnd
+            | Call::AwaitEnd { .. }
             | Call::List
             | Call::Probe { .. }
             | Call::Sessions(_)
@@ -244,7 +244,7 @@ impl World {
             Call::ReadTruth => self.at_truth(call),
             Call::Carries(value) if self.uncarried.contains(value) => CallResult::Failed(Class::Permanent),
             // Children of a dead driver were ended or awaited.
-            Call::AwaitEnd | Call::Carries(_) | Call::Trial => CallResult::Done,
+            Call::AwaitEnd { .. } | Call::Carries(_) | Call::Trial => CallResult::Done,
             Call::Keep { .. }
             | Call::PutPending { .. }
             | Call::Promote { .. }

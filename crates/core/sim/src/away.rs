@@ -171,7 +171,7 @@ impl Run {
         }
     }
 
-    fn one_of_the_others(&mut self) -> Option<HostId> {
+    pub(crate) fn one_of_the_others(&mut self) -> Option<HostId> {
         let hosts = self.world.others();
         let place = usize::try_from(self.rng.below(hosts.len() as u64)).ok()?;
         hosts.get(place).copied()

@@ -4,13 +4,15 @@ use keyroll_rotation::{Effect, Enumeration, Fact, HostId, Op, Seq, Waived};
 
 use crate::calls::Call;
 use crate::issuer::{OLD, Value};
+use crate::look::WholeLook;
 use crate::process::Proc;
+use crate::scene::HOSTS_MAX;
 use crate::schedule::Run;
-use crate::world::{WholeLook, World};
+use crate::world::World;
 
 /// A set of hosts by their numbers.
-pub(crate) fn hosts(named: &[HostId]) -> [bool; 3] {
-    [0, 1, 2].map(|host| named.contains(&HostId(host)))
+pub(crate) fn hosts(named: &[HostId]) -> [bool; HOSTS_MAX] {
+    [0, 1, 2, 3, 4].map(|host| named.contains(&HostId(host)))
 }
 
 impl WholeLook {

@@ -78,6 +78,11 @@ impl Run {
     ) {
         let answer = |answer| Due::Answer { slot, ticket, answer };
         match fault {
+            Some(Fault::OrderTwice) => self.comes_again(scope, &call),
+            Some(Fault::OrderLate) if self.hold_up(scope, &call) => {
+                return self.later(HOST_MS_MAX, answer(CallResult::Failed(Class::Unknown)));
+            }
+            Some(Fault::OrderOfDead) if self.hold_up(scope, &call) => return self.crash(slot),
             Some(Fault::Failed) => return self.later(20, answer(CallResult::Failed(Class::Retryable))),
             Some(Fault::Ignored) if self.may_be_ignored(&call) => {
                 let made = self.ignored(&call);
@@ -170,6 +175,20 @@ impl Run {
 
     /// Carries a call out. Its effect is real, whatever answer the driver gets.
     pub(crate) fn execute(&mut self, scope: Option<usize>, call: &Call) -> CallResult {
+        if let Some(recorded) = self.reach(scope, call) {
+            return recorded;
+        }
+        self.carry_call(scope, call)
+    }
+
+    /// The same on a host that was reached before.
+    pub(crate) fn carry_call(&mut self, scope: Option<usize>, call: &Call) -> CallResult {
+        let answer = self.carried(scope, call);
+        self.record(scope, call, &answer);
+        answer
+    }
+
+    fn carried(&mut self, scope: Option<usize>, call: &Call) -> CallResult {
         let asked = scope.and_then(|at| self.scopes.get(at).cloned().map(|it| (at, it)));
         match asked {
             Some((_, scope)) if call.changes() => match &scope.asked {
@@ -215,7 +234,9 @@ impl Run {
             }
             _ => {}
         }
-        self.world.see(call, Some(query), lens)
+        let mut answer = self.world.see(call, Some(query), lens);
+        self.show_as_before(&mut answer);
+        answer
     }
 
     pub(crate) fn answered(&mut self, slot: usize, ticket: usize, answer: CallResult) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keyroll_engine::Action;
-use keyroll_port::{Applied, Class, FailureKind, Listing, Probe, Session};
+use keyroll_port::{Applied, Class, FailureKind, Listing, Probe, Session, Touched};
 use keyroll_rotation::{
     ConsumerId, CredId, Difference, Effect, Enumeration, FileId, HostId, Op, Proof, Query, Reconciled, Seq,
     State, Which,
@@ -55,6 +55,8 @@ pub(crate) struct Scope {
     pub(crate) from: HostId,
     /// The last entry that it was asked for after: of an effect, its intent.
     pub(crate) after: Seq,
+    /// Until when its effect on a host may begin, by monotonic time.
+    pub(crate) until_ms: u64,
 }
 
 impl Scope {
@@ -62,6 +64,7 @@ impl Scope {
         Self {
             from: HostId(0),
             after: 0,
+            until_ms: 0,
             slot,
             epoch,
             asked,
@@ -173,7 +176,10 @@ pub(crate) enum Call {
         goal: Option<Value>,
         new: Option<Value>,
     },
-    AwaitEnd,
+    AwaitEnd {
+        of: Touched,
+        intent: Seq,
+    },
     List,
     Probe {
         endpoint: usize,
@@ -236,7 +242,7 @@ impl Call {
             | Self::Apply { .. } => true,
             Self::Delivered { .. }
             | Self::ReadTruth
-            | Self::AwaitEnd
+            | Self::AwaitEnd { .. }
             | Self::List
             | Self::Probe { .. }
             | Self::Sessions(_)

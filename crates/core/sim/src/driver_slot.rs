@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 
 use crate::audit::Shown;
 use crate::issuer::Value;
+use crate::look::WholeLook;
 use crate::mutated::Mutated;
-use crate::world::WholeLook;
 
 pub(crate) struct DriverSlot {
     pub(crate) driver: Driver<Mutated>,

@@ -121,7 +121,7 @@ fn family(kind: Kind, draw: u64) -> Family {
 /// The scenes that exhaustive runs go over: enough draws per kind of overlap for every capability.
 pub(crate) fn scenes(size: Size, draws: u64) -> Vec<FaultPlan> {
     // Of six draws, one has consumers that take their value from keyroll's socket, and one a source of truth. Beside six
-    // draws there is one with a paced roll, and one in which the issuer is asked from each host.
+    // draws there is one with a paced roll, one in which the issuer is asked from each host, and one with up to five hosts.
     let all = Kind::ALL.iter().flat_map(|kind| {
         (0..draws).map(move |draw| FaultPlan {
             scene: Scene {
@@ -152,7 +152,14 @@ pub(crate) fn scenes(size: Size, draws: u64) -> Vec<FaultPlan> {
             faults: Vec::new(),
         })
     });
-    all.chain(paced).chain(from_hosts).collect()
+    let over_links = Kind::ALL.iter().flat_map(|kind| {
+        (0..draws / 6).map(move |draw| FaultPlan {
+            scene: Scene { quirks: Quirks::links(), ..Scene::plain(size, *kind, draw * 7 + 6) },
+            seed: draw,
+            faults: Vec::new(),
+        })
+    });
+    all.chain(paced).chain(from_hosts).chain(over_links).collect()
 }
 
 /// Single faults at the actions that they fit: every n-th one, in each scene from another one on.
@@ -176,8 +183,8 @@ pub(crate) fn with(plan: &FaultPlan, at: usize, fault: Fault) -> FaultPlan {
 
 /// Faults that happen to the world and not to an action: one place per phase is enough.
 fn of_the_world(fault: Fault) -> bool {
-    Fault::ALL.iter().skip_while(|it| **it != Fault::HostDown).any(|it| *it == fault)
-        || matches!(fault, Fault::Reboot | Fault::Zombie | Fault::CrashBefore)
+    let later = Fault::ALL.iter().skip_while(|it| **it != Fault::HostDown).any(|it| *it == fault);
+    (later && !fault.is_of_order()) || matches!(fault, Fault::Reboot | Fault::Zombie | Fault::CrashBefore)
 }
 
 /// For each class (phase and kind of operation) of a run: its first action from this one on, and the faults that fit.

@@ -17,8 +17,8 @@ const FORKED_MS_MAX: u64 = 9_000;
 impl Run {
     /// Makes a fault happen. Returns whether it changes the action that it happens at.
     pub(crate) fn befall(&mut self, at: usize, fault: Fault) -> bool {
-        let now = self.world.now;
         match fault {
+            fault if fault.is_of_order() => return true,
             Fault::LostReply
             | Fault::LostRequest
             | Fault::LateEffect
@@ -47,7 +47,7 @@ impl Run {
             }
             Fault::Zombie => self.begin_take_over(),
             Fault::JournalDown => {
-                self.ledger.down_until = now + self.rng.between(500, 20_000);
+                self.ledger.down_until = self.world.now + self.rng.between(500, 20_000);
                 return true;
             }
             Fault::HostDown => self.host_down(),
@@ -92,6 +92,7 @@ impl Run {
         match fault {
             Fault::HostAway => self.host_goes(),
             Fault::HostWaived => self.host_waived(),
+            Fault::HostRestored => self.host_restored(),
             fault => self.at_issuer(fault),
         }
     }

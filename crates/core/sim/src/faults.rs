@@ -144,11 +144,19 @@ pub enum Fault {
     HostAway,
     /// An operator says that a host is gone, and it may be there.
     HostWaived,
+    /// An order arrives twice at a host.
+    OrderTwice,
+    /// The link to a host stands still with an order in it; nobody waits for the answer any more, and the order arrives later.
+    OrderLate,
+    /// The same, and the driver dies meanwhile.
+    OrderOfDead,
+    /// A host is put back from a snapshot of before the rotation: its files, and what it remembers of the drivers.
+    HostRestored,
 }
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 67] = [
+    pub const ALL: [Self; 71] = [
         Self::CrashBefore,
         Self::CrashAfter,
         Self::CrashDuring,
@@ -216,6 +224,10 @@ impl Fault {
         Self::TruthAway,
         Self::HostAway,
         Self::HostWaived,
+        Self::OrderTwice,
+        Self::OrderLate,
+        Self::OrderOfDead,
+        Self::HostRestored,
     ];
 
     /// So many of them are drawn for every seed.
@@ -223,6 +235,14 @@ impl Fault {
 
     /// Those that are drawn in addition where hosts go away.
     const OF_HOSTS: [Self; 3] = [Self::HostAway, Self::HostAway, Self::HostWaived];
+
+    /// Those that are drawn in addition where links to hosts fail.
+    const OF_LINKS: [Self; 4] = [Self::OrderTwice, Self::OrderLate, Self::OrderOfDead, Self::HostRestored];
+
+    /// Whether it happens to an order to a host.
+    pub(crate) fn is_of_order(self) -> bool {
+        matches!(self, Self::OrderTwice | Self::OrderLate | Self::OrderOfDead)
+    }
 
     /// Whether the fault can happen to this action. A fault of the world can happen to any action.
     pub fn fits(self, class: Class) -> bool {
@@ -232,7 +252,9 @@ impl Fault {
         match self {
             Self::LostReply | Self::LostRequest | Self::Failed | Self::FailedForGood => is_carry,
             Self::LateEffect | Self::CrashDuring | Self::Ignored => class.at_issuer(),
-            Self::Stuck => matches!(class, Class::Carry(3..=5)),
+            Self::Stuck | Self::OrderTwice | Self::OrderLate | Self::OrderOfDead => {
+                matches!(class, Class::Carry(3..=5))
+            }
             Self::SlowBirth => class == Class::Carry(1),
             Self::Duplicate | Self::Slow => is_carry || is_look,
             Self::Blind => is_look,
@@ -288,7 +310,8 @@ impl Fault {
             | Self::TruthChanged
             | Self::TruthAway
             | Self::HostAway
-            | Self::HostWaived => true,
+            | Self::HostWaived
+            | Self::HostRestored => true,
         }
     }
 }
@@ -390,8 +413,9 @@ pub struct FaultPlan {
 /// The most faults of a seeded schedule.
 const FAULTS_MAX: u64 = 6;
 
-/// Draws the faults of hosts, and how many there are at most.
+/// Draws the faults of hosts, those of links, and how many of either there are at most.
 const OF_HOSTS: u64 = 0xa3_a4a7;
+const OF_LINKS: u64 = 0x11_4c5d;
 const OF_HOSTS_MAX: u64 = 3;
 
 impl FaultPlan {
@@ -402,13 +426,13 @@ impl FaultPlan {
         plan
     }
 
-    /// Hosts go away, and come back.
-    fn of_hosts(seed: u64, actions: u64) -> Vec<Planned> {
-        let mut rng = crate::rng::Rng::new(seed ^ OF_HOSTS);
+    /// Some of these faults of hosts.
+    fn of_hosts(seed: u64, actions: u64, of: &[Fault]) -> Vec<Planned> {
+        let mut rng = crate::rng::Rng::new(seed);
         let many = 1 + rng.below(OF_HOSTS_MAX);
         let each = |_| {
-            let place = usize::try_from(rng.below(Fault::OF_HOSTS.len() as u64)).ok()?;
-            let fault = Fault::OF_HOSTS.get(place).copied()?;
+            let place = usize::try_from(rng.below(of.len() as u64)).ok()?;
+            let fault = of.get(place).copied()?;
             Some(Planned { at: u32::try_from(rng.below(actions)).ok()?, fault })
         };
         (0..many).filter_map(each).collect()
@@ -428,7 +452,10 @@ impl FaultPlan {
             })
             .collect();
         if scene.quirks.has(Quirk::Away) {
-            faults.extend(Self::of_hosts(seed, actions));
+            faults.extend(Self::of_hosts(seed ^ OF_HOSTS, actions, &Fault::OF_HOSTS));
+        }
+        if scene.quirks.has(Quirk::Links) {
+            faults.extend(Self::of_hosts(seed ^ OF_LINKS, actions, &Fault::OF_LINKS));
         }
         faults.sort_by_key(|planned| planned.at);
         Self { scene, seed, faults }

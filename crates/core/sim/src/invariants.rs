@@ -7,11 +7,12 @@ use keyroll_rotation::{
 
 use crate::calls::{Call, CallResult};
 use crate::issuer::{Cred, FOREIGN, OLD, Value};
+use crate::look::WholeLook;
 use crate::process::Proc;
 use crate::quirks::Quirk;
 use crate::scene::{Family, GRAIN_MS, LAG_MS, REQUEST_MS_MAX};
 use crate::schedule::Run;
-use crate::world::{WholeLook, World};
+use crate::world::World;
 
 impl Run {
     /// Carries an operation out and checks whether it did harm.

@@ -56,6 +56,14 @@ pub enum Mutation {
     TruthUnasked,
     /// A restart is made, whatever the source of truth gives out.
     RestartUnasked,
+    /// A host carries out an order of a connection that another one took over from.
+    OrdersUnfenced,
+    /// A host carries out the same order a second time.
+    OrdersRepeated,
+    /// A host carries out an order after its time.
+    OrdersUntimely,
+    /// Looks show a host that was put back from a snapshot as it was before.
+    RestoredUnseen,
 }
 
 impl Mutant {

@@ -6,6 +6,7 @@ mod evidence;
 mod family;
 mod follower;
 mod issuer;
+mod link;
 mod operator;
 mod order;
 mod pace;
@@ -97,6 +98,10 @@ pub const ALL: &[Mutant] = &[
     away::PROBED_THERE,
     away::CANARY_UNPROVEN,
     away::CONSENT_STANDS,
+    link::ORDERS_UNFENCED,
+    link::ORDERS_REPEATED,
+    link::ORDERS_UNTIMELY,
+    link::RESTORED_UNSEEN,
     truth::TRUTH_OVERWRITTEN,
     truth::CHANGED_IS_DONE,
     truth::ANY_PENDING_WITHDRAWN,

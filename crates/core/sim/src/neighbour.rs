@@ -24,8 +24,10 @@ impl Run {
         // The two share a consumer that both restart.
         let quirks = plan.scene.quirks.unserved().unstaged().there();
         plan.scene = Scene { size: Size::Reduced, family: Family::None, quirks, ..plan.scene };
-        let unfit =
-            |fault| matches!(fault, Fault::Neighbour | Fault::Reboot | Fault::HostAway | Fault::HostWaived);
+        let of_hosts = |fault| matches!(fault, Fault::HostAway | Fault::HostWaived | Fault::HostRestored);
+        let unfit = |fault: Fault| {
+            matches!(fault, Fault::Neighbour | Fault::Reboot) || of_hosts(fault) || fault.is_of_order()
+        };
         plan.faults.retain(|planned| !unfit(planned.fault));
         let keep = Keep { log: self.log.is_some(), ..Keep::default() };
         let mut other = Box::new(Run::new(&plan, &Mutant::NONE, keep, self.world.now));

@@ -36,10 +36,12 @@ pub(crate) enum Quirk {
     Staged = 1 << 12,
     /// Hosts go away, and the issuer is asked from each host at all of its endpoints.
     Away = 1 << 13,
+    /// Links to hosts fail with orders in them, and hosts are put back from snapshots; there are up to five hosts.
+    Links = 1 << 14,
 }
 
 impl Quirk {
-    /// Those that are drawn one after the other; [`Self::Staged`] and [`Self::Away`] have draws of their own.
+    /// Those that are drawn one after the other; [`Self::Staged`], [`Self::Away`] and [`Self::Links`] have draws of their own.
     const DRAWN: [Self; 12] = [
         Self::UnequalEndpoints,
         Self::Denies,
@@ -76,14 +78,23 @@ const AWAY: u64 = 0xa3_a1e5;
 /// out as it was.
 const AWAY_FROM: u64 = 1_600;
 
+/// Draws whether links of a seed fail.
+const LINKS: u64 = 0x11_4c55;
+
+/// The seeds before this one have no such link: what they record stays as it was.
+const LINKS_FROM: u64 = 2_000;
+
 impl Quirks {
     /// Half of all seeds have none of the quirks that are drawn one after the other; in the others each of them is drawn.
-    /// Beside that, one of four seeds has a paced roll, and in one of four hosts go away.
+    /// Beside that, one of four seeds has a paced roll, in one of four hosts go away, and in one of four of the others links
+    /// fail.
     pub(crate) fn of(seed: u64) -> Self {
         let staged = seed >= STAGED_FROM && Rng::new(seed ^ STAGED).one_in(4);
         let pace = if staged { Self::staged() } else { Self::default() };
         let away = seed >= AWAY_FROM && Rng::new(seed ^ AWAY).one_in(4);
         let pace = if away { pace.with(Quirk::Away) } else { pace };
+        let links = seed >= LINKS_FROM && !away && Rng::new(seed ^ LINKS).one_in(4);
+        let pace = if links { pace.with(Quirk::Links) } else { pace };
         let mut rng = Rng::new(seed ^ DRAW);
         if rng.one_in(2) {
             return pace;
@@ -116,9 +127,14 @@ impl Quirks {
         Self::default().with(Quirk::Away)
     }
 
-    /// No host goes away.
+    /// The quirk of links that fail, alone.
+    pub fn links() -> Self {
+        Self::default().with(Quirk::Links)
+    }
+
+    /// No host goes away, and no link fails.
     pub(crate) fn there(self) -> Self {
-        Self(self.0 & !(Quirk::Away as u16))
+        Self(self.0 & !(Quirk::Away as u16 | Quirk::Links as u16))
     }
 
     /// Nothing is said about the pace of the roll.

@@ -11,6 +11,9 @@ use crate::rng::Rng;
 /// The id of the rotation that is simulated.
 pub(crate) const ROTATION: &str = "0190-1";
 
+/// The most hosts that a scene has.
+pub(crate) const HOSTS_MAX: usize = 5;
+
 /// How large the world is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Size {
@@ -132,11 +135,14 @@ impl Scene {
         let capabilities = self.capabilities(&mut rng);
         let mut policy = self.with_quirks(self.policy(&mut rng));
         let attributes = capabilities.attributes;
-        let (mut consumers, files, hosts) = match self.size {
+        let (mut consumers, mut files, hosts) = match self.size {
             Size::Full => full(attributes),
             Size::Reduced => reduced(attributes, &mut rng),
             Size::Drawn => drawn(attributes, self.kind, &mut rng),
         };
+        if self.quirks.has(Quirk::Links) {
+            spread(&mut consumers, &mut files, self.draw);
+        }
         if self.quirks.has(Quirk::Served) {
             serve(&mut consumers, attributes, self.draw);
         }
@@ -382,6 +388,22 @@ fn drawn(attributes: bool, kind: Kind, rng: &mut Rng) -> (Vec<Consumer>, Vec<Hos
 
 fn small(rng: &mut Rng, below: u16) -> u16 {
     u16::try_from(rng.below(u64::from(below))).unwrap_or(0)
+}
+
+/// Draws on how many hosts consumers are.
+const SPREAD: u64 = 0x5b_4ead;
+
+/// Gives each file, with its readers, the next of two to five hosts; the first one is not on the machine of keyroll. What
+/// reads no file is on any of them.
+fn spread(consumers: &mut [Consumer], files: &mut [HostId], draw: u64) {
+    let mut rng = Rng::new(draw ^ SPREAD);
+    let hosts = 2 + small(&mut rng, 4);
+    let ids = (0..hosts).cycle().skip(1).map(HostId);
+    files.iter_mut().zip(ids).for_each(|(host, id)| *host = id);
+    for one in consumers {
+        let of_file = one.files.first().and_then(|file| files.get(file.index()).copied());
+        one.host = of_file.unwrap_or(HostId(small(&mut rng, hosts)));
+    }
 }
 
 /// Draws which consumers are served, and whose word is trusted.

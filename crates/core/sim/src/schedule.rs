@@ -11,6 +11,7 @@ use crate::coverage::Coverage;
 use crate::driver_slot::DriverSlot;
 use crate::faults::{Class, FaultPlan, Planned};
 use crate::ledger::Ledger;
+use crate::link_record::HeldUp;
 use crate::mutant::{Mutant, Mutation};
 use crate::mutated::Mutated;
 use crate::rng::Rng;
@@ -72,6 +73,8 @@ pub(crate) enum Due {
         scope: Option<usize>,
         call: Call,
     },
+    /// An order that a link held up, or that comes again, reaches its host.
+    Order(Box<HeldUp>),
     TakeOver,
     /// A host is back.
     Back(HostId),

@@ -6,9 +6,9 @@ use keyroll_rotation::{Event, Fact, Phase, Query, Seq};
 use crate::away_checks;
 use crate::calls::{CallResult, Reply, Wrote};
 use crate::faults::Fault;
+use crate::look::WholeLook;
 use crate::scene::REQUEST_MS_MAX;
 use crate::schedule::{Due, Run};
-use crate::world::WholeLook;
 
 impl Run {
     /// An input goes through a driver: one step, with everything checked after it.
@@ -122,6 +122,7 @@ impl Run {
                 self.say(|| format!("     a request arrives late: {call:?}"));
                 self.execute(scope, &call);
             }
+            Due::Order(order) => self.order_arrives(&order),
             Due::TakeOver => self.begin_take_over(),
             Due::Back(host) => self.host_back(host),
             Due::SaidGone(host) => self.said_gone(host),

@@ -10,27 +10,16 @@ use keyroll_rotation::{
 use crate::absence::Absence;
 use crate::connections::{Instead, LooseSession};
 use crate::issuer::{FOREIGN, Issuer, OLD, OWN, Value};
+use crate::link_record::LinkRecord;
+use crate::look::WholeLook;
 use crate::mutant::Mutation;
 use crate::process::{Memory, Proc};
 use crate::quirks::Quirk;
 use crate::rng::Rng;
-use crate::scene::{Family, Kind, Scene};
+use crate::scene::{Family, HOSTS_MAX, Kind, Scene};
 use crate::shared::Shared;
 use crate::store::Store;
 use crate::truth::Truth;
-
-/// A complete look: which driver heard it, and when it was made.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct WholeLook {
-    pub(crate) epoch: u64,
-    pub(crate) at: u64,
-    /// When the sessions were read: before the processes.
-    pub(crate) sessions_at: u64,
-    /// What the source of truth gave out at that look, if it was read.
-    pub(crate) truth: Option<Value>,
-    /// The hosts that did not answer, by their numbers. Only a look without waived hosts alone counts.
-    pub(crate) absent: [bool; 3],
-}
 
 /// How many uses of the old key are remembered: more than the issuer's lag needs.
 const USES_MAX: usize = 40;
@@ -68,16 +57,18 @@ pub(crate) struct World {
     /// When a debt was last retried, or a Revoke failed: an earlier look does not count.
     pub(crate) look_since: u64,
     pub(crate) procs: Vec<Proc>,
-    pub(crate) host_down_until: [u64; 3],
-    pub(crate) host_epoch: [u64; 3],
+    pub(crate) host_down_until: [u64; HOSTS_MAX],
+    pub(crate) host_epoch: [u64; HOSTS_MAX],
     /// The hosts that are away.
-    pub(crate) away: [Option<Absence>; 3],
+    pub(crate) away: [Option<Absence>; HOSTS_MAX],
+    /// The links to the hosts.
+    pub(crate) links: LinkRecord,
     /// Copies outside the plan, each with the time at which it appeared and its value.
     pub(crate) strangers: Vec<(u64, Value)>,
     pub(crate) strangers_waived: Vec<u64>,
     pub(crate) wall_jump: i64,
     /// Until when nothing can be written on each host.
-    pub(crate) host_full_until: [u64; 3],
+    pub(crate) host_full_until: [u64; HOSTS_MAX],
     /// A consumer whose logs show trouble, and until when.
     pub(crate) trouble: (usize, u64),
     /// Another party's edits that the next restart of a consumer activates.
@@ -110,7 +101,7 @@ pub(crate) struct World {
     /// When the rollback began.
     pub(crate) rolling_since: u64,
     /// An outage in which everything is refused, per host.
-    pub(crate) refused_until: [u64; 3],
+    pub(crate) refused_until: [u64; HOSTS_MAX],
     /// New values that were declared compromised.
     pub(crate) leaked: Vec<Value>,
     pub(crate) hand_made: Option<CredId>,
@@ -154,14 +145,15 @@ impl World {
             edited: vec![0; plan.files.len()],
             look_since: 0,
             procs: Vec::new(),
-            host_down_until: [0; 3],
-            host_epoch: [0; 3],
-            away: [None; 3],
+            host_down_until: [0; HOSTS_MAX],
+            host_epoch: [0; HOSTS_MAX],
+            away: [None; HOSTS_MAX],
+            links: LinkRecord::default(),
             strangers: Vec::new(),
             strangers_waived: Vec::new(),
             // The issuer's clock differs from ours: a year behind, the same, or a year ahead.
             wall_jump: YEAR_MS * [-1, 0, 1].get(usize::try_from(scene.draw % 3).unwrap_or(1)).unwrap_or(&0),
-            host_full_until: [0; 3],
+            host_full_until: [0; HOSTS_MAX],
             trouble: (0, 0),
             edits: Vec::new(),
             brought: false,
@@ -178,7 +170,7 @@ impl World {
             skips_until: 0,
             listed_at: 0,
             rolling_since: 0,
-            refused_until: [0; 3],
+            refused_until: [0; HOSTS_MAX],
             leaked: Vec::new(),
             hand_made: None,
             values: OLD,
@@ -434,7 +426,7 @@ impl World {
         self.read_due();
         self.serve_due();
         let now = self.now;
-        let (mut used, off) = (false, [0, 1, 2].map(|host| self.is_off(HostId(host))));
+        let (mut used, off) = (false, [0, 1, 2, 3, 4].map(|host| self.is_off(HostId(host))));
         let rare = self.scene.quirks.has(Quirk::RareCalls);
         for proc in &mut self.procs {
             let off = off.get(proc.host.index()).is_some_and(|off| *off);

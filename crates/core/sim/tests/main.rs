@@ -9,6 +9,7 @@
 )]
 
 mod laws;
+mod links;
 mod moves;
 mod plans;
 mod sentences;

@@ -18,9 +18,9 @@ use crate::sessions::{Sent, going, is_near, of_member};
 
 /// Many machines as one, in the plan's numbers.
 ///
-/// What is about one file or consumer goes to the machine that has it. What is about all goes to each machine that has files
-/// or consumers, and to the one that keyroll runs on: at the same time where it only looks, one after the other where it
-/// changes something.
+/// What is about one file or consumer goes to the machine that has it. What is about all goes to each machine: at the same
+/// time where it only looks, one after the other where it changes something. One without files and consumers is only
+/// searched, see [`Bystander`](crate::Bystander).
 pub struct Fleet {
     members: Vec<Member>,
     /// What cannot be reached holds up neither a plan nor a beginning.
@@ -44,14 +44,16 @@ impl Fleet {
 
     /// Whether the answer of this member may be missing from a plan or a beginning.
     pub(crate) fn may_miss(&self, member: &Member, failure: &Failure) -> bool {
-        let is_not_awaited = self.waits_for_none && !member.is_here && failure.class != Class::Permanent;
+        let is_gone = failure.class != Class::Permanent || member.is_searched_only();
+        let is_not_awaited = self.waits_for_none && !member.is_here && is_gone;
         is_not_awaited || self.is_away(member, failure)
     }
 
     /// Whether this failure of a member is one that nobody waits for: it may be away, and was not reached, or another machine
-    /// answered. It is asked all the same, because it may be back; one that is there counts like every other.
+    /// answered. It is asked all the same, because it may be back; one that is there counts like every other. One that is only
+    /// searched is away as long as it cannot be searched, for whatever reason.
     fn is_away(&self, member: &Member, failure: &Failure) -> bool {
-        let gone = failure.kind == FailureKind::Unreached;
+        let gone = failure.kind == FailureKind::Unreached || member.is_searched_only();
         gone && !member.is_here && self.away().contains(&member.id)
     }
 
@@ -84,9 +86,7 @@ impl Fleet {
 
     /// The members that are asked about everything.
     pub(crate) fn asked(&self) -> Vec<&Member> {
-        let has_some =
-            |member: &Member| !member.numbers.files.is_empty() || !member.numbers.consumers.is_empty();
-        self.members.iter().filter(|member| member.is_here || has_some(member)).collect()
+        self.members.iter().collect()
     }
 
     /// What each of them is sent for a look.

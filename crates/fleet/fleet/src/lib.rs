@@ -1,4 +1,5 @@
-//! Many hosts as one: routes, joins, a host at the other end of a link, and connections that leave from it.
+//! Many hosts as one: routes, joins, a host at the other end of a link, one there that is only searched, and connections that
+//! leave from a host.
 //!
 //! Invariants, by what is absent: no member hears a number of another one, and nothing that it says is taken for one; no
 //! live session is dropped from a join; no command in a text of another machine is shown to the operator; no value in a
@@ -6,6 +7,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test looks from outside"))]
 
+mod bystander;
 mod concurrent;
 mod connection;
 mod fleet;
@@ -19,6 +21,7 @@ mod remote;
 mod remote_survey;
 mod sessions;
 
+pub use bystander::Bystander;
 pub use connection::{Dial, Dialled};
 pub use fleet::Fleet;
 pub use from_host::FromHost;

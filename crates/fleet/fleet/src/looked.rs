@@ -18,7 +18,8 @@ pub(crate) struct Part<'a> {
 
 /// The answers of all members as one. Of a member that did not answer nothing is known: it is named as absent if it
 /// was not reached, and none of its files and instances is shown. One that is there and gave no whole answer is not absent, and
-/// neither is the machine that keyroll runs on: the look is incomplete, and its files count as unreadable.
+/// neither is the machine that keyroll runs on: the look is incomplete, and its files count as unreadable. One that is only
+/// searched is absent whatever was wrong with its answer: whoever waives it does without the search.
 ///
 /// # Errors
 /// No member answered.
@@ -27,12 +28,17 @@ pub(crate) fn join(going: Option<&[Session]>, parts: Vec<Part<'_>>) -> Result<Lo
     let (mut answers, mut failures) = (Vec::new(), Vec::new());
     for Part { member, sent, looked } in parts {
         match looked {
-            Ok(looked) => {
+            Ok(mut looked) => {
+                if member.is_searched_only() && shows_nothing(&looked.enumeration) {
+                    looked.enumeration.complete = true;
+                    joined.enumeration.absent.push(member.id);
+                }
                 let seen = add(&mut joined, looked);
                 answers.push(Answered { is_here: member.is_here, sent, seen });
             }
             Err(failure) => {
-                if member.is_here || failure.kind != FailureKind::Unreached {
+                let is_away = failure.kind == FailureKind::Unreached && !member.is_here;
+                if !is_away && !member.is_searched_only() {
                     joined.enumeration.complete = false;
                     let files = member.numbers.files.iter();
                     joined.enumeration.files.extend(files.map(|file| (*file, Holds::Unreadable)));
@@ -52,6 +58,11 @@ pub(crate) fn join(going: Option<&[Session]>, parts: Vec<Part<'_>>) -> Result<Lo
     joined.enumeration.files.sort_by_key(|(file, _)| *file);
     joined.enumeration.sessions = join_sessions(going, &answers);
     Ok(joined)
+}
+
+/// A look that is not whole, and shows nothing that somebody has to end or waive.
+fn shows_nothing(seen: &Enumeration) -> bool {
+    !seen.complete && seen.instances.is_empty() && seen.strangers.is_empty()
 }
 
 fn nothing() -> Looked {

@@ -35,6 +35,13 @@ pub struct Member {
     pub dialer: Option<Arc<dyn via::Dial>>,
 }
 
+impl Member {
+    /// It has no part in the plan, and is only searched.
+    pub(crate) fn is_searched_only(&self) -> bool {
+        !self.is_here && self.numbers.files.is_empty() && self.numbers.consumers.is_empty()
+    }
+}
+
 /// The digest of a place on another machine than this one: equal paths of two machines are two places.
 pub fn place_digest_of(name: &str, digest: u64) -> u64 {
     place_digest(Path::new(&format!("{name}:{digest:016x}")))
@@ -44,6 +51,10 @@ pub fn place_digest_of(name: &str, digest: u64) -> u64 {
 pub fn failure_on(name: &str, mut failure: Failure) -> Failure {
     if failure.attempted.ends_with(&format!(" {name}")) {
         return failure;
+    }
+    // As the host itself says it.
+    if let Some(attempted) = failure.attempted.strip_suffix(" on this host") {
+        failure.attempted = attempted.to_owned();
     }
     failure.attempted = format!("{} on {name}", failure.attempted);
     failure

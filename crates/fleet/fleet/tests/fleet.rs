@@ -12,6 +12,7 @@ use keyroll_port::{
 };
 use keyroll_rotation::{ConsumerId, FileId, Holds, HostId, Incarnation, Which};
 
+use crate::numbers::instance;
 use crate::scripted::{Scene, Scripted, at_rest, process, session};
 
 fn three() -> [Scripted; 3] {
@@ -244,6 +245,34 @@ async fn an_emergency_begins_without_a_machine_that_is_away_and_leaves_nothing_o
     let mut scene = Scene::new(machines);
     scene.fleet = scene.fleet.that_waits_for_none();
     assert_eq!(fail(&scene).await, ABOUT_ALL);
+}
+
+#[tokio::test]
+async fn a_machine_that_is_only_searched_is_absent_as_long_as_it_cannot_be_searched_for_whatever_reason() {
+    let broken = |machine: Scripted| Scene::searched([Scripted::default(), Scripted::default(), machine]);
+    let fails = || Scripted { fails: true, for_good: true, ..Scripted::default() };
+    let in_part = || Scripted { looks_in_part: true, ..Scripted::default() };
+    for machine in [fails(), in_part()] {
+        let seen = broken(machine).look(None).await.unwrap().enumeration;
+        assert!(seen.complete && seen.absent == [HostId(2)], "{seen:?}");
+    }
+    // What it shows has to be ended or waived, and is not covered by a waiver of the machine.
+    let shows = Scripted { instances: vec![instance(process(5), None)], ..in_part() };
+    let seen = broken(shows).look(None).await.unwrap().enumeration;
+    assert!(!seen.complete && seen.absent.is_empty() && !seen.instances.is_empty(), "{seen:?}");
+    // Neither is a machine with a part of the plan.
+    let mut machines = three();
+    machines[1].looks_in_part = true;
+    let seen = Scene::searched(machines).look(None).await.unwrap().enumeration;
+    assert!(!seen.complete && seen.absent.is_empty(), "{seen:?}");
+    // A plan waits for it, unless it is left out, or the old key is revoked first.
+    assert!(survey_of(&broken(fails())).await.is_err());
+    let scene = broken(fails());
+    scene.fleet.may_be_away(&[HostId(2)]);
+    survey_of(&scene).await.unwrap();
+    let mut scene = broken(fails());
+    scene.fleet = scene.fleet.that_waits_for_none();
+    survey_of(&scene).await.unwrap();
 }
 
 /// A call that says from where its connection would leave.

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 #![allow(clippy::wildcard_enum_match_arm, reason = "a host in a test does one thing with all other orders")]
 
+mod bystander;
 mod conformance;
 mod fleet;
 mod from_host;

@@ -12,7 +12,7 @@ use keyroll_rotation::{
 use crate::fleet::survey_of;
 use crate::scripted::{Scene, Scripted, at_rest, of_host, process, session};
 
-fn instance(who: Incarnation, consumer: Option<u16>) -> ObservedInstance {
+pub(crate) fn instance(who: Incarnation, consumer: Option<u16>) -> ObservedInstance {
     ObservedInstance {
         who,
         consumer: consumer.map(ConsumerId),

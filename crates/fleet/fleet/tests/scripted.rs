@@ -42,6 +42,8 @@ pub(crate) struct Scripted {
     pub(crate) fails: bool,
     /// Such a failure is one for good.
     pub(crate) for_good: bool,
+    /// Its looks are not whole.
+    pub(crate) looks_in_part: bool,
     pub(crate) instances: Vec<ObservedInstance>,
     pub(crate) files: Vec<(FileId, Holds)>,
     pub(crate) strangers: Vec<Named>,
@@ -96,7 +98,7 @@ impl Scripted {
         let going = if stays == Which::New { &sessions.old } else { &sessions.new };
         Looked {
             enumeration: Enumeration {
-                complete: true,
+                complete: !self.looks_in_part,
                 took_ms: 0,
                 instances: self.instances.clone(),
                 files: self.files.clone(),
@@ -273,8 +275,21 @@ pub(crate) struct Scene {
 const NUMBERS: [(&str, &[u16], &[u16]); 3] =
     [("here", &[0], &[0]), ("web-1", &[3, 1], &[3, 1]), ("web-2", &[2], &[2])];
 
+/// The same with a last machine that is only searched.
+const SEARCHED: [(&str, &[u16], &[u16]); 3] =
+    [("here", &[0], &[0]), ("web-1", &[1, 2], &[1, 2]), ("web-2", &[], &[])];
+
 impl Scene {
     pub(crate) fn new(machines: [Scripted; 3]) -> Self {
+        Self::of(machines, NUMBERS)
+    }
+
+    /// As [`SEARCHED`] says.
+    pub(crate) fn searched(machines: [Scripted; 3]) -> Self {
+        Self::of(machines, SEARCHED)
+    }
+
+    fn of(machines: [Scripted; 3], numbers: [(&'static str, &'static [u16], &'static [u16]); 3]) -> Self {
         let machines = machines.map(Arc::new);
         let member = |(at, (name, consumers, files)): (usize, (&'static str, &[u16], &[u16]))| Member {
             id: HostId(u16::try_from(at).unwrap()),
@@ -287,7 +302,7 @@ impl Scene {
             is_here: at == 0,
             dialer: (at < 2).then(|| -> Arc<dyn via::Dial> { Arc::new(Closed(name)) }),
         };
-        let members = NUMBERS.into_iter().enumerate().map(member).collect();
+        let members = numbers.into_iter().enumerate().map(member).collect();
         let made = || Fields::single(SecretBytes::from(keyroll_testkit::alphanumeric(32)));
         Self { fleet: Fleet::new(members), machines, old: made(), new: made() }
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::forms::is_kind;
+use crate::order::Reply;
 
 /// Words of the protocol and of reports, by which the driver decides. They say nothing of a value, also where somebody on the
 /// host has one of them for a value: cut out, they would hide a process from the report. The kinds of failures are such words
@@ -31,6 +32,12 @@ pub(crate) fn cleaned(one: &impl Serialize, cleaner: &Cleaner) -> Option<Value> 
     let mut value = serde_json::to_value(one).ok()?;
     clean(&mut value, cleaner);
     Some(value)
+}
+
+/// A reply with every text passed through the cleaner, for a driver that knows values which the host does not; `None` if
+/// it then has another form.
+pub fn cleaned_reply(reply: &Reply, cleaner: &Cleaner) -> Option<Reply> {
+    serde_json::from_value(cleaned(reply, cleaner)?).ok()
 }
 
 fn clean(value: &mut Value, cleaner: &Cleaner) {
@@ -61,7 +68,7 @@ mod tests {
         ClassForm, DifferenceForm, FailureForm, HoldsForm, PendingChangeForm, ReconciledForm,
     };
     use crate::frame::{Item, WhyItem};
-    use crate::order::{FileNow, Reply};
+    use crate::order::FileNow;
 
     #[test]
     fn a_value_is_cut_out_of_every_text_of_an_item() {

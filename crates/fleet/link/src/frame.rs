@@ -1,6 +1,8 @@
 //! The frames. Unknown fields are ignored, so that a later version can add some; unknown variants are errors.
 
-use keyroll_inventory::{ChainShown, CopyShown, FoundShown, InstanceShown, Missed, ScanShown, StoreShown};
+use keyroll_inventory::{
+    ChainShown, CopyShown, DraftShown, FoundShown, InstanceShown, Missed, ScanShown, StoreShown,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::leak_call::{LeakItem, LeaksCall, LeaksEnd};
@@ -123,6 +125,15 @@ pub enum Call {
         /// With all observations.
         evidence: bool,
     },
+    /// Secrets and consumers as they would be written to keyroll.toml.
+    Draft {
+        /// The folder there that relative paths of consumers begin in, absolute.
+        folder: String,
+        /// Folders that must contain a copy; empty = anywhere.
+        roots: Vec<String>,
+        /// The names of secrets, as they were typed; empty = all that a service or process uses.
+        secrets: Vec<String>,
+    },
     /// Scans for leaks. It is not about the last `look`.
     Leaks(Box<LeaksCall>),
     /// An order of a rotation. It is not about the last `look`.
@@ -194,6 +205,10 @@ pub enum Item {
     },
     /// An encrypted store.
     Store(StoreShown),
+    /// A secret as it would be written to keyroll.toml.
+    Draft(Box<DraftShown>),
+    /// A secret that would not be written, and why.
+    LeftOut(String),
     /// An answer of `why`.
     Why(WhyItem),
     /// A sentence: why no process is shown.

@@ -138,6 +138,8 @@ pub fn host_leaks(
             | Item::Copies { .. }
             | Item::Instance { .. }
             | Item::Store(_)
+            | Item::Draft(_)
+            | Item::LeftOut(_)
             | Item::Why(_)
             | Item::Sentence(_)
             | Item::Differs(_)

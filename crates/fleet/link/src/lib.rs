@@ -22,6 +22,7 @@ mod sealed;
 mod serve;
 mod wire;
 
+pub use cleaned::cleaned_reply;
 pub use digits::{bytes_of, digits_of, machine_digest};
 pub use driver::{Link, LinkError};
 pub use forms::{
@@ -35,11 +36,14 @@ pub use frame::{Call, End, Fact, Frame, Hello, HostHello, Item, ManagedHere, Not
 pub use leak_call::{LeakItem, LeaksCall, LeaksEnd, Picks};
 pub use leaks::{HostLeaks, host_leaks, leak_items};
 pub use order::{
-    FileNow, IssuerForm, OpenOrder, Order, PlannedForm, ProvingOrder, Reply, SearchForm, SurveyOrder,
+    FileNow, IssuerForm, OpenOrder, Order, PlannedForm, ProvingOrder, Reply, SearchFor, SearchForm,
+    SearchOrder, SurveyOrder,
 };
 pub use outbox::Outbox;
 pub use reach::{NotReached, ReachFrame, Tunnel, is_server_name, wanted_server};
-pub use reports::{missed, scan_items, scan_report, trace_items, trace_report, why_items, why_reports};
+pub use reports::{
+    draft_items, drafted, missed, scan_items, scan_report, trace_items, trace_report, why_items, why_reports,
+};
 pub use sealed::{Context, HostKey, OwnedValues, Sealed, SealedError, seal};
 pub use serve::{Answers, serve};
 pub use wire::{FRAME_BYTES_MAX, FrameError, VERSION, decode, encode, read_frame};

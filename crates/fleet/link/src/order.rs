@@ -150,6 +150,8 @@ pub enum Order {
         /// Both versions.
         values: Sealed,
     },
+    /// A search on a host without a consumer of the secret: it gets fingerprints, and no value.
+    Search(Box<SearchOrder>),
 }
 
 impl Order {
@@ -177,6 +179,7 @@ impl Order {
             Self::Refusals => "refusals",
             Self::Caller { .. } => "caller",
             Self::Sweep { .. } => "sweep",
+            Self::Search(_) => "search",
         }
     }
 
@@ -203,7 +206,8 @@ impl Order {
             | Self::Describe { .. }
             | Self::Refusals
             | Self::Caller { .. }
-            | Self::Sweep { .. } => false,
+            | Self::Sweep { .. }
+            | Self::Search(_) => false,
         }
     }
 
@@ -229,7 +233,8 @@ impl Order {
             | Self::WatchRefusals
             | Self::Refusals
             | Self::Caller { .. }
-            | Self::Sweep { .. } => self.asked().map_or(0, |asked| asked.intent),
+            | Self::Sweep { .. }
+            | Self::Search(_) => self.asked().map_or(0, |asked| asked.intent),
         }
     }
 
@@ -256,7 +261,8 @@ impl Order {
             | Self::WatchRefusals
             | Self::Refusals
             | Self::Caller { .. }
-            | Self::Sweep { .. } => None,
+            | Self::Sweep { .. }
+            | Self::Search(_) => None,
         }
     }
 }
@@ -273,9 +279,13 @@ pub struct OpenOrder {
     /// It rises with each driver of the installation. A host refuses a lower one than it has seen, and ends the program
     /// of a lower one that still runs.
     pub epoch: u64,
-    /// The epoch of the installation's driver before. A host that has seen a later one was changed by a driver that this
-    /// state folder does not know.
-    pub since: u64,
+    /// What this driver drew, 32 hex digits: no other one has it, also not one with the same epoch that began from a copy of
+    /// the state folder.
+    pub driver: String,
+    /// The drivers of this secret before it, as the state folder knows them: the epoch of each and what it drew, the earliest
+    /// one first. A host whose last driver is not among them was changed by one that this state folder does not know. Empty
+    /// without `changes`.
+    pub before: Vec<(u64, String)>,
     /// It rises with each connection of that driver to this host.
     pub turn: u64,
     /// Without it, nothing is changed on the host on this connection, and the fence is left alone: plans and reports.
@@ -288,6 +298,8 @@ pub struct OpenOrder {
     pub issuer: IssuerForm,
     /// The limits of a search there.
     pub search: SearchForm,
+    /// Folders that are searched besides those of the slice.
+    pub folders: Vec<String>,
     /// The key of the digests of files and pending changes: one of this host's own, 64 hex digits.
     pub digests: String,
     /// Where the files led when the plan was made.
@@ -347,6 +359,30 @@ pub struct SurveyOrder {
     pub rehearses: bool,
 }
 
+/// What a host without a consumer of the secret is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchOrder {
+    /// The values of both versions, as a fingerprint file under a key of its own; the version of each label is 0 for the old
+    /// one, 1 for the new one.
+    pub prints: String,
+    /// The live sessions.
+    pub sessions: SessionsForm,
+    /// What the search is for.
+    pub wants: SearchFor,
+}
+
+/// What a search by fingerprints is for, and so which reply it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SearchFor {
+    /// A plan, as `survey`: `surveyed`.
+    Plan,
+    /// A look of a rotation, as `enumerate`, while this version stays: `looked`.
+    Look(WhichForm),
+    /// The last search, as `sweep`: `swept`.
+    Sweep,
+}
+
 /// Which evidence is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProvingOrder {
@@ -375,7 +411,7 @@ pub enum Reply {
     },
     /// It was carried out.
     Done,
-    /// To `survey`.
+    /// To `survey`, and to `search` for a plan.
     Surveyed(Box<SurveyForm>),
     /// To `copies`: what each file holds, and why that is not clear.
     Copies(Vec<(HoldsForm, Option<String>)>),
@@ -392,7 +428,7 @@ pub enum Reply {
         /// The changes that nobody had accepted.
         changes: Vec<PendingChangeForm>,
     },
-    /// To `enumerate`.
+    /// To `enumerate`, and to `search` for a look.
     Looked(Box<LookedForm>),
     /// To `prepare`.
     Prepared {
@@ -412,7 +448,7 @@ pub enum Reply {
         /// What the operator should read about them.
         remarks: Vec<FailureForm>,
     },
-    /// To `sweep`.
+    /// To `sweep`, and to `search` for the last time.
     Swept(SweptForm),
 }
 
@@ -460,7 +496,8 @@ mod tests {
             secret: "openai".to_owned(),
             rotation: "17ab".to_owned(),
             epoch: u64::MAX,
-            since: 3,
+            driver: "1e".repeat(16),
+            before: vec![(3, "2d".repeat(16))],
             turn: 1,
             changes: true,
             config: "[secrets.openai]\n".to_owned(),
@@ -472,9 +509,23 @@ mod tests {
                 endpoints: vec!["api.openai.com:443".to_owned()],
             },
             search: SearchForm { memory_bytes_max: 1 << 33, time_ms_max: 60_000 },
+            folders: vec!["/srv/app".to_owned()],
             digests: "0f".repeat(32),
             planned: PlannedForm::Known(vec![("/srv/a.env".to_owned(), "/srv/b.env".to_owned())]),
             reads_required: true,
+        }
+    }
+
+    fn search(wants: SearchFor) -> SearchOrder {
+        SearchOrder { prints: "keyroll-prints 1\n".to_owned(), sessions: sessions(), wants }
+    }
+
+    #[test]
+    fn each_search_is_heard_as_it_was_said() {
+        for wants in [SearchFor::Plan, SearchFor::Look(WhichForm::New), SearchFor::Sweep] {
+            let order = Order::Search(Box::new(search(wants)));
+            let written = serde_json::to_string(&order).unwrap();
+            assert_eq!(serde_json::from_str::<Order>(&written).unwrap(), order);
         }
     }
 
@@ -514,6 +565,7 @@ mod tests {
             (Order::Refusals, false, 0),
             (Order::Caller { client: "192.0.2.7:40112".parse().unwrap() }, false, 0),
             (Order::Sweep { values: values() }, false, 0),
+            (Order::Search(Box::new(search(SearchFor::Look(which)))), false, 0),
         ]
     }
 
@@ -535,6 +587,6 @@ mod tests {
     #[test]
     fn all_orders_are_among_those_of_the_test() {
         let words: std::collections::BTreeSet<&str> = all().iter().map(|(order, ..)| order.kind()).collect();
-        assert_eq!(words.len(), 21);
+        assert_eq!(words.len(), 22);
     }
 }

@@ -1,7 +1,9 @@
 //! Reports as items of an answer, and back. Of two forms of one thing, the field that the public form leaves out stands
 //! beside it in the item.
 
-use keyroll_inventory::{FoundShown, InstanceShown, Missed, ScanReport, StoreShown, TraceReport, WhyReport};
+use keyroll_inventory::{
+    DraftShown, FoundShown, InstanceShown, Missed, ScanReport, StoreShown, TraceReport, WhyReport,
+};
 
 use crate::frame::{Item, WhyItem};
 
@@ -39,6 +41,26 @@ pub fn why_items(reports: Vec<WhyReport>) -> Vec<Item> {
         Item::Why(WhyItem { sentences, instances, differing, chains })
     };
     reports.into_iter().map(item).collect()
+}
+
+/// The items of drafts, of what was left out, and of what could not be inspected.
+pub fn draft_items(
+    drafts: Vec<DraftShown>,
+    left_out: Vec<String>,
+    missed: Vec<Missed>,
+    refused: bool,
+) -> Vec<Item> {
+    let drafts = drafts.into_iter().map(|draft| Item::Draft(Box::new(draft)));
+    let mut items: Vec<Item> = drafts.chain(left_out.into_iter().map(Item::LeftOut)).collect();
+    items.extend(missed.into_iter().map(Item::Missed));
+    items.extend(refused.then_some(Item::Refused));
+    items
+}
+
+/// The drafts of these items, and what was left out.
+pub fn drafted(items: Vec<Item>) -> (Vec<DraftShown>, Vec<String>) {
+    let Collected { drafts, left_out, .. } = Collected::of(items);
+    (drafts, left_out)
 }
 
 /// The report of `scan` of these items.
@@ -93,6 +115,8 @@ struct Collected {
     stores: Vec<StoreShown>,
     why: Vec<WhyReport>,
     sentences: Vec<String>,
+    drafts: Vec<DraftShown>,
+    left_out: Vec<String>,
     differs: Option<String>,
     missed: Vec<Missed>,
     refused: bool,
@@ -128,6 +152,8 @@ impl Collected {
                 let instances = Self::of(instances).instances;
                 self.why.push(WhyReport { sentences, instances, differing, chains });
             }
+            Item::Draft(draft) => self.drafts.push(*draft),
+            Item::LeftOut(why) => self.left_out.push(why),
             Item::Sentence(sentence) => self.sentences.push(sentence),
             Item::Differs(secret) => self.differs = Some(secret),
             Item::Missed(missed) => self.missed.push(missed),
@@ -146,7 +172,9 @@ impl Collected {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_inventory::{ChainShown, CopyShown, LinkShown, MemoryShown, UserShown, ValueShown};
+    use keyroll_inventory::{
+        ChainShown, ConsumerShown, CopyShown, LinkShown, MemoryShown, SaidShown, UserShown, ValueShown,
+    };
 
     use super::*;
     use crate::frame::{End, Frame};
@@ -205,6 +233,39 @@ mod tests {
             grounds: vec!["a ground".to_owned()],
             evidence: vec!["an observation".to_owned()],
         }
+    }
+
+    #[test]
+    fn drafts_come_out_of_a_frame_as_they_were() {
+        let consumer = ConsumerShown {
+            name: "api".to_owned(),
+            notes: vec!["api.service, managed by systemd".to_owned()],
+            runs: vec![
+                ("restart".to_owned(), SaidShown::Words(vec!["./x.sh".to_owned(), "api".to_owned()])),
+                ("pid_file".to_owned(), SaidShown::Text("./x.pid".to_owned())),
+                ("at_rest".to_owned(), SaidShown::Yes),
+            ],
+            reads: vec![vec![("file".to_owned(), "./key".to_owned())]],
+            within: Vec::new(),
+            open: vec!["api: `restart`".to_owned()],
+        };
+        let draft = DraftShown {
+            secret: "openai".to_owned(),
+            name: "openai".to_owned(),
+            managed: true,
+            values: vec![7],
+            differ: true,
+            issuer: None,
+            title: Some("key".to_owned()),
+            consumers: vec![consumer],
+            used: true,
+            left: vec!["left".to_owned()],
+        };
+        let hidden = Missed { what: "/srv/api".to_owned(), why: "permission denied".to_owned() };
+        let left_out = vec!["chat: no known service uses it".to_owned()];
+        let items = sent(draft_items(vec![draft.clone()], left_out.clone(), vec![hidden.clone()], true));
+        assert_eq!(missed(&items), (vec![hidden], true));
+        assert_eq!(drafted(items), (vec![draft], left_out));
     }
 
     /// The items as they come out of a frame.

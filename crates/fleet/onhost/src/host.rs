@@ -1,13 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keyroll_codes::Code;
+use keyroll_draft::report;
 use keyroll_inventory::{
     Cleaner, Inventory, KnownSecrets, LookLimits, ScanShown, Watched, inspect, resolve_again, secret, why,
 };
 use keyroll_link::{
     Answers, Call, End, HostHello, Item, ManagedHere, Note, Outbox, VersionHere, bytes_of, digits_of,
-    scan_items, trace_items, why_items,
+    draft_items, scan_items, trace_items, why_items,
 };
 use keyroll_needle::Needles;
 use keyroll_secret::FingerprintKey;
@@ -55,6 +56,7 @@ impl Answers for Host {
             Call::Scan => self.seen().map(|seen| send(scan_items(seen.scan()), out)),
             Call::Why { what } => self.why(&what, out),
             Call::Trace { secret: word, evidence } => self.trace(&word, evidence, out),
+            Call::Draft { folder, roots, secrets } => self.draft(Path::new(&folder), &roots, &secrets, out),
             Call::Leaks(call) => leaks(*call, out),
             Call::Order { sent_ms, order } => {
                 let reply = self.rotating.order(&order, sent_ms, out);
@@ -130,6 +132,25 @@ impl Host {
         let seen = self.seen()?;
         let found = secret(seen, word).map_err(not_meant)?;
         send(trace_items(seen.trace(found, evidence)), out);
+        Ok(())
+    }
+
+    /// Drafts secrets and consumers. A named secret that is not here is left out, unless none of them is.
+    fn draft(
+        &self,
+        folder: &Path,
+        roots: &[String],
+        words: &[String],
+        out: &mut Outbox<'_>,
+    ) -> Result<(), End> {
+        let seen = self.seen()?;
+        if !folder.is_absolute() {
+            return Err(not_understood("the folder of the consumers is not absolute"));
+        }
+        let roots: Vec<PathBuf> = roots.iter().map(PathBuf::from).collect();
+        refuse_missing_folder(&roots)?;
+        let (drafts, left_out) = report(seen, folder, &roots, words).map_err(not_meant)?;
+        send(draft_items(drafts, left_out, seen.missed(), seen.refused()), out);
         Ok(())
     }
 

@@ -16,7 +16,9 @@ use std::sync::mpsc::Sender;
 
 use keyroll_codes::Code;
 use keyroll_host::{SystemClock, remove_left_copies};
-use keyroll_link::{Context, FailureForm, HostKey, OpenOrder, Order, Outbox, ReconciledForm, Reply};
+use keyroll_link::{
+    Context, FailureForm, HostKey, OpenOrder, Order, Outbox, PlannedForm, ReconciledForm, Reply,
+};
 use keyroll_port::{Class, Clock as _, Failure};
 use tokio::runtime::{Builder, Runtime};
 
@@ -29,7 +31,7 @@ use fence::{Claim, Fence, overtaken};
 use known::KnownValues;
 use ledger::Ledger;
 use open::{Machine, claim_of, opened};
-use state::{check, no_folder};
+use state::{check, no_folder, try_record};
 use unseal::Unsealed;
 use watch::{Held, watch};
 
@@ -123,26 +125,36 @@ impl Rotating {
             self.runtime = Some(runtime()?);
         }
         let (machine, files) = opened(order, &state)?;
+        // A plan is refused by what would stop its rotation here. A host that is only searched keeps no record.
+        if order.planned == PlannedForm::Now && machine.has_consumers() {
+            try_record(&root)?;
+        }
         let work = state.join(WORK);
         remove_left_copies(&work);
         self.ending.works_in(work);
         let ledger = Ledger::of(&root, &claim);
         if order.changes {
-            self.take_over(&root, &ledger, claim.clone(), order.since)?;
+            self.take_over(&root, &ledger, claim.clone(), &order.before)?;
         }
         self.opened = Some(Opened { machine, claim, ledger });
         Ok(Reply::Opened { files })
     }
 
     /// Takes the right to change the secret's consumers here.
-    fn take_over(&mut self, root: &Path, ledger: &Ledger, claim: Claim, since: u64) -> Result<(), Failure> {
+    fn take_over(
+        &mut self,
+        root: &Path,
+        ledger: &Ledger,
+        claim: Claim,
+        before: &[(u64, String)],
+    ) -> Result<(), Failure> {
         if self.watching.is_none() {
             let started = watch(self.held.clone(), Arc::clone(&self.ending), Arc::clone(&self.overtaken));
             self.watching = Some(started.map_err(|error| not_begun().because(error))?);
         }
-        let fence = Fence::raise(root, claim, since)?;
+        let fence = Fence::raise(root, claim, before)?;
         if fence.is_first() {
-            ledger.begin_anew()?;
+            ledger.begin_anew(before)?;
         }
         *self.held.fence() = Some(fence);
         Ok(())
@@ -153,7 +165,7 @@ impl Rotating {
         let (Some(opened), Some(runtime)) = (&self.opened, &self.runtime) else {
             return Err(no_order("no rotation is open"));
         };
-        let Claim { secret, installation, epoch, turn, rotation } = &opened.claim;
+        let Claim { secret, installation, epoch, driver: _, turn, rotation } = &opened.claim;
         let context = Context {
             installation,
             host: &self.machine,
@@ -240,11 +252,12 @@ mod tests {
             secret: "acme".to_owned(),
             installation: "0f".repeat(16),
             epoch,
+            driver: format!("{epoch:032x}"),
             turn: 1,
             rotation: String::new(),
         };
         let rotating = Rotating::new(Some(state.clone()), Arc::default(), Arc::new(|| {}));
-        *rotating.held.fence() = Some(Fence::raise(&state, claim(1), 0).unwrap());
+        *rotating.held.fence() = Some(Fence::raise(&state, claim(1), &[]).unwrap());
         drop(rotating.begin("acme").unwrap());
         let is_record = |path: &PathBuf| path.extension().is_some_and(|end| end == "json");
         let mut files = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().path());

@@ -7,4 +7,5 @@ mod driver;
 mod once;
 mod reach;
 mod rotation;
+mod searched;
 mod this_machine;

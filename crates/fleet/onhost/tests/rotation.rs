@@ -91,7 +91,8 @@ impl Scene {
             secret: "acme".to_owned(),
             rotation: "17ab".to_owned(),
             epoch,
-            since: epoch,
+            driver: format!("{epoch:032x}"),
+            before: (1..epoch).map(|epoch| (epoch, format!("{epoch:032x}"))).collect(),
             turn,
             changes: true,
             config: CONFIG.to_owned(),
@@ -103,6 +104,7 @@ impl Scene {
                 endpoints: Vec::new(),
             },
             search: SearchForm { memory_bytes_max: 1 << 26, time_ms_max: 10_000 },
+            folders: Vec::new(),
             digests: digits_of(&[7; 32]),
             planned: PlannedForm::Unknown,
             reads_required: false,
@@ -243,7 +245,7 @@ fn an_older_driver_and_another_installation_are_refused() {
     refused(host.delivers(&scene), "K0801");
     assert!(scene.holds(&scene.old));
     // A state folder that does not know the driver which was here last.
-    host.open = OpenOrder { since: 1, ..scene.opening(9, 9) };
+    host.open = OpenOrder { before: scene.opening(2, 1).before, ..scene.opening(9, 9) };
     assert!(refused(host.opens(), "K0964").help.unwrap().contains("newest state folder"));
     host.open = scene.opening(2, 4);
     host.opens();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use keyroll_codes::Code;
-use keyroll_config::{Config, Connect, Consumer, Copy, Secret};
+use keyroll_config::{Config, Connect, Consumer, Copy, Host, LOCAL, Secret, hosts_meant};
 
 use crate::exit::Exit;
 use crate::problem::Problem;
@@ -23,6 +23,26 @@ pub(crate) fn ssh_hosts(config: &Config) -> BTreeSet<&str> {
     by_ssh.map(|host| host.name.as_str()).collect()
 }
 
+/// Refuses every word that is not the name of one host by ssh, and says what it is instead.
+pub(crate) fn refuse_undeclared(word: &str, config: &Config) -> Result<(), Problem> {
+    let every: Vec<&Host> = config.hosts.values().collect();
+    let meant = hosts_meant(word, &every);
+    let why = match meant.as_slice() {
+        [one] if one.name.as_str() == word && one.connect != Connect::Local => return Ok(()),
+        [one] if one.name.as_str() == word => "it is this machine, which is never away".to_owned(),
+        [] if word == LOCAL => "it is this machine, which is never away".to_owned(),
+        [] => "keyroll.toml has no host of this name".to_owned(),
+        several => {
+            let names: Vec<&str> = several.iter().map(|host| host.name.as_str()).collect();
+            format!("it is a group or a pattern ({}), and one host is waived at a time", names.join(", "))
+        }
+    };
+    Err(Problem::new(Code::NotPossibleNow, format!("go on without the host {word}"))
+        .because(why)
+        .help("keyroll hosts list shows the hosts; name one that is reached by ssh")
+        .exits(Exit::Usage))
+}
+
 /// A copy of a consumer; on another machine with its host: `web-1:/srv/api.env (ACME_KEY)`.
 pub(crate) fn place_of(consumer: &Consumer, copy: &Copy) -> String {
     match consumer.is_here {
@@ -39,6 +59,16 @@ pub(crate) fn listed(hosts: &BTreeSet<&str>) -> String {
 /// The flags by which a command looks at these hosts: ` --host web-1 --host web-2`.
 pub(crate) fn host_flags(hosts: &BTreeSet<&str>) -> String {
     hosts.iter().map(|host| format!(" --host {host}")).collect()
+}
+
+/// The hosts of the file that a rotation of a secret does not look at. None if it takes place on this machine alone.
+pub(crate) fn not_looked_at(config: &Config, secret: &Secret) -> Option<String> {
+    let left_out = config.unsearched_hosts(secret);
+    let over_hosts = secret.searched_hosts.is_some() || !secret.ssh_hosts().is_empty();
+    (over_hosts && !left_out.is_empty()).then(|| {
+        let (all, name) = (listed(&left_out), &secret.name);
+        format!("not looked at: {all} (`searched_hosts` of {name} leaves this out); a process there may have the old key")
+    })
 }
 
 /// The only configured secret, or the named one.

@@ -34,6 +34,6 @@ pub use import::{Imported, import, save};
 pub(crate) use leaks::{LeaksThere, leaks_there, refuse_unsendable};
 pub use list::list;
 pub use look::look_at;
-pub use seen::{HostCall, HostReport, HostSeen};
+pub use seen::{DraftReport, HostCall, HostReport, HostSeen};
 pub use shared::shared;
 pub use shown::{HostShown, SharedShown};

@@ -57,6 +57,12 @@ impl Installation {
         Ok(Self { places, ..Self::new(self.locations.clone()) })
     }
 
+    /// The same installation with nothing read or opened yet: this command has written its configuration.
+    #[must_use]
+    pub fn read_anew(&self) -> Self {
+        Self::new(self.locations.clone())
+    }
+
     /// The path of the configuration file.
     pub fn config_path(&self) -> PathBuf {
         let chosen = self.locations.config.clone().or_else(|| env::CONFIG.get().map(PathBuf::from));

@@ -6,6 +6,7 @@ pub mod egress;
 pub mod granted;
 pub mod inspect;
 mod inspection;
+pub mod left_out;
 pub mod make;
 pub(crate) mod move_consumer;
 mod outline;

@@ -1,17 +1,15 @@
-//! Writes tables of keyroll.toml from an inspection of this machine. They contain no value and nothing that was not
-//! found. Parts that the operator must fill in are marked.
+//! Writes tables of keyroll.toml from an inspection of this machine, or of others. They contain no value and nothing that
+//! was not found. Parts that the operator must fill in are marked.
 
 mod already_configured;
-mod consumer;
-mod consumer_draft;
-mod copies;
-mod copy;
-mod draft;
 mod init;
+mod init_hosts;
 mod issuer;
+mod machines;
 mod merge;
-mod process;
+mod merge_hosts;
+mod together;
 
 pub use init::{InitRequest, Scaffold, Written};
-pub use issuer::FILL_IN;
+pub use init_hosts::{ScaffoldOfHosts, of_hosts};
 pub use merge::Joined;

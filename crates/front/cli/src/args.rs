@@ -15,6 +15,7 @@ mod server;
 mod shielded;
 mod split;
 mod steps;
+mod without;
 
 use std::path::PathBuf;
 
@@ -44,6 +45,7 @@ pub(crate) use server::{NoticeCommand, ServeArgs, TokenCommand, TokenRole};
 pub(crate) use shielded::{BelowArgs, RedactArgs, RunArgs};
 pub(crate) use split::SplitArgs;
 pub(crate) use steps::{Emergency, Step};
+pub(crate) use without::WithoutArgs;
 
 use crate::examples;
 
@@ -156,7 +158,8 @@ pub(crate) enum Command {
     Hosts(HostsCommand),
     /// Write keyroll.toml from the secrets found on this machine
     ///
-    /// If keyroll.toml exists, init adds new consumers and copies, and changes nothing else. It never writes a value.
+    /// If keyroll.toml exists, init adds new consumers and copies, and changes nothing else. It never writes a value. With
+    /// --host it searches other machines; no value leaves them.
     #[command(after_help = examples::INIT)]
     Init(InitArgs),
     /// Check everything that a rotation needs; changes nothing
@@ -312,6 +315,8 @@ pub(crate) struct SecretArgs {
 pub(crate) struct PlanArgs {
     /// The secret's name
     pub(crate) secret: String,
+    #[command(flatten)]
+    pub(crate) without: WithoutArgs,
 }
 
 /// `apply`.

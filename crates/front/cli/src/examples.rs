@@ -83,7 +83,9 @@ Example: keyroll hosts import ~/.ssh/config --dry-run
 Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
 pub(crate) const INIT: &str = "\
 Example: keyroll init --dry-run
-Exit codes: 0 done, 1 failed, nothing changed";
+         keyroll init --host 'web-*'
+Exit codes: 0 done, 1 failed, nothing changed; or a host could not be searched,
+and what the others have was written";
 pub(crate) const DOCTOR: &str =
     "Example: keyroll doctor\nExit codes: 0 nothing is missing, 3 findings, 6 an operator must decide";
 pub(crate) const EXPLAIN: &str = "Example: keyroll explain K0404\nExit codes: 0 done, 2 usage";

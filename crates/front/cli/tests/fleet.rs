@@ -2,14 +2,17 @@
 //! host, and a host that cannot be used does not hide the others.
 
 mod answers;
+mod desk;
 mod ended;
 mod imported;
+mod init;
 mod leaking;
 mod recipe;
 mod refused;
 mod rotated;
 mod scene;
 mod secrecy;
+mod six;
 
 use keyroll_testkit::command::Ran;
 use serde_json::Value;

@@ -174,15 +174,80 @@ fn frames_of_hosts() {
         r#"{"answer":{"id":4,"items":[{"found":{"shown":{"secret":"openai","managed":true,"values":[],"copies":[],"used_by":[{"keeper":"systemd","name":"api","processes":[4711]}],"shared":false,"risks":[]},"risk":"","programs":["api"]}},{"copies":{"secret":"openai","copies":[{"place":"/a:1","name":null,"value":"x","form":"plain"}]}}],"end":null}}"#,
         r#"{"answer":{"id":5,"items":[{"why":{"sentences":["a"],"instances":[],"differing":[["a",["b"]]],"chains":[]}}],"end":{"failed":{"code":"K0805","attempted":"a","causes":["b"],"help":null}}}}"#,
     ];
-    let framed = |body: &str| [&u32::try_from(body.len()).unwrap().to_be_bytes(), body.as_bytes()].concat();
+    let bodies: Vec<String> =
+        bodies.into_iter().map(str::to_owned).chain(orders()).chain(replies()).collect();
+    let framed =
+        |body: &String| [&u32::try_from(body.len()).unwrap().to_be_bytes(), body.as_bytes()].concat();
     let mut seeds: Vec<Vec<u8>> = bodies.iter().map(|body| body.as_bytes().to_vec()).collect();
-    seeds.push(bodies.map(framed).concat());
+    for seed in &seeds {
+        assert!(keyroll_link::decode(seed).is_ok(), "no frame: {}", String::from_utf8_lossy(seed));
+    }
+    seeds.push(bodies.iter().flat_map(framed).collect());
     run(
         targets::frame,
         INPUTS,
         &seeds,
         &[b"null", b"18446744073709551615", b"[", b"{}", b"\"\"", b"\xff\xff\xff\xff"],
     );
+}
+
+/// Frames with orders of a rotation.
+fn orders() -> impl Iterator<Item = String> {
+    const VALUES: &str = r#""values":{"enc":"0f","text":"aa"}"#;
+    const SESSIONS: &str =
+        r#"{"old":[{"client":"192.0.2.7:40112","pid":null,"busy":true,"handle":"17","calls":3}],"new":null}"#;
+    const ASKED: &str = r#""asked":{"intent":41,"until_ms":5000}"#;
+    const OF: &str = r#""of":{"consumer":2,"slot":null,"which":1,VALUES,"watched":true}"#;
+    let orders = [
+        r#"{"open":{"installation":"0f0f","secret":"acme","rotation":"17ab","epoch":3,"driver":"1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e","before":[[2,"2d2d2d2d2d2d2d2d2d2d2d2d2d2d2d2d"]],"turn":1,"changes":true,"config":"[secrets.acme]\n","folder":"/srv","issuer":{"attributes":true,"alphabet":[97,98],"length_max":64,"endpoints":["acme.example:443"]},"search":{"memory_bytes_max":8589934592,"time_ms_max":60000},"folders":["/srv/app"],"digests":"07","planned":{"known":[["/srv/a.env","/srv/b.env"]]},"reads_required":false}}"#,
+        r#"{"survey":{VALUES,"next":null,"sessions":SESSIONS,"begins_on_new":false,"restarts":true,"rehearses":true}}"#,
+        r#""live""#,
+        r#"{"deliver":{"file":4,"which":0,VALUES,ASKED}}"#,
+        r#"{"delivered":{"file":4,"which":1,VALUES,"intent":42}}"#,
+        r#"{"before_given_out":{"which":1,VALUES,"sessions":SESSIONS}}"#,
+        r#"{"fetch":{"consumer":3,"which":1,VALUES,ASKED}}"#,
+        r#"{"apply":{"consumer":3,"slot":1,ASKED,"accepted":[{"name":"api:LOG_LEVEL","digest":9}]}}"#,
+        r#"{"await_end":{"intent":43}}"#,
+        r#"{"enumerate":{VALUES,"sessions":SESSIONS,"stays":1}}"#,
+        r#"{"prepare":{OF,"before":SESSIONS}}"#,
+        r#"{"go":{"prepared":9,"reads_again":true,OF,"after":SESSIONS}}"#,
+        r#"{"describe":{"who":{"process":{"boot":1,"pid":2,"start_ticks":3,"program":4}}}}"#,
+        r#"{"caller":{"client":"[2001:db8::7]:40112"}}"#,
+        r#"{"sweep":{VALUES}}"#,
+    ];
+    orders.into_iter().map(|order| {
+        let order = order.replace("OF", OF).replace("VALUES", VALUES);
+        let order = order.replace("SESSIONS", SESSIONS).replace("ASKED", ASKED);
+        format!(r#"{{"call":{{"id":3,"call":{{"order":{{"sent_ms":1000,"order":{order}}}}}}}}}"#)
+    })
+}
+
+/// Frames with replies to them.
+fn replies() -> impl Iterator<Item = String> {
+    let replies = [
+        r#"{"failed":{"attempted":"a","class":2,"code":"K0402","kind":"","help":null,"causes":["b","c"]}}"#,
+        r#"{"opened":{"files":[{"path":"/a","real":"/b","digest":"0f"}]}}"#,
+        r#""done""#,
+        r#"{"copies":[[0,null],[2,"it has two"]]}"#,
+        r#"{"delivered":1}"#,
+        r#"{"applied":{"done":false,"changes":[{"difference":{"name":"api:LOG_LEVEL","digest":9},"what":"a","since_unix_ms":7}]}}"#,
+        r#"{"looked":{"enumeration":{"complete":true,"took_ms":0,"instances":[{"who":{"process":{"boot":1,"pid":2,"start_ticks":3,"program":4}},"consumer":0,"slot":0,"old":1,"new":0,"by":0}],"files":[[0,1]],"sessions":[{"who":{"at_rest":{"consumer":1}},"busy":false}],"strangers":[7],"unsearched":[{"who":{"at_rest":{"consumer":1}},"limit":1}]},"names":[{"digest":7,"name":"/srv/a"}],"not_visible":["a"],"downtimes":[{"consumer":0,"length_ms":18446744073709551615,"back":1}]}}"#,
+        r#"{"prepared":{"number":9,"reads_again":true}}"#,
+        r#"{"proved":{"evidence":{"seen":{"proofs":[{"who":{"at_rest":{"consumer":0}},"slot":0,"version":1,"paths":[5,0,0,0,0,0,0,0],"other_session":2}],"against":false}},"remarks":[],"failing_checks":[[0,"a"]],"downtimes":[]}}"#,
+        r#"{"holder":{"pid":1,"name":"a","found_by":"b","how_to_move":"c"}}"#,
+        r#"{"refusals":{"count":1,"remarks":[]}}"#,
+        r#"{"swept":{"residues":[["/a","b"]],"not_visible":["c"],"downtimes":[]}}"#,
+    ];
+    replies
+        .into_iter()
+        .map(|reply| format!(r#"{{"answer":{{"id":3,"items":[{{"reply":{reply}}}],"end":"done"}}}}"#))
+}
+
+#[test]
+fn values_that_are_sealed_for_orders() {
+    let seeds = seeds(&["deliver|a-value|", "delivered|a-value|\u{1}a", "apply||zz", "|é|\0\0\u{7f}\u{1}"]);
+    // Each input is sealed, and opened five times.
+    run(targets::order, INPUTS / 20, &seeds, &[b"\xff", b"x", b"\0", b"\x80\x01", b"\xfe\x0f"]);
 }
 
 #[test]

@@ -127,6 +127,13 @@ impl FingerprintSet {
         self.table.lengths().map_or(0, |(_, longest)| 2 * longest * STRETCH_MAX)
     }
 
+    /// The most bytes of text that one occurrence without interruptions can have: that much of a text that is searched in
+    /// pieces must be kept for the next piece. 0 for an empty set.
+    pub fn longest(&self) -> usize {
+        // Escaped twice; a character more at each end, of which an escape may begin or end inside the occurrence.
+        self.table.lengths().map_or(0, |(_, longest)| (longest + 2) * ESCAPE_BYTES_MAX)
+    }
+
     /// Reports each occurrence once: several decodings may find the same one, and a line of a key is inside the key.
     fn report(&self, mut found: Vec<LabelledHit>, on_hit: &mut dyn FnMut(FingerprintHit<'_>)) {
         found.sort_unstable_by_key(|found| {

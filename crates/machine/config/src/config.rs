@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read as _;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use crate::search::Search;
 use crate::secret::Secret;
 use crate::server::Server;
 use crate::suggest::nearest;
-use crate::{ConfigError, Defaults, Host, Kind, Name, StoreRef, Vault};
+use crate::{ConfigError, Connect, Defaults, Host, Kind, Name, StoreRef, Vault};
 
 /// The largest keyroll.toml that is read, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1_048_576;
@@ -108,6 +108,29 @@ impl Config {
         refuse_shared_roles(&secrets, &spans)?;
         let server = shape.server.map(|server| Server::build(&server.value, folder, &secrets)).transpose()?;
         Ok(Self { folder: folder.to_path_buf(), defaults, schedule, search, hosts, secrets, server })
+    }
+
+    /// The hosts by ssh that a rotation of a secret searches although no consumer of it is there: those of
+    /// `searched_hosts`; without it all of the file, if a consumer is on a host by ssh, and else none.
+    pub fn searched_hosts(&self, secret: &Secret) -> BTreeSet<&str> {
+        let of_consumers = secret.ssh_hosts();
+        let is_meant = |name: &str| match &secret.searched_hosts {
+            Some(meant) => meant.contains(name),
+            None => !of_consumers.is_empty(),
+        };
+        self.bystanders(secret).into_iter().filter(|name| is_meant(name)).collect()
+    }
+
+    /// The hosts by ssh that a rotation of a secret does not look at.
+    pub fn unsearched_hosts(&self, secret: &Secret) -> BTreeSet<&str> {
+        self.bystanders(secret).difference(&self.searched_hosts(secret)).copied().collect()
+    }
+
+    /// The hosts by ssh without a consumer of a secret.
+    pub fn bystanders(&self, secret: &Secret) -> BTreeSet<&str> {
+        let of_consumers = secret.ssh_hosts();
+        let by_ssh = self.hosts.values().filter(|host| host.connect != Connect::Local);
+        by_ssh.map(|host| host.name.as_str()).filter(|name| !of_consumers.contains(name)).collect()
     }
 
     /// One secret by name.

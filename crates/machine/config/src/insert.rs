@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use toml_edit::{Array, Document, InlineTable, Item, Key, TableLike, Value};
 
-use crate::{Config, ConfigError, Kind, Name};
+use crate::{Config, ConfigError, Kind, Name, is_unseen};
 
 /// The longest line of a comment, bytes, unless one word is longer.
 const COMMENT_BYTES_MAX: usize = 118;
@@ -28,6 +28,8 @@ pub struct FoundSecret {
 pub struct FoundConsumer {
     /// Its name.
     pub name: Name,
+    /// The machines that it runs on; none: the one that keyroll runs on.
+    pub hosts: Vec<Name>,
     /// Comments above its table.
     pub notes: Vec<String>,
     /// The keys of its table `runs`.
@@ -93,6 +95,7 @@ impl FoundConsumer {
         let mut lines = comments(&self.notes);
         lines.push(format!("[[secrets.{}.consumers]]", Key::new(secret.as_str())));
         lines.push(format!("name  = {}", quoted(self.name.as_str())));
+        lines.extend(self.where_it_runs().map(|(key, hosts)| format!("{key:<5} = {hosts}")));
         lines.push(format!("runs  = {}", self.runs_table()));
         lines.extend(comments(&self.within));
         // End the table with a key, so that text inserted after it later also comes after its comments.
@@ -104,6 +107,15 @@ impl FoundConsumer {
             }
         });
         lines.join("\n") + "\n"
+    }
+
+    /// The key that names its machines.
+    fn where_it_runs(&self) -> Option<(&'static str, Value)> {
+        match self.hosts.as_slice() {
+            [] => None,
+            [only] => Some(("host", quoted(only.as_str()))),
+            several => Some(("hosts", Value::Array(several.iter().map(Name::as_str).collect::<Array>()))),
+        }
     }
 
     fn runs_table(&self) -> InlineTable {
@@ -128,8 +140,7 @@ fn quoted(text: &str) -> Value {
 pub fn comments(lines: &[String]) -> Vec<String> {
     let mut all = Vec::new();
     for line in lines {
-        let line: String =
-            line.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+        let line: String = line.chars().map(|letter| if is_unseen(letter) { ' ' } else { letter }).collect();
         let mut now = "#".to_owned();
         for word in line.split(' ') {
             if now.len() > 1 && now.len() + word.len() >= COMMENT_BYTES_MAX {
@@ -198,6 +209,9 @@ pub fn with_consumer(
     if let Some(list) = table.get("consumers").and_then(Item::as_array) {
         let mut one = InlineTable::new();
         one.insert("name", quoted(new.name.as_str()));
+        if let Some((key, hosts)) = new.where_it_runs() {
+            one.insert(key, hosts);
+        }
         one.insert("runs", Value::InlineTable(new.runs_table()));
         one.insert("reads", Value::Array(new.reads.iter().map(copy_table).collect()));
         let at =

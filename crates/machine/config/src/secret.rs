@@ -15,9 +15,10 @@ use crate::period::read_period;
 use crate::schedule::{Window, read_windows};
 use crate::secret_shape::SecretShape;
 use crate::shape::{OtherKeyShape, RevokeShape, SecretKeys};
+use crate::site::read_searched;
 use crate::{
     AwsUser, Consumer, Deadlines, Defaults, FieldSpec, Gate, Host, IssuerRef, Kind, LOCAL, Name, OnFailure,
-    Reference, Roll, StoreRef, Template, Vault,
+    Reference, Roll, StoreRef, Template, Vault, is_unseen,
 };
 
 /// The default time for which the old value must have been unused.
@@ -126,6 +127,9 @@ pub struct Secret {
     pub gate: Option<Gate>,
     /// Keys at the issuer that another keyroll made.
     pub other_keys: Vec<OtherKey>,
+    /// The hosts by ssh that a rotation searches besides those of consumers; `None` = the default, see
+    /// [`Config::searched_hosts`](crate::Config::searched_hosts).
+    pub searched_hosts: Option<BTreeSet<Name>>,
     /// The services that use it, in the order of the file.
     pub consumers: Vec<Consumer>,
 }
@@ -160,6 +164,8 @@ impl Secret {
         let follower = first_follower(&shape.consumers);
         let shared = Shared { secret: &name, fields: &fields, derived: &derived };
         let consumers = read_consumers(&shape.consumers, folder, hosts, &shared)?;
+        let searched_hosts =
+            shape.searched_hosts.as_ref().map(|words| read_searched(&words.value, hosts)).transpose()?;
         let store = read_store(folder, shape.store.as_ref(), &issuer, &fields)?;
         refuse_store_as_copy(&store, shape.store.as_ref(), &consumers)?;
         let first = consumers.iter().find(|consumer| consumer.follows).zip(follower.as_ref());
@@ -195,6 +201,7 @@ impl Secret {
             roll: Roll::read(shape.roll.as_ref(), max_parallel)?,
             gate,
             other_keys,
+            searched_hosts,
             consumers,
         })
     }
@@ -232,12 +239,6 @@ impl Secret {
         let elsewhere = self.consumers.iter().filter(|consumer| !consumer.is_here);
         elsewhere.map(|consumer| consumer.host.as_str()).collect()
     }
-}
-
-/// Whether a character is not seen, or changes how those beside it are: an id with one is not the id that is read.
-fn is_unseen(one: char) -> bool {
-    one.is_control()
-        || matches!(one, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 impl OtherKey {

@@ -174,6 +174,10 @@ pub(crate) struct SecretKeys {
     /// with the same id or the same label.
     #[serde(default)]
     pub(crate) other_keys: Vec<OtherKeyShape>,
+    /// The hosts by ssh that a rotation searches although no consumer of the secret is there: names under `[hosts]`, groups and
+    /// patterns. Such a host gets fingerprints, and never a value; a process there that has the old key holds up its
+    /// revocation. Default: if a consumer is on a host by ssh, all hosts of the file, else none. `[]`: none.
+    pub(crate) searched_hosts: Option<At<Vec<At<String>>>>,
     /// The services and jobs that use the secret.
     #[serde(default)]
     pub(crate) consumers: Vec<At<ConsumerShape>>,

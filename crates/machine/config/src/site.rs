@@ -1,6 +1,6 @@
 //! The machines that a consumer runs on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 
@@ -44,7 +44,7 @@ pub(crate) fn sites<'a>(
     }
     let mut sites: Vec<Site<'_>> = Vec::new();
     for word in &words.value {
-        for host in read_word(word, hosts)? {
+        for host in read_word("hosts", word, hosts)? {
             let on_it = site(name.clone(), host, folder, &word.span)?;
             if sites.iter().any(|other| other.host == on_it.host) {
                 continue;
@@ -119,8 +119,23 @@ fn read_host<'a>(
     Err(fault.help(near_or_known(wanted, names)))
 }
 
-/// The machines that one word of `hosts` names, as for [`site`].
+/// The hosts by ssh that a rotation searches besides those of consumers. The machine that keyroll runs on is searched
+/// anyway.
+pub(crate) fn read_searched(
+    words: &[At<String>],
+    hosts: &BTreeMap<Name, Host>,
+) -> Result<BTreeSet<Name>, Mistake> {
+    let mut all = BTreeSet::new();
+    for word in words {
+        let meant = read_word("searched_hosts", word, hosts)?.into_iter().flatten();
+        all.extend(meant.filter(|host| host.connect != Connect::Local).map(|host| host.name.clone()));
+    }
+    Ok(all)
+}
+
+/// The machines that one word of `hosts`, or of another key, names, as for [`site`].
 fn read_word<'a>(
+    key: &str,
     word: &At<String>,
     hosts: &'a BTreeMap<Name, Host>,
 ) -> Result<Vec<Option<&'a Host>>, Mistake> {
@@ -128,7 +143,7 @@ fn read_word<'a>(
     let meant = hosts_meant(&word.value, &every);
     let here = meant.iter().find(|host| host.connect == Connect::Local);
     if let Some(here) = here.filter(|_| is_pattern(&word.value)) {
-        let why = format!("a pattern in `hosts` fits `{}`, the machine that keyroll runs on", here.name);
+        let why = format!("a pattern in `{key}` fits `{}`, the machine that keyroll runs on", here.name);
         return Err(Mistake::new(Kind::BadHost, why).at(&word.span).help(format!(
             "patterns name hosts by ssh only: write a pattern that does not fit it, and add \"{}\" if the consumer is on \
              it, too",
@@ -141,7 +156,7 @@ fn read_word<'a>(
     if word.value == LOCAL {
         return Ok(vec![None]);
     }
-    let why = "a word in `hosts` is the name of no host and no group, and fits the name of no host";
+    let why = format!("a word in `{key}` is the name of no host and no group, and fits the name of no host");
     let fault = Mistake::new(Kind::BadHost, why).at(&word.span);
     if is_pattern(&word.value) && fits(&word.value, LOCAL) {
         return Err(fault.help("the machine that keyroll runs on is named without a pattern: \"local\""));

@@ -10,7 +10,7 @@ const TOP: [&str; 3] = ["version", "defaults", "search"];
 
 /// What a host has no use for in a secret's table: how keys are made and revoked, and when and in which order a rotation
 /// takes its steps. keyroll decides that, and not the host.
-const DECIDED_ELSEWHERE: [&str; 13] = [
+const DECIDED_ELSEWHERE: [&str; 14] = [
     "admin",
     "owner",
     "rotate_every",
@@ -24,6 +24,7 @@ const DECIDED_ELSEWHERE: [&str; 13] = [
     "revoke",
     "roll",
     "other_keys",
+    "searched_hosts",
 ];
 
 /// The text that a host gets for one secret, without comments: no other secret, no other host, no server, and of the secret

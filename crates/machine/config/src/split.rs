@@ -81,7 +81,7 @@ fn secrets(document: &mut DocumentMut) -> Option<&mut dyn TableLike> {
     document.get_mut("secrets")?.as_table_like_mut()
 }
 
-fn table<'a>(document: &'a mut DocumentMut, secret: &Name) -> Option<&'a mut Table> {
+pub(crate) fn table<'a>(document: &'a mut DocumentMut, secret: &Name) -> Option<&'a mut Table> {
     secrets(document)?.get_mut(secret.as_str())?.as_table_mut()
 }
 

@@ -1,8 +1,9 @@
 //! Consumers on other machines: what `host` and `hosts` mean, and what is refused.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use keyroll_config::{Check, Config, Consumer, Host, LOCAL, Secret, hosts_meant};
+use keyroll_config::{Check, Config, Consumer, Host, LOCAL, Secret, hosts_meant, slice};
 
 use crate::refuses::{expect, with_consumer, with_secret};
 
@@ -278,4 +279,50 @@ fn a_word_names_a_host_before_a_group_before_a_pattern() {
     assert_eq!(names("*e*"), "bare here web-1 web-2 worker-a");
     assert_eq!(names("?.b"), "a.b");
     assert_eq!(names("we"), "");
+}
+
+/// A secret with a consumer on this host, and one line more.
+fn with_searched(line: &str, host: &str) -> String {
+    format!(
+        "version = 1\n{FLEET}[secrets.acme]\nissuer = \"openrouter\"\n{line}[[secrets.acme.consumers]]\nname = \"api\"\n\
+         host = \"{host}\"\n{AT_REST}"
+    )
+}
+
+#[test]
+fn hosts_without_a_consumer_are_searched_if_one_is_on_a_host_by_ssh_or_as_the_secret_says() {
+    let names = |all: BTreeSet<&str>| all.into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let of = |line: &str, host: &str| {
+        let config = config(&with_searched(line, host));
+        let secret = config.secret("acme").unwrap();
+        (names(config.searched_hosts(secret)), names(config.unsearched_hosts(secret)))
+    };
+    let (searched, not) = of("", "web-1");
+    assert_eq!(
+        (searched.as_slice(), not.len()),
+        (["a.b", "bare", "web-2", "worker-a"].map(str::to_owned).as_slice(), 0)
+    );
+    let (searched, not) = of("", "here");
+    assert_eq!((searched.len(), not.len()), (0, 5), "a rotation on this machine alone");
+    let (searched, not) = of("searched_hosts = [\"web\", \"b*\"]\n", "web-1");
+    assert_eq!(
+        (searched, not),
+        (vec!["bare".to_owned(), "web-2".to_owned()], vec!["a.b".to_owned(), "worker-a".to_owned()])
+    );
+    // The machine that keyroll runs on is searched anyway.
+    assert_eq!(of("searched_hosts = [\"all\"]\n", "web-1").0, ["worker-a"]);
+    assert_eq!(of("searched_hosts = [\"web-2\"]\n", "here").0, ["web-2"]);
+    assert_eq!(of("searched_hosts = []\n", "web-1").1.len(), 4);
+    let error =
+        Config::parse(&with_searched("searched_hosts = [\"wep\"]\n", "web-1"), "keyroll.toml").unwrap_err();
+    assert!(error.to_string().contains("`searched_hosts`"), "{error}");
+    assert!(error.help().is_some_and(|help| help.contains("web")), "{:?}", error.help());
+}
+
+#[test]
+fn a_host_without_a_consumer_gets_a_slice_without_consumers_and_without_the_list_of_searched_hosts() {
+    let text = with_searched("searched_hosts = [\"bare\"]\n", "web-1");
+    let sliced = slice(&text, "/etc/keyroll/keyroll.toml", "acme", "bare").unwrap();
+    assert!(!sliced.contains("searched_hosts") && !sliced.contains("web-1"), "{sliced}");
+    assert!(config(&sliced).secret("acme").unwrap().consumers.is_empty());
 }

@@ -21,6 +21,7 @@ fn secret(text: &str) -> FoundSecret {
 fn consumer(text: &str) -> FoundConsumer {
     FoundConsumer {
         name: name(text),
+        hosts: Vec::new(),
         notes: vec!["kept by nobody".to_owned()],
         runs: vec![
             ("restart", Said::Words(vec!["./x.sh".to_owned()])),
@@ -100,6 +101,48 @@ fn a_consumer_stands_behind_those_of_its_secret_wherever_they_are() {
 }
 
 #[test]
+fn a_consumer_names_its_machine_or_all_of_them() {
+    let hosts: String = ["web-1", "web-2"]
+        .iter()
+        .map(|name| format!("[hosts.{name}]\nconnect = \"ssh://{name}\"\nfolder = \"/srv/{name}\"\n"))
+        .collect();
+    for (secret, known) in [
+        ("[secrets.a]\nissuer = \"openrouter\"\n", 0),
+        (
+            "[secrets.a]\nissuer = \"openrouter\"\nconsumers = [{ name = \"w\", runs = { at_rest = true }, reads = { file = \"./w\" } }]\n",
+            1,
+        ),
+    ] {
+        let old = format!("version = 1\n{hosts}{secret}");
+        for (on, wanted) in [
+            (vec!["web-2"], vec![("x", "web-2", "/srv/web-2/it's \"x\".env")]),
+            (
+                vec!["web-1", "web-2"],
+                vec![
+                    ("x@web-1", "web-1", "/srv/web-1/it's \"x\".env"),
+                    ("x@web-2", "web-2", "/srv/web-2/it's \"x\".env"),
+                ],
+            ),
+        ] {
+            let new = FoundConsumer { hosts: on.into_iter().map(name).collect(), ..consumer("x") };
+            let text = with_consumer(&old, "/etc/keyroll.toml", &name("a"), &new).unwrap();
+            added(&old, &text);
+            let config = parsed(&text);
+            let consumers = &config.secret("a").unwrap().consumers[known..];
+            let are: Vec<(&str, &str, &str)> = consumers
+                .iter()
+                .map(|one| {
+                    (one.name.as_str(), one.host.as_str(), one.reads[0].place.path().to_str().unwrap())
+                })
+                .collect();
+            assert_eq!(are, wanted, "{text}");
+        }
+        let absent = FoundConsumer { hosts: vec![name("web-3")], ..consumer("x") };
+        assert!(with_consumer(&old, "/etc/keyroll.toml", &name("a"), &absent).is_err());
+    }
+}
+
+#[test]
 fn a_copy_stands_beside_the_others_of_its_consumer() {
     let new = vec![("file", "./new".to_owned())];
     for (reads, wanted) in [
@@ -134,4 +177,10 @@ fn a_comment_goes_on_in_the_next_line() {
         "{lines:?}"
     );
     assert_eq!(lines.last().unwrap(), "# a [2Jb  c");
+}
+
+#[test]
+fn a_comment_has_no_character_that_changes_how_the_line_is_read() {
+    let lines = comments(&["a\u{202e}b\u{200b}c\u{2066}d".to_owned()]);
+    assert_eq!(lines, ["# a b c d"]);
 }

@@ -32,6 +32,7 @@ mod network;
 mod not_loaded;
 mod not_seen;
 mod pgbouncer_userlist;
+mod prints;
 mod prove;
 mod reads;
 mod rehearse;
@@ -63,6 +64,7 @@ use memo::{Memo, UnderWay};
 
 pub use find::place_digest;
 pub use identity::{LOCAL, incarnation, process_of};
+pub use prints::{Prints, prints_of};
 pub use scratch_dir::{keep_whole, remove_left_copies, remove_own_copies, tidy};
 pub use setup::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LiteLlmSetup, LogSetup,

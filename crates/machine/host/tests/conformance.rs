@@ -1,16 +1,20 @@
 //! The port's own suite, on real files.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use keyroll_copy::{Format, Slot};
-use keyroll_host::{CopySetup, CopySource, FileSetup, Local, Setup, Write};
+use keyroll_host::{ConsumerSetup, CopySetup, CopySource, FileSetup, Local, Setup, SlotSetup, Write};
+use keyroll_manager::{CommandLine, Find, Process, Verb};
 use keyroll_port::Host;
-use keyroll_port::conformance::host::{self, HostHarness};
+use keyroll_port::conformance::host::{self, HostHarness, ProcessHarness, SweepHarness};
+use keyroll_rotation::{FileId, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
+use keyroll_testkit::Service;
 
-use crate::local::{at_rest, value};
+use crate::local::{Place, at_rest, fields, file, value, variable};
 
 /// A file of variables that is written by this way.
 struct OneFile {
@@ -92,4 +96,101 @@ async fn a_file_that_is_replaced_keeps_the_ports_promises() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_written_in_place_keeps_the_ports_promises() {
     host::run(&mut OneFile::new(Write::InPlace)).await.unwrap();
+}
+
+/// A program that a script restarts, and a job whose own command fetches its file.
+struct Serving {
+    place: Place,
+    service: Service,
+    versions: (Fields, Fields),
+    host: Local,
+}
+
+impl Serving {
+    fn new() -> Self {
+        let place = Place::new();
+        let service = Service::new(place.path("app"));
+        let versions = (fields(&place.old), fields(&place.new));
+        let host = serving(&place, &service);
+        Self { place, service, versions, host }
+    }
+
+    fn value(&self, which: Which) -> &str {
+        match which {
+            Which::Old => &self.place.old,
+            Which::New => &self.place.new,
+        }
+    }
+}
+
+fn serving(place: &Place, service: &Service) -> Local {
+    let command = |path: &Path| CommandLine::program(path.display().to_string(), Vec::<String>::new());
+    let find = Find::PidFile { path: service.pid_file(), exe: None };
+    let verb = Verb::Restart(command(&service.restart()));
+    let run = Arc::new(Process { instances: Vec::new(), find, verb });
+    let api = ConsumerSetup {
+        name: "api".into(),
+        files: vec![FileId(0)],
+        fetch: None,
+        slots: vec![SlotSetup { instance: None, run, checks: vec![None], log: None, ready: None }],
+        follows: false,
+        served: None,
+    };
+    let fetch = Some(command(&service.fetch()));
+    let job = ConsumerSetup { fetch, ..at_rest(vec![FileId(1)], None) };
+    let own = file(&service.file(), vec![variable("KEY")]);
+    let pulled = FileSetup { generated: true, ..file(&service.pulled(), vec![variable("KEY")]) };
+    place.host(vec![own, pulled], vec![api, job])
+}
+
+#[async_trait]
+impl HostHarness for Serving {
+    async fn fresh(&mut self) {
+        self.service.fresh(&self.place.old);
+        drop(fs::remove_dir_all(self.place.path("state")));
+        self.reopen().await;
+    }
+
+    async fn reopen(&mut self) {
+        self.host = serving(&self.place, &self.service);
+    }
+
+    fn host(&self) -> &dyn Host {
+        &self.host
+    }
+
+    fn versions(&self) -> (&Fields, &Fields) {
+        (&self.versions.0, &self.versions.1)
+    }
+
+    async fn overwrite(&mut self) {
+        fs::write(self.service.file(), "A=1\nKEY=theirs\n").unwrap();
+    }
+}
+
+#[async_trait]
+impl ProcessHarness for Serving {
+    async fn start(&mut self) {
+        self.service.start();
+    }
+
+    async fn gives_out(&mut self, which: Which) {
+        self.service.gives_out(self.value(which));
+    }
+}
+
+#[async_trait]
+impl SweepHarness for Serving {
+    async fn copied(&mut self) -> String {
+        self.service.copied(&self.place.old)
+    }
+
+    async fn left(&self) -> Vec<String> {
+        self.service.left(&self.place.path("state"), &[&self.place.old, &self.place.new])
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_is_restarted_keeps_the_ports_promises() {
+    host::serving(&mut Serving::new()).await.unwrap();
 }

@@ -1,10 +1,15 @@
 use std::borrow::Cow;
 
-use keyroll_leak::{FORM_BYTES_MIN, Rules, is_example};
-use keyroll_needle::Needles;
+use keyroll_leak::{FORM_BYTES_MIN, Rules, is_example, occurs_in_words};
+use keyroll_needle::{BuildError, NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
+use keyroll_secret::SecretBytes;
 
 /// The rule of an id that is no secret by itself, and that an operator must be able to read: two keys of a user differ in it.
 const PUBLIC_ID: &str = "aws-access-key-id";
+
+/// The number of all given values among the needles, and what is written instead of one.
+const VALUE: NeedleId = NeedleId(0);
+const NAME: &str = "value";
 
 /// Redacts the values that an inspection found, and texts in the form of a credential.
 pub struct Cleaner {
@@ -15,6 +20,22 @@ impl Cleaner {
     /// Redacts these values in every encoding; without them only texts in the form of a credential.
     pub fn new(found: Option<Needles>) -> Self {
         Self { found }
+    }
+
+    /// Redacts given values too. One that is too short or too long to be found in a text stays.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub fn of_values<'a>(values: impl IntoIterator<Item = &'a SecretBytes>) -> Result<Self, BuildError> {
+        let mut builder = Needles::builder().name(VALUE, NAME);
+        let fit = |value: &&SecretBytes| (VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&value.len());
+        for value in values.into_iter().filter(fit) {
+            builder = match occurs_in_words(value.expose()) {
+                true => builder.add_word(VALUE, value),
+                false => builder.add(VALUE, value),
+            };
+        }
+        Ok(Self::new(Some(builder.build()?)))
     }
 
     /// The text without values.
@@ -52,9 +73,6 @@ pub fn without_formed(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_needle::NeedleId;
-    use keyroll_secret::SecretBytes;
-
     use super::*;
 
     #[test]

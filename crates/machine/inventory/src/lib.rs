@@ -11,6 +11,7 @@
 mod cause;
 mod clean;
 mod clock;
+mod drafted;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod found;
 mod graph;
@@ -28,6 +29,7 @@ mod why;
 pub use cause::{Cause, doubt, verdict_word};
 pub use clean::{Cleaner, without_formed};
 pub use clock::{clock, started};
+pub use drafted::{ConsumerShown, DraftShown, SaidShown};
 pub use found::{
     ChainShown, CopyShown, EdgeShown, FoundShown, GraphShown, InstanceShown, LinkShown, MemoryShown,
     NodeShown, ScanShown, StoreShown, UserShown, ValueShown,

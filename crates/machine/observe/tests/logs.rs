@@ -164,7 +164,7 @@ fn of_a_user() {
     let folder = std::path::Path::new("/etc/systemd/system/user@.service.d");
     std::fs::create_dir_all(folder).unwrap();
     std::fs::write(folder.join("limits.conf"), limits).unwrap();
-    run(&["sh", "-euc", "systemctl daemon-reload; useradd -m deploy; loginctl enable-linger deploy"]);
+    run(&["sh", "-euc", "systemctl daemon-reload; loginctl enable-linger deploy"]);
     let uid: u32 = run(&["id", "-u", "deploy"]).trim().parse().unwrap();
     run(&["sh", "-euc", &format!("until [ -S /run/user/{uid}/bus ]; do sleep 0.05; done")]);
     let runtime = format!("XDG_RUNTIME_DIR=/run/user/{uid}");

@@ -6,5 +6,6 @@
 mod logs;
 mod outside;
 mod parts;
+mod prints;
 mod processes;
 mod walk;

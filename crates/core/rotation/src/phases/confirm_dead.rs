@@ -3,35 +3,42 @@ use crate::deadlines;
 use crate::state::{Debt, Phase, State};
 use crate::{EndpointId, Op, Query, Stamp, Want, Which, course, unit};
 
-/// Those endpoints that have not refused the old value often enough, or not for the issuer's propagation time.
-fn open(state: &State, among: impl Iterator<Item = EndpointId>) -> Vec<EndpointId> {
-    let policy = &state.plan().policy;
-    let all: Vec<EndpointId> = among.collect();
-    let mut open: Vec<EndpointId> = all
-        .iter()
-        .copied()
-        .filter(|endpoint| is_short(state.answers.dead(), *endpoint, policy.probes_dead))
-        .collect();
-    for endpoint in all {
-        let streak = state.answers.dead().get(endpoint.index()).copied().unwrap_or_default();
-        // The last refusal ends the time. In journals of protocol 3 and before, any entry ended it.
-        let until = if state.bounds_looks() { streak.last } else { Some(state.now()) };
-        let lasted =
-            |(since, until): (Stamp, Stamp)| until.at_least(state.plan().capabilities.death_ms_max, since);
-        let long = streak.since.zip(until).is_some_and(lasted);
-        if !long && !open.contains(&endpoint) {
-            open.push(endpoint);
-        }
-    }
-    open
+/// Whether an endpoint has not refused the old value often enough.
+fn is_rare(state: &State, endpoint: EndpointId) -> bool {
+    is_short(state.answers.dead(), endpoint, state.plan().policy.probes_dead)
 }
 
-/// The endpoints that are still asked. Another host may not reach the issuer any more: in the end the key is dead as the
+/// Whether an endpoint has not refused the old value for the issuer's propagation time.
+fn is_brief(state: &State, endpoint: EndpointId) -> bool {
+    let streak = state.answers.dead().get(endpoint.index()).copied().unwrap_or_default();
+    // The last refusal ends the time. In journals of protocol 3 and before, any entry ended it.
+    let until = if state.bounds_looks() { streak.last } else { Some(state.now()) };
+    let lasted =
+        |(since, until): (Stamp, Stamp)| until.at_least(state.plan().capabilities.death_ms_max, since);
+    !streak.since.zip(until).is_some_and(lasted)
+}
+
+/// Whether an endpoint must still be asked, by what it answered.
+fn is_open(state: &State, endpoint: EndpointId) -> bool {
+    is_rare(state, endpoint) || is_brief(state, endpoint)
+}
+
+/// Whether no endpoint is asked any more. Another host may not reach the issuer any more: in the end the key is dead as the
 /// driver's own machine sees it.
+fn is_over(state: &State) -> bool {
+    let open = |endpoint| is_open(state, endpoint);
+    !endpoints_from_all(state).any(open) || (deadlines::late(state) && !own_endpoints(state).any(open))
+}
+
+/// The endpoints that are still asked; first those that have not refused the old value often enough.
 fn unseen(state: &State) -> Vec<EndpointId> {
-    let from_all = open(state, endpoints_from_all(state));
-    let over = !from_all.is_empty() && deadlines::late(state) && open(state, own_endpoints(state)).is_empty();
-    if over { Vec::new() } else { from_all }
+    if is_over(state) {
+        return Vec::new();
+    }
+    let (rare, others): (Vec<_>, Vec<_>) =
+        endpoints_from_all(state).partition(|endpoint| is_rare(state, *endpoint));
+    let brief = others.into_iter().filter(|endpoint| is_brief(state, *endpoint));
+    rare.into_iter().chain(brief).collect()
 }
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
@@ -61,7 +68,7 @@ fn owes_sessions(state: &State) -> bool {
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
-    if unseen(next).is_empty() {
+    if is_over(next) {
         if owes_sessions(next) {
             return false;
         }

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use crate::deadlines;
 use crate::gate::{Blocker, blockers};
 use crate::state::{Hold, OldKey, Phase, Reason, State, UnitStep, bit};
@@ -10,14 +12,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     }
     let look = state.fresh_look(state.position.entered());
     let blocked = look.map(|look| blockers(state, look, Which::New));
-    for blocker in blocked.iter().flatten() {
-        if let Blocker::Unproven(consumer, ..) = blocker {
-            let want = Want::Ask(Query::Prove(*consumer, None, Which::New));
-            if !out.contains(&want) {
-                out.push(want);
-            }
-        }
-    }
+    prove(blocked.iter().flatten(), Which::New, out);
     if blocked.is_none_or(|blocked| !blocked.is_empty()) {
         out.push(Want::Ask(Query::Enumerate));
         return;
@@ -28,6 +23,18 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     if leaves_abandoned(state) {
         for credential in state.abandoned() {
             unit::offer(state, Op::DeleteAbandoned(credential.clone()), out);
+        }
+    }
+}
+
+/// Asks each consumer with an unproven instance once for evidence.
+pub(super) fn prove<'a>(blocked: impl Iterator<Item = &'a Blocker>, which: Which, out: &mut Vec<Want>) {
+    let mut asked = BTreeSet::new();
+    for blocker in blocked {
+        if let Blocker::Unproven(consumer, ..) = blocker
+            && asked.insert(*consumer)
+        {
+            out.push(Want::Ask(Query::Prove(*consumer, None, which)));
         }
     }
 }
@@ -173,18 +180,15 @@ fn behind(next: &mut State, blocked: &[Blocker], unproven_too: bool) -> bool {
 }
 
 fn reader(state: &State, file: FileId) -> Option<crate::ConsumerId> {
-    let at = state.plan().consumers.iter().position(|consumer| consumer.files.contains(&file))?;
+    let at = *state.units.index().readers(file).first()?;
     u16::try_from(at).ok().map(crate::ConsumerId)
 }
 
 /// Another party wrote the old value back: the file's readers re-enter Roll at Deliver.
 fn drifted(next: &mut State, file: FileId) -> bool {
     let mut again = false;
-    for at in 0..next.units().len() {
-        let reads = next.plan().consumers.get(at).is_some_and(|consumer| consumer.files.contains(&file));
-        if reads {
-            again |= reroll(next, at, 0);
-        }
+    for at in next.units.index().readers(file).to_vec() {
+        again |= reroll(next, at, 0);
     }
     again
 }

@@ -1,5 +1,5 @@
-use crate::state::{OldKey, Phase, State, Unit, UnitStep};
-use crate::{Delivery, Emergency, Op, Overlap, Want, Which, pace, unit};
+use crate::state::{OldKey, Phase, State};
+use crate::{Emergency, Op, Overlap, Want, Which, pace, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     // Consumers may still need the old key until they are moved.
@@ -7,11 +7,11 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         unit::offer(state, Op::Enable, out);
         return;
     }
-    for at in 0..state.units().len() {
+    for at in state.units.moving() {
         unit::wants(state, at, out);
     }
     let pauses = pace::pause_ms(state).is_some();
-    if out.is_empty() && pushed(state) && !state.promoted() && !busy(state) && !pauses {
+    if out.is_empty() && pushed(state) && !state.promoted() && !state.units.is_any_moving() && !pauses {
         unit::offer(state, Op::Promote, out);
     }
     pace::wants(state, out);
@@ -24,8 +24,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     if pace::pass_canary(next) || start_some(next) {
         return true;
     }
-    let all = next.units().iter().all(Unit::has_arrived);
-    if all && next.promoted() {
+    if next.units.have_all_settled(Which::New) && next.promoted() {
         let exchanged = next.exchanges() && next.old_key() != OldKey::On && next.abandoned().is_empty();
         next.enter(if exchanged { Phase::ConfirmDead } else { Phase::Quiesce });
         return true;
@@ -33,13 +32,9 @@ pub(super) fn settle(next: &mut State) -> bool {
     false
 }
 
+/// Every consumer whose files keyroll writes has arrived.
 fn pushed(state: &State) -> bool {
-    let pairs = state.units().iter().zip(&state.plan().consumers);
-    pairs.filter(|(_, consumer)| consumer.is_pushed()).all(|(unit, _)| unit.has_arrived())
-}
-
-fn busy(state: &State) -> bool {
-    state.units().iter().any(|unit| unit.stage.is_moving())
+    state.units.open_wave(false).is_none()
 }
 
 /// Lets a waiting unit begin: push before pull, the canary alone, then as many at once as the plan allows.
@@ -47,33 +42,19 @@ fn start_some(next: &mut State) -> bool {
     if pace::retreats(next) {
         return start_retreat(next);
     }
-    let pushed = pushed(next);
-    let Some(paced) = pace::next_unit(next, |at| may_begin(next, pushed, at)) else {
-        return start_unpaced(next, pushed);
+    // The others get the value only once it is given out.
+    let pulled = pushed(next) && next.promoted();
+    let Some(paced) = pace::next_unit(next, pulled) else {
+        return start_unpaced(next, pulled);
     };
     let Some(at) = paced else { return false };
     unit::start(next, at);
     true
 }
 
-/// Whether a unit can get the value already.
-fn may_begin(state: &State, pushed: bool, at: usize) -> bool {
-    match state.plan().consumers.get(at).map(|consumer| consumer.delivery) {
-        Some(Delivery::Push) => true,
-        Some(Delivery::Fetch | Delivery::Follow) => pushed && state.promoted(),
-        None => false,
-    }
-}
-
-/// The same where the plan has no pace, or nobody waits for it.
-fn start_unpaced(next: &mut State, pushed: bool) -> bool {
-    let running = next
-        .units()
-        .iter()
-        .filter(|unit| !matches!(unit.stage, UnitStep::Waiting | UnitStep::Settled))
-        .count();
-    let settled =
-        next.units().iter().enumerate().any(|(at, unit)| unit.has_arrived() && !next.unit_has_left(at));
+/// The same where the plan has no pace, or nobody waits for it. `pulled`: also those whose files keyroll does not write.
+fn start_unpaced(next: &mut State, pulled: bool) -> bool {
+    let settled = next.units.settled(Which::New).any(|at| !next.unit_has_left(at));
     let gap = matches!(next.plan().capabilities.overlap, Overlap::None);
     let whole = next.emergency().is_some() || gap;
     let canary_done = settled || gap || next.emergency() == Some(Emergency::RevokeNow);
@@ -82,12 +63,11 @@ fn start_unpaced(next: &mut State, pushed: bool) -> bool {
         (true, true) => usize::MAX,
         (true, false) => usize::from(next.plan().policy.parallel_max),
     };
-    if running >= most || next.units().iter().any(|unit| unit.stage == UnitStep::Failed) {
+    if next.units.count_begun() >= most || next.units.failed().next().is_some() {
         return false;
     }
-    let waiting = next.units().iter().enumerate().position(|(at, unit)| {
-        unit.stage == UnitStep::Waiting && unit.toward == Which::New && may_begin(next, pushed, at)
-    });
+    let units = &next.units;
+    let waiting = if pulled { units.waiting(Which::New).next() } else { units.waiting_pushed().next() };
     if let Some(at) = waiting {
         unit::start(next, at);
         return true;
@@ -100,8 +80,7 @@ fn start_retreat(next: &mut State) -> bool {
     if next.running(&crate::Op::Disable) {
         return false;
     }
-    let back = |unit: &crate::Unit| unit.stage == UnitStep::Waiting && unit.toward == Which::Old;
-    let Some(at) = next.units().iter().position(back) else { return false };
+    let Some(at) = next.units.waiting(Which::Old).next() else { return false };
     unit::start(next, at);
     true
 }

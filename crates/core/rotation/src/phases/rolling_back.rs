@@ -1,7 +1,7 @@
 use crate::course::not_yet;
 use crate::deadlines;
 use crate::gate::{Blocker, blockers};
-use crate::state::{Hold, OldKey, Phase, Reason, State, Unit, UnitStep, bit};
+use crate::state::{Hold, OldKey, Phase, Reason, State, bit};
 use crate::{Delivery, FileId, Holds, MintedBy, Op, Query, Visibility, Want, Which, course, unit, unmoved};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
@@ -33,10 +33,10 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         out.push(Want::Ask(Query::Enumerate));
         return;
     }
-    for at in 0..state.units().len() {
+    for at in state.units.moving() {
         unit::wants(state, at, out);
     }
-    let moving = state.units().iter().any(|unit| unit.stage.is_moving());
+    let moving = state.units.is_any_moving();
     if out.is_empty() && !moving && state.phase_look(state.position.entered()).is_none() {
         // Whatever could be restored on the hosts that answer is: the others are looked for again.
         out.push(Want::Ask(Query::Enumerate));
@@ -54,14 +54,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         unit::offer(state, Op::DeleteNew, out);
         return;
     }
-    for blocker in &blocked {
-        if let Blocker::Unproven(consumer, ..) = blocker {
-            let want = Want::Ask(Query::Prove(*consumer, None, Which::Old));
-            if !out.contains(&want) {
-                out.push(want);
-            }
-        }
-    }
+    super::quiesce::prove(blocked.iter(), Which::Old, out);
     out.push(Want::Ask(Query::Enumerate));
 }
 
@@ -83,7 +76,7 @@ fn listed(state: &State) -> bool {
 }
 
 fn restored(state: &State) -> bool {
-    state.units().iter().all(|unit| unit.toward == Which::Old && unit.stage == UnitStep::Settled)
+    state.units.have_all_settled(Which::Old)
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
@@ -145,10 +138,8 @@ fn old_is_dead(state: &State) -> bool {
 fn start_units(next: &mut State) -> bool {
     let Some(look) = next.partial_look(next.position.entered()) else { return false };
     let (seen, whole) = (look.seen.clone(), look.whole);
-    let turns = |(at, unit): (usize, &Unit)| {
-        unit.toward == Which::New && (!is_away(next, at) || unit.stage.is_moving())
-    };
-    let forward = next.units().iter().enumerate().position(turns);
+    let moves = |at: usize| next.units.get(at).is_some_and(|unit| unit.stage.is_moving());
+    let forward = next.units.bound(Which::New).find(|at| !is_away(next, *at) || moves(*at));
     if let Some(at) = forward.filter(|at| is_away(next, *at)) {
         // Nothing more is done toward the new version there. What was done is seen once the host is there.
         let moved = next.units.get(at).map_or(0, |unit| unit.moved);
@@ -176,13 +167,10 @@ fn start_units(next: &mut State) -> bool {
         }
         return true;
     }
-    if next.units().iter().any(|unit| unit.stage.is_moving()) {
+    if next.units.is_any_moving() {
         return false;
     }
-    let waits = |(at, unit): (usize, &Unit)| {
-        unit.stage == UnitStep::Waiting && unit.toward == Which::Old && !is_away(next, at)
-    };
-    let waiting = next.units().iter().enumerate().rposition(waits);
+    let waiting = next.units.waiting(Which::Old).filter(|at| !is_away(next, *at)).last();
     if let Some(at) = waiting {
         unit::start(next, at);
         return true;
@@ -208,7 +196,7 @@ fn must_be_restored(state: &State, file: FileId) -> bool {
 
 /// Every unit that could be restored is restored: the rotation is stuck at one that could not.
 fn stuck(next: &mut State) -> bool {
-    let Some(at) = next.units().iter().rposition(|unit| unit.stage == UnitStep::Failed) else { return false };
+    let Some(at) = next.units.failed().last() else { return false };
     let files = next.plan().consumers.get(at).map(|consumer| consumer.files.clone()).unwrap_or_default();
     let foreign = files.into_iter().find(|file| next.files.get(*file) == Holds::Other);
     let unit = u16::try_from(at).ok().map(|at| Reason::Unit(crate::ConsumerId(at)));
@@ -239,10 +227,11 @@ fn react(next: &mut State) -> bool {
             }
             Blocker::File(file, Holds::New) => {
                 // What a consumer fetches into it is the old version by now.
-                let reads = |consumer: &crate::Consumer| {
-                    consumer.delivery != Delivery::Follow && consumer.files.contains(&file)
+                let follows = |at: &usize| {
+                    next.plan().consumers.get(*at).is_some_and(|it| it.delivery == Delivery::Follow)
                 };
-                if let Some(at) = next.plan().consumers.iter().position(reads) {
+                let readers = next.units.index().readers(file).iter();
+                if let Some(at) = readers.copied().find(|at| !follows(at)) {
                     let moved = next.units.get(at).map_or(0, |unit| unit.moved);
                     next.units.send(at, Which::Old, moved, next.now());
                     return true;

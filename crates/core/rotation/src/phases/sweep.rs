@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use crate::deadlines;
 use crate::gate::{Blocker, blockers};
 use crate::state::{Debt, Hold, Look, OldKey, Phase, Reason, State};
@@ -10,10 +12,10 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     if look.is_none() || !unproven.is_empty() {
         out.push(Want::Ask(Query::Enumerate));
     }
+    let mut asked = BTreeSet::new();
     for consumer in unproven {
-        let want = Want::Ask(Query::Prove(consumer, None, Which::New));
-        if !out.contains(&want) {
-            out.push(want);
+        if asked.insert(consumer) {
+            out.push(Want::Ask(Query::Prove(consumer, None, Which::New)));
         }
     }
     for credential in state.abandoned().iter().filter(|_| course::rolled(state)) {

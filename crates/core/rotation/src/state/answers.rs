@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{EndpointId, Seq, Stamp};
+use crate::{EndpointId, Seq, SharedList, Stamp};
 
 /// Answers in a row at one endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,11 +29,11 @@ impl Streak {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Streaks {
     /// Acceptances of the new version.
-    accepted_new: Vec<Streak>,
+    accepted_new: SharedList<Streak>,
     /// Acceptances of the old one.
-    alive: Vec<Streak>,
+    alive: SharedList<Streak>,
     /// Refusals of the old one.
-    dead: Vec<Streak>,
+    dead: SharedList<Streak>,
 }
 
 /// The issuer's answers about a credential.
@@ -48,7 +48,7 @@ pub(crate) struct Answers {
 
 impl Answers {
     pub(super) fn open(endpoints: usize) -> Self {
-        let none = vec![Streak::default(); endpoints];
+        let none = SharedList::filled(&Streak::default(), endpoints);
         let streaks = Streaks { accepted_new: none.clone(), alive: none.clone(), dead: none };
         Self { preflight: None, streaks: Arc::new(streaks), alive_asked: 0 }
     }
@@ -57,15 +57,15 @@ impl Answers {
         self.preflight
     }
 
-    pub(crate) fn accepted_new(&self) -> &[Streak] {
+    pub(crate) fn accepted_new(&self) -> &SharedList<Streak> {
         &self.streaks.accepted_new
     }
 
-    pub(crate) fn alive(&self) -> &[Streak] {
+    pub(crate) fn alive(&self) -> &SharedList<Streak> {
         &self.streaks.alive
     }
 
-    pub(crate) fn dead(&self) -> &[Streak] {
+    pub(crate) fn dead(&self) -> &SharedList<Streak> {
         &self.streaks.dead
     }
 
@@ -97,22 +97,27 @@ impl Answers {
     }
 
     pub(super) fn forget_new(&mut self) {
-        self.change().accepted_new.fill(Streak::default());
+        forget(&mut self.change().accepted_new);
     }
 
     pub(crate) fn forget_old(&mut self) {
         let streaks = self.change();
-        streaks.alive.fill(Streak::default());
-        streaks.dead.fill(Streak::default());
+        forget(&mut streaks.alive);
+        forget(&mut streaks.dead);
     }
 
     /// From this entry on the old key must be seen alive once more.
     pub(crate) fn ask_alive(&mut self, seq: Seq) {
         self.alive_asked = seq;
-        self.change().alive.fill(Streak::default());
+        forget(&mut self.change().alive);
     }
 
     fn change(&mut self) -> &mut Streaks {
         Arc::make_mut(&mut self.streaks)
     }
+}
+
+/// The answers at every endpoint are counted anew.
+fn forget(streaks: &mut SharedList<Streak>) {
+    *streaks = SharedList::filled(&Streak::default(), streaks.len());
 }

@@ -1,7 +1,46 @@
+mod place_sets;
+mod plan_index;
+
 use std::sync::Arc;
 
+use self::place_sets::{Classes, PlaceSet};
+use self::plan_index::PlanIndex;
 use super::pacing::Pacing;
-use crate::{Stamp, Which};
+use crate::plan::Plan;
+use crate::{SharedList, Stamp, Which};
+
+/// The classes of units that move to the new version, by their stage, one bit each.
+const WAITING: u8 = 1;
+const MOVING: u8 = 1 << 1;
+const FAILED: u8 = 1 << 2;
+const SETTLED: u8 = 1 << 3;
+
+/// Classes of units that move to this version.
+fn toward(which: Which, stages: u8) -> u8 {
+    match which {
+        Which::New => stages,
+        Which::Old => stages << 4,
+    }
+}
+
+/// Classes of units that move to either version.
+fn either(stages: u8) -> u8 {
+    toward(Which::New, stages) | toward(Which::Old, stages)
+}
+
+/// The class of a unit, by the place of its bit.
+fn class(unit: &Unit) -> usize {
+    let stage = match unit.stage {
+        UnitStep::Waiting => 0,
+        UnitStep::Delivering | UnitStep::Applying(_) | UnitStep::Proving(_) => 1,
+        UnitStep::Failed => 2,
+        UnitStep::Settled => 3,
+    };
+    match unit.toward {
+        Which::New => stage,
+        Which::Old => stage + 4,
+    }
+}
 
 /// How far one unit (a consumer on its host) has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,18 +131,26 @@ impl Unit {
 /// The units in the plan's order. `moved` remembers every slot that was ever moved, in either direction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Units {
-    /// Copied only by the state that changes it.
-    all: Arc<Vec<Unit>>,
+    all: SharedList<Unit>,
+    /// The class of each unit. Copied only by the state that changes it.
+    classes: Arc<Classes>,
+    index: Arc<PlanIndex>,
     /// How far the roll has come.
     pub(crate) pacing: Pacing,
 }
 
 impl Units {
-    pub(super) fn open(count: usize, stage: UnitStep, at: Stamp) -> Self {
-        Self { all: Arc::new(vec![Unit::waiting(stage, 0, at); count]), pacing: Pacing::open(count) }
+    pub(super) fn open(plan: &Plan, stage: UnitStep, at: Stamp) -> Self {
+        let all = SharedList::filled(&Unit::waiting(stage, 0, at), plan.consumers.len());
+        Self {
+            classes: classes(&all),
+            index: Arc::new(PlanIndex::of(plan)),
+            pacing: Pacing::open(all.len()),
+            all,
+        }
     }
 
-    pub(crate) fn all(&self) -> &[Unit] {
+    pub(crate) fn all(&self) -> &SharedList<Unit> {
         &self.all
     }
 
@@ -111,9 +158,83 @@ impl Units {
         self.all.get(at)
     }
 
+    /// Where the consumers of the plan are found.
+    pub(crate) fn index(&self) -> &PlanIndex {
+        &self.index
+    }
+
+    /// Whether what is kept of the units and of the plan beside them is what would be made of them anew.
+    pub(crate) fn is_consistent(&self, plan: &Plan) -> bool {
+        self.classes == classes(&self.all) && *self.index == PlanIndex::of(plan)
+    }
+
+    /// The units that were begun, and have neither settled nor failed.
+    pub(crate) fn moving(&self) -> impl Iterator<Item = usize> {
+        self.classes.places(either(MOVING))
+    }
+
+    pub(crate) fn is_any_moving(&self) -> bool {
+        self.classes.count(either(MOVING)) > 0
+    }
+
+    /// The units whose turn has not come.
+    pub(crate) fn waiting(&self, which: Which) -> impl Iterator<Item = usize> {
+        self.classes.places(toward(which, WAITING))
+    }
+
+    /// Those of them that are in a set.
+    pub(crate) fn waiting_of<'a>(
+        &'a self,
+        which: Which,
+        set: &'a PlaceSet,
+    ) -> impl Iterator<Item = usize> + 'a {
+        self.classes.places_of(toward(which, WAITING), set)
+    }
+
+    /// The units that wait for the new version, and whose files keyroll writes.
+    pub(crate) fn waiting_pushed(&self) -> impl Iterator<Item = usize> {
+        self.waiting_of(Which::New, self.index.pushed())
+    }
+
+    pub(crate) fn failed(&self) -> impl Iterator<Item = usize> {
+        self.classes.places(either(FAILED))
+    }
+
+    pub(crate) fn settled(&self, which: Which) -> impl Iterator<Item = usize> {
+        self.classes.places(toward(which, SETTLED))
+    }
+
+    pub(crate) fn have_all_settled(&self, which: Which) -> bool {
+        self.classes.count(toward(which, SETTLED)) == self.all.len()
+    }
+
+    /// All units that move to this version, or have.
+    pub(crate) fn bound(&self, which: Which) -> impl Iterator<Item = usize> {
+        self.classes.places(toward(which, u8::MAX >> 4))
+    }
+
+    /// How many units were begun, and have not settled.
+    pub(crate) fn count_begun(&self) -> usize {
+        self.classes.count(either(MOVING | FAILED))
+    }
+
+    /// Whether a unit goes to the old version, and is not there.
+    pub(crate) fn is_any_retreating(&self) -> bool {
+        self.classes.count(toward(Which::Old, WAITING | MOVING | FAILED)) > 0
+    }
+
+    /// The first wave, of those whose files keyroll writes or of the others (`pulled`), in which a unit has not arrived.
+    pub(crate) fn open_wave(&self, pulled: bool) -> Option<(u8, &PlaceSet)> {
+        let open =
+            |units: &PlaceSet| self.classes.places_of(!toward(Which::New, SETTLED), units).next().is_some();
+        self.index.waves(pulled).find(|(_, units)| open(units))
+    }
+
     /// A consumer was adopted: every one of its slots is applied.
-    pub(super) fn adopt(&mut self, slots: u32, now: Stamp) {
-        self.change().push(Unit::waiting(UnitStep::Waiting, slots, now));
+    pub(super) fn adopt(&mut self, plan: &Plan, slots: u32, now: Stamp) {
+        self.all.push(Unit::waiting(UnitStep::Waiting, slots, now));
+        self.classes = classes(&self.all);
+        self.index = Arc::new(PlanIndex::of(plan));
     }
 
     /// Sends a unit toward a version, with these slots to apply.
@@ -124,7 +245,8 @@ impl Units {
     /// Every unit is moved to the new version, the canary first.
     pub(crate) fn send_all(&mut self, now: Stamp) {
         self.pacing = Pacing::open(self.all.len());
-        self.change().iter_mut().for_each(|unit| unit.send(Which::New, 0, now));
+        self.all.iter_mut().for_each(|unit| unit.send(Which::New, 0, now));
+        self.classes = classes(&self.all);
     }
 
     /// Lets a waiting unit begin. Without a choice of slots, all of its slots load the new version.
@@ -236,7 +358,7 @@ impl Units {
     /// begin again. Returns those units.
     pub(crate) fn resume(&mut self, forward: bool, now: Stamp) -> Vec<usize> {
         let mut again = Vec::new();
-        for (at, unit) in self.change().iter_mut().enumerate() {
+        for (at, unit) in self.all.iter_mut().enumerate() {
             (unit.since, unit.failures, unit.shown) = (now, 0, None);
             let wrong_way = forward && unit.toward == Which::Old;
             if unit.stage == UnitStep::Failed || wrong_way {
@@ -245,32 +367,37 @@ impl Units {
                 unit.send(toward, if forward { 0 } else { unit.moved }, now);
             }
         }
+        self.classes = classes(&self.all);
         again
     }
 
     /// A new driver cannot measure durations from before its start.
     pub(super) fn driver_started(&mut self, now: Stamp) {
         self.pacing.driver_started(now);
-        self.change().iter_mut().for_each(|unit| (unit.since, unit.shown) = (now, None));
+        self.all.iter_mut().for_each(|unit| (unit.since, unit.shown) = (now, None));
     }
 
     /// The units that are on their way have their whole time again.
     pub(crate) fn restart_time(&mut self, now: Stamp) {
-        self.change()
-            .iter_mut()
-            .filter(|unit| unit.stage.is_moving())
-            .for_each(|unit| (unit.since, unit.shown) = (now, None));
-    }
-
-    fn with(&mut self, at: usize, change: impl FnOnce(&mut Unit)) {
-        if let Some(unit) = self.change().get_mut(at) {
-            change(unit);
+        for at in self.moving().collect::<Vec<_>>() {
+            self.with(at, |unit| (unit.since, unit.shown) = (now, None));
         }
     }
 
-    fn change(&mut self) -> &mut Vec<Unit> {
-        Arc::make_mut(&mut self.all)
+    fn with(&mut self, at: usize, change: impl FnOnce(&mut Unit)) {
+        let Some(unit) = self.all.get_mut(at) else { return };
+        let before = class(unit);
+        change(unit);
+        let after = class(unit);
+        if after != before {
+            Arc::make_mut(&mut self.classes).change(at, before, after);
+        }
     }
+}
+
+/// The class of each unit.
+fn classes(all: &SharedList<Unit>) -> Arc<Classes> {
+    Arc::new(Classes::of(all.iter().map(class)))
 }
 
 /// The next slot of these bits.
@@ -281,4 +408,38 @@ pub(crate) fn next_slot(slots: u32) -> Option<u8> {
 /// A slot as a bit.
 pub(crate) fn bit(slot: u8) -> u32 {
     1u32.checked_shl(u32::from(slot)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::plan;
+    use crate::{Event, Fact, Overlap, State, step};
+
+    const AT: Stamp = Stamp { ms: 0, boot: 1, epoch: 1 };
+
+    #[test]
+    fn what_is_kept_beside_the_units_and_is_not_as_they_are_is_seen() {
+        let two = plan(Overlap::TwoSlots, 2, 1);
+        let mut units = Units::open(&two, UnitStep::Waiting, AT);
+        units.enter(1, UnitStep::Delivering, AT);
+        assert!(units.is_consistent(&two));
+        let three = plan(Overlap::TwoSlots, 3, 1);
+        assert!(!units.is_consistent(&three), "the index is of another plan");
+        units.adopt(&three, 3, AT);
+        assert!(units.is_consistent(&three));
+        units.all.iter_mut().for_each(|unit| unit.stage = UnitStep::Settled);
+        assert!(!units.is_consistent(&three), "a unit is in another class");
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    #[should_panic(expected = "the units are found where they are not")]
+    fn a_step_after_which_a_unit_is_in_another_class_is_not_gone_on_from() {
+        let mut state = State::open(plan(Overlap::TwoSlots, 2, 1), AT).unwrap();
+        let event = Event { at: AT, fact: Fact::DriverStarted };
+        state = step(&state, &event).unwrap().0;
+        state.units.all.iter_mut().for_each(|unit| unit.toward = Which::Old);
+        drop(step(&state, &Event { at: AT, fact: Fact::Clock }));
+    }
 }

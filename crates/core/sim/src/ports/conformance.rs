@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
-use keyroll_port::conformance::host::{self, HostHarness};
+use keyroll_port::conformance::host::{self, HostHarness, ProcessHarness};
 use keyroll_port::conformance::journal::{self, JournalHarness};
 use keyroll_port::conformance::store::{self, StoreHarness};
-use keyroll_port::{Host, Journal, Opening, RotationId};
-use keyroll_rotation::{FileId, Stamp};
+use keyroll_port::{Host, Journal, Label, Opening, RotationId};
+use keyroll_rotation::{ConsumerId, FileId, Stamp, Which};
 use keyroll_secret::{Credential, CredentialId, Fields};
 
 use super::{Port, fields, locked};
@@ -19,6 +19,7 @@ use crate::faults::FaultPlan;
 use crate::issuer::{FOREIGN, OLD, OWN, Value};
 use crate::ledger::Ledger;
 use crate::mutant::Mutant;
+use crate::scene::{Kind, Scene, Size};
 use crate::schedule::{Keep, Run};
 use crate::store::{FIRST, Store};
 
@@ -33,7 +34,9 @@ struct Simulated {
 
 impl Simulated {
     fn new() -> Self {
-        let plan = FaultPlan { faults: Vec::new(), ..FaultPlan::of(0) };
+        // Its first consumer is restarted, and another one has a command that fetches.
+        let scene = Scene::plain(Size::Full, Kind::Independent, 1);
+        let plan = FaultPlan { scene, seed: 1, faults: Vec::new() };
         let run = Arc::new(Mutex::new(Run::new(&plan, &Mutant::NONE, Keep::default(), 1_000)));
         let port = Port::new(&run, 0);
         Self { run, port, last: OWN, versions: (fields(OLD), fields(OLD + 1)) }
@@ -106,6 +109,33 @@ impl HostHarness for Simulated {
 }
 
 #[async_trait]
+impl ProcessHarness for Simulated {
+    async fn start(&mut self) {
+        let mut run = locked(&self.run);
+        // The issuer accepts the version that the program is moved to.
+        run.world.issuer.before(OLD + 1);
+        for at in 0..run.world.procs.len() {
+            if run.world.procs.get(at).is_some_and(|proc| proc.consumer == Some(ConsumerId(0))) {
+                run.world.restart(at, false);
+            }
+        }
+    }
+
+    fn fetches(&self) -> (ConsumerId, FileId) {
+        (ConsumerId(4), FileId(3))
+    }
+
+    async fn gives_out(&mut self, which: Which) {
+        assert_eq!(which, Which::New, "the old version is given out at first");
+        let mut run = locked(&self.run);
+        let store = &mut run.world.store;
+        assert!(store.keep(1, OLD + 1, None));
+        let number = store.put_pending(1, OLD + 1, None).unwrap();
+        assert!(store.make_current(FIRST, number, Label::Previous));
+    }
+}
+
+#[async_trait]
 impl JournalHarness for Simulated {
     async fn fresh(&mut self) {
         let mut run = locked(&self.run);
@@ -148,6 +178,6 @@ macro_rules! cases {
 
 cases! {
     store: kept, staged, promoted, demoted, first, retired, discarded, late;
-    host: delivered, foreign, too_late, unmade, looked, remembered;
+    host: delivered, foreign, too_late, unmade, looked, remembered, applied, proved, fetched;
     journal: appended, fenced;
 }

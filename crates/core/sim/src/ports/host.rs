@@ -23,9 +23,16 @@ impl Port {
         }
     }
 
-    /// Refuses to begin an effect after its time limit.
+    /// Refuses to begin an effect after its time limit, which goes with it.
     fn in_time(&self, asked: Asked) -> Result<(), Failure> {
-        if self.run().world.mono() < asked.until_ms { Ok(()) } else { Err(failure(Class::Retryable)) }
+        let mut run = self.run();
+        if run.world.mono() >= asked.until_ms {
+            return Err(failure(Class::Retryable));
+        }
+        if let Some(it) = scope().and_then(|at| run.scopes.get_mut(at)) {
+            it.until_ms = asked.until_ms;
+        }
+        Ok(())
     }
 
     /// What is asked of all hosts fails if one is away that the protocol does not leave out.
@@ -143,8 +150,12 @@ impl Host for Port {
         }
     }
 
-    async fn await_end(&self, _: Touched, _: Seq) -> Result<bool, Failure> {
-        self.act(Call::AwaitEnd).await.map(|()| false)
+    async fn await_end(&self, of: Touched, intent: Seq) -> Result<bool, Failure> {
+        match outcome(self.call(Call::AwaitEnd { of, intent }).await)? {
+            CallResult::Reconciled(found) => Ok(found == Reconciled::Executed(None)),
+            CallResult::Done => Ok(false),
+            _ => mistaken(),
+        }
     }
 
     async fn enumerate(

@@ -3,11 +3,13 @@
 use keyroll_host::Local;
 use keyroll_link::{
     DifferenceForm, FailureForm, HolderForm, HoldsForm, LookedForm, Order, PendingChangeForm, PendingForm,
-    ProvedForm, ProvingOrder, ReconciledForm, Reply, SessionsForm, SurveyForm, SurveyOrder, SweptForm,
+    ProvedForm, ProvingOrder, ReconciledForm, Reply, SearchFor, SearchOrder, SessionsForm, SurveyForm,
+    SurveyOrder, SweptForm,
 };
+use keyroll_needle::FingerprintSet;
 use keyroll_observe::stated_outside;
 use keyroll_port::{
-    AllowedChanges, Applied, Asked, Failure, Host as _, Prepared, Proving, Sessions, Surveying,
+    AllowedChanges, Applied, Asked, Failure, Host as _, Prepared, Proving, Sessions, Survey, Surveying,
     Surveyor as _, Touched, Values,
 };
 use keyroll_rotation::{ConsumerId, Difference, FileId, Holds};
@@ -81,12 +83,13 @@ pub(super) async fn carry_out(
             return Ok(Reply::Holder(holder.as_ref().map(HolderForm::from)));
         }
         Order::Sweep { .. } => return Ok(Reply::Swept(SweptForm::from(&local.sweep(values).await?))),
+        Order::Search(of) => return search(local, of),
     }
     Ok(Reply::Done)
 }
 
 async fn survey(local: &Local, of: &SurveyOrder, sent: &Unsealed) -> Result<Reply, Failure> {
-    let mut found = local
+    let found = local
         .survey(Surveying {
             values: sent.both.values(),
             next: sent.next.as_ref().map(|next| &next.old),
@@ -96,9 +99,28 @@ async fn survey(local: &Local, of: &SurveyOrder, sent: &Unsealed) -> Result<Repl
             rehearses: of.rehearses,
         })
         .await?;
-    // As the driver says it of its own machine.
+    Ok(surveyed(found))
+}
+
+/// What a survey found, with what no survey sees: as the driver says it of its own machine.
+fn surveyed(mut found: Survey) -> Reply {
     found.looked.not_visible.extend(stated_outside().map(|(what, why)| format!("{what}: {why}")));
-    Ok(Reply::Surveyed(Box::new(SurveyForm::from(&found))))
+    Reply::Surveyed(Box::new(SurveyForm::from(&found)))
+}
+
+/// Searches for both versions by their fingerprints, where no consumer is.
+fn search(local: &Local, of: &SearchOrder) -> Result<Reply, Failure> {
+    let prints = FingerprintSet::from_bytes(of.prints.as_bytes());
+    let prints = prints.map_err(|_| no_order("the fingerprints have another form"))?;
+    let sessions = port(&of.sessions);
+    Ok(match of.wants {
+        SearchFor::Plan => surveyed(local.survey_by_prints(&prints, &sessions)?),
+        SearchFor::Look(stays) => {
+            let looked = local.enumerate_by_prints(&prints, &sessions, stays.into())?;
+            Reply::Looked(Box::new(LookedForm::from(&looked)))
+        }
+        SearchFor::Sweep => Reply::Swept(SweptForm::from(&local.sweep_by_prints(&prints)?)),
+    })
 }
 
 async fn copies(local: &Local, values: Values<'_>) -> Reply {

@@ -19,7 +19,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::state::{check, unusable};
+use super::state::{check, unwritable};
 
 /// The modes of the folder and of the files in it.
 const FOLDER_MODE: u32 = 0o700;
@@ -43,6 +43,9 @@ pub(super) struct Claim {
     pub(super) installation: String,
     /// It rises with each driver of the installation.
     pub(super) epoch: u64,
+    /// What the driver drew: no other one has it. Empty in records of older versions.
+    #[serde(default)]
+    pub(super) driver: String,
     /// It rises with each connection of that driver to this host.
     pub(super) turn: u64,
     /// The rotation's id.
@@ -52,15 +55,26 @@ pub(super) struct Claim {
 impl Claim {
     /// Whether both are of the same connection.
     fn is_of(&self, other: &Self) -> bool {
-        let connection = |claim: &Self| (claim.epoch, claim.turn);
-        self.installation == other.installation && connection(self) == connection(other)
+        self.is_by_the_driver_of(other) && self.turn == other.turn
     }
 
     /// Whether both are of the same driver, in the same rotation.
     fn is_of_driver(&self, other: &Self) -> bool {
-        self.installation == other.installation
-            && self.epoch == other.epoch
-            && self.rotation == other.rotation
+        self.is_by_the_driver_of(other) && self.rotation == other.rotation
+    }
+
+    fn is_by_the_driver_of(&self, other: &Self) -> bool {
+        let driver = |claim: &Self| (claim.installation.clone(), claim.epoch, claim.driver.clone());
+        driver(self) == driver(other)
+    }
+
+    /// Whether the state folder that this claim is from knows the driver of the other one, which is of the same installation:
+    /// `before` are those that it knows.
+    fn knows(&self, other: &Self, before: &[(u64, String)]) -> bool {
+        if other.driver.is_empty() {
+            return other.epoch < self.epoch;
+        }
+        before.iter().any(|(epoch, driver)| (*epoch, driver) == (other.epoch, &other.driver))
     }
 }
 
@@ -76,14 +90,14 @@ pub(super) struct Fence {
 }
 
 impl Fence {
-    /// Records the claim, and waits for the end of programs with an earlier one. `since`: the epoch of the driver before, as
-    /// the state folder of this one has it.
+    /// Records the claim, and waits for the end of programs with an earlier one. `before`: the drivers that its state folder
+    /// knows, by what each drew.
     ///
     /// # Errors
     /// Another installation or a newer driver has the secret, a program of an older connection has not ended, or the
     /// folder cannot be used.
-    pub(super) fn raise(folder: &Path, claim: Claim, since: u64) -> Result<Self, Failure> {
-        let failed = |error: io::Error| unusable(Class::Retryable, folder).because(error);
+    pub(super) fn raise(folder: &Path, claim: Claim, before: &[(u64, String)]) -> Result<Self, Failure> {
+        let failed = |error: io::Error| unwritable(folder).because(error);
         DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(failed)?;
         check(folder)?;
         let name = record_name(&claim.secret);
@@ -94,7 +108,7 @@ impl Fence {
         })?;
         let known = read(&record)?;
         if let Some(known) = &known {
-            refuse(known, &claim, since, &record)?;
+            refuse(known, &claim, before, &record)?;
         }
         let is_first = known.is_none_or(|known| !known.is_of_driver(&claim));
         keep_whole(folder, &file, &text).map_err(failed)?;
@@ -145,7 +159,7 @@ fn not_ended(claim: &Claim, why: &'static str) -> Failure {
 }
 
 /// Refuses a claim if the one that is recorded goes before it.
-fn refuse(known: &Claim, claim: &Claim, since: u64, record: &Path) -> Result<(), Failure> {
+fn refuse(known: &Claim, claim: &Claim, before: &[(u64, String)], record: &Path) -> Result<(), Failure> {
     let refused = other_driver(Class::Permanent, &claim.secret);
     if known.installation != claim.installation {
         let Claim { installation, rotation, .. } = known;
@@ -158,11 +172,12 @@ fn refuse(known: &Claim, claim: &Claim, since: u64, record: &Path) -> Result<(),
                 record.display()
             )));
     }
-    if (claim.epoch, claim.turn) < (known.epoch, known.turn) {
+    let is_same = known.is_by_the_driver_of(claim);
+    if claim.epoch < known.epoch || is_same && claim.turn < known.turn {
         return Err(overtaken(&claim.secret));
     }
     // The state folder of this driver does not know the driver that was here last: it is a copy, or an old one.
-    if known.epoch > since && known.epoch != claim.epoch {
+    if !is_same && !claim.knows(known, before) {
         return Err(refused
             .because(format!(
                 "the state folder of this keyroll is older than what was done here, last by rotation {}: it is a copy, or was restored",
@@ -231,7 +246,17 @@ mod tests {
 
     fn claim(installation: u8, epoch: u64, turn: u64) -> Claim {
         let installation = format!("{installation:032x}");
-        Claim { secret: "acme".to_owned(), installation, epoch, turn, rotation: "0f".to_owned() }
+        let (secret, driver) = ("acme".to_owned(), drawn(epoch));
+        Claim { secret, installation, epoch, driver, turn, rotation: "0f".to_owned() }
+    }
+
+    fn drawn(epoch: u64) -> String {
+        format!("{epoch:032x}")
+    }
+
+    /// The drivers that a state folder knows up to this one.
+    fn up_to(epoch: u64) -> Vec<(u64, String)> {
+        (1..=epoch).map(|epoch| (epoch, drawn(epoch))).collect()
     }
 
     #[test]
@@ -239,8 +264,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("state");
         let raise = |claim: Claim| {
-            let since = claim.epoch;
-            Fence::raise(&folder, claim, since).map(drop)
+            let before = up_to(claim.epoch);
+            Fence::raise(&folder, claim, &before).map(drop)
         };
         raise(claim(1, 3, 5)).unwrap();
         for lower in [claim(1, 3, 4), claim(1, 2, 9)] {
@@ -260,8 +285,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("state");
         let first = |claim: Claim| {
-            let since = claim.epoch;
-            Fence::raise(&folder, claim, since).unwrap().is_first()
+            let before = up_to(claim.epoch);
+            Fence::raise(&folder, claim, &before).unwrap().is_first()
         };
         let next_rotation = || Claim { rotation: "1e".to_owned(), ..claim(1, 4, 3) };
         let all = [claim(1, 3, 5), claim(1, 3, 6), claim(1, 4, 1), claim(1, 4, 2), next_rotation()];
@@ -273,22 +298,35 @@ mod tests {
     fn a_state_folder_that_does_not_know_the_last_driver_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("state");
-        let raise = |epoch, turn, since| Fence::raise(&folder, claim(1, epoch, turn), since).map(drop);
-        raise(7, 1, 6).unwrap();
+        let raise = |claim, since| Fence::raise(&folder, claim, &up_to(since)).map(drop);
+        let known = |epoch, turn, since| raise(claim(1, epoch, turn), since);
+        known(7, 1, 6).unwrap();
         // The same driver is connected again.
-        raise(7, 2, 6).unwrap();
-        // A copy from before, whose clock is ahead.
-        let failure = raise(9, 1, 6).unwrap_err();
-        assert_eq!((failure.class, failure.code.as_str()), (Class::Permanent, "K0964"));
-        assert!(failure.help.unwrap().contains("newest state folder"));
-        raise(9, 1, 7).unwrap();
+        known(7, 2, 6).unwrap();
+        // Drivers of a copy from before: one with the same number, and one after many that were refused.
+        let of_copy = |epoch| Claim { driver: "c0".repeat(16), ..claim(1, epoch, 3) };
+        for epoch in [7, 9] {
+            let failure = raise(of_copy(epoch), 6).unwrap_err();
+            assert_eq!((failure.class, failure.code.as_str()), (Class::Permanent, "K0964"));
+            assert!(failure.help.unwrap().contains("newest state folder"));
+        }
+        let refused = (7..90).map(|epoch| (epoch, "c0".repeat(16)));
+        let climbed: Vec<_> = up_to(6).into_iter().chain(refused).collect();
+        assert!(Fence::raise(&folder, of_copy(90), &climbed).is_err());
+        known(9, 1, 7).unwrap();
+        // A record of an older version has no such number.
+        let record = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let record = record.into_iter().find(|path| path.extension().is_some_and(|it| it == "json")).unwrap();
+        fs::write(record, written(&Claim { driver: String::new(), ..claim(1, 9, 1) }).unwrap()).unwrap();
+        assert!(known(9, 2, 8).is_err());
+        known(10, 1, 8).unwrap();
     }
 
     #[test]
     fn a_fence_stands_until_the_record_is_another_or_none() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("state");
-        let fence = Fence::raise(&folder, claim(1, 3, 5), 2).unwrap();
+        let fence = Fence::raise(&folder, claim(1, 3, 5), &up_to(2)).unwrap();
         assert!(fence.stands().unwrap());
         for other in [claim(1, 3, 6), claim(1, 4, 0), claim(2, 3, 5)] {
             fs::write(&fence.record, written(&other).unwrap()).unwrap();
@@ -309,7 +347,7 @@ mod tests {
 
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o770)).unwrap();
-        let failure = Fence::raise(folder.path(), claim(1, 1, 1), 0).map(drop).unwrap_err();
+        let failure = Fence::raise(folder.path(), claim(1, 1, 1), &[]).map(drop).unwrap_err();
         assert_eq!((failure.class, failure.code.as_str()), (Class::Permanent, "K0803"));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "something was written there");
     }

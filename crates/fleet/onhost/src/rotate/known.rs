@@ -2,14 +2,9 @@
 
 use keyroll_codes::Code;
 use keyroll_inventory::Cleaner;
-use keyroll_leak::occurs_in_words;
-use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
+use keyroll_needle::{VALUE_BYTES_MAX, VALUE_BYTES_MIN};
 use keyroll_port::{Class, Failure};
 use keyroll_secret::{Fields, SecretBytes};
-
-/// The number of all values among the needles, and what is written instead of one.
-const VALUE: NeedleId = NeedleId(0);
-const NAME: &str = "value";
 
 /// The values so far. None is dropped: a later text may still have one of an earlier order.
 #[derive(Default)]
@@ -40,18 +35,11 @@ impl KnownValues {
         if self.0.len() == before {
             return Ok(None);
         }
-        let mut builder = Needles::builder().name(VALUE, NAME);
-        for value in &self.0 {
-            builder = match occurs_in_words(value.expose()) {
-                true => builder.add_word(VALUE, value),
-                false => builder.add(VALUE, value),
-            };
-        }
-        let needles = builder.build();
-        if needles.is_err() {
+        let cleaner = Cleaner::of_values(&self.0);
+        if cleaner.is_err() {
             self.0.truncate(before);
         }
-        needles.map(|needles| Some(Cleaner::new(Some(needles)))).map_err(|error| refused().because(error))
+        cleaner.map(Some).map_err(|error| refused().because(error))
     }
 }
 

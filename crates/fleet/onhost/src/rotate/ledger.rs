@@ -5,7 +5,8 @@
 //! steps of one driver, and of them the last ones: a number, a word and an outcome each, no value. A driver that takes the
 //! rotation over finds those of the one before, until it has a step of its own: whether a command was carried out whose answer
 //! that one did not live to hear. As an answer to its own orders they count for nothing: the state folder of the new driver may
-//! be a copy that was made before the last steps, and give their numbers to others.
+//! be a copy that was made before the last steps, and give their numbers to others. For the same reason the steps of a driver
+//! that this state folder does not know are removed when the first connection of the new driver is opened.
 //!
 //! | the order | begun and not ended | carried out | failed |
 //! |---|---|---|---|
@@ -57,6 +58,8 @@ struct Driver {
     rotation: String,
     /// It rises with each driver of the installation.
     epoch: u64,
+    /// What it drew.
+    driver: String,
 }
 
 /// What a record holds.
@@ -108,19 +111,24 @@ enum Effect {
 impl Ledger {
     /// The record for the driver of this claim. Nothing is read yet. `folder`: that of the fence.
     pub(super) fn of(folder: &Path, claim: &Claim) -> Self {
-        let Claim { secret, installation, epoch, turn: _, rotation } = claim;
+        let Claim { secret, installation, epoch, driver, turn: _, rotation } = claim;
         let (installation, rotation) = (installation.clone(), rotation.clone());
-        let driver = Driver { installation, rotation, epoch: *epoch };
+        let driver = Driver { installation, rotation, epoch: *epoch, driver: driver.clone() };
         Self { folder: folder.to_owned(), file: format!("{}.steps", record_name(secret)), driver }
     }
 
-    /// Removes the record of another rotation, and one that cannot be used. Only for the first connection of a driver that
-    /// holds the fence.
+    /// Removes the record of another rotation, one of a driver that the state folder does not know (it went on with a copy of
+    /// that), and one that cannot be used. Only for the first connection of a driver that holds the fence. `before`: the drivers
+    /// that the state folder knows.
     ///
     /// # Errors
     /// The system refused it.
-    pub(super) fn begin_anew(&self) -> Result<(), Failure> {
-        if self.record().is_ok_and(|record| record.is_some()) {
+    pub(super) fn begin_anew(&self, before: &[(u64, String)]) -> Result<(), Failure> {
+        let is_known = |of: &Driver| {
+            *of == self.driver
+                || before.iter().any(|(epoch, driver)| (*epoch, driver) == (of.epoch, &of.driver))
+        };
+        if self.record().is_ok_and(|record| record.is_some_and(|record| is_known(&record.driver))) {
             return Ok(());
         }
         match fs::remove_file(self.path()) {
@@ -218,9 +226,10 @@ impl Ledger {
                  new one; or remove the file on the host, if no command of the rotation runs there",
             )
         })?;
-        let Driver { installation, rotation, epoch } = &record.driver;
+        let Driver { installation, rotation, epoch, driver: _ } = &record.driver;
         let same = (installation, rotation) == (&self.driver.installation, &self.driver.rotation);
-        Ok((same && *epoch <= self.driver.epoch).then_some(record))
+        let is_own = record.driver == self.driver;
+        Ok((is_own || same && *epoch < self.driver.epoch).then_some(record))
     }
 
     fn path(&self) -> PathBuf {
@@ -297,7 +306,8 @@ fn effect_of(order: &Order) -> Option<Effect> {
         | Order::WatchRefusals
         | Order::Refusals
         | Order::Caller { .. }
-        | Order::Sweep { .. } => None,
+        | Order::Sweep { .. }
+        | Order::Search(_) => None,
     }
 }
 
@@ -317,7 +327,20 @@ mod tests {
 
     fn claim(rotation: &str, epoch: u64) -> Claim {
         let installation = "0f".repeat(16);
-        Claim { secret: "acme".to_owned(), installation, epoch, turn: 1, rotation: rotation.to_owned() }
+        let driver = format!("{epoch:032x}");
+        Claim {
+            secret: "acme".to_owned(),
+            installation,
+            epoch,
+            driver,
+            turn: 1,
+            rotation: rotation.to_owned(),
+        }
+    }
+
+    /// The drivers that a state folder knows before this one.
+    fn before(epoch: u64) -> Vec<(u64, String)> {
+        (1..epoch).map(|epoch| (epoch, claim("17ab", epoch).driver)).collect()
     }
 
     fn asked(intent: u64) -> AskedForm {
@@ -426,7 +449,7 @@ mod tests {
         first.end(&apply(1), &applied(true));
         first.begin(&apply(2)).unwrap();
         let next = of("17ab", 4);
-        next.begin_anew().unwrap();
+        next.begin_anew(&before(4)).unwrap();
         assert_eq!([1, 2, 3].map(|intent| next.has_done(intent).unwrap()), [true, false, false]);
         assert_eq!(next.answer(&apply(1)).unwrap(), None);
         next.begin(&apply(3)).unwrap();
@@ -434,8 +457,29 @@ mod tests {
         // An older driver learns nothing of them, and another rotation begins without them.
         next.end(&apply(3), &applied(true));
         assert!(!first.has_done(3).unwrap());
-        of("18cd", 5).begin_anew().unwrap();
+        of("18cd", 5).begin_anew(&before(5)).unwrap();
         assert!(!next.has_done(3).unwrap());
+    }
+
+    #[test]
+    fn the_steps_of_a_driver_that_the_state_folder_does_not_know_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        // The state folder was copied before the third driver: each copy has one.
+        let third = claim("17ab", 3);
+        let of_copy = Claim { driver: "c0".repeat(16), ..third.clone() };
+        let next = Ledger::of(folder.path(), &claim("17ab", 4));
+        for (before_it, is_known) in [(&third, true), (&of_copy, false)] {
+            let before_it = Ledger::of(folder.path(), before_it);
+            before_it.begin(&apply(1)).unwrap();
+            before_it.end(&apply(1), &applied(true));
+            next.begin_anew(&before(4)).unwrap();
+            assert_eq!((next.has_done(1).unwrap(), next.path().exists()), (is_known, is_known));
+        }
+        // A driver keeps its own, whatever is known of others.
+        next.begin(&apply(2)).unwrap();
+        next.end(&apply(2), &applied(true));
+        next.begin_anew(&[]).unwrap();
+        assert_eq!(next.answer(&apply(2)).unwrap(), applied(true).ok());
     }
 
     #[test]
@@ -466,8 +510,8 @@ mod tests {
             }
             assert_eq!(fs::read_to_string(ledger.path()).unwrap(), damaged);
             let next = Ledger::of(folder.path(), &claim("17ab", 4));
-            next.begin_anew().unwrap();
-            next.begin_anew().unwrap();
+            next.begin_anew(&before(4)).unwrap();
+            next.begin_anew(&before(4)).unwrap();
             next.begin(&apply(1)).unwrap();
         }
     }

@@ -20,6 +20,9 @@ use crate::failed::no_order;
 /// How many hex digits an installation's id has.
 const INSTALLATION_DIGITS: usize = 32;
 
+/// How many hex digits a driver draws.
+const DRIVER_DIGITS: usize = 32;
+
 /// The longest id of a rotation: it is part of names of files.
 const ROTATION_DIGITS_MAX: usize = 64;
 
@@ -32,18 +35,22 @@ const SEARCH_MS_MAX: u64 = 3_600_000;
 /// A text of the order has another form. It is not repeated.
 pub(super) fn claim_of(order: &OpenOrder) -> Result<Claim, Failure> {
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let OpenOrder { installation, secret, rotation, epoch, turn, .. } = order;
+    let OpenOrder { installation, secret, rotation, epoch, driver, turn, .. } = order;
     if installation.len() != INSTALLATION_DIGITS || !digits(installation) {
         return Err(no_order("the id of the installation has another form"));
     }
     if rotation.len() > ROTATION_DIGITS_MAX || !digits(rotation) {
         return Err(no_order("the id of the rotation has another form"));
     }
+    let is_number = |driver: &str| driver.len() == DRIVER_DIGITS && digits(driver);
+    if !is_number(driver) || !order.before.iter().all(|(_, before)| is_number(before)) {
+        return Err(no_order("what a driver drew has another form"));
+    }
     if Name::new(secret.as_str()).is_none() {
         return Err(no_order("the name of the secret has another form"));
     }
     let (installation, secret, rotation) = (installation.clone(), secret.clone(), rotation.clone());
-    Ok(Claim { secret, installation, epoch: *epoch, turn: *turn, rotation })
+    Ok(Claim { secret, installation, epoch: *epoch, driver: driver.clone(), turn: *turn, rotation })
 }
 
 /// This machine with the consumers of the slice, and its files if the plan is being made. `state`: the folder of the
@@ -62,6 +69,10 @@ pub(super) fn opened(order: &OpenOrder, state: &Path) -> Result<(Machine, Vec<Fi
         let attempted = format!("find the secret {} in what keyroll sent", order.secret);
         Failure::new(Class::Permanent, Code::NameNotFound, attempted).because(near)
     })?;
+    // A host without a consumer is only searched.
+    if !secret.consumers.is_empty() {
+        refuse_missing_folder(folder)?;
+    }
     refuse_unseen_reads(order, keyroll_observe::sees_opens())?;
     // Later an order that runs a command is checked by itself: what is wrong with one consumer does not hold up the others.
     if order.planned == PlannedForm::Now {
@@ -100,6 +111,11 @@ pub(super) struct Machine {
 }
 
 impl Machine {
+    /// Whether a consumer is here: a host without one is only searched.
+    pub(super) fn has_consumers(&self) -> bool {
+        !self.consumers.is_empty()
+    }
+
     /// Refuses an order that runs a command which another user can change.
     ///
     /// # Errors
@@ -128,7 +144,8 @@ impl Machine {
             | Order::WatchRefusals
             | Order::Refusals
             | Order::Caller { .. }
-            | Order::Sweep { .. } => return Ok(()),
+            | Order::Sweep { .. }
+            | Order::Search(_) => return Ok(()),
         };
         trusted_commands(Vec::new(), &self.folder, self.consumers.get(usize::from(consumer)))
     }
@@ -157,10 +174,16 @@ fn folder(text: &str) -> Result<&Path, Failure> {
     if !folder.is_absolute() || climbs || text.chars().any(char::is_control) {
         return Err(no_order("the folder is no absolute path"));
     }
+    Ok(folder)
+}
+
+/// Refuses a folder of consumers that is not there.
+fn refuse_missing_folder(folder: &Path) -> Result<(), Failure> {
     if folder.is_dir() {
-        return Ok(folder);
+        return Ok(());
     }
-    Err(Failure::new(Class::Permanent, Code::FileUnusable, format!("use the folder {text} on this host"))
+    let attempted = format!("use the folder {} on this host", folder.display());
+    Err(Failure::new(Class::Permanent, Code::FileUnusable, attempted)
         .because("there is no such folder, or this user cannot reach it")
         .help("make the folder there, or correct the folder of this host in keyroll.toml"))
 }
@@ -199,7 +222,11 @@ fn search(order: &OpenOrder, config: &Config) -> Result<Search, Failure> {
     if time_ms_max > SEARCH_MS_MAX {
         return Err(no_order("a search may not take so long"));
     }
-    let (roots, time_max) = (config.search.roots.clone(), Duration::from_millis(time_ms_max));
+    let mut roots = config.search.roots.clone();
+    for also in &order.folders {
+        roots.push(self::folder(also)?.to_owned());
+    }
+    let time_max = Duration::from_millis(time_ms_max);
     Ok(Search { roots, memory_bytes_max, time_max })
 }
 
@@ -249,7 +276,8 @@ mod tests {
             secret: "acme".to_owned(),
             rotation: String::new(),
             epoch: 0,
-            since: 0,
+            driver: "1e".repeat(16),
+            before: Vec::new(),
             turn: 0,
             changes: false,
             config: String::new(),
@@ -261,6 +289,7 @@ mod tests {
                 endpoints: Vec::new(),
             },
             search: SearchForm { memory_bytes_max: 0, time_ms_max: 0 },
+            folders: Vec::new(),
             digests: String::new(),
             planned: PlannedForm::Now,
             reads_required,

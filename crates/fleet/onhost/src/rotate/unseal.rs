@@ -64,6 +64,7 @@ fn sealed(order: &Order) -> (Option<&Sealed>, Option<&Sealed>) {
         | Order::Describe { .. }
         | Order::WatchRefusals
         | Order::Refusals
-        | Order::Caller { .. } => (None, None),
+        | Order::Caller { .. }
+        | Order::Search(_) => (None, None),
     }
 }

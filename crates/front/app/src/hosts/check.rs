@@ -8,7 +8,7 @@ use super::at_once::{Telling, at_once};
 use super::chosen::{Remote, chosen};
 use super::pins::Standing;
 use super::reach::Way;
-use super::unreached::of_link;
+use super::unreached::{of_link, sudo_rule};
 use crate::installation::Installation;
 use crate::operator::{CheckShown, Finding, Operator, plain};
 use crate::problem::Problem;
@@ -128,14 +128,7 @@ fn sudo(remote: &Remote, started: &Started) -> CheckShown {
         Sudo::Root => good("sudo", "not needed: root logs in".to_owned()),
         Sudo::Yes => good("sudo", "keyroll-host runs as root".to_owned()),
         Sudo::Refused => {
-            let (name, program) = (&remote.name, remote.address.program.as_deref());
-            let program = program.unwrap_or("/usr/local/bin/keyroll-host");
-            let login = remote.address.user.as_deref().unwrap_or("LOGIN");
-            let rule = format!("there, a line for sudoers: {login} ALL=(root) NOPASSWD: {program} serve");
-            let help = match remote.address.program {
-                Some(_) => rule,
-                None => format!("{rule}; and in [hosts.{name}]: program = \"{program}\""),
-            };
+            let help = sudo_rule(remote);
             let detail =
                 "it was refused: keyroll-host runs as the user who logs in, and sees less".to_owned();
             CheckShown { name: "sudo".to_owned(), finding: Finding::Bad, detail, help: Some(help) }

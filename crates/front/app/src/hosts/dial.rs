@@ -9,12 +9,13 @@ use keyroll_config::{Config, LOCAL, Name};
 use keyroll_fleet::{Dial, Dialled, FromHost};
 use keyroll_http::via;
 use keyroll_port::{Class, Failure};
-use keyroll_ssh::Verb;
+use keyroll_ssh::{Sudo, Verb};
 use tokio::sync::Semaphore;
 
 use super::at_once::{AT_ONCE_MAX, Telling};
 use super::chosen::Remote;
 use super::reach::Way;
+use super::unreached::not_root;
 use crate::places::Places;
 use crate::problem::Problem;
 
@@ -61,7 +62,8 @@ struct Dialling {
 
 #[async_trait]
 impl Dial for Dialling {
-    /// Only a machine that was accepted is given values, and carries what is said to an issuer.
+    /// Only a machine that was accepted is given values, and carries what is said to an issuer. Where root is asked for, nobody
+    /// else is.
     async fn dial(&self) -> Result<Dialled, Failure> {
         let Ways { way, hosts, free } = &self.ways;
         let remote = hosts.get(&self.name).ok_or_else(|| {
@@ -84,6 +86,10 @@ impl Dial for Dialling {
             return Err(Failure::new(Class::Retryable, Code::HostChanged, format!("trust {}", self.name))
                 .because("it is the machine that keyroll runs on")
                 .help(format!("write host = \"{LOCAL}\" for its consumers")));
+        }
+        // As the user of the login it would not see what others run, and would not meet the fence that root keeps.
+        if reached.started.sudo == Sudo::Refused {
+            return Err(failure(not_root(remote)));
         }
         let (link, hello, keeps) = reached.into_parts();
         Ok(Dialled { link, hello, keeps: Box::new(keeps) })

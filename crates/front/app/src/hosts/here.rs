@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keyroll_config::LOCAL;
+use keyroll_draft::report;
 use keyroll_inventory::{
     Inventory, KnownSecrets, LookLimits, ScanShown, Watched, inspect, refuse_missing, resolve_again, secret,
     values_meant, why,
@@ -12,7 +13,7 @@ use keyroll_trace::ValueId;
 
 use super::known::Known;
 use super::meant::{Answer, not_here};
-use super::seen::{HostCall, HostReport, HostSeen};
+use super::seen::{DraftReport, HostCall, HostReport, HostSeen};
 use crate::inventory::cannot_search;
 use crate::operator::{Event, Operator};
 use crate::problem::Problem;
@@ -67,10 +68,10 @@ pub(super) fn look_here(
     secrets: KnownSecrets,
     operator: &mut dyn Operator,
 ) -> Result<(HostSeen, bool), Problem> {
-    let AskedHere { call, roots, limits } = *asked;
+    let AskedHere { roots, limits, .. } = *asked;
     let mut hearing = Hearing { operator, scans: Vec::new() };
     let mut seen = inspect(roots, limits, secrets, &mut hearing).map_err(|error| cannot_search(&error))?;
-    let Answer { report, absent } = answer(call, &mut seen, limits, &mut hearing)?;
+    let Answer { report, absent } = answer(asked, known, &mut seen, &mut hearing)?;
     let under: BTreeMap<ValueId, Fingerprint> = seen.survey.values.under(&known.key).into_iter().collect();
     let (mut prints, mut named) = (BTreeMap::new(), BTreeMap::new());
     for (id, here) in seen.prints() {
@@ -88,15 +89,27 @@ pub(super) fn look_here(
 }
 
 fn answer(
-    call: &HostCall,
+    asked: &AskedHere<'_>,
+    known: &Known,
     seen: &mut Inventory,
-    limits: &LookLimits,
     hearing: &mut Hearing<'_>,
 ) -> Result<Answer, Problem> {
+    let AskedHere { call, roots, limits } = *asked;
     match call {
         HostCall::Scan => {
             seen.memory(limits, hearing);
             Ok(Answer::of(HostReport::Scan(seen.scan())))
+        }
+        HostCall::Draft { secrets, folders } => {
+            seen.memory(limits, hearing);
+            let folder = folders.get(LOCAL).map_or(Path::new("/"), |folder| Path::new(folder));
+            match report(seen, folder, roots, secrets) {
+                Ok((drafts, left_out)) => {
+                    let stored = known.stored();
+                    Ok(Answer::of(HostReport::Draft(DraftReport { drafts, left_out, stored })))
+                }
+                Err(not) => not_here(call, not),
+            }
         }
         HostCall::Trace { secret: name, evidence } => {
             // A wrong name is reported before the memory is searched.

@@ -1,9 +1,10 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use keyroll_inventory::KnownSecrets;
+use keyroll_inventory::{DraftShown, KnownSecrets};
 use keyroll_link::{ManagedHere, VersionHere, digits_of};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
+use super::seen::DraftReport;
 use crate::installation::Installation;
 use crate::inventory::{self, label_key, stored};
 use crate::operator::{Event, Operator};
@@ -26,6 +27,8 @@ pub(super) struct Known {
     /// The digits of the labels that values have here.
     digits: BTreeMap<Fingerprint, String>,
     versions: BTreeMap<Fingerprint, Vec<Owner>>,
+    /// There is a store that could not be opened.
+    closed: bool,
 }
 
 /// A version of a stored secret.
@@ -44,6 +47,7 @@ impl Known {
             key_hex: digits_of(derived.as_bytes()),
             digits: BTreeMap::new(),
             versions: BTreeMap::new(),
+            closed: false,
         }
     }
 
@@ -66,6 +70,29 @@ impl Known {
     /// are not.
     pub(super) fn is_stored(&self, word: &str) -> bool {
         self.versions.contains_key(&self.key.fingerprint(&SecretBytes::from(word.to_owned())))
+    }
+
+    /// What a machine would add, with what is known here of it. A secret there is a configured one only if a value that it
+    /// has is a version of that one: what else a host says of it would bring the next version there.
+    pub(super) fn drafted(
+        &self,
+        mut drafts: Vec<DraftShown>,
+        left_out: Vec<String>,
+        values: &BTreeMap<u32, Fingerprint>,
+    ) -> DraftReport {
+        let owners = |id: &u32| values.get(id).and_then(|print| self.versions.get(print));
+        for draft in &mut drafts {
+            let is_of = |owner: &Owner| owner.secret == draft.secret;
+            let shown = draft.values.iter().filter_map(owners).flatten().any(is_of);
+            draft.managed &= shown;
+        }
+        DraftReport { drafts, left_out, stored: self.stored() }
+    }
+
+    /// The secrets that have a stored value; `None` if the store could not be opened.
+    pub(super) fn stored(&self) -> Option<BTreeSet<String>> {
+        let owners = self.versions.values().flatten();
+        (!self.closed).then(|| owners.map(|owner| owner.secret.clone()).collect())
     }
 
     /// What a host is told: the names and versions of the values that it has, and the digits of their labels. Nothing of a
@@ -104,7 +131,9 @@ pub(super) fn known(
 ) -> Result<(Known, KnownSecrets), Problem> {
     let Some(StoredValues { key, secrets, .. }) = stored(installation, operator) else {
         let key = label_key()?;
-        return Ok((Known::new(&key), KnownSecrets { key, managed: Vec::new(), values: Vec::new() }));
+        let closed = installation.places().is_ok_and(|places| places.sealed().exists());
+        let known = Known { closed, ..Known::new(&key) };
+        return Ok((known, KnownSecrets { key, managed: Vec::new(), values: Vec::new() }));
     };
     let mut known = Known::new(&key);
     let mut forgotten = false;

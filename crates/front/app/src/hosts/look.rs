@@ -120,20 +120,21 @@ fn one_machine(names: &[String]) -> Option<String> {
 
 /// The folders as they are sent. Refuses to send a word that looks like a value, and a folder that means another one there.
 fn sendable(call: &HostCall, roots: &[PathBuf], known: &Known) -> Result<Vec<String>, Problem> {
-    let word = match call {
-        HostCall::Scan => None,
-        HostCall::Why { what } => Some(what.as_str()),
-        HostCall::Trace { secret, .. } => Some(secret.as_str()),
+    let words = match call {
+        HostCall::Scan => Vec::new(),
+        HostCall::Why { what } => vec![what.as_str()],
+        HostCall::Trace { secret, .. } => vec![secret.as_str()],
+        HostCall::Draft { secrets, .. } => secrets.iter().map(String::as_str).collect(),
     };
     let folders = absolute(roots)?;
-    if word.is_some_and(|word| ["./", "../"].iter().any(|begin| word.starts_with(begin))) {
+    if words.iter().any(|word| ["./", "../"].iter().any(|begin| word.starts_with(begin))) {
         return Err(Problem::new(Code::SearchPathUnreadable, "find the file on other hosts")
             .because("it is not an absolute path")
             .help("name the file as it is called there: /srv/app/api.env"));
     }
     let is_value = |text: &str| known.is_stored(text) || redact::pass(text) != text;
-    if word.is_some_and(looks_random)
-        || word.into_iter().chain(folders.iter().map(String::as_str)).any(is_value)
+    if words.iter().any(|word| looks_random(word))
+        || words.into_iter().chain(folders.iter().map(String::as_str)).any(is_value)
     {
         return Err(Problem::new(Code::UsageWrong, "ask other hosts about what was typed")
             .because("it holds a value of a secret, or has the form of one, and is not sent")
@@ -184,6 +185,10 @@ mod tests {
         let why = |what: &str| HostCall::Why { what: what.to_owned() };
         let trace = |secret: &str| HostCall::Trace { secret: secret.to_owned(), evidence: false };
         let root = |path: &str| vec![PathBuf::from(path)];
+        let draft = |secrets: &[&str]| HostCall::Draft {
+            secrets: secrets.iter().map(|secret| (*secret).to_owned()).collect(),
+            folders: BTreeMap::new(),
+        };
         // In no form that keyroll knows.
         let unformed = format!("sk-proj-{}", keyroll_testkit::alphanumeric(48));
         let folder = format!("/srv/{}/api.env", "0d63".repeat(16));
@@ -193,6 +198,7 @@ mod tests {
         for (call, roots) in [
             (why(&token), Vec::new()),
             (trace(&token), Vec::new()),
+            (draft(&["openai", &token]), Vec::new()),
             (why("hunter2"), Vec::new()),
             (why(&unformed), Vec::new()),
             (HostCall::Scan, root(&format!("/srv/{token}"))),

@@ -2,7 +2,7 @@ use keyroll_codes::Code;
 use keyroll_inventory::{NotMeant, WhyReport};
 use keyroll_link::LinkError;
 
-use super::seen::{HostCall, HostReport};
+use super::seen::{DraftReport, HostCall, HostReport};
 use super::unreached::of_link;
 use crate::operator::plain;
 use crate::problem::Problem;
@@ -28,6 +28,7 @@ impl Answer {
     fn absent(call: &HostCall, sentence: String) -> Self {
         let report = match call {
             HostCall::Trace { .. } | HostCall::Scan => HostReport::Trace(None),
+            HostCall::Draft { .. } => HostReport::Draft(DraftReport::default()),
             HostCall::Why { .. } => HostReport::Why(vec![WhyReport {
                 sentences: vec![sentence],
                 instances: Vec::new(),

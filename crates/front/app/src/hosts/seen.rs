@@ -1,6 +1,6 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use keyroll_inventory::{Missed, ScanReport, ScanShown, TraceReport, WhyReport};
+use keyroll_inventory::{DraftShown, Missed, ScanReport, ScanShown, TraceReport, WhyReport};
 
 /// What is asked about each host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,13 @@ pub enum HostCall {
         /// With all observations.
         evidence: bool,
     },
+    /// Secrets and consumers as they would be written to keyroll.toml.
+    Draft {
+        /// The names of secrets, as they were typed; empty = all that a service or process uses.
+        secrets: Vec<String>,
+        /// The folder that relative paths of consumers begin in, by the machine.
+        folders: BTreeMap<String, String>,
+    },
 }
 
 /// The answer of a host.
@@ -30,6 +37,19 @@ pub enum HostReport {
     Why(Vec<WhyReport>),
     /// Everything about one secret; none if the host does not have it.
     Trace(Option<TraceReport>),
+    /// Secrets and consumers as they would be written to keyroll.toml.
+    Draft(DraftReport),
+}
+
+/// What a machine would add to keyroll.toml.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DraftReport {
+    /// The secrets, with their consumers there.
+    pub drafts: Vec<DraftShown>,
+    /// The secrets that were found and left out, each with the reason.
+    pub left_out: Vec<String>,
+    /// The secrets that have a stored value here; none if that is not known.
+    pub stored: Option<BTreeSet<String>>,
 }
 
 /// What was seen on a host.
@@ -58,6 +78,8 @@ impl HostReport {
             Self::Scan(report) => report.found.iter().flat_map(of_found).collect(),
             Self::Trace(report) => report.iter().flat_map(|report| of_found(&report.found)).collect(),
             Self::Why(reports) => reports.iter().flat_map(of_why).collect(),
+            // They name their values by numbers.
+            Self::Draft(_) => Vec::new(),
         }
     }
 }

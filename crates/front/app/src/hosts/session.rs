@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use keyroll_codes::Code;
 use keyroll_inventory::{LookLimits, Missed, ScanShown};
-use keyroll_link::{Call, Item, Link, LinkError, bytes_of, missed, scan_report, trace_report, why_reports};
+use keyroll_link::{
+    Call, Item, Link, LinkError, bytes_of, drafted, missed, scan_report, trace_report, why_reports,
+};
 use keyroll_secret::Fingerprint;
 use keyroll_ssh::Reached;
 
@@ -125,6 +127,10 @@ impl Session<'_> {
                     HostCall::Scan => HostReport::Scan(scan_report(items)),
                     HostCall::Why { .. } => HostReport::Why(why_reports(items)),
                     HostCall::Trace { .. } => HostReport::Trace(trace_report(items)),
+                    HostCall::Draft { .. } => {
+                        let (drafts, left_out) = drafted(items);
+                        HostReport::Draft(self.asked.known.drafted(drafts, left_out, &self.values))
+                    }
                 };
                 let (mut seen, absent) = self.seen(Answer::of(report), &missed)?;
                 seen.refused = refused;
@@ -158,6 +164,11 @@ impl Session<'_> {
             HostCall::Trace { secret, evidence } => {
                 Call::Trace { secret: secret.clone(), evidence: *evidence }
             }
+            HostCall::Draft { secrets, folders } => Call::Draft {
+                folder: folders.get(self.name).cloned().unwrap_or_default(),
+                roots: self.asked.roots.clone(),
+                secrets: secrets.clone(),
+            },
         };
         self.call(call, REPORT_S).await
     }
@@ -205,7 +216,13 @@ impl Session<'_> {
         let known = &self.asked.known;
         let shown: Vec<(Fingerprint, String)> =
             self.values.values().map(|print| (*print, known.digits(print))).collect();
-        let (prints, named) = labelled(&shown, &report);
+        let (prints, mut named) = labelled(&shown, &report);
+        if let HostReport::Draft(report) = &report {
+            named.extend(report.drafts.iter().flat_map(|draft| {
+                let own = draft.values.iter().filter_map(|id| self.values.get(id));
+                own.map(move |print| (*print.as_bytes(), draft.secret.clone()))
+            }));
+        }
         let mut missed = missed.to_vec();
         if known.has_stored() {
             missed.push(Missed {
@@ -245,7 +262,7 @@ fn labelled(shown: &[(Fingerprint, String)], report: &HostReport) -> (ByPrint, B
 
 #[cfg(test)]
 mod tests {
-    use keyroll_inventory::{FoundShown, ScanReport, ValueShown};
+    use keyroll_inventory::{DraftShown, FoundShown, ScanReport, ValueShown};
     use keyroll_link::{End, Frame, Hello, HostHello, decode, digits_of, encode};
     use keyroll_secret::SecretBytes;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
@@ -366,6 +383,39 @@ mod tests {
         assert!(absent && seen.report == HostReport::Trace(None) && seen.refused);
         assert_eq!(seen.missed, [missed]);
         assert!(matches!(asked.as_slice(), [Call::Look { .. }, Call::Trace { .. }, Call::Scan]), "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn a_secret_of_a_host_is_a_configured_one_only_by_a_value_that_the_host_shows() {
+        let known = Known::with(&[("first-value", "alpha", 3), ("second-value", "beta", 1)]);
+        let print = known.key.fingerprint(&SecretBytes::from("first-value".to_owned()));
+        let value = Item::Value { id: 4, print: digits_of(print.as_bytes()) };
+        let draft = |secret: &str, values: &[u32]| {
+            Item::Draft(Box::new(DraftShown {
+                secret: secret.to_owned(),
+                name: secret.to_owned(),
+                managed: true,
+                values: values.to_vec(),
+                differ: false,
+                issuer: None,
+                title: None,
+                consumers: Vec::new(),
+                used: true,
+                left: Vec::new(),
+            }))
+        };
+        let claims = vec![draft("alpha", &[4]), draft("beta", &[]), draft("beta", &[4, 9])];
+        let answers = vec![
+            (vec![value], End::Done),
+            (Vec::new(), End::Done),
+            (Vec::new(), End::Done),
+            (claims, End::Done),
+        ];
+        let call = HostCall::Draft { secrets: Vec::new(), folders: BTreeMap::new() };
+        let (seen, _) = looked(call, known, answers).await;
+        let HostReport::Draft(report) = seen.unwrap().0.report else { panic!("it is another report") };
+        assert_eq!(report.drafts.iter().map(|draft| draft.managed).collect::<Vec<_>>(), [true, false, false]);
+        assert!(report.stored.is_some_and(|stored| stored.contains("beta")));
     }
 
     #[test]

@@ -16,6 +16,10 @@ const KEY_UNKNOWN: &str = "Host key verification failed";
 const KEY_CHANGED: &str = "REMOTE HOST IDENTIFICATION HAS CHANGED";
 /// What ssh says if no key of the user is accepted.
 const DENIED: &str = "Permission denied";
+/// The port of ssh, with which its file of known keys names no port.
+const SSH_PORT: u16 = 22;
+/// Where keyroll-host is installed, if nothing else is said.
+const INSTALLED: &str = "/usr/local/bin/keyroll-host";
 
 /// The problem of a host on which keyroll-host was not started.
 pub(super) fn not_reached(remote: &Remote, error: ReachError) -> Problem {
@@ -120,9 +124,12 @@ fn of_ssh(remote: &Remote, said: &str, code: Option<i32>) -> Problem {
         false => plain(said.trim()),
     };
     let help = if said.contains(KEY_CHANGED) {
-        "the host's key changed: ask its administrator whether that is right, before you remove the old one with \
-         ssh-keygen -R"
-            .to_owned()
+        format!(
+            "ask the administrator of the host whether its key was changed; if so: ssh-keygen -R {}, and connect once by \
+             hand: {}",
+            known_as(remote),
+            ssh(remote)
+        )
     } else if said.contains(KEY_UNKNOWN) {
         format!("compare the fingerprint of the host's key, and connect once by hand: {}", ssh(remote))
     } else if said.contains(DENIED) {
@@ -148,11 +155,37 @@ fn ssh(remote: &Remote) -> String {
     format!("ssh {port}{user}{} true", address.host)
 }
 
+/// The host as ssh's file of known keys names it, a word for a shell.
+fn known_as(remote: &Remote) -> String {
+    let host = &remote.address.host;
+    match remote.address.port.filter(|port| *port != SSH_PORT) {
+        Some(port) => format!("\"[{host}]:{port}\""),
+        None => host.clone(),
+    }
+}
+
 fn install(remote: &Remote) -> String {
-    format!(
-        "install keyroll-host there, and name it in [hosts.{}]: program = \"/usr/local/bin/keyroll-host\"",
-        remote.name
-    )
+    format!("install keyroll-host there, and name it in [hosts.{}]: program = \"{INSTALLED}\"", remote.name)
+}
+
+/// The problem of a host where keyroll-host was to run as root, and runs as the user of the login.
+pub(super) fn not_root(remote: &Remote) -> Problem {
+    let name = &remote.name;
+    Problem::new(Code::HostProgramUnusable, format!("start keyroll-host as root on {name}"))
+        .because("sudo there refuses it, or asks for a password")
+        .help(format!("{}; keyroll hosts check {name} then shows whether it works", sudo_rule(remote)))
+}
+
+/// What permits a login to start keyroll-host as root, and what names that program here.
+pub(super) fn sudo_rule(remote: &Remote) -> String {
+    let (name, program) = (&remote.name, remote.address.program.as_deref());
+    let path = program.unwrap_or(INSTALLED);
+    let login = remote.address.user.as_deref().unwrap_or("LOGIN");
+    let rule = format!("there, a line for sudoers: {login} ALL=(root) NOPASSWD: {path} serve");
+    match program {
+        Some(_) => rule,
+        None => format!("{rule}; and in [hosts.{name}]: program = \"{path}\""),
+    }
 }
 
 #[cfg(test)]
@@ -176,7 +209,11 @@ mod tests {
                 "ssh -p 2222 deploy@web-1.example true",
             ),
             (ssh("Host key verification failed."), "K0960", "fingerprint"),
-            (ssh("WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!"), "K0960", "ssh-keygen -R"),
+            (
+                ssh("WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!"),
+                "K0960",
+                "ssh-keygen -R \"[web-1.example]:2222\"",
+            ),
             (ssh("deploy@web-1: Permission denied (publickey)."), "K0960", "ssh-add"),
             (ReachError::NoProgramFor("aarch64".to_owned()), "K0961", "[hosts.web-1]: program"),
             (ReachError::NoSpace { free_kib: Some(12) }, "K0961", "[hosts.web-1]: program"),
@@ -195,6 +232,26 @@ mod tests {
             );
             assert!(problem.help.as_ref().unwrap().contains(help), "{problem:?}");
         }
+    }
+
+    #[test]
+    fn a_host_whose_sudo_refuses_is_named_with_the_rule_that_permits_it() {
+        let problem = not_root(&remote());
+        assert_eq!(problem.code, "K0961", "{}", problem.sentence());
+        assert!(problem.attempted.ends_with(" web-1"), "{}", problem.attempted);
+        let help = problem.help.unwrap();
+        for words in [
+            "deploy ALL=(root) NOPASSWD: /usr/local/bin/keyroll-host serve",
+            "in [hosts.web-1]: program = \"/usr/local/bin/keyroll-host\"",
+            "keyroll hosts check web-1",
+        ] {
+            assert!(help.contains(words), "{help}");
+        }
+        // An installed one is named already.
+        let mut installed = remote();
+        installed.address.program = Some("/opt/keyroll-host".to_owned());
+        let help = not_root(&installed).help.unwrap();
+        assert!(help.contains("NOPASSWD: /opt/keyroll-host serve") && !help.contains("program ="), "{help}");
     }
 
     #[test]

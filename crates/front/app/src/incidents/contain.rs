@@ -13,6 +13,7 @@ use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::operator::{Confirmation, Operator, Phase, StatusShown};
 use crate::places::Places;
+use crate::plans::left_out::Without;
 use crate::problem::Problem;
 use crate::records::old_key::clock;
 use crate::session::emergency::{Wanted, replace};
@@ -32,6 +33,8 @@ pub struct ContainRequest<'a> {
     pub revoked_by_hand: bool,
     /// An alert asks for it, and no person: whether it may is looked at again.
     pub by_alert: bool,
+    /// The hosts that a new rotation leaves out because they are away.
+    pub without: Without,
 }
 
 impl Default for ContainRequest<'_> {
@@ -43,6 +46,7 @@ impl Default for ContainRequest<'_> {
             given: None,
             revoked_by_hand: false,
             by_alert: false,
+            without: Without::default(),
         }
     }
 }
@@ -167,6 +171,7 @@ fn of_stored(
         confirm,
         alerted_unix_ms: Some(incident.opened_unix_ms),
         rotation: None,
+        without: request.without,
         mode: request.mode,
         new_leaked,
     };

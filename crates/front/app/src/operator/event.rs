@@ -294,6 +294,9 @@ pub struct StatusShown {
     /// Hosts that were waived and answered since: their waivers have ended.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts_back: Vec<String>,
+    /// Hosts of its configuration that it does not look at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts_not_searched: Vec<String>,
     /// The command that continues it.
     pub next: Option<String>,
 }

@@ -65,9 +65,16 @@ impl HostLeft {
         lines.push(format!(
             "  see that {name} is off: if keyroll alone cannot reach it, what runs there loses the {goes} key"
         ));
-        lines.push(format!(
-            "  back before the end: keyroll sees it at its next look, and moves it to the {stays} key"
-        ));
+        lines.push(match self.consumers.is_empty() {
+            true => {
+                "  back before the end: keyroll sees it at its next look, and searches it again".to_owned()
+            }
+            false => {
+                format!(
+                    "  back before the end: keyroll sees it at its next look, and moves it to the {stays} key"
+                )
+            }
+        });
         if self.may_lose_access() {
             lines.push(format!(
                 "  back after the end: the {goes} key is dead there; keep it off until its copies have the {stays} key"

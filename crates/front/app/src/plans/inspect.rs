@@ -117,7 +117,9 @@ async fn hosts_now(
 ) -> Result<(Hosts, Vec<String>), Problem> {
     refuse_unserved(subject.secret, subject.places)?;
     let (folder, search) = (folder_of(subject.config_file), Some(&subject.config.search));
+    let searched = super::unsearched::also_searched(subject);
     let of = Wanted {
+        searched: &searched,
         config: Some((subject.config, subject.config_text)),
         rotation: &subject.id,
         search,
@@ -126,6 +128,7 @@ async fn hosts_now(
         names: &subject.hosts,
         changes: subject.changes,
         waits_for_none: subject.revokes_first,
+        left_out: subject.left_out,
         unattributed: &subject.unattributed,
         ..Wanted::of(subject.secret, issuer.as_ref(), subject.places, folder)
     };
@@ -175,6 +178,7 @@ pub async fn look(
         survey.await.map_err(|failure| super::source_of_truth::other_value(failure, subject.secret))?;
     notes.extend(linked.into_iter().chain(checks.iter().map(check_note)));
     notes.extend(super::unsearched::notes(&looked, subject.secret, aim.ends_old()));
+    notes.extend(super::unsearched::hosts(subject, &hosts.names));
     // Other holders of a shared key that stays valid keep it.
     let (unexplained, holders) = match aim.ends_old() {
         true => (unexplained(subject, from_version, &looked)?, holders),

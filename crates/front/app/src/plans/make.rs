@@ -10,12 +10,14 @@ use keyroll_rotation::State;
 
 use super::inspect::look;
 use super::inspection::Inspection;
+use super::left_out::{Without, text_without};
 use super::move_consumer::moved;
 use super::outline::{announced, downtimes, least_s, show_findings, steps};
 use super::pace::pace;
 use super::pending_changes;
 use super::source_of_truth::agreeing_truth;
 use super::subject::{ConfiguredSecret, Subject};
+use super::unsearched::also_searched;
 use crate::config_file;
 use crate::exit::Exit;
 use crate::installation::Installation;
@@ -52,12 +54,12 @@ pub enum Purpose {
 
 /// Inspects everything and saves a rotation plan; returns its id.
 pub fn plan(
-    secret: &Secret,
-    config: &Config,
+    without: &Without,
+    of: (&Secret, &Config),
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<String, Problem> {
-    plan_for(Purpose::Rotation, (secret, config), installation, operator)
+    plan_for(Purpose::Rotation, without, of, installation, operator)
 }
 
 /// Refuses a secret without a declared consumer.
@@ -77,6 +79,7 @@ fn refuse_unused(secret: &Secret, config_file: &Path) -> Result<(), Problem> {
 /// As [`plan`]. In an emergency an undeclared copy does not hold up the consumers: it is named.
 pub fn plan_for(
     purpose: Purpose,
+    without_hosts: &Without,
     (secret, config): (&Secret, &Config),
     installation: &Installation,
     operator: &mut dyn Operator,
@@ -87,11 +90,16 @@ pub fn plan_for(
     let config_text = config_file::read(&config_file)?;
     let apart = refuse_open(&places, secret.name.as_str())?;
     let (config_text, family) = without(config_text, &config_file, secret.name.as_str(), apart)?;
+    let left_out = without_hosts.of(config, secret)?;
+    let config_text = text_without(config_text, &config_file, secret.name.as_str(), &left_out)?;
     let without = Config::parse(&config_text, &config_file.display().to_string())?;
-    let (config, secret) = match family {
-        Some(_) => (&without, crate::configured::secret(&without, secret.name.as_str())?),
-        None => (config, secret),
+    let (config, secret) = match (&family, left_out.as_slice()) {
+        (None, []) => (config, secret),
+        (Some(_), _) | (None, [_, ..]) => {
+            (&without, crate::configured::secret(&without, secret.name.as_str())?)
+        }
     };
+    refuse_unused(secret, &config_file)?;
     let described = described(secret)?;
     let first = Subject::new(
         ConfiguredSecret { config, secret, config_file: &config_file, config_text: &config_text },
@@ -100,7 +108,7 @@ pub fn plan_for(
     );
     let brought = matches!(purpose, Purpose::Emergency { brought: true, .. });
     let revokes_first = matches!(purpose, Purpose::Emergency { revokes_first: true, .. });
-    let subject = Subject { family: family.as_ref(), brought, revokes_first, ..first };
+    let subject = Subject { family: family.as_ref(), brought, revokes_first, left_out: &left_out, ..first };
     let found = look_at(&subject, operator)?;
     note_apart(&found, operator);
     show_findings(&found, operator);
@@ -220,7 +228,10 @@ pub fn refuse_open(places: &Places, name: &str) -> Result<Vec<Apart>, Problem> {
 
 /// Inspects everything that a plan depends on, on all machines.
 pub(crate) fn look_at(subject: &Subject<'_>, operator: &mut dyn Operator) -> Result<Inspection, Problem> {
-    if let Some(text) = reaching(&subject.secret.ssh_hosts()) {
+    let searched = also_searched(subject);
+    let mut hosts = subject.secret.ssh_hosts();
+    hosts.extend(searched.iter().map(String::as_str));
+    if let Some(text) = reaching(&hosts) {
         operator.progress(&text);
     }
     let found = inspected(subject);

@@ -6,7 +6,7 @@ use keyroll_port::Clock as _;
 use keyroll_rotation::Plan;
 
 use crate::places::Places;
-use crate::records::saved_plan::{Family, Saved, SeenAll};
+use crate::records::saved_plan::{Family, LeftOut, Saved, SeenAll};
 use crate::wiring::issuer::Described;
 use crate::wiring::open::new_id;
 
@@ -42,6 +42,8 @@ pub struct Subject<'a> {
     pub unattributed: Vec<String>,
     /// The hosts are about to be changed.
     pub changes: bool,
+    /// The hosts that are left out because they are away.
+    pub left_out: &'a [LeftOut],
 }
 
 /// A secret in its configuration.
@@ -76,6 +78,7 @@ impl<'a> Subject<'a> {
             hosts: Vec::new(),
             unattributed: Vec::new(),
             changes: false,
+            left_out: &[],
         }
     }
 
@@ -98,6 +101,7 @@ impl<'a> Subject<'a> {
             hosts: saved.hosts.clone(),
             unattributed: saved.seen.unattributed.clone(),
             changes: true,
+            left_out: &saved.left_out,
             ..Self::new(configured, places, described)
         }
     }
@@ -124,6 +128,7 @@ impl<'a> Subject<'a> {
             brought: self.brought,
             truth: None,
             hosts: self.hosts.clone(),
+            left_out: self.left_out.to_vec(),
         }
     }
 }

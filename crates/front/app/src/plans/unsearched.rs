@@ -1,10 +1,55 @@
-//! What a plan says about processes whose memory was not searched.
+//! What a plan says about hosts and processes that were not searched.
+
+use std::collections::BTreeSet;
 
 use keyroll_config::Secret;
 use keyroll_port::Looked;
 
+use super::subject::Subject;
+use crate::configured::{listed, not_looked_at};
 use crate::quantity::quantity;
 use crate::records::blockers::{not_searched, setting};
+use crate::wiring::family;
+
+/// The hosts without a consumer that are searched, too: none where the old key is kept, because others use it.
+pub(super) fn also_searched(subject: &Subject<'_>) -> Vec<String> {
+    if !family::aim(subject.family).ends_old() {
+        return Vec::new();
+    }
+    let (config, secret) = (subject.config, subject.secret);
+    // Without the consumers of the hosts that are left out it may look like a secret of this machine alone.
+    let over_hosts = !subject.left_out.is_empty() && secret.searched_hosts.is_none();
+    let meant = if over_hosts { config.bystanders(secret) } else { config.searched_hosts(secret) };
+    let mut searched: Vec<String> = meant.into_iter().map(str::to_owned).collect();
+    // One that is back shows what it holds.
+    for one in subject.left_out {
+        if !searched.contains(&one.host) {
+            searched.push(one.host.clone());
+        }
+    }
+    searched
+}
+
+/// One note on the hosts without a consumer that were searched, and one on those that were not. `names`: the hosts of the
+/// plan.
+pub(super) fn hosts(subject: &Subject<'_>, names: &[String]) -> Vec<String> {
+    let name = &subject.secret.name;
+    let of_consumers = subject.secret.ssh_hosts();
+    let is_searched =
+        |host: &&String| host.as_str() != keyroll_config::LOCAL && !of_consumers.contains(host.as_str());
+    let is_awaited = |host: &&String| !subject.left_out.iter().any(|one| one.host == **host);
+    let searched: BTreeSet<&str> =
+        names.iter().filter(is_searched).filter(is_awaited).map(String::as_str).collect();
+    let mut notes = Vec::new();
+    if !searched.is_empty() {
+        let all = listed(&searched);
+        notes
+            .push(format!("also searched, by fingerprints: {all} (no consumer of {name} is declared there)"));
+    }
+    notes.extend(not_looked_at(subject.config, subject.secret));
+    notes.extend(super::left_out::notes(subject.left_out));
+    notes
+}
 
 /// One note for each declared instance whose memory was not searched completely, and one for all undeclared processes.
 pub(super) fn notes(looked: &Looked, secret: &Secret, ends_old: bool) -> Vec<String> {

@@ -14,6 +14,7 @@ use super::adopt_command::{adopt_copy, adopt_process, adopt_process_on_host};
 use super::hosts_away::HostsAway;
 use super::missing_proof::{Place, again, proof_got, resolves_itself};
 use super::plan_names::Called;
+use super::saved_plan::LeftOut;
 use super::store_process::accepted;
 use crate::operator::Holder;
 
@@ -324,6 +325,10 @@ fn addressed(called: &Called, who: Incarnation) -> Option<String> {
 
 /// What to do with an undeclared process of another host, `web-2:4711`.
 fn moved_there(called: &Called, process: &str, state: &State) -> String {
+    let host = process.split(':').next().unwrap_or_default();
+    if let Some(LeftOut { host, .. }) = called.left_out(host) {
+        return format!("end it: the plan left {host} out; or keyroll abort, and plan with {host}");
+    }
     match (state.phase(), state.plan().aim.makes_new()) {
         (Phase::RollingBack, _) => PROCESS_BACK.to_owned(),
         (_, true) => {

@@ -43,7 +43,7 @@ pub(crate) fn way_without(called: &Called, state: &State, reason: Reason) -> Opt
     (!ways.is_empty()).then(|| called.addressed(&format!("{}, then {}", ways.join("; "), again(state))))
 }
 
-/// The hosts with a consumer of which the last inspection saw nothing.
+/// The hosts of which the last inspection saw nothing: those with a consumer, and those that are only searched.
 pub(super) struct HostsAway(Vec<(HostId, String)>);
 
 impl HostsAway {
@@ -58,6 +58,12 @@ impl HostsAway {
             let left = seen.absent.contains(&host) || !answered;
             if host != LOCAL && !known && left && !state.has_left(host) {
                 away.extend(called.host(host).map(|name| (host, name)));
+            }
+        }
+        for host in &seen.absent {
+            let known = away.iter().any(|(other, _)| other == host);
+            if *host != LOCAL && !known && !state.has_left(*host) {
+                away.extend(called.host(*host).map(|name| (*host, name)));
             }
         }
         Self(away)
@@ -112,7 +118,9 @@ fn carried_out_on(state: &State, seq: Seq) -> Option<HostId> {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_rotation::{Consumer, Fact, FileId, Hold, Outcome, ReloadMode, UnitStep, Waived, Which};
+    use keyroll_rotation::{
+        Consumer, Fact, FileId, Hold, Outcome, Phase, ReloadMode, UnitStep, Waived, Which,
+    };
 
     use super::super::walk::{Walk, plan};
     use super::*;
@@ -147,5 +155,23 @@ mod tests {
         assert_eq!(way(&walk.state, Reason::Asked), None);
         walk.say(Fact::Waived(Waived::Host(HostId(1))));
         assert_eq!(way(&walk.state, Reason::Unit(ConsumerId(1))), None, "it is waived already");
+    }
+
+    #[test]
+    fn a_host_that_is_only_searched_is_named_with_both_ways_on_until_it_is_waived() {
+        let mut walk = Walk::of(plan());
+        walk.until(|state| state.phase() == Phase::Quiesce);
+        let mut seen = walk.look();
+        seen.absent = vec![HostId(1)];
+        walk.say(Fact::Enumerated(seen.clone()));
+        let called = Called::of_hosts(&["local", "web-3"]);
+        let named = |state: &State| HostsAway::of(&called, state, &seen).holders(state).collect::<Vec<_>>();
+        let held_up = named(&walk.state);
+        assert_eq!(held_up.len(), 1);
+        assert!(held_up[0].how_to_move.contains("keyroll hosts check web-3"));
+        let or_else = held_up[0].or_else.as_deref().unwrap();
+        assert!(or_else.contains("keyroll hosts waive web-3"), "{or_else}");
+        walk.say(Fact::Waived(Waived::Host(HostId(1))));
+        assert!(named(&walk.state).is_empty());
     }
 }

@@ -9,6 +9,7 @@ use keyroll_rotation::{
 
 use super::missing_proof::again;
 use super::plan_names::Called;
+use super::saved_plan::LeftConsumer;
 use super::waivers::Waivers;
 use crate::operator::{ConsumerLeft, HostLeft};
 
@@ -104,14 +105,22 @@ fn shown(
     key: impl Fn(usize) -> &'static str,
 ) -> Option<HostLeft> {
     let (rotation, secret) = called.rotation();
+    let name = called.host(host)?;
+    let left_out = called.left_out(&name).map(|one| one.consumers.as_slice()).unwrap_or_default();
+    let never_moved = left_out.iter().map(|LeftConsumer { name: consumer, copies }| ConsumerLeft {
+        name: consumer.clone(),
+        key: "old",
+        copies: copies.iter().map(|copy| format!("{name}:{}", copy.display())).collect(),
+    });
+    let consumers = on(state, host).filter_map(|at| consumer(called, state, at, key(at)));
     Some(HostLeft {
-        name: called.host(host)?,
+        consumers: consumers.chain(never_moved).collect(),
+        name,
         secret: secret.to_owned(),
         rotation: rotation.to_owned(),
         reason,
         ended: state.ended(),
         stays: stays(state),
-        consumers: on(state, host).filter_map(|at| consumer(called, state, at, key(at))).collect(),
         next: (!state.ended()).then(|| format!("{} {rotation}", again(state))),
     })
 }

@@ -11,7 +11,7 @@ use keyroll_port::{Described, Named, Recorded};
 use keyroll_rotation::{ConsumerId, FileId, HostId, Incarnation, digest_of_life};
 use keyroll_served::version_file;
 
-use super::saved_plan::{Apart, Family, Saved, on_host};
+use super::saved_plan::{Apart, Family, LeftOut, Saved, on_host};
 use super::store_process::accepts_at;
 use crate::wiring::served::served_name;
 use crate::wiring::vault::vault_here;
@@ -45,6 +45,8 @@ pub struct Called {
     attributes: bool,
     /// The hosts for which that is not so.
     unattributed: Vec<String>,
+    /// The hosts that the plan left out.
+    left_out: Vec<LeftOut>,
     /// The undeclared copies that the plan saw, by digest. Only an emergency goes on with any.
     undeclared: BTreeMap<u64, String>,
     /// What inspections found, by digest: names of copies, and descriptions of processes.
@@ -63,6 +65,7 @@ impl Called {
         let Ok(saved) = saved else { return called };
         called.hosts.clone_from(&saved.hosts);
         called.unattributed.clone_from(&saved.seen.unattributed);
+        called.left_out.clone_from(&saved.left_out);
         for path in &saved.seen.unexplained {
             let there = path.split_once(':').filter(|(host, _)| saved.host_id(host).is_some());
             let digest = match there {
@@ -242,6 +245,11 @@ impl Called {
         let all: Vec<String> = self.apart.iter().map(one).collect();
         (!all.is_empty())
             .then(|| format!("if it is one of these, its own rotation was to move it: {}", all.join(", ")))
+    }
+
+    /// A host that the plan left out, by its name.
+    pub(crate) fn left_out(&self, host: &str) -> Option<&LeftOut> {
+        self.left_out.iter().find(|one| one.host == host)
     }
 
     /// One consumer.

@@ -1,6 +1,6 @@
 //! A saved plan: everything that was inspected, as keyed digests, so that a stale plan can be refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -67,6 +67,44 @@ pub struct Saved {
     /// The names of the hosts by their numbers, `local` first; empty if everything runs on this machine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
+    /// The hosts that the plan leaves out because they are away. Their consumers are not part of it, and they are searched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A host that a plan leaves out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeftOut {
+    /// Its name.
+    pub host: String,
+    /// Why its consumers may lose access.
+    pub reason: String,
+    /// Its consumers of the secret, which keep the old key.
+    pub consumers: Vec<LeftConsumer>,
+}
+
+/// A consumer on a host that a plan leaves out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeftConsumer {
+    /// Its name.
+    pub name: String,
+    /// The files of its copies there, whose folders are searched.
+    pub copies: Vec<PathBuf>,
+}
+
+impl LeftOut {
+    /// The folders of the copies of its consumers.
+    pub(crate) fn folders(&self) -> BTreeSet<String> {
+        let copies = self.consumers.iter().flat_map(|consumer| &consumer.copies);
+        copies.filter_map(|copy| Some(copy.parent()?.display().to_string())).collect()
+    }
+
+    /// The names of its consumers.
+    pub fn names(&self) -> Vec<&str> {
+        self.consumers.iter().map(|one| one.name.as_str()).collect()
+    }
 }
 
 /// A consumer of a split and its new secret.

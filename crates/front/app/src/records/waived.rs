@@ -5,6 +5,7 @@ use keyroll_rotation::{ConsumerId, HostId, State, Waived};
 
 use super::blockers::described;
 use super::plan_names::Called;
+use super::saved_plan::LeftOut;
 use super::waivers::{UNSEEN_USER, Waivers};
 
 /// What was waived, each with its reason.
@@ -46,9 +47,14 @@ pub fn waived_with_reasons(
 /// A host that is away, with its consumers.
 fn host_left(called: &Called, state: &State, host: HostId) -> String {
     let consumers = (0_u16..).zip(&state.plan().consumers).filter(|(_, it)| it.host == host);
-    let names: Vec<String> = consumers.map(|(at, _)| called.consumer(ConsumerId(at))).collect();
+    let mut names: Vec<String> = consumers.map(|(at, _)| called.consumer(ConsumerId(at))).collect();
     let name = called.host(host).unwrap_or_else(|| "this machine".to_owned());
-    format!("the host {name}, which is away, with {}", names.join(" and "))
+    let left_out = called.left_out(&name).map(LeftOut::names).unwrap_or_default();
+    names.extend(left_out.into_iter().map(|name| format!("`{name}`")));
+    match names.is_empty() {
+        true => format!("the host {name}, which is away and is not searched"),
+        false => format!("the host {name}, which is away, with {}", names.join(" and ")),
+    }
 }
 
 /// The same in one line each.

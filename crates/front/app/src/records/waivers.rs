@@ -3,13 +3,18 @@
 
 use std::path::Path;
 
+use keyroll_codes::Code;
 use keyroll_host::place_digest;
-use keyroll_rotation::{InstanceIdentity, Waived};
+use keyroll_rotation::{HostId, InstanceIdentity, Waived};
 use serde::{Deserialize, Serialize};
 
+use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::state_file;
+
+/// The longest reason, in bytes: it is stored for good.
+const REASON_BYTES_MAX: usize = 1_024;
 
 /// The word by which the operator waives the last use of the old key, where the issuer does not show it.
 pub(crate) const LAST_USE: &str = "last-use";
@@ -107,6 +112,37 @@ impl Waivers {
 
     fn write(&self, places: &Places) -> Result<(), Problem> {
         state_file::replace(&places.state.join("waivers.json"), self)
+    }
+}
+
+/// The reason for a waiver, without space around it.
+///
+/// # Errors
+/// It is empty, too long, or not one line.
+pub(crate) fn reason_given(reason: &str) -> Result<String, Problem> {
+    let reason = reason.trim();
+    if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
+        return Err(Problem::new(Code::ConsumerNotAdopted, "waive what holds the key")
+            .because(format!("--reason is 1 to {REASON_BYTES_MAX} bytes on one line"))
+            .help("say why it may lose access: the reason is recorded with the waiver")
+            .exits(Exit::Usage));
+    }
+    Ok(reason.to_owned())
+}
+
+/// The waiver of a host in a rotation.
+pub(crate) fn host_waiver(
+    secret: &str,
+    rotation: &str,
+    (name, host): (&str, HostId),
+    reason: &str,
+) -> Waiver {
+    Waiver {
+        secret: secret.to_owned(),
+        place: format!("the host {name}"),
+        digest: digest(rotation, Waived::Host(host)),
+        version: 0,
+        reason: reason.to_owned(),
     }
 }
 

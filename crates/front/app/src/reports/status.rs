@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use keyroll_config::Config;
 use keyroll_journal::{SqliteJournal, Work};
-use keyroll_port::{Journal as _, Overview};
+use keyroll_port::{Journal as _, Overview, Recorded};
 use keyroll_rotation::{Debt, Emergency, Hold, State, Unit, UnitStep, Which};
 use tokio::runtime::Runtime;
 
+use crate::configured::ssh_hosts;
 use crate::operator::{OldKeyShown, StatusShown, UnitShown};
 use crate::places::Places;
 use crate::problem::Problem;
@@ -17,6 +19,7 @@ use crate::records::past::{moved_units, outcome};
 use crate::records::plan_names::Called;
 use crate::records::recorded::{last_unix_ms, rotations_unread, state_of};
 use crate::records::rotation_ids::{chosen_id, no_rotation};
+use crate::records::saved_plan::Saved;
 use crate::records::waivers::Waivers;
 use crate::records::{blockers, cause, hosts_away, old_key, reasons, remembered_names, waiting, waived};
 use crate::session::manual_steps::awaited_back;
@@ -145,6 +148,7 @@ impl<'p> StatusReader<'p> {
             }
         }
         row.hosts_back = left.back(&called, &state);
+        row.hosts_not_searched = not_searched(&recorded, &state);
         row.cause = cause::of(&recorded, &called);
         let forward = row.next.as_deref().filter(|_| row.driver.is_none());
         row.waiting = waiting::seen(&recorded, &called, &state, forward);
@@ -153,6 +157,21 @@ impl<'p> StatusReader<'p> {
         }
         Ok(row)
     }
+}
+
+/// The hosts of its configuration that an open rotation over hosts does not look at.
+fn not_searched(recorded: &Recorded, state: &State) -> Vec<String> {
+    let Some(saved) = Saved::of(recorded).ok().filter(|saved| !saved.hosts.is_empty()) else {
+        return Vec::new();
+    };
+    if state.ended() || !state.plan().aim.ends_old() {
+        return Vec::new();
+    }
+    let Ok(config) = Config::parse(&saved.config_text, &saved.config_file.display().to_string()) else {
+        return Vec::new();
+    };
+    let left_out = ssh_hosts(&config).into_iter().filter(|name| saved.host_id(name).is_none());
+    left_out.map(str::to_owned).collect()
 }
 
 /// What could not be read: the journal, or the entries of one rotation.
@@ -191,6 +210,7 @@ fn unreadable(overview: &Overview, problem: &Problem) -> StatusShown {
         blocked_by: Vec::new(),
         waived: Vec::new(),
         hosts_back: Vec::new(),
+        hosts_not_searched: Vec::new(),
         next: overview.open.then(|| format!("keyroll status {}", overview.id)),
     }
 }
@@ -252,6 +272,7 @@ fn row(
         blocked_by: Vec::new(),
         waived: Vec::new(),
         hosts_back: Vec::new(),
+        hosts_not_searched: Vec::new(),
         next: None,
     };
     row.next = next(&row, way);

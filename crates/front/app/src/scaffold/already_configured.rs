@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use keyroll_config::{Check, Config, Consumer, FoundConsumer, Instance, Name, Runs, Secret};
+use keyroll_draft::ConsumerDraft;
 use keyroll_manager::{Find, ServiceIdentity, SurveyedConsumer, Workload};
 use keyroll_observe::{ProcessId, image, working_folder};
 use keyroll_trace::{Service, Survey, SurveyedSecret, ValueId};
 
-use super::consumer_draft::ConsumerDraft;
 use crate::wiring::gather_values::gather;
 
 /// The configured secret that a found one is; and the field with the found value, if the secret has several secret
@@ -77,11 +77,26 @@ pub(crate) fn is_same(known: &Consumer, new: &Consumer, drafted: &ConsumerDraft)
     process && known.runs.instances().iter().any(found) || process && reads_same(known, new) && unnamed(known)
 }
 
+/// Whether a configured consumer and one that was found on another machine are the same: the same service of the same
+/// manager; where one of them has none, one that reads the same copy. Nothing here says which processes that machine has.
+pub(crate) fn is_same_on(machine: &Name, known: &Consumer, new: &Consumer) -> bool {
+    if !known.is_on(machine.as_str()) {
+        return false;
+    }
+    let (runs, wanted) = (known.runs.workload(), new.runs.workload().identities());
+    let own: Vec<ServiceIdentity> =
+        known.runs.instances().iter().flat_map(|instance| instance.workload.identities()).collect();
+    let by_service = own.iter().any(|name| wanted.iter().any(|one| one.is(name)));
+    let by_copies = runs.is_known_by_copies() || own.is_empty() || wanted.is_empty();
+    by_service || by_copies && reads_same(known, new)
+}
+
 fn is_one(path: &Path, other: &Path) -> bool {
     path == other || matches!((path.canonicalize(), other.canonicalize()), (Ok(one), Ok(two)) if one == two)
 }
 
-fn reads_same(known: &Consumer, new: &Consumer) -> bool {
+/// Whether they have a copy in common.
+pub(crate) fn reads_same(known: &Consumer, new: &Consumer) -> bool {
     new.reads.iter().any(|copy| known.reads.iter().any(|other| other.place == copy.place))
 }
 

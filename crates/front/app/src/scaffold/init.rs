@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 
 use keyroll_codes::Code;
 use keyroll_config::{Config, SCHEMA_FILE_NAME};
+use keyroll_draft::{Wanted, drafts};
 
-use super::draft::{Wanted, drafts};
 use super::merge::{Joined, join};
 use crate::config_file;
 use crate::configured::{host_flags, listed, ssh_hosts};
@@ -14,7 +14,7 @@ use crate::operator::{Event, Operator};
 use crate::problem::Problem;
 
 /// The head of a new file; a valid configuration by itself.
-const HEAD: &str = "\
+pub(super) const HEAD: &str = "\
 #:schema ./keyroll.schema.json
 # Which secrets there are, who accepts them, and who uses them. Never a value: see docs/reference/config.md.
 version = 1
@@ -52,7 +52,7 @@ pub struct Scaffold {
     /// The file.
     pub path: PathBuf,
     /// Its text before, if it exists.
-    before: Option<String>,
+    pub(super) before: Option<String>,
     /// Its text then, and notes on it.
     pub joined: Joined,
     /// The secrets that were found and left out, each with the reason.
@@ -130,13 +130,13 @@ fn other_machines(text: &str, file_name: &str) -> Result<Option<Event>, Problem>
     let hosts = ssh_hosts(&config);
     let event = || Event::NotVisible {
         what: format!("services on {}", listed(&hosts)),
-        why: format!("only this machine was searched; keyroll scan{} looks there", host_flags(&hosts)),
+        why: format!("only this machine was searched; keyroll init{} looks there", host_flags(&hosts)),
     };
     Ok((!hosts.is_empty()).then(event))
 }
 
 /// The text of an existing file; an error if nothing can be added to it.
-fn before(path: &Path) -> Result<Option<String>, Problem> {
+pub(super) fn before(path: &Path) -> Result<Option<String>, Problem> {
     if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(None);
     }

@@ -1,25 +1,5 @@
+use keyroll_draft::{FILL_IN, Form};
 use keyroll_issuer::Spec;
-use keyroll_trace::{Survey, SurveyedSecret};
-
-/// Kinds of keys whose issuer is certain: the rule's id, the beginning of the value (if the rule has several), the
-/// shipped spec.
-const SURE: [(&str, &str, &str); 12] = [
-    ("anthropic-api-key", "", "anthropic"),
-    ("discord-bot-token", "", "discord"),
-    ("github-classic-token", "ghp_", "github-classic"),
-    ("github-fine-grained-token", "", "github-fine-grained"),
-    ("gitlab-token", "glpat-", "gitlab"),
-    ("gitlab-routable-token", "glpat-", "gitlab"),
-    ("grafana-service-token", "", "grafana"),
-    ("openai-service-account-key", "", "openai-service-account"),
-    ("openrouter-api-key", "", "openrouter"),
-    ("sendgrid-key", "", "sendgrid"),
-    ("stripe-restricted-key", "", "stripe-restricted"),
-    ("stripe-secret-key", "", "stripe-secret"),
-];
-
-/// The start of every placeholder that the operator must replace.
-pub const FILL_IN: &str = "FILL-IN";
 
 /// The issuer of a secret, as far as the form of its values tells.
 pub(crate) struct Issuer {
@@ -32,21 +12,10 @@ pub(crate) struct Issuer {
     pub open: Vec<String>,
 }
 
-/// Judges by the form of the values only: names prove nothing.
-pub(crate) fn issuer(survey: &Survey, found: &SurveyedSecret, name: &str) -> Issuer {
-    let mut specs: Vec<Option<&'static str>> = Vec::new();
-    let mut title = None;
-    for id in &found.values {
-        let Some(value) = survey.values.get(*id) else { continue };
-        let begins = value.label(0).begins;
-        let sure = value.rule.and_then(|rule| {
-            title.get_or_insert(rule.title.as_str());
-            SURE.iter().find(|(id, begin, _)| rule.id == *id && (begin.is_empty() || begins == *begin))
-        });
-        specs.push(sure.map(|(_, _, spec)| *spec));
-    }
-    let first = specs.first().copied().flatten();
-    match first.filter(|spec| specs.iter().all(|other| *other == Some(spec))) {
+/// By the form of the values only: names prove nothing.
+pub(crate) fn issuer(form: &Form, name: &str) -> Issuer {
+    let title = form.title.as_deref();
+    match form.issuer.as_deref().filter(|spec| Spec::shipped(spec).is_ok()) {
         Some(spec) => shipped(name, spec, title.unwrap_or("key")),
         None => unknown(name, title),
     }
@@ -84,7 +53,8 @@ fn unknown(name: &str, title: Option<&str>) -> Issuer {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use keyroll_draft::SURE;
+    use keyroll_issuer::Spec;
 
     #[test]
     fn every_sure_kind_is_a_rule_and_a_shipped_spec() {

@@ -1,14 +1,14 @@
 use std::collections::BTreeSet;
 
 use keyroll_config::{
-    Config, ConfigError, Consumer, FoundConsumer, FoundCopy, Name, Place, Secret, comments, with_consumer,
-    with_copy, with_secret,
+    Config, ConfigError, Consumer, FoundConsumer, FoundCopy, FoundSecret, Name, Place, Secret, comments,
+    with_consumer, with_copy, with_secret,
 };
+use keyroll_draft::{Draft, named};
 use keyroll_trace::Survey;
 
 use super::already_configured;
-use super::consumer_draft::ConsumerDraft;
-use super::draft::{Draft, named};
+use super::issuer::{Issuer, issuer};
 use crate::configured::listed;
 use crate::redact;
 
@@ -53,32 +53,70 @@ pub(crate) fn join(
 impl Joined {
     /// Adds a secret that is not configured yet.
     fn begin(&mut self, draft: &Draft<'_>, file_name: &str) {
-        let mut secret = draft.secret.clone();
-        let taken = Config::parse(&self.text, file_name).map(|config| config.secrets.into_keys().collect());
-        let mut taken: BTreeSet<Name> = taken.unwrap_or_default();
-        if let Some(free) = named(secret.name.as_str(), &mut taken) {
-            secret.name = free;
+        let Issuer { written, admin, notes: of_issuer, open } = issuer(&draft.form, draft.name.as_str());
+        let users = draft.consumers.iter().filter(|_| draft.used);
+        let users: Vec<&str> = users.map(|one| one.consumer.name.as_str()).collect();
+        let mut notes = vec![used_by(&users)];
+        if draft.found.copies_differ() {
+            notes.push(format!("its copies differ: keyroll why {}", draft.found.name));
         }
+        notes.extend(of_issuer);
+        let mut taken = self.secrets(file_name);
+        let name = named(draft.name.as_str(), &mut taken).unwrap_or_else(|| draft.name.clone());
+        let secret = FoundSecret { name, notes, issuer: written, admin };
+        if !self.secret(&secret, open, file_name) {
+            return;
+        }
+        for one in &draft.consumers {
+            self.consumer_or_comment(&secret.name, &one.consumer, &one.open, file_name);
+        }
+        self.omitted(&draft.left);
+    }
+
+    /// The names of the secrets so far.
+    pub(super) fn secrets(&self, file_name: &str) -> BTreeSet<Name> {
+        let taken = Config::parse(&self.text, file_name).map(|config| config.secrets.into_keys().collect());
+        taken.unwrap_or_default()
+    }
+
+    /// Adds the table of a new secret. Returns whether it was added.
+    pub(super) fn secret(&mut self, secret: &FoundSecret, open: Vec<String>, file_name: &str) -> bool {
         let head = clean(&secret.text());
         let new =
-            head.and_then(|()| with_secret(&self.text, file_name, &secret).map_err(|error| told(&error)));
+            head.and_then(|()| with_secret(&self.text, file_name, secret).map_err(|error| told(&error)));
         match new {
             Ok(text) => self.text = text,
-            Err(why) => return self.refused.push(format!("{}: {why}", secret.name)),
-        }
-        self.added.push(format!("[secrets.{}]", secret.name));
-        self.open.extend(draft.open.iter().cloned());
-        for one in &draft.consumers {
-            if let Err(why) = self.consumer(&secret.name, one, one.consumer.clone(), file_name) {
-                // The whole block becomes a comment, so that the operator can correct it by hand.
-                let lines = one.consumer.text(&secret.name);
-                let lines: Vec<String> =
-                    lines.lines().map(|line| line.trim_start_matches("# ").to_owned()).collect();
-                self.comment(&format!("not used as it is: {why}"), &lines);
+            Err(why) => {
+                self.refused.push(format!("{}: {why}", secret.name));
+                return false;
             }
         }
-        if !draft.left.is_empty() {
-            self.comment("omitted:", &draft.left);
+        self.added.push(format!("[secrets.{}]", secret.name));
+        self.open.extend(open);
+        true
+    }
+
+    /// Adds a consumer of a new secret; if it cannot be used, as a comment.
+    pub(super) fn consumer_or_comment(
+        &mut self,
+        secret: &Name,
+        consumer: &FoundConsumer,
+        open: &[String],
+        file_name: &str,
+    ) {
+        if let Err(why) = self.consumer(secret, consumer, open, file_name) {
+            // The whole block becomes a comment, so that the operator can correct it by hand.
+            let lines = consumer.text(secret);
+            let lines: Vec<String> =
+                lines.lines().map(|line| line.trim_start_matches("# ").to_owned()).collect();
+            self.comment(&format!("not used as it is: {why}"), &lines);
+        }
+    }
+
+    /// Says in a comment what was left out, and why.
+    pub(super) fn omitted(&mut self, left: &[String]) {
+        if !left.is_empty() {
+            self.comment("omitted:", left);
         }
     }
 
@@ -111,7 +149,7 @@ impl Joined {
                 }
                 consumer.reads.iter_mut().for_each(|copy| of_field(copy, field));
                 // The file does not show the refused block, so the reason is reported.
-                if let Err(why) = self.consumer(&secret.name, one, consumer, file_name) {
+                if let Err(why) = self.consumer(&secret.name, &consumer, &one.open, file_name) {
                     self.refused.push(format!("{}/{}: {why}", secret.name, one.consumer.name));
                 }
                 continue;
@@ -136,22 +174,24 @@ impl Joined {
         }
     }
 
-    fn consumer(
+    /// Adds a consumer to a secret.
+    pub(super) fn consumer(
         &mut self,
         secret: &Name,
-        drafted: &ConsumerDraft,
-        consumer: FoundConsumer,
+        consumer: &FoundConsumer,
+        open: &[String],
         file_name: &str,
     ) -> Result<(), String> {
         clean(&consumer.text(secret))?;
-        let new = with_consumer(&self.text, file_name, secret, &consumer);
+        let new = with_consumer(&self.text, file_name, secret, consumer);
         self.text = new.map_err(|error| told(&error))?;
         self.added.push(format!("consumer {} of {secret}", consumer.name));
-        self.open.extend(drafted.open.iter().map(|what| format!("{secret}/{what}")));
+        self.open.extend(open.iter().map(|what| format!("{secret}/{what}")));
         Ok(())
     }
 
-    fn copy(
+    /// Adds a copy to a consumer.
+    pub(super) fn copy(
         &mut self,
         (secret, consumer): (&Name, &Name),
         copy: &keyroll_config::Copy,
@@ -181,19 +221,30 @@ impl Joined {
     }
 }
 
+/// Whether one consumer uses a secret, or several share it.
+pub(super) fn used_by(consumers: &[&str]) -> String {
+    match consumers {
+        [] => "no known service uses it".to_owned(),
+        [only] => format!("used only by {only}"),
+        several => {
+            format!("shared by {}: one rotation moves all of them, one after the other", several.join(", "))
+        }
+    }
+}
+
 /// The names of the tables of a secret's consumers. A table with `hosts` makes one consumer for each machine: `NAME@HOST`.
-fn tables_of(secret: &Secret) -> BTreeSet<Name> {
+pub(super) fn tables_of(secret: &Secret) -> BTreeSet<Name> {
     let tables = secret.consumers.iter().filter_map(|one| Name::new(one.name.as_str().split('@').next()?));
     tables.collect()
 }
 
 /// Whether it is one of the consumers of a table with `hosts`. Nobody may write such a name.
-fn is_of_several(consumer: &Consumer) -> bool {
+pub(super) fn is_of_several(consumer: &Consumer) -> bool {
     Name::new(consumer.name.as_str()).is_none()
 }
 
 /// Names the field of a copy, if the secret has several.
-fn of_field(copy: &mut FoundCopy, field: Option<&Name>) {
+pub(super) fn of_field(copy: &mut FoundCopy, field: Option<&Name>) {
     let Some(field) = field else { return };
     match copy.iter_mut().find(|(key, _)| *key == "template") {
         Some((_, template)) => *template = template.replace("{value", &format!("{{{field}")),
@@ -203,7 +254,7 @@ fn of_field(copy: &mut FoundCopy, field: Option<&Name>) {
 
 /// Whether one of these copies already contains a place, however it is declared. A file that is written whole, or by a
 /// template, contains every place in it.
-fn covers(copies: &[keyroll_config::Copy], new: &Place) -> bool {
+pub(super) fn covers(copies: &[keyroll_config::Copy], new: &Place) -> bool {
     let whole = |place: &Place| match place {
         Place::File { .. } | Place::Within { .. } | Place::Userlist { .. } => true,
         Place::EnvFile { .. } | Place::Inside { .. } => false,

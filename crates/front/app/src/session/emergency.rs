@@ -24,6 +24,7 @@ use crate::installation::Installation;
 use crate::operator::{Event, Operator};
 use crate::places::Places;
 use crate::plans::inspect::current;
+use crate::plans::left_out::Without;
 use crate::plans::make::{Purpose, plan_for};
 use crate::problem::Problem;
 use crate::records::open_rotation_guard::open_own;
@@ -49,6 +50,8 @@ pub struct Wanted {
     pub alerted_unix_ms: Option<u64>,
     /// Go on with this open rotation, and begin no other.
     pub rotation: Option<String>,
+    /// The hosts that a new rotation leaves out because they are away.
+    pub without: Without,
     /// What comes first: moving everybody, or the end of the old key.
     pub mode: Emergency,
     /// The key that an open rotation moves to leaked: it is given up, and another one is made.
@@ -58,7 +61,8 @@ pub struct Wanted {
 impl Default for Wanted {
     fn default() -> Self {
         let (given, confirm, alerted_unix_ms, rotation) = (None, None, None, None);
-        Self { given, confirm, alerted_unix_ms, rotation, mode: Emergency::RollFirst, new_leaked: false }
+        let (without, mode) = (Without::default(), Emergency::RollFirst);
+        Self { given, confirm, alerted_unix_ms, rotation, without, mode, new_leaked: false }
     }
 }
 
@@ -105,6 +109,9 @@ pub fn replace(
             .exits(Exit::Held));
     }
     if let Some(open) = open {
+        if let Some(host) = wanted.without.hosts.first() {
+            return Err(goes_on(host, &open));
+        }
         let brought = brought.map(|brought| (brought, old));
         // An operator asks for another key in place of one that the issuer refuses; a driver of a server only goes on.
         let refused = open.state.hold() == Some(Hold::Paused(Reason::NewKeyRefused));
@@ -117,7 +124,7 @@ pub fn replace(
     }
     let revokes_first = wanted.mode == Emergency::RevokeNow;
     let purpose = Purpose::Emergency { brought: brought.is_some(), revokes_first };
-    let id = plan_for(purpose, (secret, &config), installation, operator)?;
+    let id = plan_for(purpose, &wanted.without, (secret, &config), installation, operator)?;
     let mut asked = ApplyOptions { sealed: brought.is_some(), brought, ..asked };
     let exit = match apply(&Saved::meant(&places, &id)?, &asked, installation, operator) {
         Ok(exit) => exit,
@@ -133,6 +140,14 @@ pub fn replace(
         },
     };
     go_on(Some(&id), exit, &asked, installation, operator)
+}
+
+/// A host is left out of a plan; of an open rotation it is waived.
+fn goes_on(host: &str, open: &Opened) -> Problem {
+    Problem::new(Code::NotPossibleNow, format!("begin an emergency without {host}"))
+        .because(format!("rotation {} is open, and this would go on with it: nothing was begun", open.id))
+        .help(format!("keyroll hosts waive {host} --reason WHY, then the same command without --without"))
+        .exits(Exit::Held)
 }
 
 fn open_rotation(name: &str, places: &Places) -> Result<Option<Opened>, Problem> {

@@ -10,7 +10,7 @@ use keyroll_engine::Ports;
 use keyroll_host::SystemClock;
 use keyroll_journal::{LockError, StateLock, Work, try_lock};
 use keyroll_port::{Clock as _, Journal as _, Opening, RotationId};
-use keyroll_rotation::{Emergency, Fact, Phase, Plan, State, is_unmoved};
+use keyroll_rotation::{Emergency, Fact, Phase, Plan, State, Waived, is_unmoved};
 use keyroll_secret::Credential;
 
 use super::acquire_lock::acquire_lock;
@@ -41,7 +41,7 @@ use crate::records::open_rotation_guard::{refuse_begun, refuse_other, refuse_sha
 use crate::records::recorded::{Opened, only_open, opened, unread};
 use crate::records::saved_plan::Saved;
 use crate::records::store_freshness::agree;
-use crate::records::waivers::Waivers;
+use crate::records::waivers::{Waivers, host_waiver};
 use crate::wiring::family;
 use crate::wiring::family::store_of;
 use crate::wiring::hosts::{Machine, Planned, Wanted, hosts};
@@ -109,9 +109,10 @@ pub fn apply(
         manual_mint::keep(&id, brought, (secret, &described), &places)?;
         operator.event(Event::Sealed { id: id.to_string() });
     }
+    let left_out = waived_from_the_beginning(saved, &places)?;
     let waivers = Waivers::load(&places)?;
     let mut first: Vec<Fact> =
-        waivers.of(&saved.secret, saved.from_version).into_iter().map(Fact::Waived).collect();
+        waivers.of(&saved.secret, saved.from_version).into_iter().chain(left_out).map(Fact::Waived).collect();
     first.extend(accepted.into_iter().map(Fact::Accepted));
     first.extend(asked.emergency.map(|mode| Fact::Escalated { mode, pending_compromised: false }));
     let steps = Steps::of(described.spec.as_ref());
@@ -191,6 +192,22 @@ fn opening(saved: &Saved, asked: &ApplyOptions, plan: Plan) -> Result<Opening, P
     })
 }
 
+/// Stores the reasons for which the plan leaves hosts out, and returns their waivers.
+fn waived_from_the_beginning(saved: &Saved, places: &Places) -> Result<Vec<Waived>, Problem> {
+    let mut all = Vec::new();
+    for one in &saved.left_out {
+        let Some(host) = saved.host_id(&one.host) else {
+            return Err(Problem::new(Code::PlanStale, format!("leave out {}", one.host))
+                .because("it has no number in the plan")
+                .help(format!("keyroll plan {}", saved.secret)));
+        };
+        let waiver = host_waiver(&saved.secret, &saved.id, (&one.host, host), &one.reason);
+        Waivers::load(places)?.add(places, waiver)?;
+        all.push(Waived::Host(host));
+    }
+    Ok(all)
+}
+
 fn parse_config(saved: &Saved) -> Result<Config, Problem> {
     Ok(Config::parse(&saved.config_text, &saved.config_file.display().to_string())?)
 }
@@ -252,12 +269,16 @@ fn host_of(
         names: &opened.saved.hosts,
         unattributed: &opened.saved.seen.unattributed,
         changes: true,
+        left_out: &opened.saved.left_out,
         waits_for_none: opened.state.emergency() == Some(Emergency::RevokeNow),
         ..Wanted::of(secret, issuer.as_ref(), places, folder)
     })?;
     if hosts.consumers.len() != opened.state.plan().consumers.len() {
         return Err(Problem::new(Code::PlanStale, "resume the rotation")
             .because("its configuration has another number of consumers than its journal"));
+    }
+    if opened.state.emergency() != Some(Emergency::RevokeNow) {
+        runtime(places)?.block_on(hosts.refuse_overtaken())?;
     }
     Ok(hosts.machine)
 }
@@ -404,6 +425,11 @@ fn drive_on(
     operator.event(Event::Rotation { id: opened.id.to_string(), secret: opened.saved.secret.clone() });
     let accepted = pending_changes::accepted_later(&opened, &asked.accept)?;
     let mut facts: Vec<Fact> = accepted.into_iter().map(Fact::Accepted).collect();
+    // The driver that opened it may have ended before it wrote these down.
+    if opened.state.look().is_none() {
+        let all = waived_from_the_beginning(&opened.saved, &places)?.into_iter();
+        facts.extend(all.filter(|one| !opened.state.waived().contains(one)).map(Fact::Waived));
+    }
     facts.extend(first(&opened.state));
     let waivers = Waivers::load(&places)?;
     let recorded = runtime.block_on(ports.journal.load(&opened.id)).map_err(|error| unread(&error))?;

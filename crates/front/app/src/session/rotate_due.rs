@@ -8,6 +8,7 @@ use super::rotate::{apply, take_up};
 use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::operator::{DueShown, Operator};
+use crate::plans::left_out::Without;
 use crate::plans::make;
 use crate::problem::Problem;
 use crate::records::saved_plan::Saved;
@@ -37,7 +38,7 @@ pub fn rotate_due(
     }
     let (options, installation) = (ApplyOptions::default(), &installation.opened_anew()?);
     let Some(id) = &row.open else {
-        let id = make::plan(secret, config, installation, operator)?;
+        let id = make::plan(&Without::default(), (secret, config), installation, operator)?;
         return apply(&Saved::load(&installation.places()?, &id)?, &options, installation, operator);
     };
     if let Some(why) = &row.stands_still {

@@ -21,11 +21,8 @@ use crate::records::open_rotation_guard::open_own;
 use crate::records::recorded::{Opened, opened, rotations_unread};
 use crate::records::resolve_target::meant;
 use crate::records::versions::{label, versions};
-use crate::records::waivers::{LAST_USE, UNSEEN_USER, Waiver, Waivers, digest};
+use crate::records::waivers::{LAST_USE, UNSEEN_USER, Waiver, Waivers, digest, reason_given};
 use crate::wiring::open::{journal, lock, runtime};
-
-/// The longest reason, in bytes: it is stored for good.
-const REASON_BYTES_MAX: usize = 1_024;
 
 /// A waiver that the operator asks for.
 pub struct WaiveRequest<'a> {
@@ -108,18 +105,6 @@ pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<
         )),
     })?;
     Ok(WaivedShown { secret: secret.name.to_string(), holder: shown, back, rotation })
-}
-
-/// The reason for a waiver, without space around it.
-pub(super) fn reason_given(reason: &str) -> Result<String, Problem> {
-    let reason = reason.trim();
-    if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
-        return Err(waiving()
-            .because(format!("--reason is 1 to {REASON_BYTES_MAX} bytes on one line"))
-            .help("say why it may lose access: the reason is recorded with the waiver")
-            .exits(Exit::Usage));
-    }
-    Ok(reason.to_owned())
 }
 
 /// Records who waives what.

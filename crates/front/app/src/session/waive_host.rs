@@ -1,14 +1,12 @@
 //! Waives a whole host: open rotations go on without it as long as it is away.
 
 use keyroll_codes::Code;
-use keyroll_config::{Config, Connect, Host, LOCAL, hosts_meant};
 use keyroll_port::Journal as _;
-use keyroll_rotation::{Fact, HostId, State, Waived};
+use keyroll_rotation::{Fact, HostId, Waived};
 
 use super::append_offline::{lock_to_tell, tell_open_locked};
-use super::waive::{reason_given, recorded};
-use crate::configured::secret;
-use crate::exit::Exit;
+use super::waive::recorded;
+use crate::configured::{refuse_undeclared, secret};
 use crate::installation::Installation;
 use crate::operator::HostLeft;
 use crate::places::Places;
@@ -17,20 +15,20 @@ use crate::records::hosts_left;
 use crate::records::missing_proof::again;
 use crate::records::plan_names::Called;
 use crate::records::recorded::{Opened, unread};
-use crate::records::waivers::{Waiver, Waivers, digest};
+use crate::records::waivers::{Waivers, host_waiver, reason_given};
 use crate::wiring::open::{journal, runtime};
 
 /// A host that the operator waives.
 pub struct HostWaiveRequest<'a> {
     /// Its name in keyroll.toml.
     pub host: &'a str,
-    /// The secret; none = all whose open rotation has a consumer there.
+    /// The secret; none = all whose open rotation asks something of it.
     pub secret: Option<&'a str>,
     /// Why it may lose access: 1 to 1,024 bytes on one line.
     pub reason: &'a str,
 }
 
-/// Records the waiver of a host in the open rotations that have a consumer there.
+/// Records the waiver of a host in the open rotations that have a consumer there, or that searched it and had no answer.
 ///
 /// # Errors
 /// The reason or the host is not valid, no open rotation has a consumer there, or a driver runs.
@@ -55,19 +53,20 @@ pub fn waive_host(
         all.extend(waived_in(secret, request.host, &reason, &places)?);
     }
     if all.is_empty() {
-        return Err(waiving(request.host).because("no open rotation has a consumer on it").help(format!(
-            "while no rotation is open, remove {0} from the `hosts` of its consumers in keyroll.toml, then keyroll plan",
+        let why = "no open rotation has a consumer on it, or missed it when it looked";
+        return Err(waiving(request.host).because(why).help(format!(
+            "while no rotation is open, a plan leaves it out: keyroll plan NAME --without {} --reason WHY",
             request.host
         )));
     }
     Ok(all)
 }
 
-/// Records it in the open rotation of one secret; none if none is open, or it has nothing on the host.
+/// Records it in the open rotation of one secret; none if none is open, or it asks nothing of the host.
 fn waived_in(secret: &str, host: &str, reason: &str, places: &Places) -> Result<Option<HostLeft>, Problem> {
     let mut shown = None;
     let opened = tell_open_locked(places, secret, |opened| {
-        let Some(id) = opened.saved.host_id(host).filter(|id| has_consumer(&opened.state, *id)) else {
+        let Some(id) = opened.saved.host_id(host).filter(|id| opened.state.depends_on(*id)) else {
             return Ok(Vec::new());
         };
         recorded("hosts waive", secret, &format!("the host {host}"), places)?;
@@ -76,13 +75,7 @@ fn waived_in(secret: &str, host: &str, reason: &str, places: &Places) -> Result<
     })?;
     let Some((opened, (id, left))) = opened.zip(shown) else { return Ok(None) };
     let rotation = opened.id.0.clone();
-    let waiver = Waiver {
-        secret: secret.to_owned(),
-        place: format!("the host {host}"),
-        digest: digest(&rotation, Waived::Host(id)),
-        version: 0,
-        reason: reason.to_owned(),
-    };
+    let waiver = host_waiver(secret, &rotation, (host, id), reason);
     Waivers::load(places)?.add(places, waiver).map_err(|problem| {
         problem.because(format!(
             "rotation {rotation} has recorded the waiver; only its reason and its name are not stored"
@@ -92,35 +85,11 @@ fn waived_in(secret: &str, host: &str, reason: &str, places: &Places) -> Result<
     Ok(Some(HostLeft { next: Some(format!("{} {rotation}", again(&opened.state))), ..left }))
 }
 
-fn has_consumer(state: &State, host: HostId) -> bool {
-    state.plan().consumers.iter().any(|consumer| consumer.host == host)
-}
-
 /// The host with its consumers, as they are before it is waived.
 fn left(opened: &Opened, host: HostId, reason: &str, places: &Places) -> Result<Option<HostLeft>, Problem> {
     let recorded = runtime(places)?.block_on(journal(places)?.load(&opened.id));
     let recorded = recorded.map_err(|error| unread(&error))?;
     Ok(hosts_left::before(&recorded, &Called::of(&recorded), &opened.state, host, reason))
-}
-
-/// Refuses every word that is not the name of one host by ssh, and says what it is instead.
-fn refuse_undeclared(word: &str, config: &Config) -> Result<(), Problem> {
-    let every: Vec<&Host> = config.hosts.values().collect();
-    let meant = hosts_meant(word, &every);
-    let why = match meant.as_slice() {
-        [one] if one.name.as_str() == word && one.connect != Connect::Local => return Ok(()),
-        [one] if one.name.as_str() == word => "it is this machine, which is never away".to_owned(),
-        [] if word == LOCAL => "it is this machine, which is never away".to_owned(),
-        [] => "keyroll.toml has no host of this name".to_owned(),
-        several => {
-            let names: Vec<&str> = several.iter().map(|host| host.name.as_str()).collect();
-            format!("it is a group or a pattern ({}), and one host is waived at a time", names.join(", "))
-        }
-    };
-    Err(waiving(word)
-        .because(why)
-        .help("keyroll hosts list shows the hosts; name one that is reached by ssh")
-        .exits(Exit::Usage))
 }
 
 fn waiving(host: &str) -> Problem {
@@ -129,7 +98,10 @@ fn waiving(host: &str) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use keyroll_config::Config;
+
     use super::*;
+    use crate::exit::Exit;
 
     #[test]
     fn only_the_name_of_one_host_by_ssh_is_taken_and_every_other_word_is_explained() {

@@ -1,17 +1,18 @@
 //! The hosts that a secret's consumers run on, composed from its configuration: this machine alone, or this machine and
 //! hosts by ssh as one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use keyroll_codes::Code;
 use keyroll_config::{Config, EvidenceKind, Search, Secret, slice};
-use keyroll_fleet::{Fleet, Member, Remote, failure_on};
+use keyroll_fleet::{Bystander, Fleet, Member, Remote, failure_on};
 use keyroll_host::{LOCAL, Local, SystemClock, read, resolve};
 use keyroll_http::via;
 use keyroll_link::{FileNow, IssuerForm, OpenOrder, PlannedForm, SearchForm, digits_of};
-use keyroll_port::{Class, Failure, Issuer};
+use keyroll_port::{Class, Failure, Host as _, Issuer};
 use keyroll_rotation::{self as rotation, HostId};
 use keyroll_secret::{FingerprintKey, SecretBytes};
 use keyroll_setup::{Composed, Composition, Folders, IssuerFacts, Layout, Placing, compose, layout};
@@ -24,12 +25,15 @@ use crate::hosts::{Ways, dial, dialer};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::host_epoch::{self, Epoch};
-use crate::records::saved_plan::{SeenFile, on_host};
+use crate::records::saved_plan::{LeftOut, SeenFile, on_host};
 
 pub(crate) use keyroll_fleet::Machine;
 
 /// How many hex digits name an installation to hosts.
 const INSTALLATION_DIGITS: usize = 32;
+
+/// How long hosts are waited for before a rotation goes on.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The hosts of a secret, and its files and consumers by number.
 pub(crate) struct Hosts {
@@ -49,8 +53,14 @@ pub(crate) struct Hosts {
     pub(crate) unattributed: Vec<String>,
     /// The hosts by ssh.
     remotes: Vec<(String, Arc<Remote>)>,
+    /// The secret's name.
+    secret: String,
+    /// Those of them without a consumer, which are only searched.
+    searched: BTreeSet<String>,
     /// What opens connections that leave from a host by ssh, by its name.
     dialers: BTreeMap<String, Arc<dyn via::Dial>>,
+    /// Those that the plan leaves out as long as they are away.
+    left_out: BTreeSet<String>,
     /// What cannot be reached is not waited for.
     waits_for_none: bool,
 }
@@ -87,12 +97,16 @@ pub(crate) struct Wanted<'a> {
     pub(crate) planned: Planned<'a>,
     /// The keys of consumers that have one of their own.
     pub(crate) own: Option<&'a Own>,
-    /// The hosts by their numbers in the plan; empty without one.
+    /// The hosts by their numbers in the plan; empty without one. Those without a consumer are only searched.
     pub(crate) names: &'a [String],
+    /// Without a plan: the hosts without a consumer that are searched.
+    pub(crate) searched: &'a [String],
     /// They are about to be changed: they refuse older drivers from now on.
     pub(crate) changes: bool,
     /// An emergency revokes the old key first: it waits for no host that is away.
     pub(crate) waits_for_none: bool,
+    /// The hosts that the plan leaves out.
+    pub(crate) left_out: &'a [LeftOut],
     /// The hosts of which the issuer does not show which process made a call, as far as that is known.
     pub(crate) unattributed: &'a [String],
 }
@@ -116,8 +130,10 @@ impl<'a> Wanted<'a> {
             planned: Planned::Unknown,
             own: None,
             names: &[],
+            searched: &[],
             changes: false,
             waits_for_none: false,
+            left_out: &[],
             unattributed: &[],
         }
     }
@@ -152,7 +168,11 @@ impl Hosts {
         if self.waits_for_none {
             answers.retain(|_, answer| !matches!(answer, Err(failure) if failure.class != Class::Permanent));
         }
-        for (name, files) in all_answered(answers)? {
+        let is_awaited = |name: &String| {
+            !(self.left_out.contains(name) || self.waits_for_none && self.searched.contains(name))
+        };
+        answers.retain(|name, answer| answer.is_ok() || is_awaited(name));
+        for (name, files) in all_answered(answers, &self.searched, &self.secret)? {
             for file in files {
                 let path = on_host(Some(&name), Path::new(&file.path));
                 self.seen.insert(path, SeenFile { real: PathBuf::from(file.real), digest: file.digest });
@@ -162,19 +182,50 @@ impl Hosts {
     }
 }
 
+impl Hosts {
+    /// Connects the hosts, and refuses where one of them was changed by a driver that this state folder does not know: nothing
+    /// could be changed there. One that does not answer soon refuses by itself when it does.
+    ///
+    /// # Errors
+    /// K0964, with the name of the host.
+    pub(crate) async fn refuse_overtaken(&self) -> Result<(), Problem> {
+        let mut asked = JoinSet::new();
+        for (name, remote) in self.remotes.iter().filter(|(name, _)| !self.searched.contains(name)) {
+            let (name, remote) = (name.clone(), Arc::clone(remote));
+            asked.spawn(async move { (name, remote.files_now().await) });
+        }
+        let until = tokio::time::Instant::now() + CONNECTED_WITHIN;
+        while let Ok(Some(ended)) = tokio::time::timeout_at(until, asked.join_next()).await {
+            if let Ok((name, Err(failure))) = ended
+                && failure.code == Code::HostFenced.as_str()
+            {
+                return Err(Problem::from(failure_on(&name, failure)));
+            }
+        }
+        asked.detach_all();
+        Ok(())
+    }
+}
+
 /// The answer of a host: its files as they are now.
 type Answer = Result<Vec<FileNow>, Failure>;
 
 /// The answers of all hosts; or the first failure by the names of the hosts, with a cause for each other one: a person wants
 /// to hear at once of all that are away.
-fn all_answered(answers: BTreeMap<String, Answer>) -> Result<Vec<(String, Vec<FileNow>)>, Problem> {
+fn all_answered(
+    answers: BTreeMap<String, Answer>,
+    searched: &BTreeSet<String>,
+    secret: &str,
+) -> Result<Vec<(String, Vec<FileNow>)>, Problem> {
     let (mut all, mut failed) = (Vec::new(), Vec::new());
     for (name, answer) in answers {
         match answer {
             Ok(files) => all.push((name, files)),
             Err(failure) => {
                 let problem = Problem::from(failure_on(&name, failure));
-                failed.push((name, without_it(problem)));
+                let problem = without_it(&name, secret, problem);
+                let problem = if searched.contains(&name) { without_search(problem) } else { problem };
+                failed.push((name, problem));
             }
         }
     }
@@ -185,14 +236,24 @@ fn all_answered(answers: BTreeMap<String, Answer>) -> Result<Vec<(String, Vec<Fi
     }))
 }
 
-/// What can be done for a host that is gone, as long as no rotation is open: only an open one goes on without it.
-fn without_it(problem: Problem) -> Problem {
-    match (problem.code == Code::HostUnreachable, problem.help.clone()) {
+/// What can be done for a host that is gone.
+fn without_it(name: &str, secret: &str, problem: Problem) -> Problem {
+    let may_be_gone = matches!(problem.code, Code::HostUnreachable | Code::HostProgramUnusable);
+    match (may_be_gone, problem.help.clone()) {
         (true, Some(help)) => problem.help(format!(
-            "{help}; if it is gone, remove it from `hosts` of its consumers in keyroll.toml, then plan again"
+            "{help}; if it is gone, leave it out: keyroll plan {secret} --without {name} --reason WHY"
         )),
         (true, None) | (false, _) => problem,
     }
+}
+
+/// What can be done for a host that is only searched.
+fn without_search(problem: Problem) -> Problem {
+    let before = problem.help.as_ref().map(|help| format!("{help}; ")).unwrap_or_default();
+    problem.help(format!(
+        "{before}no consumer of the secret is declared there: to plan without a look at it ever, name the other hosts in \
+         `searched_hosts` of the secret in keyroll.toml (none: searched_hosts = [])"
+    ))
 }
 
 /// The task that asked a host ended without an answer: it has a defect.
@@ -206,7 +267,8 @@ fn stopped(name: &str) -> Failure {
 /// # Errors
 /// As [`composed`]; or, with [`Planned::Now`], a file here cannot be read or replaced safely.
 pub(crate) fn hosts(of: &Wanted<'_>) -> Result<Hosts, Problem> {
-    if of.names.is_empty() && of.secret.consumers.iter().all(|consumer| consumer.is_here) {
+    let all_here = of.secret.consumers.iter().all(|consumer| consumer.is_here);
+    if of.names.is_empty() && of.searched.is_empty() && all_here {
         return here(of);
     }
     let names = numbered(of);
@@ -217,19 +279,30 @@ pub(crate) fn hosts(of: &Wanted<'_>) -> Result<Hosts, Problem> {
     let secret = of.secret.here();
     let local = here(&Wanted { secret: &secret, ..*of })?;
     let ways = Ways::of(of.places, of.config.map(|(config, _)| config))?;
-    let epoch = if of.changes { host_epoch::next(of.places)? } else { Epoch::default() };
+    let epoch =
+        if of.changes { host_epoch::next(of.places, of.secret.name.as_str())? } else { Epoch::default() };
     let key = fingerprint_key(of.places)?;
     let mut machines: Vec<Arc<dyn Machine>> = vec![local.machine];
     let mut dialers = BTreeMap::new();
-    let mut remotes = Vec::new();
+    let (mut remotes, mut searched) = (Vec::new(), BTreeSet::new());
     for (name, numbers) in names.iter().zip(&numbers).skip(1) {
-        let open = opening(of, name, epoch, (&facts, &key))?;
+        let is_searched = numbers.consumers.is_empty();
+        let open = opening(of, name, &epoch, (&facts, &key), is_searched)?;
         let remote = Remote::new(name.clone(), dial(&ways, name), open, Arc::new(SystemClock::new()));
         let own = numbers.files.iter().filter_map(|file| paths.get(file.index())).cloned().collect();
         let remote = Arc::new(remote.with_paths(own));
         remotes.push((name.clone(), Arc::clone(&remote)));
-        machines.push(remote);
-        dialers.insert(name.clone(), dialer(&ways, name));
+        if is_searched {
+            searched.insert(name.clone());
+            let bystander = Bystander::new(remote);
+            machines.push(match of.left_out.iter().any(|one| one.host == *name) {
+                true => Arc::new(bystander.that_must_be_searched()),
+                false => Arc::new(bystander),
+            });
+        } else {
+            machines.push(remote);
+            dialers.insert(name.clone(), dialer(&ways, name));
+        }
     }
     let members = (0_u16..).zip(names.iter().zip(machines)).zip(numbers);
     let members = members.map(|((id, (name, machine)), numbers)| Member {
@@ -241,6 +314,10 @@ pub(crate) fn hosts(of: &Wanted<'_>) -> Result<Hosts, Problem> {
         dialer: dialers.get(name).cloned(),
     });
     let fleet = Fleet::new(members.collect());
+    let left_out = || of.left_out.iter().map(|one| one.host.clone());
+    let ids = left_out().filter_map(|name| names.iter().position(|known| *known == name));
+    let ids: Vec<HostId> = ids.filter_map(|at| u16::try_from(at).ok().map(HostId)).collect();
+    fleet.may_be_away(&ids);
     let machine = Arc::new(if of.waits_for_none { fleet.that_waits_for_none() } else { fleet });
     Ok(Hosts {
         machine,
@@ -251,6 +328,9 @@ pub(crate) fn hosts(of: &Wanted<'_>) -> Result<Hosts, Problem> {
         names,
         unattributed: of.unattributed.to_vec(),
         remotes,
+        secret: of.secret.name.to_string(),
+        searched,
+        left_out: left_out().collect(),
         dialers,
         waits_for_none: of.waits_for_none,
     })
@@ -278,43 +358,56 @@ fn here(of: &Wanted<'_>) -> Result<Hosts, Problem> {
         names: Vec::new(),
         unattributed: Vec::new(),
         remotes: Vec::new(),
+        secret: of.secret.name.to_string(),
+        searched: BTreeSet::new(),
+        left_out: BTreeSet::new(),
         dialers: BTreeMap::new(),
         waits_for_none: false,
     })
 }
 
-/// The hosts by their numbers: as the plan has them, then those that came later.
+/// The hosts by their numbers: as the plan has them, then those that came later. Without a plan those that are only searched
+/// come last.
 fn numbered(of: &Wanted<'_>) -> Vec<String> {
     let mut names =
         if of.names.is_empty() { vec![keyroll_config::LOCAL.to_owned()] } else { of.names.to_vec() };
-    let later: Vec<String> =
-        of.secret.ssh_hosts().into_iter().map(str::to_owned).filter(|name| !names.contains(name)).collect();
-    names.extend(later);
+    let searched = if of.names.is_empty() { of.searched } else { &[] };
+    let later = of.secret.ssh_hosts().into_iter().chain(searched.iter().map(String::as_str));
+    for name in later {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
     names
 }
 
-/// What a host is told of the rotation when it is connected.
+/// What a host is told of the rotation when it is connected. On one that is only searched nothing is changed.
 fn opening(
     of: &Wanted<'_>,
     name: &str,
-    epoch: Epoch,
+    epoch: &Epoch,
     (facts, key): (&IssuerFacts, &FingerprintKey),
+    is_searched: bool,
 ) -> Result<OpenOrder, Problem> {
     let named = |what: String| key.fingerprint(&SecretBytes::from(what));
     let mut installation = digits_of(named("installation of hosts".to_owned()).as_bytes());
     installation.truncate(INSTALLATION_DIGITS);
     let (config, text) = of.config.ok_or_else(|| undeclared(name))?;
     let host = config.hosts.get(name).ok_or_else(|| undeclared(name))?;
-    let folder = host.folder.clone().ok_or_else(|| undeclared(name))?;
+    // Only consumers need a folder.
+    let any = || is_searched.then(|| PathBuf::from("/"));
+    let folder = host.folder.clone().or_else(any).ok_or_else(|| undeclared(name))?;
     let search = of.search.cloned().unwrap_or_default();
+    let changes = of.changes && !is_searched;
     Ok(OpenOrder {
         installation,
         secret: of.secret.name.to_string(),
         rotation: of.rotation.to_owned(),
         epoch: epoch.now,
-        since: epoch.since,
+        driver: epoch.driver.clone(),
+        before: epoch.sent(changes),
         turn: 0,
-        changes: of.changes,
+        changes,
         config: slice(text, "keyroll.toml", of.secret.name.as_str(), name)?,
         folder: folder.display().to_string(),
         issuer: IssuerForm {
@@ -328,9 +421,11 @@ fn opening(
             time_ms_max: u64::try_from(search.time_max.as_millis()).unwrap_or(u64::MAX),
         },
         digests: digits_of(named(format!("digests of host {name}")).as_bytes()),
+        folders: of.left_out.iter().filter(|one| one.host == name).flat_map(LeftOut::folders).collect(),
         planned: planned_there(of.planned, name),
         // As for this machine, this is refused before a rotation begins, and not while one is open.
         reads_required: matches!(of.planned, Planned::Now)
+            && !is_searched
             && of.secret.revoke.require.contains(&EvidenceKind::Read),
     })
 }
@@ -421,17 +516,41 @@ mod tests {
             ("web-2", away("web-2")),
         ];
         let answers = answers.map(|(name, answer)| (name.to_owned(), answer));
-        let problem = all_answered(BTreeMap::from(answers)).unwrap_err();
+        let problem = all_answered(BTreeMap::from(answers), &BTreeSet::new(), "acme").unwrap_err();
         assert_eq!((problem.attempted.as_str(), problem.code), ("reach web-2", Code::HostUnreachable));
         let help = problem.help.clone().unwrap();
-        assert!(help.starts_with("ssh web-2 true; if it is gone, remove it from `hosts`"), "{help}");
+        assert!(
+            help.starts_with(
+                "ssh web-2 true; if it is gone, leave it out: keyroll plan acme --without web-2"
+            ),
+            "{help}"
+        );
         let causes = problem.causes.join("\n");
         assert!(causes.contains("also web-3: could not read /k on web-3"), "{causes}");
         assert!(causes.contains("also web-4: could not reach web-4: no route"), "{causes}");
         assert!(!causes.contains("web-1"), "{causes}");
         let ready = [("web-2".to_owned(), Ok(vec![file()])), ("web-1".to_owned(), Ok(Vec::new()))];
-        let names: Vec<String> =
-            all_answered(BTreeMap::from(ready)).unwrap().into_iter().map(|it| it.0).collect();
+        let names: Vec<String> = all_answered(BTreeMap::from(ready), &BTreeSet::new(), "acme")
+            .unwrap()
+            .into_iter()
+            .map(|it| it.0)
+            .collect();
         assert_eq!(names, ["web-1", "web-2"]);
+    }
+
+    #[test]
+    fn a_host_that_is_only_searched_can_be_left_out_whatever_is_wrong_with_it() {
+        let searched = BTreeSet::from(["web-3".to_owned()]);
+        for (code, help) in [(Code::HostUnreachable, Some("ssh web-3 true")), (Code::HostChanged, None)] {
+            let failure = Failure::new(Class::Permanent, code, "reach web-3");
+            let failure = Failure { help: help.map(str::to_owned), ..failure };
+            let answers = BTreeMap::from([("web-3".to_owned(), Err(failure))]);
+            let said = all_answered(answers, &searched, "acme").unwrap_err().help.unwrap();
+            assert!(said.starts_with(help.unwrap_or("no consumer")), "{said}");
+            assert!(
+                said.contains("searched_hosts = []") && said.contains("--without") == help.is_some(),
+                "{said}"
+            );
+        }
     }
 }

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::alerted;
+use super::without::WithoutArgs;
 
 /// `emergency`.
 #[derive(Debug, Args)]
@@ -29,6 +30,8 @@ pub(crate) struct EmergencyArgs {
     /// The report counts the time from the alert; without this flag, from this command.
     #[arg(long, value_name = "TIME", value_parser = alerted::alerted)]
     pub(crate) alerted_at: Option<jiff::Timestamp>,
+    #[command(flatten)]
+    pub(crate) without: WithoutArgs,
 }
 
 /// `runbook`.

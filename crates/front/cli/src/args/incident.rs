@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use keyroll_app::incidents::Source;
 
-use super::{LookArgs, alerted};
+use super::{LookArgs, WithoutArgs, alerted};
 use crate::examples;
 
 /// `incident`.
@@ -141,6 +141,8 @@ pub(crate) struct IncidentContainArgs {
     /// Read that key from a file that only you can read
     #[arg(long, value_name = "FILE")]
     pub(crate) value_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) without: WithoutArgs,
 }
 
 /// `incident report`.

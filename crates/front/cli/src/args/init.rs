@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::LookArgs;
+use super::{HostArgs, LookArgs};
 
 /// `init`.
 #[derive(Debug, Args)]
@@ -19,8 +19,10 @@ pub(crate) struct InitArgs {
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Write an empty configuration without searching this machine
-    #[arg(long, conflicts_with_all = ["roots", "secrets"])]
+    #[arg(long, conflicts_with_all = ["roots", "secrets", "named", "all_hosts"])]
     pub(crate) empty: bool,
+    #[command(flatten)]
+    pub(crate) hosts: HostArgs,
     #[command(flatten)]
     pub(crate) look: LookArgs,
 }

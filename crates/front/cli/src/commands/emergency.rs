@@ -17,6 +17,7 @@ pub(super) fn run(args: &EmergencyArgs, context: &mut Context) -> Result<Exit, P
         confirm: args.confirm.clone(),
         rotation: args.rotation.clone(),
         alerted_unix_ms: args.alerted_at.and_then(|at| u64::try_from(at.as_millisecond()).ok()),
+        without: args.without.meant(),
         ..Wanted::default()
     };
     replace(&args.secret, wanted, &context.installation, &mut context.ui)

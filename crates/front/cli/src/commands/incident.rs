@@ -235,6 +235,7 @@ fn contained(args: &IncidentContainArgs, context: &mut Context) -> Result<Exit, 
         given: Given::named(args.value_stdin, args.value_file.as_ref()),
         revoked_by_hand: args.revoked_by_hand,
         by_alert: args.by_alert,
+        without: args.without.meant(),
     };
     contain(request, &context.installation, &mut context.ui)
 }

@@ -1,11 +1,20 @@
 use keyroll_app::exit::Exit;
+use keyroll_app::hosts::chosen;
 use keyroll_app::operator::Event;
 use keyroll_app::problem::Problem;
-use keyroll_app::scaffold::{InitRequest, Joined, Scaffold, Written};
+use keyroll_app::scaffold::{InitRequest, Joined, Scaffold, ScaffoldOfHosts, Written, of_hosts};
 
 use super::doctor;
+use super::inspect_hosts::{not_searched, not_visible};
 use crate::args::{DoctorArgs, InitArgs};
 use crate::context::Context;
+
+/// What to do when nothing has to be filled in.
+const NEXT: &str = "next: keyroll secret import --all, then keyroll doctor";
+
+/// The same of hosts: no value comes from them.
+const NEXT_OF_HOSTS: &str =
+    "next: keyroll hosts accept HOST, keyroll secret add NAME < FILE_WITH_ITS_VALUE, then keyroll plan NAME";
 
 /// The most omitted secrets that are named one by one.
 const NAMED_MAX: usize = 8;
@@ -16,18 +25,50 @@ pub(super) fn run(args: &InitArgs, context: &mut Context) -> Result<Exit, Proble
     if args.empty {
         return empty(args, context);
     }
+    if args.hosts.any() {
+        return on_hosts(args, context);
+    }
     let request = InitRequest { roots: &args.roots, secrets: &args.secrets, limits: args.look.limits() };
     let scaffold = Scaffold::of(&request, &context.installation, &mut context.ui)?;
+    add(&scaffold, args.dry_run, NEXT, context)
+}
+
+/// Adds what is found on hosts. One that cannot be searched is named, and its problem is the one that the command ends with.
+fn on_hosts(args: &InitArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let request = InitRequest { roots: &args.roots, secrets: &args.secrets, limits: args.look.limits() };
+    let Context { installation, ui, .. } = &mut *context;
+    let chosen = chosen(&args.hosts.named, args.hosts.all_hosts, installation)?;
+    let ScaffoldOfHosts { scaffold, seen, failed } = of_hosts(&request, chosen, installation, ui)?;
+    for one in &seen {
+        context.ui.of_host(Some(one.host.clone()));
+        one.scans.iter().for_each(|scan| context.ui.event(Event::Scan(scan.clone())));
+        not_visible(one, context);
+        context.ui.of_host(None);
+    }
+    let first = failed.first().map(|(_, problem)| problem.clone());
+    for (at, (host, problem)) in failed.into_iter().enumerate() {
+        not_searched(host, problem, at == 0, context);
+    }
+    if !seen.is_empty() {
+        // It was read before anything was added to it.
+        context.installation = context.installation.read_anew();
+        add(&scaffold, args.dry_run, NEXT_OF_HOSTS, context)?;
+    }
+    first.map_or(Ok(Exit::Done), Err)
+}
+
+/// Writes what was found, and checks the file; or only shows it.
+fn add(scaffold: &Scaffold, dry_run: bool, next: &str, context: &mut Context) -> Result<Exit, Problem> {
     omitted(&scaffold.left_out, context);
-    if args.dry_run {
-        would_write(&scaffold, context);
+    if dry_run {
+        would_write(scaffold, context);
         tell(&scaffold.joined, context);
         context.ui.note("nothing was written");
         return Ok(Exit::Done);
     }
-    write(&scaffold, context)?;
+    write(scaffold, context)?;
     tell(&scaffold.joined, context);
-    check(context)
+    check(next, context)
 }
 
 fn empty(args: &InitArgs, context: &mut Context) -> Result<Exit, Problem> {
@@ -87,12 +128,12 @@ fn would_write(scaffold: &Scaffold, context: &mut Context) {
 }
 
 /// Shows what doctor finds. Parts that the operator has to fill in are not a failure of this command.
-fn check(context: &mut Context) -> Result<Exit, Problem> {
+fn check(next: &str, context: &mut Context) -> Result<Exit, Problem> {
     let exit = doctor::run(&DoctorArgs { accept_journal: false, moved_here: false }, context)?;
     let configured = context.installation.config().is_ok_and(|config| !config.secrets.is_empty());
     context.ui.note(match (exit == Exit::Findings, configured) {
         (true, _) => "fill in what is missing, then: keyroll doctor",
-        (false, true) => "next: keyroll secret import --all, then keyroll doctor",
+        (false, true) => next,
         (false, false) => "next: keyroll init --secret NAME, or keyroll secret add NAME --issuer SPEC",
     });
     Ok(Exit::Done)

@@ -109,7 +109,14 @@ fn show(seen: &HostSeen, asked: &Asked<'_>, context: &mut Context) {
             trace::shown(report, evidence, context);
         }
         HostReport::Trace(None) => why::say("no secret here has this name", context),
+        // `init` writes what is in it.
+        HostReport::Draft(_) => {}
     }
+    not_visible(seen, context);
+}
+
+/// Shows what could not be inspected on a host, and how to see more there.
+pub(super) fn not_visible(seen: &HostSeen, context: &mut Context) {
     for missed in &seen.missed {
         context.ui.event(Event::NotVisible { what: missed.what.clone(), why: missed.why.clone() });
     }
@@ -126,7 +133,7 @@ fn show(seen: &HostSeen, asked: &Asked<'_>, context: &mut Context) {
 /// The secrets that a report is about; none if it is about all of them.
 fn secrets(report: &HostReport) -> BTreeSet<String> {
     match report {
-        HostReport::Scan(_) | HostReport::Trace(None) => BTreeSet::new(),
+        HostReport::Scan(_) | HostReport::Draft(_) | HostReport::Trace(None) => BTreeSet::new(),
         HostReport::Trace(Some(report)) => BTreeSet::from([report.found.secret.clone()]),
         HostReport::Why(reports) => {
             let instances = reports.iter().flat_map(|report| &report.instances).map(|one| &one.secret);
@@ -143,7 +150,7 @@ fn in_common(seen: &[HostSeen], context: &mut Context) {
         .iter()
         .map(|one| {
             let secrets = match &one.report {
-                HostReport::Scan(_) => None,
+                HostReport::Scan(_) | HostReport::Draft(_) => None,
                 HostReport::Why(_) | HostReport::Trace(_) => Some(secrets(&one.report)),
             };
             (one.host.as_str(), secrets)

@@ -10,6 +10,6 @@ use crate::context::Context;
 pub(super) fn run(args: &PlanArgs, context: &mut Context) -> Result<Exit, Problem> {
     let config = context.installation.config()?;
     let secret = secret(&config, &args.secret)?;
-    make::plan(secret, &config, &context.installation, &mut context.ui)?;
+    make::plan(&args.without.meant(), (secret, &config), &context.installation, &mut context.ui)?;
     Ok(Exit::Done)
 }

@@ -89,6 +89,7 @@ fn show(rows: &[StatusShown], details: bool, context: &mut Context) {
         text.extend(waits(row).map(|waits| format!("  {waits}")));
         text.extend(row.waived.iter().map(|waived| format!("  waived: {waived}")));
         text.extend(row.hosts_back.iter().map(|host| format!("  {}", is_back(host))));
+        text.extend(not_searched(row).map(|hosts| format!("  not looked at: {hosts}")));
         for holder in &row.blocked_by {
             let lines = holder.lines("blocked by ");
             text.extend(lines.into_iter().map(|line| format!("  {line}")));
@@ -97,6 +98,11 @@ fn show(rows: &[StatusShown], details: bool, context: &mut Context) {
         text.extend(back(row).map(|back| format!("  back: {back}")));
     }
     context.ui.lines(&text.join("\n"));
+}
+
+/// The hosts that it does not look at.
+fn not_searched(row: &StatusShown) -> Option<String> {
+    (!row.hosts_not_searched.is_empty()).then(|| row.hosts_not_searched.join(", "))
 }
 
 fn at(row: &StatusShown) -> &'static str {
@@ -187,6 +193,9 @@ fn card(row: &StatusShown) -> Vec<String> {
     }
     for host in &row.hosts_back {
         line("host", is_back(host));
+    }
+    if let Some(hosts) = not_searched(row) {
+        line("not looked at", hosts);
     }
     if let Some(waits) = waits(row) {
         line("wait", waits);

@@ -1,6 +1,15 @@
 //! A key is rotated on hosts by ssh. keyroll runs on a host of its own, `desk`: this machine sees the processes of every
 //! container, and would find each consumer a second time. The issuer runs in this process, so it has the values.
 
+mod beside;
+mod bystander;
+mod cannot_be_used;
+mod clock;
+mod cut;
+mod drivers;
+mod interrupted;
+mod killed;
+
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -34,8 +43,9 @@ const CONSUMER: &str = "\n[secrets.orders.revoke]\nold_idle_for = \"0s\"\nsoak =
 const UNIT: &str = "[Service]\nType=exec\nEnvironmentFile=/srv/app/api.env\nExecStartPre=/srv/app/started.sh\n\
     ExecStart=/bin/sleep 100000\n";
 
-/// Counts the starts of the service.
-const STARTED: &str = "#!/bin/sh\necho >>/srv/seen/starts\n";
+/// Counts the starts of the service. One waits as long as `hold` is there, and fails with another file than `only` names.
+const STARTED: &str = "#!/bin/sh\necho >>/srv/seen/starts\nwhile [ -e /srv/seen/hold ]; do sleep 0.1; done\n\
+    [ ! -e /srv/seen/only ] || exec sha256sum -c --status /srv/seen/only\n";
 
 const CHECK: &str = include_str!("rotated/check.py");
 
@@ -72,15 +82,24 @@ struct Roll {
     old: String,
     value: Zeroizing<String>,
     admin: Zeroizing<String>,
+    /// Hosts of keyroll.toml without a consumer.
+    others: &'static [&'static str],
 }
 
 impl Roll {
     /// Two hosts with a service each, and `desk`; further keys and tables of the secret.
     fn raise(left_out: &str, secret: &str) -> Option<Self> {
-        let fleet = Fleet::raise(left_out, &[wish("desk"), wish("web-1"), wish("web-2")])?;
+        Self::raise_beside(left_out, secret, &[])
+    }
+
+    /// The same beside hosts without a consumer.
+    fn raise_beside(left_out: &str, secret: &str, others: &'static [&'static str]) -> Option<Self> {
+        let names = ["desk", "web-1", "web-2"].iter().chain(others);
+        let wishes: Vec<_> = names.map(|name| wish(name)).collect();
+        let fleet = Fleet::raise(left_out, &wishes)?;
         let (issuer, admin) = Issuer::start();
         let (old, value) = issuer.mint("by hand");
-        let roll = Self { fleet, issuer, old, value, admin };
+        let roll = Self { fleet, issuer, old, value, admin, others };
         roll.furnish(secret);
         HOSTS.iter().for_each(|host| roll.serve(host));
         roll.begin(STATE);
@@ -92,8 +111,9 @@ impl Roll {
         let folder = self.fleet.root().join("desk");
         fs::create_dir(&folder).unwrap();
         let place = |name: &str| folder.join(name);
-        let more = "group = \"web\"\nfolder = \"/srv/app\"\n";
-        let tables: String = HOSTS.iter().map(|host| table(host, host) + more).collect();
+        let more = "folder = \"/srv/app\"\n";
+        let own = HOSTS.iter().map(|host| table(host, host) + more + "group = \"web\"\n");
+        let tables: String = own.chain(self.others.iter().map(|host| table(host, host) + more)).collect();
         put(&place("keyroll.toml"), &["version = 1\n", &tables, SECRET, secret, CONSUMER], 0o644);
         let spec = self.issuer.spec("5s");
         put(&place("acme.toml"), &[&without(&without(&spec, "op.sessions"), "op.end_session")], 0o644);
@@ -143,7 +163,8 @@ impl Roll {
     /// Accepts the hosts and stores the old key, in a state folder.
     #[track_caller]
     fn begin(&self, state: &str) {
-        self.keyroll_of(state, &["hosts", "accept", "web-1", "web-2"]).exits(0);
+        let words = [&["hosts", "accept", "web-1", "web-2"][..], self.others].concat();
+        self.keyroll_of(state, &words).exits(0);
         self.on_desk(state, &["secret", "add", "orders", "--id", &self.old], &format!("<{SSH}/old")).exits(0);
     }
 
@@ -159,13 +180,7 @@ impl Roll {
 
     /// The same with a redirection behind it.
     fn on_desk(&self, state: &str, words: &[&str], more: &str) -> Ran {
-        let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
-        let line = format!(
-            "cd {DESK} && exec env -i HOME=/root PATH={SSH}/bin:/usr/bin:/bin {KEYROLL} {} --json --no-input \
-             --state {state} {more}",
-            words.join(" ")
-        );
-        let output = self.fleet.hosts.run("desk", &line);
+        let output = self.fleet.hosts.run("desk", &line(state, words, more));
         Ran::read(output.status.code(), &output.stdout, &output.stderr)
     }
 
@@ -204,6 +219,30 @@ impl Roll {
         made[0].to_owned()
     }
 
+    /// A host holds this key, and its service runs with it.
+    #[track_caller]
+    fn has(&self, host: &str, id: &str) {
+        for script in [HELD, RUNS_WITH] {
+            assert_eq!(self.key(host, script).as_deref(), Some(id), "{host}: {script}");
+        }
+    }
+
+    /// Rotates until web-1 has the new key and the operator is asked, with [`ASKS`] or the like. The rotation, and the new key.
+    #[track_caller]
+    fn web_1_first(&self) -> (String, String) {
+        let id = self.plan();
+        self.apply(&id).exits(4).paused();
+        let new = self.new_key();
+        self.has("web-1", &new);
+        self.has("web-2", &self.old);
+        (id, new)
+    }
+
+    /// How often the service of each host was started.
+    fn starts(&self) -> [usize; 2] {
+        HOSTS.map(|host| self.fleet.run(host, "wc -l </srv/seen/starts").parse().unwrap())
+    }
+
     fn is_alive(&self, id: &str) -> bool {
         self.issuer.keys().iter().any(|key| key.id == id && !key.disabled)
     }
@@ -212,6 +251,12 @@ impl Roll {
     #[track_caller]
     fn both_work(&self) {
         assert!(self.is_alive(&self.old), "the old key is off");
+        self.all_work();
+    }
+
+    /// Every key that a host holds or runs with is alive.
+    #[track_caller]
+    fn all_work(&self) {
         for host in HOSTS {
             self.fleet.run(host, "/srv/app/check.py /srv/app/api.env");
             let runs_with = self.key(host, RUNS_WITH);
@@ -222,18 +267,22 @@ impl Roll {
     /// Everything that is true once a rotation has ended: this key alone is alive, held and used, and nothing is open.
     #[track_caller]
     fn settled(&self, id: &str) {
-        let keys = self.issuer.keys();
-        assert!(keys.len() == 1 && self.is_alive(id), "{keys:?}");
-        for host in HOSTS {
-            for script in [HELD, RUNS_WITH] {
-                assert_eq!(self.key(host, script).as_deref(), Some(id), "{host}: {script}");
-            }
-            let files = self.fleet.run(host, "ls -A /srv/app");
-            assert_eq!(files, "api.env\ncheck.py\nstarted.sh", "{host} has another file now");
-        }
+        self.rests_on(id);
         let status = self.keyroll(&["status"]);
         status.exits(0);
         assert!(status.of("paused").is_empty(), "a rotation is open: {}", status.text);
+    }
+
+    /// This key alone is alive, held and used, and nothing was left beside it.
+    #[track_caller]
+    fn rests_on(&self, id: &str) {
+        let keys = self.issuer.keys();
+        assert!(keys.len() == 1 && self.is_alive(id), "{keys:?}");
+        for host in HOSTS {
+            self.has(host, id);
+            let files = self.fleet.run(host, "ls -A /srv/app");
+            assert_eq!(files, "api.env\ncheck.py\nstarted.sh", "{host} has another file now");
+        }
     }
 
     /// Everything that a refusal leaves unchanged on the hosts and at the issuer.
@@ -268,6 +317,16 @@ impl Roll {
     }
 }
 
+/// The line of a shell on `desk` that becomes a command of keyroll, with a redirection behind it.
+fn line(state: &str, words: &[&str], more: &str) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    format!(
+        "cd {DESK} && exec env -i HOME=/root PATH={SSH}/bin:/usr/bin:/bin {KEYROLL} {} --json --no-input \
+         --state {state} {more}",
+        words.join(" ")
+    )
+}
+
 #[test]
 fn a_key_is_rotated_over_two_hosts_one_after_the_other() {
     let Some(roll) = Roll::raise("a rotation over hosts by ssh", "") else { return };
@@ -282,8 +341,8 @@ fn a_key_is_rotated_over_two_hosts_one_after_the_other() {
     assert_eq!(consumers, BTreeSet::from(["api@web-1", "api@web-2"]), "{}", applied.text);
     roll.settled(&roll.new_key());
 
-    let starts = HOSTS.map(|host| roll.fleet.run(host, "wc -l </srv/seen/starts"));
-    assert_eq!(starts, ["2", "2"], "each service was started by the test and restarted once");
+    let starts = roll.starts();
+    assert_eq!(starts, [2, 2], "each service was started by the test and restarted once");
     let (first, second) = (roll.started("web-1"), roll.started("web-2"));
     let proven = roll.checked("web-1");
     assert!(
@@ -432,14 +491,7 @@ fn an_undeclared_copy_on_a_host_refuses_the_plan_until_it_is_waived() {
 #[test]
 fn a_host_that_goes_away_in_the_roll_loses_no_key() {
     let Some(roll) = Roll::raise("a host by ssh that goes away", ASKS) else { return };
-    let id = roll.plan();
-    let asked = roll.apply(&id);
-    asked.exits(4).paused();
-    let new = roll.new_key();
-    assert_eq!(roll.key("web-1", RUNS_WITH).as_deref(), Some(new.as_str()), "{}", asked.text);
-    for script in [HELD, RUNS_WITH] {
-        assert_eq!(roll.key("web-2", script).as_deref(), Some(roll.old.as_str()), "{}", asked.text);
-    }
+    let (id, new) = roll.web_1_first();
 
     roll.fleet.run("web-2", "systemctl stop keyroll-sshd");
     let away = roll.resume(&id);
@@ -612,6 +664,63 @@ fn a_host_that_cannot_be_reached_refuses_the_plan_by_name() {
 }
 
 #[test]
+fn a_host_that_is_gone_is_left_out_of_a_plan_and_the_others_are_rotated() {
+    let Some(roll) = Roll::raise("a plan without a host by ssh that is gone", "") else { return };
+    roll.fleet.run("web-2", "systemctl stop keyroll-sshd");
+    let refused = roll.keyroll(&["plan", "orders"]);
+    refused.refused(1, "K0960", &["keyroll plan orders --without web-2 --reason"]);
+    roll.keyroll(&["plan", "orders", "--without", "web-2"]).exits(2);
+    let both = ["plan", "orders", "--without", "web-1", "--without", "web-2", "--reason", "a test"];
+    assert_ne!(roll.keyroll(&both).code, Some(0));
+    let planned = roll.keyroll(&["plan", "orders", "--without", "web-2", "--reason", "its disk is dead"]);
+    let id = planned.exits(0).plan();
+    planned.says(&["web-2 is left out (its disk is dead)", "api@web-2 keeps the old key"]);
+    let applied = roll.apply(&id);
+    applied.exits(0).ended("done");
+    let left = applied.of("host_left");
+    assert!(left.len() == 1 && left[0]["name"] == "web-2", "{}", applied.text);
+    roll.keyroll(&["history", &id]).exits(0).says(&["the host web-2", "its disk is dead"]);
+    let new = roll.new_key_of("web-1");
+    assert_eq!(roll.issuer.keys().len(), 1, "the old key is revoked");
+    assert!(roll.is_alive(&new));
+    for script in [HELD, RUNS_WITH] {
+        assert_eq!(roll.key("web-1", script).as_deref(), Some(new.as_str()));
+        assert_eq!(roll.key("web-2", script).as_deref(), Some(roll.old.as_str()), "it was not touched");
+    }
+    let config = roll.fleet.run("desk", &format!("cat {DESK}/keyroll.toml"));
+    assert!(config.contains("hosts = [\"web\"]"), "keyroll.toml was changed: {config}");
+}
+
+#[test]
+fn a_host_that_was_left_out_and_answers_holds_up_the_revocation_until_what_it_has_is_waived() {
+    let Some(roll) = Roll::raise("a host by ssh that was left out and is back", "") else { return };
+    roll.fleet.run("web-2", "systemctl stop keyroll-sshd");
+    let without = ["--without", "web-2", "--reason", "its disk is dead"];
+    let planned = roll.keyroll(&[&["plan", "orders"][..], &without].concat());
+    let id = planned.exits(0).plan();
+    roll.keyroll(&["apply", &id, "--confirm", "orders", "--until", "roll"]).exits(4);
+    let emergency = roll.keyroll(&[&["emergency", "orders", "--confirm", "orders"][..], &without].concat());
+    assert!(emergency.code != Some(0) && emergency.text.contains("hosts waive web-2"), "{}", emergency.text);
+    roll.fleet.run("web-2", "systemctl start keyroll-sshd");
+    let pid = roll.fleet.run("web-2", "systemctl show -P MainPID api");
+    let held_up = roll.resume(&id);
+    held_up.exits(6).says(&[&format!("keyroll consumer waive web-2:{pid} --reason")]);
+    assert_eq!(roll.issuer.deletions(), [] as [String; 0]);
+    roll.both_work();
+    let place = format!("web-2:{pid}");
+    let adopted = roll.keyroll(&["consumer", "adopt", &place, "--name", "late", "--unit", "api.service"]);
+    assert_ne!(adopted.code, Some(0), "{}", adopted.text);
+
+    roll.keyroll(&["consumer", "waive", &place, "--reason", "a test"]).exits(0);
+    // Its copy too, which no process has open: the service could be started from it again.
+    let held_up = roll.resume(&id);
+    held_up.exits(6).says(&["web-2:/srv/app/api.env"]);
+    roll.keyroll(&["consumer", "waive", "web-2:/srv/app/api.env", "--reason", "a test"]).exits(0);
+    roll.resume(&id).exits(0).ended("done");
+    assert_eq!(roll.key("web-2", RUNS_WITH).as_deref(), Some(roll.old.as_str()), "it was not touched");
+}
+
+#[test]
 fn another_keyroll_is_refused_by_the_hosts_of_the_first_one() {
     let Some(roll) = Roll::raise("two keyrolls for the same hosts", "") else { return };
     let id = roll.plan();
@@ -631,7 +740,7 @@ fn another_keyroll_is_refused_by_the_hosts_of_the_first_one() {
     for host in HOSTS {
         assert_eq!(roll.key(host, HELD).as_deref(), Some(roll.old.as_str()), "{host}");
     }
-    let starts = HOSTS.map(|host| roll.fleet.run(host, "wc -l </srv/seen/starts"));
-    assert_eq!(starts, ["1", "1"], "a service was restarted");
+    let starts = roll.starts();
+    assert_eq!(starts, [1, 1], "a service was restarted");
     roll.both_work();
 }

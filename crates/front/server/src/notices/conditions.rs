@@ -256,6 +256,7 @@ mod tests {
             blocked_by: Vec::new(),
             waived: Vec::new(),
             hosts_back: Vec::new(),
+            hosts_not_searched: Vec::new(),
             next: Some("keyroll resume 0198 --confirm=openai".to_owned()),
         }
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use keyroll_codes::Code;
 use keyroll_manager::InstanceProcess;
 use keyroll_observe::{
-    FileLimits, Hidden, HoldersReport, Listing, NotSeen, NotVisible, Place, ProcessId, Sockets, process,
-    processes, search_files, search_holders, shown, unit_folders,
+    FileLimits, Hidden, HoldersReport, Listing, NotSeen, NotVisible, Place, ProcessId, Search, Sockets,
+    process, processes, search_files, search_holders, shown, unit_folders,
 };
 use keyroll_port::{Class, Failure, Holder, Looked, Named, Sessions, Values};
 use keyroll_rotation::{
@@ -18,7 +18,7 @@ use keyroll_rotation::{
 };
 
 use super::concurrent_scanners::searches;
-use super::find::{NEW, OLD, needle, place_digest};
+use super::find::{NEW, OLD, Sought, needle, place_digest};
 use super::managers::keeps;
 use super::running::Running;
 use super::unsearched::{UNSEARCHED_MAX, unsearched};
@@ -132,12 +132,23 @@ impl Local {
         stays: Which,
     ) -> Result<Looked, Failure> {
         self.ledger_is_read()?;
-        let listing = listing()?;
         let needles = self.needles(values)?;
+        self.look_for(Sought { by: &*needles, values }, sessions, stays)
+    }
+
+    /// One look by this search.
+    pub(super) fn look_for(
+        &self,
+        sought: Sought<'_>,
+        sessions: &Sessions,
+        stays: Which,
+    ) -> Result<Looked, Failure> {
+        let Sought { by, values } = sought;
+        let listing = listing()?;
         let running = self.running(&listing)?;
         let limits = self.setup.search;
         let first = self.searched_first(&running);
-        let report = search_holders(&listing, &*needles, &first, Some(limits.of_one()), limits.time_max);
+        let report = search_holders(&listing, by, &first, Some(limits.of_one()), limits.time_max);
         let blind = report.not_seen.iter().map(|missed| missed.process).collect();
         let listed = listing.seen.iter().map(|process| process.id).collect();
         let sights = Sights { report, blind, listed };
@@ -163,7 +174,7 @@ impl Local {
         let joined = self.join_words(joined, &running, stays, values);
         let files = self.setup.file_ids().map(|(id, file)| (id, self.holds(file, values, stays))).collect();
         let goes = needle(stays.other());
-        let (strangers, names, mut not_visible) = self.strangers(values, &needles, goes);
+        let (strangers, names, mut not_visible) = self.strangers(values, by, goes);
         not_visible.extend(not_seen::lines(&sights.report.not_seen));
         not_visible.extend(listing.hidden.iter().map(hidden));
         self.memo().found_by.extend(found_by);
@@ -347,7 +358,7 @@ impl Local {
     pub(super) fn strangers(
         &self,
         values: Values<'_>,
-        needles: &keyroll_needle::Needles,
+        needles: &dyn Search,
         goes: u32,
     ) -> (Vec<u64>, Vec<Named>, Vec<String>) {
         let (mut kept, mut explained) = self.kept(values, goes);

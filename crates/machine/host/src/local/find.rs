@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use keyroll_codes::Code;
 use keyroll_needle::{NeedleId, Needles};
+use keyroll_observe::Search;
 use keyroll_port::{Class, Failure, Values};
 use keyroll_rotation::Which;
 use keyroll_secret::SecretBytes;
@@ -25,8 +26,17 @@ pub(super) fn needle(which: Which) -> u32 {
     }
 }
 
+/// What a look searches for.
+#[derive(Clone, Copy)]
+pub(super) struct Sought<'a> {
+    /// The search, with [`OLD`] and [`NEW`] as its ids.
+    pub(super) by: &'a dyn Search,
+    /// What files and the answers of consumers are compared with; without fields where there are neither.
+    pub(super) values: Values<'a>,
+}
+
 /// The secret fields in which both versions differ: only these distinguish one version from the other.
-fn differing(values: Values<'_>) -> impl Iterator<Item = (&SecretBytes, Option<&SecretBytes>)> {
+pub(super) fn differing(values: Values<'_>) -> impl Iterator<Item = (&SecretBytes, Option<&SecretBytes>)> {
     values.old.secrets().filter_map(move |(name, old)| {
         let new = values.new.and_then(|new| new.get(name)).map(|field| &field.value);
         (new != Some(old)).then_some((old, new))

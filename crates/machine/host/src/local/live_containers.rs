@@ -1,8 +1,7 @@
 //! Containers: stopped ones that hold the old value, and mounted files.
 
 use keyroll_manager::Docker;
-use keyroll_needle::Needles;
-use keyroll_observe::ProcessId;
+use keyroll_observe::{ProcessId, Search};
 use keyroll_port::PendingChanges;
 
 use super::Local;
@@ -11,7 +10,7 @@ use super::live::{Subject, own_variables};
 impl Local {
     /// Containers that do not run and were created with the value that goes: if one is started, the value is back, and
     /// no file shows that. Only searched if a consumer is a container.
-    pub(super) fn stopped_containers(&self, needles: &Needles, goes: u32) -> Vec<String> {
+    pub(super) fn stopped_containers(&self, needles: &dyn Search, goes: u32) -> Vec<String> {
         let slots = self.setup.consumers.iter().flat_map(|consumer| &consumer.slots);
         let mut engines: Vec<&Docker> = Vec::new();
         for slot in slots {
@@ -26,7 +25,7 @@ impl Local {
                 Ok(stopped) => {
                     for (name, starts_with) in stopped {
                         let mut holds = false;
-                        needles.find(starts_with.expose(), &mut |hit| holds |= hit.id.0 == goes);
+                        needles.find(starts_with.expose(), &mut |id, _| holds |= id == goes);
                         if holds {
                             let name = name.escape_debug();
                             lines.push(format!("the stopped container {name}: it was made with the value, and a start of it brings that back (docker rm {name})"));

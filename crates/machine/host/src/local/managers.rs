@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use keyroll_codes::Code;
 use keyroll_manager::SharedWorkload;
-use keyroll_needle::{NeedleId, Needles};
-use keyroll_observe::{Holder, Listing, Place, ProcessId};
+use keyroll_observe::{Holder, Listing, Place, ProcessId, Search};
 use keyroll_port::{Class, Failure, Named, Values};
 use keyroll_rotation::{FileId, Holds, Which};
 use keyroll_secret::SecretBytes;
@@ -56,7 +55,7 @@ impl Local {
     pub(super) fn rows(
         &self,
         values: Values<'_>,
-        needles: &Needles,
+        needles: &dyn Search,
         goes: u32,
     ) -> (Vec<Named>, Vec<PathBuf>) {
         let stays = if goes == OLD { Which::New } else { Which::Old };
@@ -71,7 +70,7 @@ impl Local {
                 };
                 for row in rows {
                     let mut holds = false;
-                    needles.find(row.value.expose(), &mut |hit| holds |= hit.id == NeedleId(goes));
+                    needles.find(row.value.expose(), &mut |id, _| holds |= id == goes);
                     if holds {
                         let (_, own) = explained.entry(row.whole_name).or_insert((row.name, false));
                         *own |= row.own && waits;

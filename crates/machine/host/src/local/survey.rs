@@ -58,7 +58,7 @@ impl Local {
         self.linked_files()
     }
 
-    fn undeclared(&self, looked: &Looked) -> Vec<Holder> {
+    pub(super) fn undeclared(&self, looked: &Looked) -> Vec<Holder> {
         let all = looked.enumeration.instances.iter().filter(|instance| instance.consumer.is_none());
         all.filter_map(|instance| self.describe_holder(instance.who)).collect()
     }

@@ -8,13 +8,19 @@ use keyroll_rotation::{Holds, Which};
 
 use super::concurrent_scanners::searches;
 use super::enumerate::{hidden, listing};
-use super::find::OLD;
+use super::find::{OLD, Sought};
 use super::{Local, not_seen};
 
 impl Local {
     pub(super) fn sweep_all(&self, values: Values<'_>) -> Result<Swept, Failure> {
         let needles = self.needles(values)?;
-        let (_, names, mut not_visible) = self.strangers(values, &needles, OLD);
+        self.sweep_for(Sought { by: &*needles, values })
+    }
+
+    /// The last search, by this one.
+    pub(super) fn sweep_for(&self, sought: Sought<'_>) -> Result<Swept, Failure> {
+        let Sought { by, values } = sought;
+        let (_, names, mut not_visible) = self.strangers(values, by, OLD);
         let mut residues: Vec<Residue> = names
             .into_iter()
             .map(|named| Residue {
@@ -22,7 +28,7 @@ impl Local {
                 reason: "holds the dead value; no consumer reads it".into(),
             })
             .collect();
-        let left = search_files(&self.left(), &*needles, FileLimits::default());
+        let left = search_files(&self.left(), by, FileLimits::default());
         for hit in left.hits.iter().filter(|hit| hit.id == OLD) {
             let place = shown(&hit.path);
             if residues.iter().all(|known| known.place != place) {
@@ -39,7 +45,7 @@ impl Local {
         }
         let (limits, listing) = (self.setup.search, listing()?);
         let none_first = BTreeSet::new();
-        let report = search_holders(&listing, &*needles, &none_first, Some(limits.of_one()), limits.time_max);
+        let report = search_holders(&listing, by, &none_first, Some(limits.of_one()), limits.time_max);
         for holder in report.holders.iter().filter(|holder| !searches(holder)) {
             let reason = match (holder.places.get(&Place::Environment), holder.places.get(&Place::Memory)) {
                 (Some(ids), _) if ids.contains(&OLD) => {

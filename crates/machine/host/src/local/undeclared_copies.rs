@@ -2,7 +2,7 @@
 //! not change them, so their readers would keep the old value.
 
 use keyroll_copy::Before;
-use keyroll_needle::Needles;
+use keyroll_observe::Search;
 use keyroll_port::Values;
 use keyroll_secret::{Fields, SecretBytes};
 
@@ -20,7 +20,7 @@ impl Local {
         &self,
         file: &FileSetup,
         values: Values<'_>,
-        needles: &Needles,
+        needles: &dyn Search,
         goes: u32,
     ) -> Vec<u64> {
         let Ok(content) = self.resolved(file).and_then(|resolved| read(&resolved)) else { return Vec::new() };
@@ -37,9 +37,9 @@ impl Local {
         }
         let Some(masked) = named else { return Vec::new() };
         let mut offsets = Vec::new();
-        needles.find(masked.expose(), &mut |hit| {
-            if hit.id.0 == goes {
-                offsets.push(hit.start);
+        needles.find(masked.expose(), &mut |id, start| {
+            if id == goes {
+                offsets.push(start);
             }
         });
         offsets.sort_unstable();

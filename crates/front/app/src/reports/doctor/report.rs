@@ -4,12 +4,12 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use keyroll_draft::FILL_IN;
 use keyroll_setup::trust::is_foreign;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use crate::operator::{CheckShown, Finding};
 use crate::problem::Problem;
-use crate::scaffold::FILL_IN;
 
 /// The findings so far.
 #[derive(Default)]

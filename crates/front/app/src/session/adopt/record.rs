@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use keyroll_codes::Code;
-use keyroll_config::{Config, Consumer, NewConsumer, Secret};
+use keyroll_config::{Config, Consumer, Name, NewConsumer, Secret};
 use keyroll_host::{LOCAL, incarnation};
 use keyroll_port::{PendingChange, RotationId};
 use keyroll_rotation::{Adoptee, Difference, Fact, Phase};
@@ -12,6 +12,7 @@ use super::on_host::{Edited, OnHost};
 use crate::configured;
 use crate::places::Places;
 use crate::plans::granted::Granted;
+use crate::plans::left_out::text_without;
 use crate::problem::Problem;
 use crate::records::open_rotation_guard::open_of;
 use crate::records::recorded::{Opened, rotations_unread};
@@ -133,7 +134,11 @@ impl Adoption<'_> {
 
     /// The consumer as the open rotation would take it, and what restarts would make live with it.
     fn look(&self, opened: &Opened, places: &Places) -> Result<(Fact, Vec<PendingChange>), Problem> {
-        let secret = self.secret()?;
+        self.refuse_left_out(opened)?;
+        let (file, left_out) = (self.edited.file, &opened.saved.left_out);
+        let text = text_without(self.edited.text.to_owned(), file, &opened.saved.secret, left_out)?;
+        let config = Config::parse(&text, &file.display().to_string())?;
+        let secret = configured::secret(&config, &opened.saved.secret)?;
         let known = opened.state.plan();
         if !known.aim.makes_new() {
             return Err(not_adopted()
@@ -146,8 +151,9 @@ impl Adoption<'_> {
         let issuer = issuer(secret)?;
         let hosts = hosts(&Wanted {
             rotation: &opened.id.0,
-            search: Some(&self.edited.config.search),
-            config: Some((self.edited.config, self.edited.text)),
+            search: Some(&config.search),
+            config: Some((&config, &text)),
+            left_out,
             names: &opened.saved.hosts,
             unattributed: &opened.saved.seen.unattributed,
             ..Wanted::of(secret, issuer.as_ref(), places, folder)
@@ -173,12 +179,27 @@ impl Adoption<'_> {
             None => runtime(places)?.block_on(hosts.machine.live()).live,
         };
         let explains = there.map_or_else(|| self.explains_here(), Ok)?;
-        let mut saved = Saved { config_text: self.edited.text.to_owned(), ..opened.saved.clone() };
+        let mut saved = Saved { config_text: text.clone(), ..opened.saved.clone() };
         // Each file must resolve to the same path when it is written.
         saved.seen.files.extend(seen);
         let names: Arc<str> = Arc::from(saved.text()?);
         let brought = hosts.files.get(files..).unwrap_or_default().to_vec();
         Ok((Fact::Adopted { consumer, files: brought, explains, names }, live))
+    }
+
+    /// Refuses a consumer on a host that the rotation leaves out.
+    fn refuse_left_out(&self, opened: &Opened) -> Result<(), Problem> {
+        let on = self.new.host.as_ref().map(Name::as_str);
+        let Some(host) = on.filter(|on| opened.saved.left_out.iter().any(|one| one.host == *on)) else {
+            return Ok(());
+        };
+        let (id, holder) = (&opened.id, self.holder);
+        Err(not_adopted()
+            .because(format!("rotation {id} was planned without {host}, and moves nothing there"))
+            .help(format!(
+                "end what holds the key, or accept that it breaks: keyroll consumer waive {holder} --reason WHY; or \
+                 keyroll abort {id}, and plan again with {host}"
+            )))
     }
 
     /// Refuses a consumer without a check on a host of which the issuer does not show the open rotation which process made a

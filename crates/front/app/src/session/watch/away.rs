@@ -13,8 +13,9 @@ impl Watch<'_> {
         let before = std::mem::replace(&mut self.left, left);
         for host in before.into_iter().filter(|host| !state.has_left(*host)) {
             if let Some(name) = self.called.host(host) {
-                self.operator
-                    .note(format!("{name} is back: its waiver has ended, and its consumers are moved"));
+                let has_consumer = state.plan().consumers.iter().any(|consumer| consumer.host == host);
+                let then = if has_consumer { "its consumers are moved" } else { "it is searched again" };
+                self.operator.note(format!("{name} is back: its waiver has ended, and {then}"));
             }
         }
     }

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use keyroll_config::{FoundSecret, Name};
+use keyroll_config::Name;
 use keyroll_needle::Encoding;
 use keyroll_observe::{Sockets, shown};
 use keyroll_trace::{
@@ -10,9 +10,9 @@ use keyroll_trace::{
     without_wrappings,
 };
 
-use super::consumer::{at_rest, drafted};
-use super::consumer_draft::{ConsumerDraft, Context};
-use super::issuer::issuer;
+use crate::consumer::{at_rest, drafted};
+use crate::consumer_draft::{ConsumerDraft, Context};
+use crate::form::Form;
 
 /// How long reading the machine's sockets may take.
 const SOCKETS_WAIT: Duration = Duration::from_secs(5);
@@ -24,25 +24,30 @@ const NUMBER_MAX: u32 = 1_000;
 const NAMED_MAX: usize = 24;
 
 /// A found secret as it would be written.
-pub(crate) struct Draft<'s> {
+pub struct Draft<'s> {
+    /// What was found.
     pub found: &'s SurveyedSecret,
-    pub secret: FoundSecret,
+    /// Its name in the configuration.
+    pub name: Name,
+    /// What the form of its values says of its issuer.
+    pub form: Form,
+    /// Its consumers.
     pub consumers: Vec<ConsumerDraft>,
+    /// A service or process uses it. Otherwise its consumers are copies at rest.
+    pub used: bool,
     /// What was left out, and why.
     pub left: Vec<String>,
     /// How many users of the secret could not be drafted as consumers.
     users_left: usize,
-    /// What the operator has to fill in for the secret itself.
-    pub open: Vec<String>,
 }
 
 /// What to draft.
-pub(crate) struct Wanted<'s> {
+pub struct Wanted<'s> {
     /// The inspection of the machine.
     pub survey: &'s Survey,
     /// Folders that must contain a copy; empty = anywhere.
     pub roots: Vec<PathBuf>,
-    /// The folder of keyroll.toml.
+    /// The folder that relative paths of consumers begin in.
     pub folder: &'s Path,
     /// The operator named the secrets: draft them even if no process uses them.
     pub named: bool,
@@ -50,7 +55,7 @@ pub(crate) struct Wanted<'s> {
 
 /// Drafts every secret that a service or process uses. Returns also the secrets that were left out, by name, with the
 /// reason.
-pub(crate) fn drafts<'s>(wanted: &Wanted<'s>, all: &[&'s SurveyedSecret]) -> (Vec<Draft<'s>>, Vec<String>) {
+pub fn drafts<'s>(wanted: &Wanted<'s>, all: &[&'s SurveyedSecret]) -> (Vec<Draft<'s>>, Vec<String>) {
     let sockets = Sockets::read(&wanted.survey.listing, &[], SOCKETS_WAIT).ok();
     let names = Names::of(wanted.survey);
     let around =
@@ -81,7 +86,6 @@ pub(crate) fn drafts<'s>(wanted: &Wanted<'s>, all: &[&'s SurveyedSecret]) -> (Ve
 }
 
 fn draft<'s>(around: &Context<'_>, found: &'s SurveyedSecret, name: Name) -> Draft<'s> {
-    let issuer = issuer(around.survey, found, name.as_str());
     let mut left = Vec::new();
     let mut consumers = Vec::new();
     let mut given = BTreeSet::new();
@@ -94,25 +98,8 @@ fn draft<'s>(around: &Context<'_>, found: &'s SurveyedSecret, name: Name) -> Dra
     let users_left = left.len();
     let read: BTreeSet<Place> = consumers.iter().flat_map(|one| one.reads.iter().cloned()).collect();
     left.extend(left_out(around, found, &read));
-    let mut notes = vec![together(&consumers)];
-    if found.copies_differ() {
-        notes.push(format!("its copies differ: keyroll why {}", found.name));
-    }
-    notes.extend(issuer.notes);
-    let secret = FoundSecret { name, notes, issuer: issuer.written, admin: issuer.admin };
-    Draft { found, secret, consumers, left, users_left, open: issuer.open }
-}
-
-/// Whether one consumer uses the secret, or several share it.
-fn together(consumers: &[ConsumerDraft]) -> String {
-    let names: Vec<&str> = consumers.iter().map(|one| one.consumer.name.as_str()).collect();
-    match names.as_slice() {
-        [] => "no known service uses it".to_owned(),
-        [only] => format!("used only by {only}"),
-        several => {
-            format!("shared by {}: one rotation moves all of them, one after the other", several.join(", "))
-        }
-    }
+    let (form, used) = (Form::of(around.survey, found), !consumers.is_empty());
+    Draft { found, name, form, consumers, used, left, users_left }
 }
 
 /// If the operator named the secret, copies that no known service reads become consumers at rest.
@@ -196,7 +183,7 @@ fn of_chains(around: &Context<'_>, found: &SurveyedSecret, place: &Place) -> Str
 }
 
 /// A valid name for the configuration that is not in `given`; adds it to `given`.
-pub(crate) fn named(word: &str, given: &mut BTreeSet<Name>) -> Option<Name> {
+pub fn named(word: &str, given: &mut BTreeSet<Name>) -> Option<Name> {
     let good = |letter: char| match letter.to_ascii_lowercase() {
         letter @ ('a'..='z' | '0'..='9' | '.' | '_' | '-') => letter,
         _ => '-',

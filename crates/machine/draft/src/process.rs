@@ -6,9 +6,8 @@ use keyroll_manager::{Find, Reread, instances};
 use keyroll_observe::{ProcessId, Sockets, image, working_folder};
 use keyroll_trace::{Survey, User};
 
-use super::consumer_draft::{Context, RunDraft};
-use super::copy::written_plain;
-use super::issuer::FILL_IN;
+use crate::consumer_draft::{Context, FILL_IN, RunDraft};
+use crate::copy::written_plain;
 
 /// The largest file that can be a pid file, bytes.
 const PID_BYTES_MAX: u64 = 32;

@@ -10,17 +10,21 @@ use keyroll_manager::SurveyedAgent;
 use keyroll_observe::{ProcessId, Sockets};
 use keyroll_trace::{Names, Place, Survey};
 
+/// The start of every placeholder that the operator must replace.
+pub const FILL_IN: &str = "FILL-IN";
+
 /// What every draft is derived from.
 pub(crate) struct Context<'s> {
     pub survey: &'s Survey,
     pub names: &'s Names,
-    /// The folder of keyroll.toml.
+    /// The folder that relative paths of a consumer begin in.
     pub folder: &'s Path,
     pub sockets: Option<&'s Sockets>,
 }
 
 /// A consumer of the configuration, drafted from a user of a secret.
-pub(crate) struct ConsumerDraft {
+pub struct ConsumerDraft {
+    /// As it is written.
     pub consumer: FoundConsumer,
     /// What the operator has to fill in.
     pub open: Vec<String>,

@@ -10,9 +10,9 @@ use keyroll_trace::{
     chains_of, is_left_behind, without_wrappings,
 };
 
-use super::consumer_draft::Context;
-use super::copy::copy;
-use super::process::main_of;
+use crate::consumer_draft::Context;
+use crate::copy::copy;
+use crate::process::main_of;
 
 /// The fewest components of a folder that may belong to one program: `/` and `/srv` hold many.
 const OWN_STEPS_MIN: usize = 3;

@@ -6,11 +6,10 @@ use keyroll_manager::{AgentService, AgentSource, CHECK_COMMAND, Declared, DraftV
 use keyroll_observe::shown;
 use keyroll_trace::{Link, LinkRole, ManagedBy, Place, Service, Survey, SurveyedSecret, User, chains_of};
 
-use super::consumer_draft::{ConsumerDraft, Context, NotDrafted, RunDraft};
-use super::copies::{Copies, value_at};
-use super::copy::{copy, written};
-use super::issuer::FILL_IN;
-use super::process;
+use crate::consumer_draft::{ConsumerDraft, Context, FILL_IN, NotDrafted, RunDraft};
+use crate::copies::{Copies, value_at};
+use crate::copy::{copy, written};
+use crate::process;
 
 /// Drafts a user of a secret as a consumer, under a free name.
 pub(crate) fn drafted(
@@ -46,7 +45,7 @@ pub(crate) fn drafted(
     };
     let head = format!("{}, {managed}{}{processes}", user.name, user.managed_by.name());
     notes.insert(0, head);
-    let consumer = FoundConsumer { name, notes, runs, reads: copies, within };
+    let consumer = FoundConsumer { name, hosts: Vec::new(), notes, runs, reads: copies, within };
     let agent = service.and_then(|service| service.agent.clone());
     Ok(ConsumerDraft { consumer, open, reads: places, processes: user.processes.clone(), listens, agent })
 }
@@ -197,8 +196,8 @@ pub(crate) fn at_rest(
         "{place}: no known service reads it. if one does, say in `runs` how it is restarted or reloaded"
     )];
     let within = vec![by_command()];
-    let consumer =
-        FoundConsumer { name, notes, runs: vec![("at_rest", Said::Yes)], reads: vec![copy], within };
+    let runs = vec![("at_rest", Said::Yes)];
+    let consumer = FoundConsumer { name, hosts: Vec::new(), notes, runs, reads: vec![copy], within };
     let reads = BTreeSet::from([place.clone()]);
     let (open, processes, listens) = Default::default();
     Ok(ConsumerDraft { consumer, open, reads, processes, listens, agent: None })
