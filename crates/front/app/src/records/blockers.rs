@@ -325,16 +325,16 @@ fn addressed(called: &Called, who: Incarnation) -> Option<String> {
 
 /// What to do with an undeclared process of another host, `web-2:4711`.
 fn moved_there(called: &Called, process: &str, state: &State) -> String {
-    let host = process.split(':').next().unwrap_or_default();
-    if let Some(LeftOut { host, .. }) = called.left_out(host) {
-        return format!("end it: the plan left {host} out; or keyroll abort, and plan with {host}");
-    }
-    match (state.phase(), state.plan().aim.makes_new()) {
-        (Phase::RollingBack, _) => PROCESS_BACK.to_owned(),
-        (_, true) => {
+    let left_out = process.split_once(':').and_then(|(host, _)| called.left_out(host));
+    match (state.phase(), left_out, state.plan().aim.makes_new()) {
+        (Phase::RollingBack, ..) => PROCESS_BACK.to_owned(),
+        (_, Some(LeftOut { host, .. }), _) => {
+            format!("end it: the plan left {host} out; or keyroll abort, and plan with {host}")
+        }
+        (_, None, true) => {
             called.apart().unwrap_or_else(|| adopt_process_on_host(process, called.attributes_there(process)))
         }
-        (_, false) => SPLIT_AGAIN.to_owned(),
+        (_, None, false) => SPLIT_AGAIN.to_owned(),
     }
 }
 

@@ -150,11 +150,7 @@ impl Hosts {
     /// # Errors
     /// A host cannot be reached, or a file there cannot be read or replaced safely. All such hosts are named.
     pub(crate) async fn see_elsewhere(&mut self) -> Result<(), Problem> {
-        let mut asked = JoinSet::new();
-        for (name, remote) in &self.remotes {
-            let (name, remote) = (name.clone(), Arc::clone(remote));
-            asked.spawn(async move { (name, remote.files_now().await) });
-        }
+        let mut asked = self.asked(|_| true);
         // By name, whichever answers first.
         let mut answers: BTreeMap<String, Answer> = BTreeMap::new();
         while let Some(ended) = asked.join_next().await {
@@ -180,20 +176,24 @@ impl Hosts {
         }
         Ok(())
     }
-}
 
-impl Hosts {
+    /// Connects these hosts at the same time, and asks each for its files.
+    fn asked(&self, is_meant: impl Fn(&str) -> bool) -> JoinSet<(String, Answer)> {
+        let mut asked = JoinSet::new();
+        for (name, remote) in self.remotes.iter().filter(|(name, _)| is_meant(name)) {
+            let (name, remote) = (name.clone(), Arc::clone(remote));
+            asked.spawn(async move { (name, remote.files_now().await) });
+        }
+        asked
+    }
+
     /// Connects the hosts, and refuses where one of them was changed by a driver that this state folder does not know: nothing
     /// could be changed there. One that does not answer soon refuses by itself when it does.
     ///
     /// # Errors
     /// K0964, with the name of the host.
     pub(crate) async fn refuse_overtaken(&self) -> Result<(), Problem> {
-        let mut asked = JoinSet::new();
-        for (name, remote) in self.remotes.iter().filter(|(name, _)| !self.searched.contains(name)) {
-            let (name, remote) = (name.clone(), Arc::clone(remote));
-            asked.spawn(async move { (name, remote.files_now().await) });
-        }
+        let mut asked = self.asked(|name| !self.searched.contains(name));
         let until = tokio::time::Instant::now() + CONNECTED_WITHIN;
         while let Ok(Some(ended)) = tokio::time::timeout_at(until, asked.join_next()).await {
             if let Ok((name, Err(failure))) = ended
