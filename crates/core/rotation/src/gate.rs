@@ -64,7 +64,7 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
     }
     for &Unsearched { who, limit } in &seen.unsearched {
         let waived = state.is_waived(&Waived::Holder(who)) || state.has_left(who.host);
-        let counts = match owners.get(&who).copied().flatten() {
+        let counts = match owner(&owners, who) {
             Some(id) => !state.is_waived(&Waived::NotVisible(id)) && !unasked(state, id, stays),
             None => state.looks.has_held(who, stays.other()),
         };
@@ -117,13 +117,16 @@ fn owners(seen: &Enumeration) -> Owners {
     owners
 }
 
+/// As [`Enumeration::consumer_of`], without a walk over the instances.
+fn owner(owners: &Owners, who: Incarnation) -> Option<ConsumerId> {
+    owners.get(&who).copied().flatten()
+}
+
 /// A shared key that is kept stays in use by others: their processes, copies and sessions do not block this rotation.
 fn of_others(owners: &Owners, blocker: Blocker) -> bool {
     match blocker {
         Blocker::Holder(_) | Blocker::Stranger(_) | Blocker::Session(None) => true,
-        Blocker::Session(Some(who)) | Blocker::Unsearched(who, _) => {
-            owners.get(&who).copied().flatten().is_none()
-        }
+        Blocker::Session(Some(who)) | Blocker::Unsearched(who, _) => owner(owners, who).is_none(),
         Blocker::File(..) | Blocker::Unproven(..) | Blocker::Stale(..) | Blocker::Absent(_) => false,
     }
 }
@@ -223,7 +226,7 @@ pub(crate) fn shows(plan: &Plan, consumer: &crate::Consumer, proof: &Proof) -> R
 pub fn unsearched(state: &State, look: &Look) -> BTreeMap<Incarnation, SearchLimit> {
     let seen = look.seen.as_ref();
     let owners = owners(seen);
-    let now = seen.unsearched.iter().filter(|it| owners.get(&it.who).copied().flatten().is_none());
+    let now = seen.unsearched.iter().filter(|it| owner(&owners, it.who).is_none());
     let counted = state.decisions.unsearched().iter().chain(now);
     counted.map(|it| (it.who, it.limit)).collect()
 }

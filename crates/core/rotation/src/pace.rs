@@ -200,10 +200,10 @@ pub(crate) fn next_unit(state: &State, pulled: bool) -> Option<Option<usize>> {
             |pulls| open(pulls).and_then(|(_, units)| state.units.waiting_of(Which::New, units).next());
         return Some(first(false).or_else(|| first(true)));
     }
-    let waves = [open(false), open(true)].map(|open| open.map(|(wave, _)| wave));
-    let has_come = |(pulls, wave): (bool, u8)| match waves {
-        [pushed, _] if !pulls => pushed == Some(wave),
-        [_, others] => others == Some(wave),
+    let [pushed, others] = [open(false), open(true)].map(|open| open.map(|(wave, _)| wave));
+    let has_come = |(pulls, wave): (bool, u8)| {
+        let open = if pulls { others } else { pushed };
+        open == Some(wave)
     };
     let may_begin = |at: &usize| waits(state, *at) && turn(state, *at).is_some_and(has_come);
     let fits = if passed { on_hosts(state, &hosts) } else { canaries(state) };

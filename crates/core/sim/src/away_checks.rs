@@ -6,13 +6,13 @@ use crate::calls::Call;
 use crate::issuer::{OLD, Value};
 use crate::look::WholeLook;
 use crate::process::Proc;
-use crate::scene::HOSTS_MAX;
+use crate::scene::{HOSTS, HOSTS_MAX};
 use crate::schedule::Run;
 use crate::world::World;
 
 /// A set of hosts by their numbers.
 pub(crate) fn hosts(named: &[HostId]) -> [bool; HOSTS_MAX] {
-    [0, 1, 2, 3, 4].map(|host| named.contains(&HostId(host)))
+    HOSTS.map(|host| named.contains(&host))
 }
 
 impl WholeLook {

@@ -14,6 +14,9 @@ pub(crate) const ROTATION: &str = "0190-1";
 /// The most hosts that a scene has.
 pub(crate) const HOSTS_MAX: usize = 5;
 
+/// Every host that a scene may have, in the order of their numbers.
+pub(crate) const HOSTS: [HostId; HOSTS_MAX] = [HostId(0), HostId(1), HostId(2), HostId(3), HostId(4)];
+
 /// How large the world is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Size {

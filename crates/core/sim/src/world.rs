@@ -16,7 +16,7 @@ use crate::mutant::Mutation;
 use crate::process::{Memory, Proc};
 use crate::quirks::Quirk;
 use crate::rng::Rng;
-use crate::scene::{Family, HOSTS_MAX, Kind, Scene};
+use crate::scene::{Family, HOSTS, HOSTS_MAX, Kind, Scene};
 use crate::shared::Shared;
 use crate::store::Store;
 use crate::truth::Truth;
@@ -426,7 +426,7 @@ impl World {
         self.read_due();
         self.serve_due();
         let now = self.now;
-        let (mut used, off) = (false, [0, 1, 2, 3, 4].map(|host| self.is_off(HostId(host))));
+        let (mut used, off) = (false, HOSTS.map(|host| self.is_off(host)));
         let rare = self.scene.quirks.has(Quirk::RareCalls);
         for proc in &mut self.procs {
             let off = off.get(proc.host.index()).is_some_and(|off| *off);

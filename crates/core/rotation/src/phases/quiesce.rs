@@ -29,12 +29,22 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
 
 /// Asks each consumer with an unproven instance once for evidence.
 pub(super) fn prove<'a>(blocked: impl Iterator<Item = &'a Blocker>, which: Which, out: &mut Vec<Want>) {
+    let unproven = blocked.filter_map(|blocker| {
+        if let Blocker::Unproven(consumer, ..) = blocker { Some(*consumer) } else { None }
+    });
+    prove_each(unproven, which, out);
+}
+
+/// Asks each of these consumers once for evidence.
+pub(super) fn prove_each(
+    consumers: impl IntoIterator<Item = crate::ConsumerId>,
+    which: Which,
+    out: &mut Vec<Want>,
+) {
     let mut asked = BTreeSet::new();
-    for blocker in blocked {
-        if let Blocker::Unproven(consumer, ..) = blocker
-            && asked.insert(*consumer)
-        {
-            out.push(Want::Ask(Query::Prove(*consumer, None, which)));
+    for consumer in consumers {
+        if asked.insert(consumer) {
+            out.push(Want::Ask(Query::Prove(consumer, None, which)));
         }
     }
 }

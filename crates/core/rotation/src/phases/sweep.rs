@@ -1,5 +1,3 @@
-use std::collections::BTreeSet;
-
 use crate::deadlines;
 use crate::gate::{Blocker, blockers};
 use crate::state::{Debt, Hold, Look, OldKey, Phase, Reason, State};
@@ -12,12 +10,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     if look.is_none() || !unproven.is_empty() {
         out.push(Want::Ask(Query::Enumerate));
     }
-    let mut asked = BTreeSet::new();
-    for consumer in unproven {
-        if asked.insert(consumer) {
-            out.push(Want::Ask(Query::Prove(consumer, None, Which::New)));
-        }
-    }
+    super::quiesce::prove_each(unproven, Which::New, out);
     for credential in state.abandoned().iter().filter(|_| course::rolled(state)) {
         unit::offer(state, Op::DeleteAbandoned(credential.clone()), out);
     }
