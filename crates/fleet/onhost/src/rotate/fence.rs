@@ -64,8 +64,7 @@ impl Claim {
     }
 
     fn is_by_the_driver_of(&self, other: &Self) -> bool {
-        let driver = |claim: &Self| (claim.installation.clone(), claim.epoch, claim.driver.clone());
-        driver(self) == driver(other)
+        self.installation == other.installation && self.epoch == other.epoch && self.driver == other.driver
     }
 
     /// Whether the state folder that this claim is from knows the driver of the other one, which is of the same installation:
@@ -74,8 +73,13 @@ impl Claim {
         if other.driver.is_empty() {
             return other.epoch < self.epoch;
         }
-        before.iter().any(|(epoch, driver)| (*epoch, driver) == (other.epoch, &other.driver))
+        is_among(before, other.epoch, &other.driver)
     }
+}
+
+/// Whether a driver is one of those that a state folder knows.
+pub(super) fn is_among(before: &[(u64, String)], epoch: u64, driver: &str) -> bool {
+    before.iter().any(|(known, drawn)| *known == epoch && drawn == driver)
 }
 
 /// The right to change a secret's consumers on this host, until another driver takes over.

@@ -31,7 +31,7 @@ use keyroll_link::{ClassForm, Order, Reply};
 use keyroll_port::{Class, Failure};
 use serde::{Deserialize, Serialize};
 
-use super::fence::{Claim, record_name};
+use super::fence::{Claim, is_among, record_name};
 
 /// How many steps are kept. A host is given one order at a time.
 const STEPS_MAX: usize = 16;
@@ -124,10 +124,7 @@ impl Ledger {
     /// # Errors
     /// The system refused it.
     pub(super) fn begin_anew(&self, before: &[(u64, String)]) -> Result<(), Failure> {
-        let is_known = |of: &Driver| {
-            *of == self.driver
-                || before.iter().any(|(epoch, driver)| (*epoch, driver) == (of.epoch, &of.driver))
-        };
+        let is_known = |of: &Driver| *of == self.driver || is_among(before, of.epoch, &of.driver);
         if self.record().is_ok_and(|record| record.is_some_and(|record| is_known(&record.driver))) {
             return Ok(());
         }

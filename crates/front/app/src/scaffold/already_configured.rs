@@ -27,14 +27,18 @@ pub(crate) fn secret<'c>(
         });
         let by_name = found.managed && secret.name.as_str() == found.name;
         if here.is_some() || by_name {
-            let several = secret.fields.values().filter(|field| field.secret).count() > 1;
-            let field = here.filter(|_| several).and_then(|(field, _)| Name::new(field));
+            let field = here.filter(|_| has_several_fields(secret)).and_then(|(field, _)| Name::new(field));
             return Some((secret, field));
         }
     }
     // A secret that was added and has no consumers yet.
     let bare = config.secrets.get(found.name.as_str()).filter(|secret| secret.consumers.is_empty());
     bare.map(|secret| (secret, None))
+}
+
+/// Whether several of its fields have values that are secret.
+pub(crate) fn has_several_fields(secret: &Secret) -> bool {
+    secret.fields.values().filter(|field| field.secret).count() > 1
 }
 
 /// A drafted consumer as the configuration parser would read it.

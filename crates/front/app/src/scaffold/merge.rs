@@ -244,7 +244,7 @@ pub(super) fn is_of_several(consumer: &Consumer) -> bool {
 }
 
 /// Names the field of a copy, if the secret has several.
-pub(super) fn of_field(copy: &mut FoundCopy, field: Option<&Name>) {
+fn of_field(copy: &mut FoundCopy, field: Option<&Name>) {
     let Some(field) = field else { return };
     match copy.iter_mut().find(|(key, _)| *key == "template") {
         Some((_, template)) => *template = template.replace("{value", &format!("{{{field}")),

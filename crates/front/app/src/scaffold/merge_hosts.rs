@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use keyroll_config::{Config, ConfigError, Consumer, FoundConsumer, FoundSecret, Name, Secret, StoreRef};
 use keyroll_draft::Form;
 
-use super::already_configured::{is_same_on, read, reads_same};
+use super::already_configured::{has_several_fields, is_same_on, read, reads_same};
 use super::issuer::{Issuer, issuer};
 use super::machines::{ConsumerOn, Machine};
 use super::merge::{Joined, covers, is_of_several, tables_of, used_by};
@@ -120,7 +120,7 @@ impl Joined {
 
     /// Extends a configured secret with new consumers and copies.
     fn extend_on(&mut self, secret: &Secret, group: Vec<On>, file_name: &str) {
-        let fields = secret_fields(secret);
+        let has_several = has_several_fields(secret);
         let mut new = Vec::new();
         for on in group {
             for one in &on.secret.consumers {
@@ -131,7 +131,7 @@ impl Joined {
                 };
                 match secret.consumers.iter().find(|known| is_same_on(&on.machine, known, &read)) {
                     Some(known) => self.copies_on(secret, known, (&read, &one.consumer), file_name),
-                    None if fields > 1 => self.refused.push(format!(
+                    None if has_several => self.refused.push(format!(
                         "{which}: {} has several fields; declare this one in keyroll.toml",
                         secret.name
                     )),
@@ -164,7 +164,7 @@ impl Joined {
             if covers(&known.reads, &copy.place) {
                 continue;
             }
-            let why = match (is_of_several(known), secret_fields(secret) > 1) {
+            let why = match (is_of_several(known), has_several_fields(secret)) {
                 (false, false) => {
                     self.copy((&secret.name, &known.name), copy, written, None, file_name);
                     continue;
@@ -181,11 +181,6 @@ impl Joined {
             ));
         }
     }
-}
-
-/// How many fields have values that are secret.
-fn secret_fields(secret: &Secret) -> usize {
-    secret.fields.values().filter(|field| field.secret).count()
 }
 
 /// What is known of the values on several machines.
