@@ -43,7 +43,13 @@ pub(crate) fn is_wanted(state: &State, op: &Op) -> bool {
     }
     let mut out = Vec::new();
     unit::owners(state, op).into_iter().for_each(|at| unit::wants(state, at, &mut out));
-    out.contains(&want)
+    let is_among = out.contains(&want);
+    debug_assert_eq!(
+        is_among,
+        wants(state).contains(&want),
+        "what is wanted of {op:?} is not what is done next"
+    );
+    is_among
 }
 
 /// The digest that a consent would be bound to now, where there is a look to bind it to.
