@@ -1,5 +1,6 @@
 //! The headline figures: measured in one run on one machine, as ratios where a peer can be measured too.
 
+mod cluster;
 mod fleet;
 mod host_program;
 mod house;
@@ -44,13 +45,14 @@ const SAMPLE_MS: u64 = 10;
 type Measure = fn(&mut Vec<Figure>) -> Result<(), String>;
 
 /// The measurements, by name, in the order of the page.
-const MEASURES: [(&str, Measure); 14] = [
+const MEASURES: [(&str, Measure); 15] = [
     ("demo", demo),
     ("start-up", start_up),
     ("size", size),
     ("keyroll-host", host_program::size),
     ("cost", cost),
     ("fleet", fleet::measure),
+    ("cluster", cluster::measure),
     ("journal", journal),
     ("needle", needle),
     ("processes", processes),

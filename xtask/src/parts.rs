@@ -50,6 +50,11 @@ fn all() -> Vec<Part> {
         part("runit", || have("runsv"), &["runit"]),
         part("faketime", || have("faketime"), &["faketime"]),
         part("docker", || have("dockerd"), &["docker.io", "iptables"]),
+        part(
+            "what a node of Kubernetes needs",
+            cluster_node,
+            &["containerd", "runc", "containernetworking-plugins", "busybox-static"],
+        ),
         part("node and npm", || have("node") && have("npm"), &["nodejs", "npm"]),
         // Debian 12 has another version: it must be there before.
         part("node 20", node_20, &[]),
@@ -77,6 +82,11 @@ fn aiosmtpd() -> bool {
 fn node_20() -> bool {
     let version = std::process::Command::new("node").arg("--version").output();
     version.is_ok_and(|output| output.stdout.starts_with(b"v20."))
+}
+
+fn cluster_node() -> bool {
+    ["containerd", "runc", "busybox"].iter().all(|name| have(name))
+        && Path::new("/usr/lib/cni/loopback").exists()
 }
 
 fn dotenv_of_ruby() -> bool {

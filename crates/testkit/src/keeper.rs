@@ -1,12 +1,13 @@
-use std::io;
+use std::io::{self, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// The keeper of a server: it stops the server when our end of its standard input closes, however we ended.
-const SCRIPT: &str = r#"exec 3<&0; "$@" </dev/null 3<&- & server=$!; read -r _ <&3; kill -TERM $server 2>/dev/null; wait $server"#;
+/// The keeper of a server: it stops the server when our end of its standard input closes, however we ended; or ends it with
+/// the signal that it reads there.
+const SCRIPT: &str = r#"exec 3<&0; "$@" </dev/null 3<&- & server=$!; read -r how <&3; kill -"${how:-TERM}" $server 2>/dev/null; wait $server"#;
 const STOP_MS_MAX: u64 = 20_000;
 const LOOK_PAUSE_MS: u64 = 20;
 
@@ -16,12 +17,23 @@ pub(crate) struct Keeper(Child);
 impl Keeper {
     /// Starts the server of this command line, in a process group of its own; its environment is empty but for a path.
     pub(crate) fn start(words: &[&str], log: std::fs::File) -> io::Result<Self> {
+        Self::of(&[&["-c", SCRIPT, "keeper"][..], words].concat(), log)
+    }
+
+    /// The same with a keeper of one's own, a script by these words for the shell: it must end when its standard input does.
+    pub(crate) fn of(words: &[&str], log: std::fs::File) -> io::Result<Self> {
         use std::os::unix::process::CommandExt as _;
         let mut command = Command::new("sh");
-        command.args(["-c", SCRIPT, "keeper"]).args(words).process_group(0);
+        command.args(words).process_group(0);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").current_dir("/");
         let again = log.try_clone()?;
         Ok(Self(command.stdin(Stdio::piped()).stdout(log).stderr(again).spawn()?))
+    }
+
+    /// Ends the server at once, as a crash would.
+    pub(crate) fn kill(mut self) {
+        // One that has ended does not read.
+        let _ = self.0.stdin.as_mut().map(|input| input.write_all(b"KILL\n"));
     }
 }
 

@@ -90,12 +90,16 @@ impl Moto {
     /// A profile for AWS's configuration file with the credentials of a user. The endpoint is this server, or what stands
     /// before it at another port.
     pub fn profile(&self, name: &str, user: MotoUser, port: u16) -> String {
-        let user = match user {
+        let (id, secret) = self.key(user);
+        profile(name, port, (&id, &secret))
+    }
+
+    /// The key of a user: its id and its secret.
+    pub fn key(&self, user: MotoUser) -> (String, String) {
+        self.0.login(match user {
             MotoUser::Keyroll => "keyroll",
             MotoUser::Reader => "reader",
             MotoUser::Putter => "putter",
-        };
-        let (id, secret) = self.0.login(user);
-        profile(name, port, (&id, &secret))
+        })
     }
 }

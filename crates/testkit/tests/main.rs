@@ -2,6 +2,8 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod external_secrets;
+mod kubernetes;
 mod pgload;
 mod postgres;
 mod ssh_hosts;

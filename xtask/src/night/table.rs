@@ -69,7 +69,7 @@ const NONE: Part = Part {
 };
 
 /// Every part.
-pub(crate) const PARTS: [Part; 24] = [
+pub(crate) const PARTS: [Part; 25] = [
     Part {
         name: "issuers",
         what: "whole rotations with every shipped spec, with faults and in emergencies",
@@ -109,6 +109,21 @@ pub(crate) const PARTS: [Part; 24] = [
         units: &["truth/vault_real", "logins/static_roles_real"],
         only: &["truth/vault_real::", "logins/static_roles_real::"],
         rooms: &["logins", "truth"],
+        ..NONE
+    },
+    Part {
+        name: "kubernetes",
+        what: "what a cluster has: real Kubernetes 1.33 with pods that take Secrets, and External Secrets 0.20; a Secret as a store",
+        units: &["cli/kubernetes", "testkit/external_secrets", "testkit/kubernetes", "truth/kubernetes_real"],
+        only: &[
+            "cli/kubernetes::",
+            "testkit/external_secrets::",
+            "testkit/kubernetes::",
+            "truth/kubernetes_real::",
+        ],
+        rotates: true,
+        rooms: &["cluster", "kube", "truth"],
+        files: &["crates/front/cli/tests/stores"],
         ..NONE
     },
     Part {

@@ -165,6 +165,8 @@ registry! {
         HostChanged "K0962" "A host is not the machine that was accepted" [];
         HostAnswerUnusable "K0963" "The answers of a host cannot be used" [];
         HostFenced "K0964" "A host refuses this keyroll" [];
+        ClusterUnreachable "K0965" "A cluster cannot be reached" [];
+        ClusterAccess "K0966" "keyroll has no access to a cluster" [];
     }
     "The demo" {
         DemoFailed "K0901" "The demo could not run" ["K0902" "K0903" "K0904" "K0905" "K0906"];

@@ -192,6 +192,7 @@ mod tests {
             name: name.to_owned(),
             program: format!("{name} program"),
             processes: vec![7],
+            pods: Vec::new(),
             applies: None,
         };
         FoundShown {
@@ -206,6 +207,7 @@ mod tests {
             used_by: vec![user("api"), user("mailer")],
             shared: true,
             risks: vec!["copies differ".to_owned()],
+            pods_hidden: false,
             risk: "copies differ".to_owned(),
         }
     }
@@ -216,7 +218,8 @@ mod tests {
             used_by: "api".to_owned(),
             keeper: "systemd".into(),
             program: "api".to_owned(),
-            pid: 7,
+            pid: Some(7),
+            pod: None,
             started: None,
             name: None,
             start: Some(vec!["…·9f3c21".to_owned()]),

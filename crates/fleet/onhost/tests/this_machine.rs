@@ -95,17 +95,18 @@ fn no_frame_has_the_value_and_the_reports_have_the_names_that_the_driver_gave() 
     let shown = &acme.values[0];
     assert!(shown.label.contains(&DIGITS[..6]) && shown.version == Some(7), "{shown:?}");
     assert!(acme.used_by.iter().any(|user| user.processes.contains(&worker.0.id())), "{acme:?}");
-    assert!(scan.instances.iter().any(|one| one.pid == worker.0.id() && one.started_ticks > 0));
+    assert!(scan.instances.iter().any(|one| one.pid == Some(worker.0.id()) && one.started_ticks > 0));
 
     driver.asked(Call::Memory { gib: 1, wait_s: WAIT_S });
     driver.asked(named);
     let why = driver.asked(Call::Why { what: "acme".to_owned() });
     assert_eq!(missed(&why).0, scan_report(driver.asked(Call::Scan)).missed);
     let why = why_reports(why);
-    assert!(why.iter().flat_map(|one| &one.instances).any(|one| one.pid == worker.0.id()), "{why:?}");
+    assert!(why.iter().flat_map(|one| &one.instances).any(|one| one.pid == Some(worker.0.id())), "{why:?}");
     let traced = driver.asked(Call::Trace { secret: "acme".to_owned(), evidence: true });
     let traced = trace_report(traced).expect("the secret");
-    let evidence = traced.instances.iter().find(|one| one.pid == worker.0.id()).map(|one| &one.evidence);
+    let evidence =
+        traced.instances.iter().find(|one| one.pid == Some(worker.0.id())).map(|one| &one.evidence);
     assert!(evidence.is_some_and(|evidence| !evidence.is_empty()), "{traced:?}");
 
     let sent = driver.end();

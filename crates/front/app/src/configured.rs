@@ -19,8 +19,14 @@ pub fn secret<'a>(config: &'a Config, name: &str) -> Result<&'a Secret, Problem>
 
 /// Every host by ssh of the configuration.
 pub(crate) fn ssh_hosts(config: &Config) -> BTreeSet<&str> {
-    let by_ssh = config.hosts.values().filter(|host| host.connect != Connect::Local);
+    let by_ssh = config.hosts.values().filter(|host| host.connect.is_ssh());
     by_ssh.map(|host| host.name.as_str()).collect()
+}
+
+/// Every host of the configuration that is not this machine: those by ssh, and clusters.
+pub(crate) fn other_hosts(config: &Config) -> BTreeSet<&str> {
+    let others = config.hosts.values().filter(|host| host.connect != Connect::Local);
+    others.map(|host| host.name.as_str()).collect()
 }
 
 /// Refuses every word that is not the name of one host by ssh, and says what it is instead.
@@ -28,7 +34,10 @@ pub(crate) fn refuse_undeclared(word: &str, config: &Config) -> Result<(), Probl
     let every: Vec<&Host> = config.hosts.values().collect();
     let meant = hosts_meant(word, &every);
     let why = match meant.as_slice() {
-        [one] if one.name.as_str() == word && one.connect != Connect::Local => return Ok(()),
+        [one] if one.name.as_str() == word && one.connect.is_ssh() => return Ok(()),
+        [one] if one.name.as_str() == word && one.connect.cluster().is_some() => {
+            "it is a cluster, and no consumer of a rotation is there".to_owned()
+        }
         [one] if one.name.as_str() == word => "it is this machine, which is never away".to_owned(),
         [] if word == LOCAL => "it is this machine, which is never away".to_owned(),
         [] => "keyroll.toml has no host of this name".to_owned(),
@@ -109,7 +118,7 @@ mod tests {
     #[test]
     fn a_copy_on_another_machine_is_named_with_its_host() {
         let text = "version = 1\n[hosts.web-1]\nconnect = \"ssh://web-1\"\nfolder = \"/srv/app\"\n\
-                    [hosts.desk]\nconnect = \"local\"\n[secrets.acme]\nissuer = \"openrouter\"\n\
+                    [hosts.desk]\nconnect = \"local\"\n[hosts.prod]\nconnect = \"kube://eks/agents\"\n[secrets.acme]\nissuer = \"openrouter\"\n\
                     [[secrets.acme.consumers]]\nname = \"api\"\nhosts = [\"web-1\", \"desk\"]\n\
                     runs = { unit = \"api.service\" }\nreads = { env_file = \"./api.env\", variable = \"KEY\" }\n";
         let config = Config::parse(text, "/etc/keyroll/keyroll.toml").unwrap();
@@ -119,5 +128,6 @@ mod tests {
         assert_eq!(places, ["web-1:/srv/app/api.env (KEY)", "/etc/keyroll/api.env (KEY)"]);
         assert_eq!(secret.ssh_hosts(), ssh_hosts(&config));
         assert_eq!(host_flags(&ssh_hosts(&config)), " --host web-1");
+        assert_eq!(host_flags(&other_hosts(&config)), " --host prod --host web-1");
     }
 }

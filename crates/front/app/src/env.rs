@@ -40,6 +40,8 @@ registry! {
     AWS_PROFILE = "AWS_PROFILE": "with the other variables of AWS's tools (`AWS_REGION`, `AWS_CONFIG_FILE`, …): where a secret with `store = \"aws-sm:…\"` takes region, login and endpoint from, and one with `issuer = \"aws-access-key\"` without a `profile` its login";
     BAO_ADDR = "BAO_ADDR": "with `BAO_NAMESPACE`, `BAO_CACERT`, `BAO_TOKEN` and `BAO_AGENT_ADDR`: where a secret with `store = \"vault:…\"` is, and the login, unless `[vault]` of keyroll.toml says so";
     VAULT_ADDR = "VAULT_ADDR": "the same with `VAULT_…`, where the variable of OpenBao is not set";
+    KUBECONFIG = "KUBECONFIG": "the files of kubectl's configuration, for a cluster without a `kubeconfig` in keyroll.toml";
+    KUBERNETES_SERVICE_HOST = "KUBERNETES_SERVICE_HOST": "with `KUBERNETES_SERVICE_PORT`: the API server of the cluster in whose pod keyroll runs; Kubernetes sets both";
     GIT_INDEX_FILE = "GIT_INDEX_FILE": "the index that `leaks --staged` scans; git sets it for its hooks";
     NO_COLOR = "NO_COLOR": "not empty: no colours";
     TERM = "TERM": "`dumb`: no colours and no redrawn lines";

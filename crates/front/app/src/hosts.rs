@@ -2,12 +2,13 @@
 //! answers there.
 //!
 //! No value goes to a host or comes from one: a host answers with keyed fingerprints, and is told names and versions of
-//! those alone.
+//! those alone. Of a cluster the values are read and compared here; nothing of a value is sent there.
 
 mod accept;
 mod at_once;
 mod check;
 mod chosen;
+mod cluster;
 mod dial;
 mod here;
 mod import;

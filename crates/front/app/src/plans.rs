@@ -4,6 +4,7 @@ mod acceptance;
 mod attribution;
 pub mod egress;
 pub mod granted;
+pub(crate) mod in_clusters;
 pub mod inspect;
 mod inspection;
 pub mod left_out;

@@ -15,13 +15,16 @@ use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 const VALUES_MAX: usize = 1_024;
 
 /// The values that this process has seen, and the matcher for all their encodings.
-static KNOWN: Mutex<Known> = Mutex::new(Known { values: Vec::new(), needles: None, found: None });
+static KNOWN: Mutex<Known> =
+    Mutex::new(Known { values: Vec::new(), needles: None, found: None, more: Vec::new() });
 
 struct Known {
     values: Vec<SecretBytes>,
     needles: Option<Needles>,
     /// The matcher for the values that a survey of the machine found.
     found: Option<Needles>,
+    /// The matchers for the values that were found elsewhere.
+    more: Vec<Needles>,
 }
 
 /// Redacts this value from everything that is printed from now on, in every encoding. This is the last safeguard, not
@@ -59,6 +62,11 @@ pub fn remember_found(needles: Option<Needles>) {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner).found = needles;
 }
 
+/// Redacts all values that were found elsewhere, as in a cluster, besides those of a survey and those of other places.
+pub(crate) fn remember_more(needles: Option<Needles>) {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner).more.extend(needles);
+}
+
 /// Redacts the secret fields of a credential.
 pub fn remember_fields(fields: &Fields) {
     fields.secrets().for_each(|(_, value)| remember(value));
@@ -68,7 +76,8 @@ pub fn remember_fields(fields: &Fields) {
 /// through here.
 pub fn pass(text: &str) -> Cow<'_, str> {
     let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let text = known.needles.iter().chain(&known.found).fold(Cow::Borrowed(text), |text, needles| {
+    let all = known.needles.iter().chain(&known.found).chain(&known.more);
+    let text = all.fold(Cow::Borrowed(text), |text, needles| {
         let clean = match needles.redact_text(&text) {
             Cow::Borrowed(_) => None,
             Cow::Owned(clean) => Some(clean),
@@ -227,6 +236,20 @@ mod tests {
         remember(&SecretBytes::from("benchmark".to_owned()));
         assert_eq!(pass("benchmarks of a benchmark."), "benchmarks of a [redacted:value].");
         assert_eq!(pass("prebenchmark, password=benchmark"), "prebenchmark, password=[redacted:value]");
+    }
+
+    #[test]
+    fn the_values_of_several_places_stay_redacted() {
+        let values: Vec<String> = (0..3).map(|_| keyroll_testkit::alphanumeric(24)).collect();
+        let needles = |value: &String| {
+            let value = SecretBytes::from(value.clone());
+            Needles::builder().add(NeedleId(0), &value).name(NeedleId(0), "value").build().ok()
+        };
+        remember_more(needles(&values[0]));
+        remember_found(needles(&values[1]));
+        remember_more(needles(&values[2]));
+        remember_more(None);
+        assert_eq!(pass(&format!("{} {}", values[0], values[2])), "[redacted:value] [redacted:value]");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! was not found. Parts that the operator must fill in are marked.
 
 mod already_configured;
+mod in_clusters;
 mod init;
 mod init_hosts;
 mod issuer;

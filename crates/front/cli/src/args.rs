@@ -140,6 +140,8 @@ pub(crate) enum Command {
     #[command(after_help = examples::GRAPH)]
     Graph(GraphArgs),
     /// Scan files, archives, git history and stdin for leaked secrets
+    ///
+    /// With --host it scans other machines over ssh. It leaves clusters out: `keyroll scan --host NAME` shows their secrets.
     #[command(after_help = examples::LEAKS)]
     Leaks(LeaksArgs),
     /// Export keyed fingerprints so that another machine can scan for these secrets
@@ -153,13 +155,13 @@ pub(crate) enum Command {
     /// Run a program and redact secrets from its output
     #[command(after_help = examples::RUN)]
     Run(RunArgs),
-    /// List, check, accept and waive the hosts that keyroll inspects and changes over ssh
+    /// List and check the hosts and clusters of keyroll.toml; accept and waive hosts
     #[command(subcommand, alias = "host")]
     Hosts(HostsCommand),
     /// Write keyroll.toml from the secrets found on this machine
     ///
     /// If keyroll.toml exists, init adds new consumers and copies, and changes nothing else. It never writes a value. With
-    /// --host it searches other machines; no value leaves them.
+    /// --host it searches other machines, whose values stay there, and clusters.
     #[command(after_help = examples::INIT)]
     Init(InitArgs),
     /// Check everything that a rotation needs; changes nothing

@@ -27,6 +27,7 @@ mod init;
 mod issuers;
 mod kept;
 mod kill;
+mod kubernetes;
 mod leaks;
 mod litellm;
 mod managers;

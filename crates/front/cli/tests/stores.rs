@@ -1,6 +1,6 @@
 //! Rotations of a secret whose source of truth is another store, with a service that fetches its value from there by a login of
 //! its own: AWS Secrets Manager (moto, which checks signatures and policies), Vault (a fake that does what its documents say),
-//! a file and a program. The recipe as people do it by hand, its rollback, and what goes wrong: keyroll killed at each step, a
+//! a file, a program and a Secret of the real Kubernetes. The recipe as people do it by hand, its rollback, and what goes wrong: keyroll killed at each step, a
 //! second writer, a value that somebody changed by hand, a store that is away, sealed, deleted or put back. In some cases the
 //! service is a project of a real docker compose.
 //!
@@ -9,15 +9,18 @@
 //! within.
 
 pub(crate) mod at_aws;
+pub(crate) mod at_kubernetes;
 pub(crate) mod at_vault;
 pub(crate) mod beside;
 pub(crate) mod by_hand;
 pub(crate) mod cells;
 pub(crate) mod changed;
+pub(crate) mod cluster;
 pub(crate) mod compose;
 pub(crate) mod door;
 pub(crate) mod exchange;
 pub(crate) mod followers;
+pub(crate) mod in_cluster;
 pub(crate) mod killed;
 pub(crate) mod kind;
 pub(crate) mod needles;
@@ -31,7 +34,7 @@ pub(crate) mod untrusted;
 
 use std::fs;
 
-use door::{Door, End, serve};
+use door::{Door, End, of_vault, serve};
 use keyroll_needle::Needles;
 use keyroll_testkit::{Engine, FakeVault, Moto, MotoUser, TempDir, VaultUser};
 use kind::Kind;
@@ -51,7 +54,7 @@ const COMPOSE: &str = "compose-";
 type Case = fn(&Scene);
 
 /// The cases by name, each with its kind of store.
-const CASES: [(&str, Kind, Case); 30] = [
+const CASES: [(&str, Kind, Case); 37] = [
     ("recipe", Kind::Aws, recipe::forward_and_back),
     ("drift", Kind::Aws, recipe::drift_is_shown),
     ("killed-forward", Kind::Aws, killed::forward),
@@ -82,6 +85,13 @@ const CASES: [(&str, Kind, Case); 30] = [
     ("followed-killed", Kind::Aws, followers::killed),
     ("followed-changed", Kind::Vault, followers::changed_by_somebody),
     ("followed-left", Kind::Vault, followers::changed_before_it_is_given_out),
+    ("kubernetes-recipe", Kind::Kubernetes, in_cluster::forward_and_back),
+    ("kubernetes-killed", Kind::Kubernetes, in_cluster::killed),
+    ("kubernetes-changed", Kind::Kubernetes, changed::by_somebody),
+    ("kubernetes-away", Kind::Kubernetes, in_cluster::server_away),
+    ("kubernetes-lost", Kind::Kubernetes, in_cluster::server_lost),
+    ("kubernetes-anew", Kind::Kubernetes, in_cluster::made_anew),
+    ("kubernetes-followed", Kind::Kubernetes, followers::forward_and_back),
 ];
 
 /// The part that this program plays when it was started as one.
@@ -111,7 +121,7 @@ fn lane() {
 }
 
 /// Runs a case with a store of its own, and searches the store's log for every value.
-fn run(name: &str) {
+pub(crate) fn run(name: &str) {
     if !apart::namespaces_or_skip(name) {
         return;
     }
@@ -123,6 +133,7 @@ fn run(name: &str) {
     match kind {
         Kind::Aws => run_with_aws(name),
         Kind::Vault => run_with_vault(name),
+        Kind::Kubernetes => cluster::run(name),
         Kind::File | Kind::Program => {
             drop(needles(&apart::run("stores::lane", &format!("- - - {name}")).unwrap()))
         }
@@ -155,7 +166,7 @@ fn run_with_vault(name: &str) {
             let _end = End(Door(port));
             apart::run("stores::lane", &words)
         });
-        serve(&vault, &listener);
+        serve(&listener, of_vault(&vault));
         lane.join().unwrap()
     });
     let needles = needles(&report.unwrap());

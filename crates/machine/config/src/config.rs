@@ -14,7 +14,7 @@ use crate::search::Search;
 use crate::secret::Secret;
 use crate::server::Server;
 use crate::suggest::nearest;
-use crate::{ConfigError, Connect, Defaults, Host, Kind, Name, StoreRef, Vault};
+use crate::{ConfigError, Defaults, Host, Kind, Name, StoreRef, Vault};
 
 /// The largest keyroll.toml that is read, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1_048_576;
@@ -33,7 +33,7 @@ pub struct Config {
     pub schedule: Schedule,
     /// Where values are searched for, and how much.
     pub search: Search,
-    /// The declared machines by name; `local` need not be among them.
+    /// The declared machines and clusters by name; `local` need not be among them.
     pub hosts: BTreeMap<Name, Host>,
     /// The secrets by name.
     pub secrets: BTreeMap<Name, Secret>,
@@ -92,7 +92,7 @@ impl Config {
         }
         let defaults = Defaults::build(&shape.defaults)?;
         let schedule = Schedule::build(&shape.schedule)?;
-        let hosts = read_hosts(&shape.hosts)?;
+        let hosts = read_hosts(&shape.hosts, folder)?;
         let search = Search::build(&shape.search, folder)?;
         let vault = Vault::build(shape.vault.as_ref(), folder)?;
         let mut secrets = BTreeMap::new();
@@ -129,7 +129,7 @@ impl Config {
     /// The hosts by ssh without a consumer of a secret.
     pub fn bystanders(&self, secret: &Secret) -> BTreeSet<&str> {
         let of_consumers = secret.ssh_hosts();
-        let by_ssh = self.hosts.values().filter(|host| host.connect != Connect::Local);
+        let by_ssh = self.hosts.values().filter(|host| host.connect.is_ssh());
         by_ssh.map(|host| host.name.as_str()).filter(|name| !of_consumers.contains(name)).collect()
     }
 

@@ -86,8 +86,9 @@ pub(crate) fn refuse_unfollowed(
     if *store == StoreRef::Keyroll {
         let why = "`reads = \"store\"`: the secret's store is keyroll's own, which programs cannot read";
         return Err(Mistake::new(Kind::BadCombination, why).at(at).help(
-            "name the store that the program reads: `store = \"vault:MOUNT/PATH#KEY\"`, `aws-sm:NAME#KEY`, `file:./PATH` or \
-             `exec:./PROGRAM#ITEM`; or use `serves` in place of `runs` and `reads`: the program then asks keyroll's socket",
+            "name the store that the program reads: `store = \"vault:MOUNT/PATH#KEY\"`, `aws-sm:NAME#KEY`, \
+             `k8s:NAMESPACE/NAME#KEY`, `file:./PATH` or `exec:./PROGRAM#ITEM`; or use `serves` in place of `runs` and `reads`: \
+             the program then asks keyroll's socket",
         ));
     }
     let of_files = |text: &&At<String>| ["delivered", "read"].contains(&text.value.as_str());

@@ -1,4 +1,4 @@
-//! The machines of `[hosts]`, and how keyroll reaches them.
+//! The machines and clusters of `[hosts]`, and how keyroll reaches them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::at::At;
 use crate::host_shape::HostShape;
+use crate::kube_address::KubeAddress;
 use crate::mistake::Mistake;
 use crate::path::resolve;
 use crate::{Kind, LOCAL, Name};
@@ -24,7 +25,7 @@ const FOLDER_BYTES_MAX: usize = 1_024;
 const ADDRESS_HELP: &str = "write `ssh://HOST`, `ssh://USER@HOST` or `ssh://USER@HOST:PORT`; HOST may be a name of your \
                             ssh configuration, which has everything else";
 
-/// A machine.
+/// A machine, or a namespace of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
     /// Its name.
@@ -37,13 +38,30 @@ pub struct Host {
     pub folder: Option<PathBuf>,
 }
 
-/// How keyroll reaches a machine.
+/// How keyroll reaches a machine or a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Connect {
     /// It is the machine that keyroll runs on.
     Local,
     /// By ssh.
     Ssh(SshAddress),
+    /// It is no machine but a namespace of a Kubernetes cluster, by the cluster's API.
+    Kube(KubeAddress),
+}
+
+impl Connect {
+    /// Whether it is a machine that is reached by ssh.
+    pub fn is_ssh(&self) -> bool {
+        matches!(self, Self::Ssh(_))
+    }
+
+    /// The cluster, if it is one.
+    pub fn cluster(&self) -> Option<&KubeAddress> {
+        match self {
+            Self::Kube(address) => Some(address),
+            Self::Local | Self::Ssh(_) => None,
+        }
+    }
 }
 
 /// A machine that is reached by ssh.
@@ -67,6 +85,7 @@ impl fmt::Display for Connect {
         match self {
             Self::Local => f.write_str(LOCAL),
             Self::Ssh(address) => address.fmt(f),
+            Self::Kube(address) => address.fmt(f),
         }
     }
 }
@@ -147,15 +166,18 @@ fn is_word(text: &str, bytes_max: usize, signs: &[u8]) -> bool {
     starts && text.len() <= bytes_max && text.bytes().all(allowed)
 }
 
-/// The declared hosts by name.
-pub(crate) fn read_hosts(shapes: &BTreeMap<At<String>, HostShape>) -> Result<BTreeMap<Name, Host>, Mistake> {
+/// The declared hosts by name; `folder` = that of keyroll.toml.
+pub(crate) fn read_hosts(
+    shapes: &BTreeMap<At<String>, HostShape>,
+    folder: &Path,
+) -> Result<BTreeMap<Name, Host>, Mistake> {
     let mut hosts = BTreeMap::new();
     for (key, shape) in shapes {
         let name = Name::read("a host", key)?;
-        let connect = read_connect(&name, shape)?;
+        let connect = read_connect(&name, shape, folder)?;
         let group = shape.group.as_ref().map(|group| Name::read("a group", group)).transpose()?;
-        let folder = shape.folder.as_ref().map(read_folder).transpose()?;
-        hosts.insert(name.clone(), Host { name, connect, group, folder });
+        let own_folder = shape.folder.as_ref().map(read_folder).transpose()?;
+        hosts.insert(name.clone(), Host { name, connect, group, folder: own_folder });
     }
     for group in shapes.values().filter_map(|shape| shape.group.as_ref()) {
         if group.value == LOCAL || hosts.contains_key(group.value.as_str()) {
@@ -167,9 +189,15 @@ pub(crate) fn read_hosts(shapes: &BTreeMap<At<String>, HostShape>) -> Result<BTr
     Ok(hosts)
 }
 
-fn read_connect(name: &Name, shape: &HostShape) -> Result<Connect, Mistake> {
+fn read_connect(name: &Name, shape: &HostShape, folder: &Path) -> Result<Connect, Mistake> {
     let at = &shape.connect.span;
     let text = shape.connect.value.as_str();
+    let is_kube = text.starts_with("kube:");
+    if let Some(kubeconfig) = shape.kubeconfig.as_ref().filter(|_| !is_kube) {
+        return Err(Mistake::new(Kind::BadCombination, "`kubeconfig` goes with a cluster")
+            .at(&kubeconfig.span)
+            .help("leave it out; a cluster has `connect = \"kube://CONTEXT/NAMESPACE\"`"));
+    }
     if text == LOCAL {
         let only_ssh = |key: &str| {
             Mistake::new(Kind::BadCombination, format!("`{key}` goes with a host by ssh"))
@@ -184,15 +212,21 @@ fn read_connect(name: &Name, shape: &HostShape) -> Result<Connect, Mistake> {
             (None, None, None) => Ok(Connect::Local),
         };
     }
-    if !text.starts_with("ssh:") {
+    if !is_kube && !text.starts_with("ssh:") {
         return Err(Mistake::new(Kind::BadHost, "this way to reach a host is not supported by this version")
             .at(at)
-            .help("write `connect = \"ssh://USER@HOST\"`, or `connect = \"local\"` for the machine that keyroll runs on"));
+            .help(
+                "write `connect = \"ssh://USER@HOST\"`, `connect = \"kube://CONTEXT/NAMESPACE\"` for a cluster, or `connect = \"local\"` \
+                 for the machine that keyroll runs on",
+            ));
     }
     if name.as_str() == LOCAL {
         return Err(Mistake::new(Kind::BadHost, "`local` is the machine that keyroll runs on")
             .at(at)
-            .help("give the host by ssh another name"));
+            .help("give the host by ssh, or the cluster, another name"));
+    }
+    if is_kube {
+        return KubeAddress::read(shape, folder).map(Connect::Kube);
     }
     let address = SshAddress::parse(text).map_err(|why| {
         Mistake::new(Kind::WrongForm, format!("`connect`: {why}")).at(at).help(ADDRESS_HELP)

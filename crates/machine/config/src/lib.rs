@@ -7,6 +7,7 @@
 
 mod at;
 mod aws;
+mod cluster_consumer;
 mod config;
 mod consumer;
 mod consumers;
@@ -24,6 +25,8 @@ mod host_shape;
 mod host_words;
 mod insert;
 mod issuer_ref;
+mod kube_address;
+mod kubernetes;
 mod left_out;
 mod log;
 mod login_table;
@@ -31,6 +34,7 @@ mod mistake;
 mod name;
 mod notices;
 mod other_key;
+mod other_key_shape;
 mod parse;
 mod path;
 mod period;
@@ -60,8 +64,10 @@ mod unseen;
 mod url;
 mod vault;
 mod waves;
+mod workload_kind;
 
 pub use aws::AwsUser;
+pub use cluster_consumer::ClusterConsumer;
 pub use config::{CONFIG_BYTES_MAX, Config};
 pub use consumer::{Check, Consumer, LiteLlmCheck, PathCheck};
 pub use copy::{Copy, Place, Source, WriteMode};
@@ -78,6 +84,8 @@ pub use insert::{
     with_secret,
 };
 pub use issuer_ref::IssuerRef;
+pub use kube_address::KubeAddress;
+pub use kubernetes::Kubernetes;
 pub use left_out::leave_out;
 pub use log::{Log, LogSource};
 pub use name::{LOCAL, NAME_BYTES_MAX, Name};
@@ -102,3 +110,4 @@ pub use suggest::nearest;
 pub use template::{Part, Template};
 pub use unseen::is_unseen;
 pub use vault::{Vault, VaultLogin};
+pub use workload_kind::WorkloadKind;

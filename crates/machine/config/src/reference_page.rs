@@ -20,6 +20,7 @@ const TABLES: &[(&str, &str)] = &[
     ("SecretShape", "[secrets.NAME]"),
     ("FieldShape", "[secrets.NAME.fields] FIELD = { … }"),
     ("AwsShape", "[secrets.NAME.aws]"),
+    ("KubernetesShape", "[secrets.NAME.kubernetes]"),
     ("RevokeShape", "[secrets.NAME.revoke]"),
     ("RollShape", "[secrets.NAME.roll]"),
     ("GateShape", "[secrets.NAME.gate]"),

@@ -1,4 +1,4 @@
-//! The table `runs` as it is written. Each manager declares its own keys, in its own file.
+//! The table `runs` as it is written. Each manager declares its own keys, in its own file; a consumer in a cluster has others.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,10 +11,17 @@ use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
+use crate::WorkloadKind;
 use crate::at::At;
+use crate::workload_kind::WORKLOAD_KEYS;
 
 /// The keys of `runs`, by name.
-static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| keys().map(|key| key.name).collect());
+static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| known().map(|key| key.name).collect());
+
+/// The keys of managers, and those of a cluster.
+fn known() -> impl Iterator<Item = &'static Key> {
+    keys().chain(&WORKLOAD_KEYS)
+}
 
 /// What runs: the keys that stand there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +105,7 @@ impl Visitor<'_> for KnownKey {
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<&'static Key, E> {
-        keys().find(|key| key.name == name).ok_or_else(|| E::unknown_field(name, &NAMES))
+        known().find(|key| key.name == name).ok_or_else(|| E::unknown_field(name, &NAMES))
     }
 }
 
@@ -108,7 +115,8 @@ impl JsonSchema for RunsShape {
     }
 
     fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
-        let properties: Map<String, Value> = keys().map(|key| (key.name.to_owned(), property(key))).collect();
+        let properties: Map<String, Value> =
+            known().map(|key| (key.name.to_owned(), property(key))).collect();
         schemars::json_schema!({
             "description": description(),
             "type": "object",
@@ -148,8 +156,10 @@ fn description() -> String {
     });
     let also: Vec<String> = also.collect();
     format!(
-        "How the consumer's processes are found, and how they load a new value. Exactly one of {}; {}.",
+        "How the consumer's processes are found, and how they load a new value. Exactly one of {}; {}. Of a consumer in a cluster \
+         exactly one of {}; `container` may stand beside it, the container of its pods that takes the value.",
         named(&all, ", "),
-        also.join(", ")
+        also.join(", "),
+        named(&WorkloadKind::ALL.map(WorkloadKind::word), ", ")
     )
 }

@@ -11,14 +11,15 @@ use crate::defaults::read_parallel;
 use crate::follows::{first_follower, refuse_unfollowed};
 use crate::login_table::{self, WrittenTable};
 use crate::mistake::Mistake;
+use crate::other_key_shape::OtherKeyShape;
 use crate::period::read_period;
 use crate::schedule::{Window, read_windows};
 use crate::secret_shape::SecretShape;
-use crate::shape::{OtherKeyShape, RevokeShape, SecretKeys};
+use crate::shape::{RevokeShape, SecretKeys};
 use crate::site::read_searched;
 use crate::{
-    AwsUser, Consumer, Deadlines, Defaults, FieldSpec, Gate, Host, IssuerRef, Kind, LOCAL, Name, OnFailure,
-    Reference, Roll, StoreRef, Template, Vault, is_unseen,
+    AwsUser, ClusterConsumer, Consumer, Deadlines, Defaults, FieldSpec, Gate, Host, IssuerRef, Kind, LOCAL,
+    Name, OnFailure, Reference, Roll, StoreRef, Template, Vault, is_unseen,
 };
 
 /// The default time for which the old value must have been unused.
@@ -130,8 +131,10 @@ pub struct Secret {
     /// The hosts by ssh that a rotation searches besides those of consumers; `None` = the default, see
     /// [`Config::searched_hosts`](crate::Config::searched_hosts).
     pub searched_hosts: Option<BTreeSet<Name>>,
-    /// The services that use it, in the order of the file.
+    /// The services on machines that use it, in the order of the file.
     pub consumers: Vec<Consumer>,
+    /// The workloads in clusters that use it, in the order of the file. No rotation moves them.
+    pub in_clusters: Vec<ClusterConsumer>,
 }
 
 impl Secret {
@@ -163,12 +166,11 @@ impl Secret {
         let other_keys = shape.other_keys.iter().map(OtherKey::read).collect::<Result<_, Mistake>>()?;
         let follower = first_follower(&shape.consumers);
         let shared = Shared { secret: &name, fields: &fields, derived: &derived };
-        let consumers = read_consumers(&shape.consumers, folder, hosts, &shared)?;
-        let searched_hosts =
-            shape.searched_hosts.as_ref().map(|words| read_searched(&words.value, hosts)).transpose()?;
-        let store = read_store(folder, shape.store.as_ref(), &issuer, &fields)?;
-        refuse_store_as_copy(&store, shape.store.as_ref(), &consumers)?;
-        let first = consumers.iter().find(|consumer| consumer.follows).zip(follower.as_ref());
+        let all = read_consumers(&shape.consumers, folder, hosts, &shared)?;
+        let searched_hosts = read_searched(shape.searched_hosts.as_ref(), hosts)?;
+        let store = read_store(folder, &shape, &issuer, &fields)?;
+        refuse_store_as_copy(&store, shape.store.as_ref(), &all.on_machines)?;
+        let first = all.on_machines.iter().find(|consumer| consumer.follows).zip(follower.as_ref());
         if let Some((consumer, at)) = first {
             refuse_unfollowed((&consumer.name, at), &store, &shape.revoke)?;
         }
@@ -202,7 +204,8 @@ impl Secret {
             gate,
             other_keys,
             searched_hosts,
-            consumers,
+            consumers: all.on_machines,
+            in_clusters: all.in_clusters,
         })
     }
 
@@ -231,6 +234,7 @@ impl Secret {
     pub fn on(&self, host: &str) -> Self {
         let mut secret = self.clone();
         secret.consumers.retain(|consumer| consumer.is_on(host));
+        secret.in_clusters.retain(|consumer| consumer.host.as_str() == host);
         secret
     }
 
@@ -238,6 +242,11 @@ impl Secret {
     pub fn ssh_hosts(&self) -> BTreeSet<&str> {
         let elsewhere = self.consumers.iter().filter(|consumer| !consumer.is_here);
         elsewhere.map(|consumer| consumer.host.as_str()).collect()
+    }
+
+    /// The clusters that its consumers are in.
+    pub fn clusters(&self) -> BTreeSet<&str> {
+        self.in_clusters.iter().map(|consumer| consumer.host.as_str()).collect()
     }
 }
 
@@ -351,11 +360,12 @@ fn read_derived(
 /// The source of truth. One outside of keyroll holds one value of the secret.
 fn read_store(
     folder: &Path,
-    text: Option<&At<String>>,
+    shape: &SecretKeys,
     issuer: &IssuerRef,
     fields: &BTreeMap<Name, FieldSpec>,
 ) -> Result<StoreRef, Mistake> {
-    let store = StoreRef::read(folder, text)?;
+    let text = shape.store.as_ref();
+    let store = StoreRef::read(folder, text)?.in_cluster(shape.kubernetes.as_ref(), folder)?;
     let Some(text) = text.filter(|_| store != StoreRef::Keyroll) else { return Ok(store) };
     let refuse = |why: String, help: &str| {
         Err(Mistake::new(Kind::BadCombination, format!("`store`: {why}")).at(&text.span).help(help))

@@ -8,6 +8,8 @@ use serde::Deserialize;
 
 use crate::at::{At, Texts};
 use crate::aws::AwsShape;
+use crate::kubernetes::KubernetesShape;
+use crate::other_key_shape::OtherKeyShape;
 use crate::reads_shape::ReadsShape;
 use crate::roll::RollShape;
 use crate::runs_shape::RunsShape;
@@ -115,6 +117,7 @@ pub(crate) struct SecretKeys {
     /// `aws-sm:NAME#KEY`, one key of the JSON object in a secret of AWS Secrets Manager, by the name or ARN of the secret
     /// (`aws-sm:NAME`: its whole text); region, endpoint and login come from the usual AWS configuration.
     /// `vault:MOUNT/PATH#KEY`, one key of a secret in a KV engine, version 2, of Vault or OpenBao; see `[vault]`.
+    /// `k8s:NAMESPACE/NAME#KEY`, one key of a Secret of Kubernetes; see the table `kubernetes`.
     /// `file:./PATH`, the content of a file of mode 0600, or `file:./PATH#NAME`, one place in it. `exec:./PROGRAM#ITEM`, what
     /// a program of yours reads and writes (store-program.md).
     pub(crate) store: Option<At<String>>,
@@ -162,6 +165,8 @@ pub(crate) struct SecretKeys {
     pub(crate) derived: BTreeMap<At<String>, At<String>>,
     /// The IAM user whose access keys are rotated; only with `issuer = "aws-access-key"`.
     pub(crate) aws: Option<At<AwsShape>>,
+    /// How the cluster is reached; only with `store = "k8s:…"`.
+    pub(crate) kubernetes: Option<At<KubernetesShape>>,
     /// The conditions for disabling and revoking the old value.
     #[serde(default)]
     pub(crate) revoke: RevokeShape,
@@ -181,16 +186,6 @@ pub(crate) struct SecretKeys {
     /// The services and jobs that use the secret.
     #[serde(default)]
     pub(crate) consumers: Vec<At<ConsumerShape>>,
-}
-
-/// A key that another keyroll made.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct OtherKeyShape {
-    /// The issuer's id of the key.
-    pub(crate) id: At<String>,
-    /// The whole label of the key.
-    pub(crate) label: At<String>,
 }
 
 /// An error rate above which a rotation does not continue. keyroll queries it before it counts a consumer as moved, while
@@ -346,7 +341,8 @@ pub(crate) struct ConsumerShape {
     /// The name of the consumer, unique within the secret.
     pub(crate) name: At<String>,
     /// The machine that the consumer runs on: a name under `[hosts]`. On a host by ssh, the consumer's relative paths are
-    /// resolved against that host's `folder`, and its commands run there. Default `local`.
+    /// resolved against that host's `folder`, and its commands run there. Or a cluster: keyroll then shows the consumer, and
+    /// refuses to rotate the secret. Default `local`.
     pub(crate) host: Option<At<String>>,
     /// Instead of `host`, several machines: names under `[hosts]`, groups, and patterns for hosts by ssh, in which `*` is any
     /// text and `?` any letter: `["web", "worker-*"]`. The consumer is then one consumer on each of them, named `NAME@HOST`,
@@ -361,6 +357,8 @@ pub(crate) struct ConsumerShape {
     /// restarts the instances after the store gives out the new value; the secret must have a `store` of its own, `fetch` does
     /// not go with it, and `revoke.require` has neither `delivered` nor `read`. Required without `serves`.
     pub(crate) reads: Option<At<ReadsShape<ReadShape>>>,
+    /// In a cluster: whether each version of the value has a Secret of its own name, `NAME-…`. Default false.
+    pub(crate) versioned: Option<At<bool>>,
     /// Instead of `runs` and `reads`: the process that gets the value from the socket of `keyroll serve`. It needs no copy,
     /// no restart and no signal. `fetch` and `log` do not go with it, and its checks have no `{copy}`.
     pub(crate) serves: Option<At<ServesShape>>,
@@ -391,7 +389,7 @@ pub(crate) struct ServesShape {
 }
 
 /// One copy of the value: `env_file` with `variable`; `file` alone, if the file contains nothing else; `file` with `format`
-/// and `at`; or `file` with `template`.
+/// and `at`; or `file` with `template`. In a cluster: `secret` with `key`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReadShape {
@@ -427,6 +425,10 @@ pub(crate) struct ReadShape {
     /// How keyroll writes the file: `rename` (default) replaces it atomically with a new file; `in_place` overwrites it, for
     /// a file that is itself a mount point, such as a file mounted into a container.
     pub(crate) write: Option<At<String>>,
+    /// In a cluster: the name of the Secret that holds the value; needs `key`.
+    pub(crate) secret: Option<At<String>>,
+    /// With `secret`: the key in the Secret, `api-key`.
+    pub(crate) key: Option<At<String>>,
 }
 
 /// A consumer's log: one of `file`, `journal` and `docker`; and `kind`, or patterns of your own, or both.

@@ -82,6 +82,7 @@ fn site<'a>(
     };
     let (folder, is_here) = match (&host.connect, &host.folder) {
         (Connect::Local, _) => (folder, true),
+        (Connect::Kube(_), _) => return Err(no_machine("hosts", host, at)),
         (Connect::Ssh(_), Some(own)) => (own.as_path(), false),
         (Connect::Ssh(_), None) => {
             let why = format!("the consumer is on `{}`, a host by ssh without `folder`", host.name);
@@ -92,6 +93,22 @@ fn site<'a>(
         }
     };
     Ok(Site { name, host: host.name.clone(), folder, is_here })
+}
+
+/// The mistake of a word that names a cluster where machines are named.
+fn no_machine(key: &str, host: &Host, at: &Range<usize>) -> Mistake {
+    let name = &host.name;
+    let help = match key {
+        "hosts" => format!(
+            "a consumer in a cluster is in this one alone: write `host = \"{name}\"`; or name machines, and groups and patterns \
+             without clusters"
+        ),
+        _ => format!(
+            "a rotation searches machines only: name those; keyroll scan --host {name} shows what the cluster has"
+        ),
+    };
+    let why = format!("`{key}` names `{name}`, which is a cluster and no machine");
+    Mistake::new(Kind::BadCombination, why).at(at).help(help)
 }
 
 /// The machine of a consumer without `hosts`, as for [`site`]; none is written: `local`.
@@ -119,18 +136,26 @@ fn read_host<'a>(
     Err(fault.help(near_or_known(wanted, names)))
 }
 
-/// The hosts by ssh that a rotation searches besides those of consumers. The machine that keyroll runs on is searched
-/// anyway.
+/// The hosts by ssh that a rotation searches besides those of consumers, if the file names them. The machine that keyroll
+/// runs on is searched anyway.
 pub(crate) fn read_searched(
-    words: &[At<String>],
+    words: Option<&At<Vec<At<String>>>>,
     hosts: &BTreeMap<Name, Host>,
-) -> Result<BTreeSet<Name>, Mistake> {
+) -> Result<Option<BTreeSet<Name>>, Mistake> {
+    let Some(words) = words else { return Ok(None) };
     let mut all = BTreeSet::new();
-    for word in words {
-        let meant = read_word("searched_hosts", word, hosts)?.into_iter().flatten();
-        all.extend(meant.filter(|host| host.connect != Connect::Local).map(|host| host.name.clone()));
+    for word in &words.value {
+        for host in read_word("searched_hosts", word, hosts)?.into_iter().flatten() {
+            match host.connect {
+                Connect::Local => {}
+                Connect::Ssh(_) => {
+                    all.insert(host.name.clone());
+                }
+                Connect::Kube(_) => return Err(no_machine("searched_hosts", host, &word.span)),
+            }
+        }
     }
-    Ok(all)
+    Ok(Some(all))
 }
 
 /// The machines that one word of `hosts`, or of another key, names, as for [`site`].

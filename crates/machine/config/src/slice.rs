@@ -42,6 +42,9 @@ pub fn slice(text: &str, file: &str, secret: &str, host: &str) -> Result<String,
     let wanted =
         config.secret(secret).map_err(|help| refuse(format!("there is no secret `{secret}`"), Some(help)))?;
     let wanted = wanted.on(host);
+    if config.hosts.get(host).is_some_and(|host| host.connect.cluster().is_some()) {
+        return Err(refuse(format!("`{host}` is a cluster, which gets no slice"), None));
+    }
     let named = Names::of(host, &config);
     if named.own.is_empty() {
         return Err(refuse(format!("there is no host `{host}`"), None));
@@ -101,6 +104,7 @@ impl<'a> Names<'a> {
         let kept: Vec<Value> = all.into_iter().filter_map(|consumer| self.consumer(consumer)).collect();
         if !kept.iter().any(|consumer| consumer.get("reads").is_some_and(Value::is_str)) {
             secret.remove("store");
+            secret.remove("kubernetes");
         }
         secret.retain(|key, _| !DECIDED_ELSEWHERE.contains(&key));
         if !kept.is_empty() {

@@ -1,11 +1,12 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::Kind;
 use crate::at::At;
+use crate::kubernetes::{KUBERNETES, KUBERNETES_HELP, KubernetesShape, place};
 use crate::mistake::Mistake;
 use crate::path::resolve;
 use crate::reference::foreign;
+use crate::{Kind, Kubernetes};
 
 /// The source of truth for a value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +26,17 @@ pub enum StoreRef {
         path: String,
         /// The key in it.
         key: String,
+    },
+    /// A key of a Secret of Kubernetes.
+    Kubernetes {
+        /// The namespace of the Secret.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// The key in its `data`.
+        key: String,
+        /// How its cluster is reached.
+        cluster: Kubernetes,
     },
     /// A file.
     File {
@@ -76,6 +88,9 @@ impl fmt::Display for StoreRef {
             Self::Aws { id, key: None } => write!(f, "{AWS}{id}"),
             Self::Aws { id, key: Some(key) } => write!(f, "{AWS}{id}#{key}"),
             Self::Vault { path, key } => write!(f, "{VAULT}{path}#{key}"),
+            Self::Kubernetes { namespace, name, key, .. } => {
+                write!(f, "{KUBERNETES}{namespace}/{name}#{key}")
+            }
             Self::File { written, .. } | Self::Exec { written, .. } => f.write_str(written),
         }
     }
@@ -85,14 +100,14 @@ impl StoreRef {
     /// Whether the text is a reference to a store outside of keyroll, of any form but `file:`, with which references of
     /// other kinds begin, too.
     pub fn is_foreign(text: &str) -> bool {
-        [AWS, VAULT, EXEC].iter().any(|scheme| text.starts_with(scheme))
+        [AWS, VAULT, KUBERNETES, EXEC].iter().any(|scheme| text.starts_with(scheme))
     }
 
     /// Whether a version can stand there that is given out to nobody. Elsewhere what was written last is given out.
     pub fn holds_pending(&self) -> bool {
         match self {
             Self::Keyroll | Self::Aws { .. } => true,
-            Self::Vault { .. } | Self::File { .. } | Self::Exec { .. } => false,
+            Self::Vault { .. } | Self::Kubernetes { .. } | Self::File { .. } | Self::Exec { .. } => false,
         }
     }
 
@@ -101,7 +116,7 @@ impl StoreRef {
     pub fn late_ms_max(&self) -> u64 {
         match self {
             Self::Keyroll | Self::File { .. } => 0,
-            Self::Aws { .. } | Self::Vault { .. } => LATE_REQUEST_MS_MAX,
+            Self::Aws { .. } | Self::Vault { .. } | Self::Kubernetes { .. } => LATE_REQUEST_MS_MAX,
             Self::Exec { .. } => LATE_PROGRAM_MS_MAX,
         }
     }
@@ -110,7 +125,11 @@ impl StoreRef {
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::File { path, .. } => Some(path),
-            Self::Keyroll | Self::Aws { .. } | Self::Vault { .. } | Self::Exec { .. } => None,
+            Self::Keyroll
+            | Self::Aws { .. }
+            | Self::Vault { .. }
+            | Self::Kubernetes { .. }
+            | Self::Exec { .. } => None,
         }
     }
 
@@ -127,6 +146,20 @@ impl StoreRef {
         }
     }
 
+    /// The same store in the cluster that the secret's table names.
+    pub(crate) fn in_cluster(
+        self,
+        table: Option<&At<KubernetesShape>>,
+        folder: &Path,
+    ) -> Result<Self, Mistake> {
+        let Some(table) = table else { return Ok(self) };
+        let Self::Kubernetes { namespace, name, key, .. } = self else {
+            let why = "`kubernetes` goes with `store = \"k8s:NAMESPACE/NAME#KEY\"` only";
+            return Err(Mistake::new(Kind::BadCombination, why).at(&table.span));
+        };
+        Ok(Self::Kubernetes { namespace, name, key, cluster: Kubernetes::read(table, folder)? })
+    }
+
     pub(crate) fn read(folder: &Path, text: Option<&At<String>>) -> Result<Self, Mistake> {
         let Some(text) = text else { return Ok(Self::Keyroll) };
         let wrong = |why: String, help: &str| {
@@ -140,6 +173,13 @@ impl StoreRef {
         }
         if let Some(reference) = text.value.strip_prefix(VAULT) {
             return vault(reference).or_else(|why| wrong(why.to_owned(), VAULT_HELP));
+        }
+        if let Some(reference) = text.value.strip_prefix(KUBERNETES) {
+            let cluster = Kubernetes::default();
+            return match place(reference) {
+                Ok([namespace, name, key]) => Ok(Self::Kubernetes { namespace, name, key, cluster }),
+                Err(why) => wrong(why.to_owned(), KUBERNETES_HELP),
+            };
         }
         let (before, behind) = match text.value.split_once('#') {
             Some((before, behind)) => (before, Some(behind)),
@@ -174,7 +214,7 @@ impl StoreRef {
 }
 
 const HELP: &str = "write `store = \"keyroll\"`, keyroll's own sealed store, or a store of yours: `aws-sm:NAME#KEY`, \
-                    `vault:MOUNT/PATH#KEY`, `file:./PATH`, `exec:./PROGRAM#ITEM`";
+                    `vault:MOUNT/PATH#KEY`, `k8s:NAMESPACE/NAME#KEY`, `file:./PATH`, `exec:./PROGRAM#ITEM`";
 const AWS_HELP: &str = "write `aws-sm:NAME#KEY`: the secret's name or ARN, and the key of the JSON object in it; \
                         `aws-sm:NAME` if the whole text is the value";
 const VAULT_HELP: &str =

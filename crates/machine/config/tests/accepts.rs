@@ -1,10 +1,11 @@
 //! What keyroll.toml can say, and what it means.
 
+use std::path::Path;
 use std::time::Duration;
 
 use keyroll_config::{
-    Check, Config, Deadlines, Decide, EvidenceKind, Instance, IssuerRef, OnFailure, Part, Place, Reference,
-    Source, StoreRef, Vault, VaultLogin, WriteMode,
+    Check, Config, Deadlines, Decide, EvidenceKind, Instance, IssuerRef, Kubernetes, OnFailure, Part, Place,
+    Reference, Source, StoreRef, Vault, VaultLogin, WriteMode,
 };
 use keyroll_manager::{
     AtRest, CommandLine, Compose, Container, ContainerVerb, Find, LiteLlm, Process, RateApi, Start, Unit,
@@ -415,6 +416,50 @@ fn a_store_of_vault_a_file_and_a_program_are_read_and_shown_as_written() {
     assert!(!read("file:./keys.env#KEY").is_same_place(&read("file:./keys.env#OTHER")));
     let StoreRef::Exec { program, item, .. } = read("exec:./op#op://prod/a#b") else { panic!("no program") };
     assert_eq!((program.to_str(), item.as_str()), (Some("/srv/app/op"), "op://prod/a#b"));
+}
+
+#[test]
+fn a_store_of_kubernetes_is_a_key_of_a_secret_in_a_cluster() {
+    let read = |reference: &str, table: &str| {
+        let text =
+            format!("version = 1\n[secrets.acme]\nissuer = \"openrouter\"\nstore = \"{reference}\"\n{table}");
+        let store = config(&text).secret("acme").unwrap().store.clone();
+        assert_eq!(store.to_string(), reference, "it is shown as it is written");
+        assert!(!store.holds_pending() && store.file().is_none() && store.late_ms_max() > 0);
+        store
+    };
+    let reference = "k8s:prod-1/agents.llm#OPENAI_API.KEY";
+    let plain = read(reference, "");
+    let StoreRef::Kubernetes { namespace, name, key, cluster } = &plain else { panic!("no Secret") };
+    assert_eq!([namespace, name, key].map(String::as_str), ["prod-1", "agents.llm", "OPENAI_API.KEY"]);
+    assert_eq!(*cluster, Kubernetes::default());
+    assert!(StoreRef::is_foreign(reference));
+    let cluster_of = |table: &str| {
+        let store = read(reference, table);
+        let StoreRef::Kubernetes { cluster, .. } = store else { panic!("{store}") };
+        cluster
+    };
+    let named = cluster_of(
+        "[secrets.acme.kubernetes]\ncontext = \"arn:aws:eks:eu-west-1:1:cluster/prod\"\nkubeconfig = \"./kubeconfig\"\n",
+    );
+    assert_eq!(named.context.as_deref(), Some("arn:aws:eks:eu-west-1:1:cluster/prod"));
+    assert_eq!(named.kubeconfig.as_deref(), Some(Path::new("/srv/app/kubeconfig")));
+    let inside = cluster_of("kubernetes = { in_cluster = true }\n");
+    assert!(inside.in_cluster && inside.context.is_none());
+}
+
+#[test]
+fn a_secret_of_the_same_name_in_another_cluster_is_another_store() {
+    let two = |other: &str| {
+        let of = |name: &str, context: &str| {
+            format!(
+                "[secrets.{name}]\nissuer = \"openrouter\"\nstore = \"k8s:app/llm#KEY\"\nkubernetes = {{ context = \"{context}\" }}\n"
+            )
+        };
+        Config::parse(&format!("version = 1\n{}{}", of("a", "prod"), of("b", other)), "/srv/app/keyroll.toml")
+    };
+    assert!(two("staging").is_ok());
+    assert!(two("prod").is_err());
 }
 
 #[test]

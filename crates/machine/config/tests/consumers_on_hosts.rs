@@ -320,6 +320,34 @@ fn hosts_without_a_consumer_are_searched_if_one_is_on_a_host_by_ssh_or_as_the_se
 }
 
 #[test]
+fn a_cluster_is_no_host_that_a_rotation_searches() {
+    let clusters = "[hosts.prod]\nconnect = \"kube://eks/agents\"\ngroup = \"clusters\"\n";
+    let with = |line: &str| format!("{}{clusters}", with_searched(line, "web-1"));
+    let config = config(&with(""));
+    let secret = config.secret("acme").unwrap();
+    for all in [config.searched_hosts(secret), config.bystanders(secret), config.unsearched_hosts(secret)] {
+        assert!(!all.contains("prod"), "{all:?}");
+    }
+    assert!(config.searched_hosts(secret).contains("web-2"));
+    for word in ["prod", "clusters", "pro*"] {
+        let text = with(&format!("searched_hosts = [\"web\", \"{word}\"]\n"));
+        let error = Config::parse(&text, "keyroll.toml").unwrap_err();
+        assert!(error.to_string().contains("`searched_hosts` names `prod`, which is a cluster"), "{error}");
+        assert!(
+            error.help().is_some_and(|help| help.contains("keyroll scan --host prod")),
+            "{:?}",
+            error.help()
+        );
+    }
+    assert!(
+        slice(&with(""), "/etc/keyroll/keyroll.toml", "acme", "web-2")
+            .is_ok_and(|text| !text.contains("kube"))
+    );
+    let refused = slice(&with(""), "/etc/keyroll/keyroll.toml", "acme", "prod").unwrap_err();
+    assert!(refused.to_string().contains("is a cluster"), "{refused}");
+}
+
+#[test]
 fn a_host_without_a_consumer_gets_a_slice_without_consumers_and_without_the_list_of_searched_hosts() {
     let text = with_searched("searched_hosts = [\"bare\"]\n", "web-1");
     let sliced = slice(&text, "/etc/keyroll/keyroll.toml", "acme", "bare").unwrap();

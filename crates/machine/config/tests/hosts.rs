@@ -50,6 +50,60 @@ fn a_host_is_reached_as_it_is_written() {
 }
 
 #[test]
+fn a_cluster_is_reached_as_it_is_written() {
+    let text = "version = 1\n[hosts.prod]\nconnect = \"kube://arn:aws:eks:eu-west-1:123456789012:cluster/prod/agents\"\n\
+                kubeconfig = \"./kube/config\"\ngroup = \"clusters\"\n[hosts.dev]\nconnect = \"kube://kind/dev\"\n\
+                [hosts.pod]\nconnect = \"kube://in-cluster\"\n[hosts.other]\nconnect = \"kube://in-cluster/other\"\n";
+    let config = Config::parse(text, "/srv/keyroll.toml").unwrap();
+    let of = |host: &str| {
+        let Connect::Kube(address) = &config.hosts.get(host).unwrap().connect else { panic!("{host}") };
+        assert_eq!(config.hosts.get(host).unwrap().connect.cluster(), Some(address));
+        let kubeconfig = address.kubeconfig.as_ref().map(|path| path.display().to_string());
+        (address.context.clone(), address.namespace.clone(), kubeconfig)
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let eks = "arn:aws:eks:eu-west-1:123456789012:cluster/prod";
+    assert_eq!(of("prod"), (some(eks), some("agents"), some("/srv/kube/config")));
+    assert_eq!(of("dev"), (some("kind"), some("dev"), None));
+    assert_eq!(of("pod"), (None, None, None));
+    assert_eq!(of("other"), (None, some("other"), None));
+    let prod = config.hosts.get("prod").unwrap();
+    assert_eq!(prod.connect.to_string(), format!("kube://{eks}/agents"));
+    assert_eq!((prod.group.clone(), prod.connect.is_ssh()), (Some(name("clusters")), false));
+}
+
+#[test]
+fn a_cluster_that_cannot_be_meant_is_refused() {
+    let namespace = "which one is meant must not depend on the kubeconfig";
+    expect_of_host("connect = \"kube://prod\"", "K0004", 3, "the namespace is missing");
+    expect_of_host("connect = \"kube://prod\"", "K0004", 3, namespace);
+    let eks = "connect = \"kube://arn:aws:eks:eu-west-1:123456789012:cluster/prod\"";
+    expect_of_host(eks, "K0004", 3, "the namespace is missing");
+    expect_of_host("connect = \"kube://prod/4F1d0c9b\"", "K0004", 3, "behind the last `/`");
+    expect_of_host("connect = \"kube://4f1d0c9b?/a\"", "K0004", 3, "the context may have");
+    expect_of_host("connect = \"kube:4f1d0c9b\"", "K0004", 3, "does not begin with `kube://`");
+    for line in ["sudo = false", "program = \"/opt/x\"", "folder = \"/srv\""] {
+        let key = line.split(' ').next().unwrap();
+        let why = format!("`{key}` goes with a host by ssh, and this one is a cluster");
+        expect_of_host(&format!("connect = \"kube://prod/agents\"\n{line}"), "K0004", 4, &why);
+    }
+    for connect in ["local", "ssh://a"] {
+        let lines = format!("connect = \"{connect}\"\nkubeconfig = \"./k\"");
+        expect_of_host(&lines, "K0004", 4, "`kubeconfig` goes with a cluster");
+    }
+    let in_cluster = "connect = \"kube://in-cluster/a\"\nkubeconfig = \"./k\"";
+    expect_of_host(in_cluster, "K0004", 4, "does not go with `kube://in-cluster`");
+    expect_of_host("connect = \"kube://prod/a\"\nkubeconfig = \"a/../b\"", "K0004", 4, "`..` after a name");
+    expect_of_host("connect = \"kube://prod/a\"\ngroup = \"a\"", "K0004", 4, "the name of a host");
+    expect(
+        "version = 1\n[hosts.local]\nconnect = \"kube://prod/a\"\n",
+        "K0006",
+        3,
+        "is the machine that keyroll runs on",
+    );
+}
+
+#[test]
 fn a_host_that_cannot_be_meant_is_refused() {
     expect_of_host("connect = \"docker://a\"", "K0006", 3, "not supported by this version");
     expect_of_host("connect = \"ssh://d:4f1d0c9b@a\"", "K0004", 3, "a password has no place in it");

@@ -5,6 +5,7 @@
 
 mod accepts;
 mod aws;
+mod clusters;
 mod consumers_on_hosts;
 mod edits;
 mod follows;

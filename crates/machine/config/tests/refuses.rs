@@ -144,6 +144,38 @@ fn a_store_of_vault_a_file_and_a_program_are_named_fully() {
 }
 
 #[test]
+fn a_store_of_kubernetes_is_named_fully() {
+    let with_store = |store: &str| with_secret(&format!("store = \"k8s:{store}\"\n"));
+    for (wrong, why) in [
+        ("app/llm", "names no key"),
+        ("llm#KEY", "names no namespace"),
+        ("App/llm#KEY", "a namespace has"),
+        ("app.x/llm#KEY", "a namespace has"),
+        ("-app/llm#KEY", "a namespace has"),
+        ("app/#KEY", "the name of a Secret"),
+        ("app/llm_1#KEY", "the name of a Secret"),
+        ("app/llm.#KEY", "the name of a Secret"),
+        ("app/llm/x#KEY", "the name of a Secret"),
+        ("app/llm#", "a key of a Secret"),
+        ("app/llm#a/b", "a key of a Secret"),
+        ("app/llm#..data", "a key of a Secret"),
+    ] {
+        expect(&with_store(wrong), "K0004", 4, why);
+    }
+    let table = |keys: &str| with_store("app/llm#KEY") + "[secrets.acme.kubernetes]\n" + keys;
+    for (wrong, line, why) in [
+        ("context = \"\"\n", 6, "1 to 512 bytes"),
+        ("kubeconfig = \"\"\n", 6, "is empty"),
+        ("context = \"prod\"\nin_cluster = true\n", 5, "does not go with"),
+    ] {
+        expect(&table(wrong), "K0004", line, why);
+    }
+    let elsewhere =
+        with_secret("store = \"vault:kv/a#KEY\"\n") + "[secrets.acme.kubernetes]\ncontext = \"prod\"\n";
+    expect(&elsewhere, "K0004", 5, "goes with `store = \"k8s:");
+}
+
+#[test]
 fn vault_is_reached_in_one_way() {
     let with_vault = |keys: &str| format!("version = 1\n[vault]\n{keys}\n");
     for (wrong, line, why) in [

@@ -215,6 +215,11 @@ fn the_store_is_part_of_a_slice_only_where_a_program_reads_it_itself() {
     assert!(!copy.contains("vault") && !copy.contains("store"), "{copy}");
     let program = sliced(SERVERS, "llm", "app-1");
     assert!(program.contains("vault:kv/llm#key") && program.contains("vault.example:8200"), "{program}");
+    let cluster = "k8s:app/llm#key\"\nkubernetes = { context = \"prod\" } #";
+    let text = SERVERS.replace("vault:kv/llm#key", cluster);
+    let (copy, program) = (sliced(&text, "llm", "db-1"), sliced(&text, "llm", "app-1"));
+    assert!(!copy.contains("k8s:") && !copy.contains("prod"), "{copy}");
+    assert!(program.contains("k8s:app/llm#key") && program.contains("prod"), "{program}");
     // A file here would be another file there, and would be left out of the search.
     let text = SERVERS.replace("vault:kv/llm#key", "file:./llm.key");
     let read = Config::parse_in_folder(&sliced(&text, "llm", "db-1"), Path::new("/srv/db")).unwrap();

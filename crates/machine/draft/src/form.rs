@@ -1,6 +1,6 @@
 //! What the form of values says of their issuer.
 
-use keyroll_trace::{Survey, SurveyedSecret};
+use keyroll_trace::{Survey, SurveyedSecret, ValueId, Values};
 
 /// Kinds of keys whose issuer is certain: the rule's id, the beginning of the value (if the rule has several), the
 /// shipped spec.
@@ -29,12 +29,17 @@ pub struct Form {
 }
 
 impl Form {
-    /// Judges by the values. Where they differ in their issuer, it is unknown.
+    /// What the form of a found secret says.
     pub(crate) fn of(survey: &Survey, found: &SurveyedSecret) -> Self {
+        Self::of_values(&survey.values, &found.values)
+    }
+
+    /// Judges by these values. Where they differ in their issuer, it is unknown.
+    pub fn of_values(values: &Values, own: &[ValueId]) -> Self {
         let mut specs: Vec<Option<&'static str>> = Vec::new();
         let mut title = None;
-        for id in &found.values {
-            let Some(value) = survey.values.get(*id) else { continue };
+        for id in own {
+            let Some(value) = values.get(*id) else { continue };
             let begins = value.label(0).begins;
             let sure = value.rule.and_then(|rule| {
                 title.get_or_insert(rule.title.as_str());

@@ -9,10 +9,14 @@ use crate::quantity::quantity;
 /// What one stage of a search covered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScanShown {
-    /// `files`: listings, environments and files; `memory`: the memory of processes.
+    /// `files`: listings, environments and files; `memory`: the memory of processes; `cluster`: what the API of a cluster
+    /// shows.
     pub stage: Cow<'static, str>,
+    /// Of a cluster its pods.
     pub processes: usize,
+    /// Of a cluster its Secrets.
     pub files: usize,
+    /// Of a cluster its workloads.
     pub services: usize,
     pub values: usize,
     pub took_s: f64,
@@ -22,6 +26,11 @@ impl ScanShown {
     /// For people.
     pub fn text(&self) -> String {
         let Self { processes, files, services, values, took_s, .. } = self;
+        if self.stage == "cluster" {
+            let (workloads, pods) = (quantity(*services, "workload"), quantity(*processes, "pod"));
+            let secrets = quantity(*files, "Secret");
+            return format!("read {secrets}, {workloads} and {pods} in {took_s:.1} s");
+        }
         let (processes, files) = (quantity(*processes, "process"), quantity(*files, "file"));
         if self.stage == "memory" {
             let values = quantity(*values, "value");
@@ -94,6 +103,9 @@ pub struct UserShown {
     #[serde(skip)]
     pub program: String,
     pub processes: Vec<u32>,
+    /// Of a workload in a cluster the names of its pods.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pods: Vec<String>,
     /// What makes a change live there, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub applies: Option<String>,
@@ -111,7 +123,10 @@ pub struct FoundShown {
     /// Several of its users share the value.
     pub shared: bool,
     pub risks: Vec<String>,
-    /// The same in few words, for a cell.
+    /// Of a cluster whose pods could not be listed.
+    #[serde(skip)]
+    pub pods_hidden: bool,
+    /// The risks in few words, for a cell.
     #[serde(skip)]
     pub risk: String,
 }
@@ -124,7 +139,7 @@ pub struct MemoryShown {
     pub values: Vec<String>,
 }
 
-/// One process that uses a secret.
+/// One process that uses a secret; in a cluster one container of a pod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceShown {
     pub secret: String,
@@ -132,7 +147,12 @@ pub struct InstanceShown {
     pub keeper: Cow<'static, str>,
     /// What runs there; of a service its name.
     pub program: String,
-    pub pid: u32,
+    /// Of a process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Of a container in a cluster its pod and its name: `agent-6d5f-x2x1z/app`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
     pub started: Option<String>,
     /// The name under which it takes the secret.
     pub name: Option<String>,
@@ -171,9 +191,23 @@ pub struct InstanceShown {
 }
 
 impl InstanceShown {
-    /// `api (pid 4711)`.
+    /// `api (pid 4711)`, `agent (pod agent-6d5f-x2x1z/app)`.
     pub fn who(&self) -> String {
-        format!("{} (pid {})", self.program, self.pid)
+        match (self.pid, &self.pod) {
+            (Some(pid), _) => format!("{} (pid {pid})", self.program),
+            (None, Some(pod)) => format!("{} (pod {pod})", self.program),
+            (None, None) => self.program.clone(),
+        }
+    }
+
+    /// What tells it from the others of its machine: `4711`, `agent-6d5f-x2x1z/app`.
+    pub fn number(&self) -> String {
+        self.pid.map(|pid| pid.to_string()).or_else(|| self.pod.clone()).unwrap_or_default()
+    }
+
+    /// The name of its pod without the container: `agent-6d5f-x2x1z`.
+    pub fn pod_name(&self) -> Option<&str> {
+        self.pod.as_deref().map(|pod| pod.split_once('/').map_or(pod, |(name, _)| name))
     }
 }
 
@@ -232,32 +266,14 @@ pub struct EdgeShown {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_was_written_as_json_is_read_as_it_was() {
-        let value = ValueShown { label: "sk-…·9f3c21".to_owned(), version: None, state: None };
-        let user = UserShown {
-            keeper: "systemd".into(),
-            name: "api".to_owned(),
-            program: String::new(),
-            processes: vec![4711],
-            applies: None,
-        };
-        let found = FoundShown {
-            secret: "openai".to_owned(),
-            managed: false,
-            values: vec![value],
-            copies: Vec::new(),
-            used_by: vec![user],
-            shared: false,
-            risks: vec!["copies differ".to_owned()],
-            risk: String::new(),
-        };
-        let instance = InstanceShown {
+    fn instance() -> InstanceShown {
+        InstanceShown {
             secret: "openai".to_owned(),
             used_by: "api".to_owned(),
             keeper: "systemd".into(),
             program: "api".to_owned(),
-            pid: 4711,
+            pid: Some(4711),
+            pod: None,
             started: None,
             name: None,
             start: None,
@@ -273,10 +289,74 @@ mod tests {
             doubt: Some("its memory was not searched".into()),
             grounds: Vec::new(),
             evidence: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_was_written_as_json_is_read_as_it_was() {
+        let value = ValueShown { label: "sk-…·9f3c21".to_owned(), version: None, state: None };
+        let user = UserShown {
+            keeper: "systemd".into(),
+            name: "api".to_owned(),
+            program: String::new(),
+            processes: vec![4711],
+            pods: Vec::new(),
+            applies: None,
         };
+        let found = FoundShown {
+            secret: "openai".to_owned(),
+            managed: false,
+            values: vec![value],
+            copies: Vec::new(),
+            used_by: vec![user],
+            shared: false,
+            risks: vec!["copies differ".to_owned()],
+            pods_hidden: false,
+            risk: String::new(),
+        };
+        let instance = instance();
         let text = serde_json::to_string(&(&found, &instance)).unwrap();
         assert!(!text.contains("evidence") && !text.contains("started_ticks"), "{text}");
+        // What is said of a process is as it was before there were pods.
+        assert!(text.contains("\"pid\":4711,") && !text.contains("pod"), "{text}");
         let read: (FoundShown, InstanceShown) = serde_json::from_str(&text).unwrap();
         assert_eq!(read, (found, instance));
+    }
+
+    #[test]
+    fn a_container_is_named_by_its_pod_and_a_process_by_its_number() {
+        let process = instance();
+        let pod = InstanceShown {
+            program: "agent".to_owned(),
+            pid: None,
+            pod: Some("agent-6d5f-x2x1z/app".to_owned()),
+            ..instance()
+        };
+        assert_eq!((process.who().as_str(), process.number().as_str()), ("api (pid 4711)", "4711"));
+        assert_eq!(process.pod_name(), None);
+        assert_eq!(pod.who(), "agent (pod agent-6d5f-x2x1z/app)");
+        assert_eq!(
+            (pod.number().as_str(), pod.pod_name()),
+            ("agent-6d5f-x2x1z/app", Some("agent-6d5f-x2x1z"))
+        );
+        let text = serde_json::to_string(&pod).unwrap();
+        assert!(text.contains("\"pod\":\"agent-6d5f-x2x1z/app\"") && !text.contains("pid"), "{text}");
+        assert_eq!(serde_json::from_str::<InstanceShown>(&text).unwrap().who(), pod.who());
+    }
+
+    #[test]
+    fn what_was_read_of_a_cluster_is_told_in_its_own_words() {
+        let scan = |stage: &'static str, processes, files, services| ScanShown {
+            stage: stage.into(),
+            processes,
+            files,
+            services,
+            values: 4,
+            took_s: 0.42,
+        };
+        let cluster = |pods, secrets, workloads| scan("cluster", pods, secrets, workloads).text();
+        assert_eq!(cluster(31, 12, 8), "read 12 Secrets, 8 workloads and 31 pods in 0.4 s");
+        assert_eq!(cluster(1, 1, 1), "read 1 Secret, 1 workload and 1 pod in 0.4 s");
+        assert_eq!(scan("files", 1, 2, 0).text(), "searched 1 process and 2 files in 0.4 s");
     }
 }

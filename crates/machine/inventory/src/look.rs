@@ -34,6 +34,17 @@ pub struct KnownSecrets {
     pub values: Vec<SecretBytes>,
 }
 
+impl KnownSecrets {
+    /// A second copy, on purpose: for another inspection.
+    pub fn duplicate(&self) -> Self {
+        Self {
+            key: FingerprintKey::new(self.key.bytes()),
+            managed: self.managed.clone(),
+            values: self.values.iter().map(SecretBytes::duplicate).collect(),
+        }
+    }
+}
+
 /// Who hears of an inspection while it runs.
 pub trait Watched {
     /// What is done now; the next call replaces it.

@@ -49,6 +49,7 @@ impl Inventory {
             used_by: found.users.iter().map(|user| self.user(found, user)).collect(),
             shared: found.shared(),
             risks: risks_of(&all),
+            pods_hidden: false,
             risk: in_short(&all),
         }
     }
@@ -70,6 +71,7 @@ impl Inventory {
             name: user.name.clone(),
             program: self.program(user, user.processes.first()),
             processes: user.processes.iter().map(|process| process.pid).collect(),
+            pods: Vec::new(),
             applies: winners.filter_map(|link| link.applies.clone()).next(),
         }
     }
@@ -108,7 +110,8 @@ impl Inventory {
             used_by: row.user.name.clone(),
             keeper: row.user.managed_by.name().into(),
             program: self.program(row.user, Some(&row.process)),
-            pid: row.process.pid,
+            pid: Some(row.process.pid),
+            pod: None,
             started: started(row.process.start_ticks),
             name: row.chain.map(|chain| self.names.shown(&chain.name)),
             start: row.held.start.as_ref().map(|all| self.labels(found, all)),

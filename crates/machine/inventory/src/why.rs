@@ -59,7 +59,7 @@ fn of_users(seen: &Inventory, found: &SurveyedSecret, word: &str) -> WhyReport {
 fn of_process(seen: &Inventory, pid: u32) -> Vec<WhyReport> {
     let of_secret = |found: &SurveyedSecret| {
         let mut instances = seen.instances(found);
-        instances.retain(|one| one.pid == pid);
+        instances.retain(|one| one.pid == Some(pid));
         let its = |user: &&User| user.processes.iter().any(|process| process.pid == pid);
         let chains = || chains(seen, found, found.users.iter().filter(its));
         (!instances.is_empty()).then(|| WhyReport { chains: chains(), instances, ..WhyReport::default() })

@@ -1,18 +1,18 @@
 use crate::ValueId;
 
 /// Which values belong together: each value has the number of its group.
-pub(crate) struct Joins {
+pub struct Joins {
     parents: Vec<usize>,
 }
 
 impl Joins {
     /// So many values, each in a group of its own.
-    pub(crate) fn new(values: usize) -> Self {
+    pub fn new(values: usize) -> Self {
         Self { parents: (0..values).collect() }
     }
 
     /// The group of a value: the smallest number in it. Groups are therefore the same in every run.
-    pub(crate) fn root(&self, value: ValueId) -> usize {
+    pub fn root(&self, value: ValueId) -> usize {
         let mut at = usize::try_from(value.0).unwrap_or(usize::MAX);
         while let Some(parent) = self.parents.get(at).filter(|parent| **parent != at) {
             at = *parent;
@@ -21,7 +21,7 @@ impl Joins {
     }
 
     /// Puts all of these into one group.
-    pub(crate) fn all(&mut self, values: impl Iterator<Item = ValueId>) {
+    pub fn all(&mut self, values: impl Iterator<Item = ValueId>) {
         let roots: Vec<usize> = values.map(|value| self.root(value)).collect();
         let Some(low) = roots.iter().min().copied() else { return };
         for root in roots {

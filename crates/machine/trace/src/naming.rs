@@ -8,7 +8,7 @@ use keyroll_leak::{
 };
 use keyroll_needle::Needles;
 
-use crate::Survey;
+use crate::{Survey, Values};
 
 /// Decides which names may be shown. A document may have values as keys, a table may have one where others have a name,
 /// and a file may be named after one. Once such a name is shortened or in small letters, no search finds the value in
@@ -21,12 +21,17 @@ pub struct Names {
 impl Names {
     /// Redacts all values of a survey.
     pub fn of(survey: &Survey) -> Self {
-        Self { needles: survey.values.needles(), rules: Rules::shipped().ok() }
+        Self::of_values(&survey.values)
+    }
+
+    /// Redacts all of these values.
+    pub fn of_values(values: &Values) -> Self {
+        Self { needles: values.needles(), rules: Rules::shipped().ok() }
     }
 
     /// For the names of secrets, of which there are many: redacts only values in forms that could be a name.
-    pub(crate) fn of_secrets(survey: &Survey) -> Self {
-        Self { needles: survey.values.needles_for_names().map(Arc::new), rules: Rules::shipped().ok() }
+    pub fn of_secrets(values: &Values) -> Self {
+        Self { needles: values.needles_for_names().map(Arc::new), rules: Rules::shipped().ok() }
     }
 
     /// The name, with `…` for every part that holds a value or does not look like a name.
@@ -60,7 +65,7 @@ impl Names {
 }
 
 /// The name of a secret: from the names that its values have, from its issuer, or from its file.
-pub(crate) fn name_of<'a>(
+pub fn name_of<'a>(
     shown: &Names,
     names: impl Iterator<Item = &'a str>,
     provider: Option<&str>,
@@ -90,7 +95,7 @@ pub(crate) fn name_of<'a>(
 
 /// Distinguishes secrets with the same name by their location, then by a number. `taken` are names that stay as they
 /// are.
-pub(crate) fn told_apart(names: &mut [(String, String)], taken: &BTreeSet<String>) {
+pub fn told_apart(names: &mut [(String, String)], taken: &BTreeSet<String>) {
     let mut count: BTreeMap<String, usize> = BTreeMap::new();
     names.iter().for_each(|(name, _)| *count.entry(name.clone()).or_default() += 1);
     let mut given = taken.clone();

@@ -97,7 +97,7 @@ pub fn secrets(survey: &Survey, managed: &[Managed]) -> Vec<SurveyedSecret> {
     for sighting in &survey.sightings {
         groups.entry(joins.root(sighting.value)).or_default().push(sighting);
     }
-    let shown = Names::of_secrets(survey);
+    let shown = Names::of_secrets(&survey.values);
     let known = Known { survey, shown: &shown, managed, numbers: &numbers, uses: Uses::new(survey, &users) };
     let mut found: Vec<SurveyedSecret> = groups.into_values().map(|group| known.secret(group)).collect();
     found.sort_by_cached_key(|one| {

@@ -179,7 +179,7 @@ impl Values {
     }
 
     /// The matcher for all of them in every encoding; `None` if there is nothing to search for.
-    pub(crate) fn needles(&self) -> Option<Arc<Needles>> {
+    pub fn needles(&self) -> Option<Arc<Needles>> {
         let made = || self.needles_of(|value| is_distinct(value.bytes.expose()));
         self.needles.get_or_init(|| made().map(Arc::new)).clone()
     }

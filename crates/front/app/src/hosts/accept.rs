@@ -28,7 +28,10 @@ pub fn accept(
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<Vec<String>, Problem> {
-    let remotes = chosen(names, false, installation)?.remotes();
+    let help = "leave it out: a cluster is known by its certificate authority in the kubeconfig, so there is nothing to accept";
+    let chosen = chosen(names, false, installation)?;
+    chosen.refuse_clusters(names, "accept hosts", help)?;
+    let remotes = chosen.remotes();
     if remotes.is_empty() {
         return Err(Problem::new(Code::UsageWrong, "accept hosts")
             .because("these names lead to this machine alone")

@@ -1,11 +1,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use keyroll_cluster::Grade;
 use keyroll_link::{Call, Fact, HostHello, Item};
 use keyroll_ssh::{Started, Sudo};
 
 use super::at_once::{Telling, at_once};
 use super::chosen::{Remote, chosen};
+use super::cluster::check_clusters;
 use super::pins::Standing;
 use super::reach::Way;
 use super::unreached::{of_link, sudo_rule};
@@ -42,15 +44,33 @@ pub fn check(
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<Vec<HostChecked>, Problem> {
-    let remotes = chosen(names, names.is_empty(), installation)?.remotes();
+    let chosen = chosen(names, names.is_empty(), installation)?;
     let way = Arc::new(Way::of(installation)?);
-    let all = at_once(remotes, operator, |remote, telling| check_one(way.clone(), remote, telling))?;
+    let all = at_once(chosen.remotes(), operator, |remote, telling| check_one(way.clone(), remote, telling))?;
     let mut checked = Vec::new();
     for (host, result) in all {
         let (checks, problem) = result.unwrap_or_else(|problem| (Vec::new(), Some(problem)));
         checked.push(HostChecked { host, checks, problem });
     }
+    for (name, result) in check_clusters(&chosen.clusters(), operator)? {
+        let (checks, problem) = match result {
+            Ok(all) => (all.into_iter().map(of_cluster).collect(), None),
+            Err(problem) => (Vec::new(), Some(problem)),
+        };
+        checked.push(HostChecked { host: name, checks, problem });
+    }
+    checked.sort_by(|one, other| one.host.cmp(&other.host));
     Ok(checked)
+}
+
+fn of_cluster(checked: keyroll_cluster::Checked) -> CheckShown {
+    let keyroll_cluster::Checked { what, grade, detail, help } = checked;
+    let finding = match grade {
+        Grade::Good => Finding::Good,
+        Grade::Less => Finding::Note,
+        Grade::Bad => Finding::Bad,
+    };
+    CheckShown { name: what.to_owned(), finding, detail: plain(&detail), help }
 }
 
 async fn check_one(

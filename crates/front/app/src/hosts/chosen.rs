@@ -1,15 +1,16 @@
 use keyroll_codes::Code;
-use keyroll_config::{Connect, Host, LOCAL, Name, SshAddress, hosts_meant, nearest};
+use keyroll_config::{Connect, Host, KubeAddress, LOCAL, Name, SshAddress, hosts_meant, nearest};
 
+use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::problem::Problem;
 
-/// The machines that a command is about.
+/// The machines and clusters that a command is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chosen {
     /// This machine is among them.
     pub here: bool,
-    /// The others, in the order of their names.
+    /// The others, and the clusters, in the order of their names.
     pub hosts: Vec<Host>,
 }
 
@@ -27,7 +28,7 @@ impl Remote {
             Connect::Ssh(address) => {
                 Some(Self { name: host.name.as_str().to_owned(), address: address.clone() })
             }
-            Connect::Local => None,
+            Connect::Local | Connect::Kube(_) => None,
         }
     }
 }
@@ -37,10 +38,34 @@ impl Chosen {
     pub(super) fn remotes(&self) -> Vec<Remote> {
         self.hosts.iter().filter_map(Remote::of).collect()
     }
+
+    /// The clusters, each with its name.
+    pub fn clusters(&self) -> Vec<(&str, &KubeAddress)> {
+        let all = self.hosts.iter();
+        all.filter_map(|host| Some((host.name.as_str(), host.connect.cluster()?))).collect()
+    }
+
+    /// Refuses clusters, for a command that is about hosts by ssh alone. `named` = the words that chose these: a cluster of a
+    /// group or a pattern is passed over if machines are left.
+    ///
+    /// # Errors
+    /// A cluster is named, or nothing but clusters is meant. `help` says what is done about a cluster instead.
+    pub fn refuse_clusters(&self, named: &[String], attempted: &str, help: &str) -> Result<(), Problem> {
+        let is_named = |name: &str| named.iter().any(|word| word == name);
+        let is_machine = |host: &Host| host.connect.cluster().is_none();
+        let nothing_else = !named.is_empty() && !self.here && !self.hosts.iter().any(is_machine);
+        match self.clusters().iter().find(|(name, _)| nothing_else || is_named(name)) {
+            None => Ok(()),
+            Some((name, _)) => Err(Problem::new(Code::UsageWrong, attempted)
+                .because(format!("{name} is a cluster, and this is about hosts by ssh"))
+                .help(help)
+                .exits(Exit::Usage)),
+        }
+    }
 }
 
-/// The machines that are named: by name, by group, or by a pattern such as `web-*`. With `all`, this machine and every
-/// declared one; without either, this machine. Errors do not repeat what was typed.
+/// The machines and clusters that are named: by name, by group, or by a pattern such as `web-*`. With `all`, this machine and
+/// every declared one; without either, this machine. Errors do not repeat what was typed.
 ///
 /// # Errors
 /// The configuration cannot be read, or nothing has one of the names.
@@ -92,9 +117,17 @@ mod tests {
         [hosts.web-1]\nconnect = \"ssh://web-1\"\ngroup = \"front\"\n[hosts.web-2]\nconnect = \"ssh://web-2\"\n\
         [hosts.db-1]\nconnect = \"ssh://db-1\"\ngroup = \"front\"\n";
 
+    const CLUSTERS: &str = "[hosts.prod]\nconnect = \"kube://eks/agents\"\n\
+        [hosts.stage]\nconnect = \"kube://in-cluster\"\ngroup = \"clusters\"\n\
+        [hosts.web-3]\nconnect = \"kube://eks/web\"\ngroup = \"front\"\n";
+
     fn installation(folder: &std::path::Path) -> Installation {
+        installation_of(folder, FLEET)
+    }
+
+    fn installation_of(folder: &std::path::Path, text: &str) -> Installation {
         let config = folder.join("keyroll.toml");
-        std::fs::write(&config, FLEET).unwrap();
+        std::fs::write(&config, text).unwrap();
         let state = Some(folder.join("state"));
         Installation::new(Locations { config: Some(config), state, ..Locations::default() })
     }
@@ -117,6 +150,50 @@ mod tests {
         assert_eq!(of(&["front", "web-1"], false), is(false, "db-1 web-1"));
         assert_eq!(of(&["web-*"], false), is(false, "web-1 web-2"));
         assert_eq!(of(&["?b-1", "*"], false), is(true, "db-1 web-1 web-2"));
+    }
+
+    #[test]
+    fn clusters_are_among_the_hosts_and_are_not_reached_by_ssh() {
+        let folder = tempfile::tempdir().unwrap();
+        let installation = installation_of(folder.path(), &format!("{FLEET}{CLUSTERS}"));
+        let of = |named: &[&str], all: bool| {
+            let named: Vec<String> = named.iter().map(|word| (*word).to_owned()).collect();
+            let chosen = chosen(&named, all, &installation).unwrap();
+            let remotes: Vec<String> = chosen.remotes().into_iter().map(|remote| remote.name).collect();
+            let clusters: Vec<String> =
+                chosen.clusters().iter().map(|(name, address)| format!("{name}={address}")).collect();
+            assert_eq!(chosen.hosts.len(), remotes.len() + clusters.len());
+            (remotes.join(" "), clusters.join(" "))
+        };
+        let is = |remotes: &str, clusters: &str| (remotes.to_owned(), clusters.to_owned());
+        assert_eq!(of(&[], false), is("", ""));
+        assert_eq!(
+            of(&[], true),
+            is("db-1 web-1 web-2", "prod=kube://eks/agents stage=kube://in-cluster web-3=kube://eks/web")
+        );
+        assert_eq!(of(&["prod", "web-1"], false), is("web-1", "prod=kube://eks/agents"));
+        assert_eq!(of(&["clusters"], false), is("", "stage=kube://in-cluster"));
+        assert_eq!(of(&["web-*"], false), is("web-1 web-2", "web-3=kube://eks/web"));
+    }
+
+    #[test]
+    fn a_cluster_is_refused_by_name_where_only_hosts_by_ssh_are_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let installation = installation_of(folder.path(), &format!("{FLEET}{CLUSTERS}"));
+        let of = |named: &[&str], all: bool| {
+            let named: Vec<String> = named.iter().map(|word| (*word).to_owned()).collect();
+            let chosen = chosen(&named, all, &installation).unwrap();
+            let refused = chosen.refuse_clusters(&named, "check hosts", "x").err();
+            refused.map(|problem| (problem.exit(), problem.causes.join(" ")))
+        };
+        assert_eq!(of(&[], true), None);
+        assert_eq!(of(&["front"], false), None, "a cluster among machines is passed over");
+        assert_eq!(of(&["local"], false), None);
+        for (words, cluster) in [(["web-1", "prod"], "prod"), (["clusters", "stag?"], "stage")] {
+            let (exit, why) = of(&words, false).unwrap();
+            assert_eq!(exit, Exit::Usage);
+            assert!(why.contains(&format!("{cluster} is a cluster")), "{why}");
+        }
     }
 
     #[test]

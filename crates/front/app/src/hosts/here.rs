@@ -85,7 +85,8 @@ pub(super) fn look_here(
     }
     let (missed, refused) = (seen.missed(), seen.refused());
     let scans = hearing.scans;
-    Ok((HostSeen { host: LOCAL.to_owned(), scans, prints, named, report, missed, refused }, absent))
+    let (host, cluster) = (LOCAL.to_owned(), false);
+    Ok((HostSeen { host, cluster, scans, prints, named, report, missed, refused }, absent))
 }
 
 fn answer(

@@ -104,7 +104,7 @@ fn shown_as(host: &NewHost) -> HostShown {
         name: host.name.as_str().to_owned(),
         group: host.group.as_ref().map(|group| group.as_str().to_owned()),
         connect: host.connect.clone(),
-        sudo: host.sudo,
+        sudo: Some(host.sudo),
         folder: None,
         accepted: None,
     }

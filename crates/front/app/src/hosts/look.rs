@@ -9,6 +9,7 @@ use keyroll_leak::looks_like_name;
 
 use super::at_once::{OfEach, at_once};
 use super::chosen::Chosen;
+use super::cluster::{ClusterAsked, look_at_clusters};
 use super::here::{AskedHere, look_here};
 use super::known::{Known, known};
 use super::meant::UNKNOWN;
@@ -24,8 +25,8 @@ use crate::redact;
 /// How many hexadecimal digits the short id of a container has; a label shows no more.
 const ID_DIGITS_MAX: usize = 12;
 
-/// Looks at the chosen machines: first at this one, as `local`, then at the hosts, a few at the same time. A machine that
-/// cannot be looked at is one entry with its problem.
+/// Looks at the chosen machines: first at this one, as `local`, then at the clusters, then at the hosts, a few at the same
+/// time. A machine that cannot be looked at is one entry with its problem.
 ///
 /// # Errors
 /// What was typed cannot be sent, no machine has what was asked about, or nothing can be looked at from here.
@@ -40,6 +41,17 @@ pub fn look_at(
     let remotes = chosen.remotes();
     let way = Way::of(installation)?;
     let (mut known, secrets) = known(!remotes.is_empty(), installation, operator)?;
+    let clusters: Vec<ClusterAsked> = chosen
+        .clusters()
+        .into_iter()
+        .map(|(name, address)| {
+            let (name, address) = (name.to_owned(), address.clone());
+            ClusterAsked { name, address, secrets: secrets.duplicate() }
+        })
+        .collect();
+    if !roots.is_empty() && !clusters.is_empty() && !chosen.here && remotes.is_empty() {
+        operator.note("a cluster has no folders to search: the whole namespace is read");
+    }
     // The values of the store are redacted by now, so that a typed one is recognised.
     let may_send =
         |known: &Known| if remotes.is_empty() { Ok(Vec::new()) } else { sendable(call, roots, known) };
@@ -56,7 +68,14 @@ pub fn look_at(
             });
         all.push((LOCAL.to_owned(), local));
     }
-    // Once more: now the values that this machine has are redacted too.
+    for (cluster, looked) in look_at_clusters(clusters, call, &mut known, operator)? {
+        let seen = looked.map(|(seen, missing)| {
+            absent += usize::from(missing);
+            seen
+        });
+        all.push((cluster, seen));
+    }
+    // Once more: now the values that this machine and the clusters have are redacted too.
     let there = may_send(&known)?;
     let asked = Arc::new(Asked { call: call.clone(), roots: there, limits: *limits, known, way });
     let looked = at_once(remotes, operator, |remote, telling| look_there(asked.clone(), remote, telling))?;

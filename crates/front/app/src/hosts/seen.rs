@@ -57,6 +57,8 @@ pub struct DraftReport {
 pub struct HostSeen {
     /// Its name; this machine is `local`.
     pub host: String,
+    /// It is a namespace of a cluster and no machine.
+    pub cluster: bool,
     /// What each stage of the search covered.
     pub scans: Vec<ScanShown>,
     /// The fingerprints of its values, which are the same on each host, and the label of each.

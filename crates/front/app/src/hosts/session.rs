@@ -217,12 +217,7 @@ impl Session<'_> {
         let shown: Vec<(Fingerprint, String)> =
             self.values.values().map(|print| (*print, known.digits(print))).collect();
         let (prints, mut named) = labelled(&shown, &report);
-        if let HostReport::Draft(report) = &report {
-            named.extend(report.drafts.iter().flat_map(|draft| {
-                let own = draft.values.iter().filter_map(|id| self.values.get(id));
-                own.map(move |print| (*print.as_bytes(), draft.secret.clone()))
-            }));
-        }
+        named.extend(drafted_names(&report, &self.values));
         let mut missed = missed.to_vec();
         if known.has_stored() {
             missed.push(Missed {
@@ -231,15 +226,16 @@ impl Session<'_> {
             });
         }
         let (host, scans) = (self.name.to_owned(), std::mem::take(&mut self.scans));
-        Ok((HostSeen { host, scans, prints, named, report, missed, refused: false }, absent))
+        Ok((HostSeen { host, cluster: false, scans, prints, named, report, missed, refused: false }, absent))
     }
 }
 
-type ByPrint = BTreeMap<[u8; 32], String>;
+/// A text for each value, by its fingerprint.
+pub(super) type ByPrint = BTreeMap<[u8; 32], String>;
 
 /// The labels of the values, and the names of their secrets, as the report has them. A label shows as many digits as tell the
 /// values of its host apart.
-fn labelled(shown: &[(Fingerprint, String)], report: &HostReport) -> (ByPrint, ByPrint) {
+pub(super) fn labelled(shown: &[(Fingerprint, String)], report: &HostReport) -> (ByPrint, ByPrint) {
     let short = |digits: &String| format!("…·{}", digits.chars().take(DIGITS_MIN).collect::<String>());
     let mut prints: ByPrint =
         shown.iter().map(|(print, digits)| (*print.as_bytes(), short(digits))).collect();
@@ -258,6 +254,16 @@ fn labelled(shown: &[(Fingerprint, String)], report: &HostReport) -> (ByPrint, B
         }
     }
     (prints, named)
+}
+
+/// The names of the secrets of drafts, by the fingerprints of their values, which drafts name by numbers.
+pub(super) fn drafted_names(report: &HostReport, values: &BTreeMap<u32, Fingerprint>) -> ByPrint {
+    let HostReport::Draft(report) = report else { return ByPrint::new() };
+    let names = report.drafts.iter().flat_map(|draft| {
+        let own = draft.values.iter().filter_map(|id| values.get(id));
+        own.map(move |print| (*print.as_bytes(), draft.secret.clone()))
+    });
+    names.collect()
 }
 
 #[cfg(test)]
@@ -432,6 +438,7 @@ mod tests {
             used_by: Vec::new(),
             shared: false,
             risks: Vec::new(),
+            pods_hidden: false,
             risk: String::new(),
         };
         let report = HostReport::Scan(ScanReport {

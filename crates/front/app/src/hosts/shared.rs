@@ -31,6 +31,7 @@ mod tests {
         };
         HostSeen {
             host: host.to_owned(),
+            cluster: false,
             scans: Vec::new(),
             prints: of(|value| value.1.to_owned()),
             named: of(|value| value.2.to_owned()),

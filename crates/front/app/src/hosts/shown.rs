@@ -10,8 +10,9 @@ pub struct HostShown {
     pub group: Option<String>,
     /// How it is reached, as it is written.
     pub connect: String,
-    /// Whether keyroll-host is started with `sudo`.
-    pub sudo: bool,
+    /// Whether keyroll-host is started with `sudo`; none: it is a cluster, which has no program to start and no machine to
+    /// accept.
+    pub sudo: Option<bool>,
     /// The folder there that the paths of its consumers are relative to; without it the host has no consumers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<String>,

@@ -15,7 +15,7 @@ use super::file::{Assessed, Files, Incident, Subject, leaked};
 use super::foreign::{Foreign, Said};
 use super::shown::AssessmentShown;
 use super::standing::{Standing, chosen, shown};
-use crate::configured::{host_flags, listed, ssh_hosts};
+use crate::configured::{host_flags, listed, other_hosts};
 use crate::installation::Installation;
 use crate::inventory::{Inventory, LookLimits, Missed, SOUGHT, look_for, search_memory};
 use crate::operator::{CheckShown, Operator};
@@ -114,10 +114,12 @@ pub fn assess(
     })
 }
 
-/// What is not looked at: the other machines, first those of its consumers. Each with the command that looks there.
+/// What is not looked at: the other machines and clusters, first those of its consumers. Each with the command that looks
+/// there.
 fn elsewhere(configured: Option<&Secret>, config: &Config) -> Vec<String> {
-    let consumers = configured.map(Secret::ssh_hosts).unwrap_or_default();
-    let others: BTreeSet<&str> = ssh_hosts(config).difference(&consumers).copied().collect();
+    let mut consumers = configured.map(Secret::ssh_hosts).unwrap_or_default();
+    consumers.extend(configured.map(Secret::clusters).unwrap_or_default());
+    let others: BTreeSet<&str> = other_hosts(config).difference(&consumers).copied().collect();
     let name = configured.map(|secret| secret.name.as_str());
     let line = |hosts: BTreeSet<&str>| {
         let (all, flags) = (listed(&hosts), host_flags(&hosts));
@@ -218,7 +220,7 @@ fn holders(incident: &Incident, seen: &Inventory, found: &mut Assessed) -> Vec<P
                 files.extend(place.file().map(Path::to_path_buf));
             }
         }
-        for one in seen.instances(secret).into_iter().filter(|one| !is_own(one.pid)) {
+        for one in seen.instances(secret).into_iter().filter(|one| one.pid.is_none_or(|pid| !is_own(pid))) {
             let has = |all: &[String]| all.iter().any(|label| labels.contains(label));
             let starts = one.start.as_deref().is_some_and(has);
             let how = match (starts, has(&one.memory.values)) {

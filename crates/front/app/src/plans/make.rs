@@ -8,6 +8,7 @@ use keyroll_config::{Config, Consumer, Secret};
 use keyroll_port::JournalError;
 use keyroll_rotation::State;
 
+use super::in_clusters::refuse_in_clusters;
 use super::inspect::look;
 use super::inspection::Inspection;
 use super::left_out::{Without, text_without};
@@ -84,6 +85,7 @@ pub fn plan_for(
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<String, Problem> {
+    refuse_in_clusters(secret)?;
     refuse_unused(secret, &installation.config_path())?;
     let places = installation.places()?;
     let config_file = config_file::absolute(&installation.config_path())?;
@@ -228,6 +230,7 @@ pub fn refuse_open(places: &Places, name: &str) -> Result<Vec<Apart>, Problem> {
 
 /// Inspects everything that a plan depends on, on all machines.
 pub(crate) fn look_at(subject: &Subject<'_>, operator: &mut dyn Operator) -> Result<Inspection, Problem> {
+    refuse_in_clusters(subject.secret)?;
     let searched = also_searched(subject);
     let mut hosts = subject.secret.ssh_hosts();
     hosts.extend(searched.iter().map(String::as_str));

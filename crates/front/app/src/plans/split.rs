@@ -8,6 +8,7 @@ use keyroll_config::{Config, Consumer, Name, Secret, StoreRef, join_consumers};
 use keyroll_port::Label;
 use keyroll_rotation::{MintedBy, Overlap};
 
+use super::in_clusters::refuse_in_clusters;
 use super::make::{look_at, refuse_open, refuse_unprovable, save};
 use super::move_consumer::{moved, refuse_several_machines, splitting};
 use super::outline::show_findings;
@@ -35,6 +36,7 @@ pub fn plan(
     let places = installation.places()?;
     let config_file = config_file::absolute(&installation.config_path())?;
     let config_text = config_file::read(&config_file)?;
+    refuse_in_clusters(secret)?;
     refuse_several_machines(secret)?;
     let shares = shares(secret, into)?;
     shares.iter().try_for_each(|share| refuse_taken(&places, secret.name.as_str(), share))?;

@@ -8,6 +8,7 @@ use keyroll_manager::Workload;
 
 use crate::configured::{host_flags, place_of};
 use crate::installation::Installation;
+use crate::plans::in_clusters::named as in_clusters;
 use crate::problem::Problem;
 use crate::records::reasons::quoted;
 use crate::session::manual_steps::Steps;
@@ -45,6 +46,13 @@ fn text(secret: &Secret, config: &Config, described: &Described, begin: &str) ->
     );
     let restarts: Vec<String> = secret.consumers.iter().map(|consumer| consumer.name.to_string()).collect();
     let _ = writeln!(page, "restart path  keyroll, and nothing beside it: {}", restarts.join(", "));
+    if !secret.in_clusters.is_empty() {
+        let _ = writeln!(
+            page,
+            "not moved     {}: keyroll refuses to rotate a secret with consumers in clusters; rotate it by hand, as docs/guides/kubernetes.md says",
+            in_clusters(secret)
+        );
+    }
     let _ = writeln!(page, "begin with    {begin}");
     let total: u32 = MINUTES.iter().take(6).sum();
     let _ = writeln!(page, "time          {total} minutes to a dead key, then 15 for what follows\n");

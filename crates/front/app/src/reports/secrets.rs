@@ -1,6 +1,6 @@
 //! The configured secrets with the versions that the store has of each.
 
-use keyroll_config::{Config, Secret};
+use keyroll_config::{ClusterConsumer, Config, Secret};
 
 use crate::configured::place_of;
 use crate::operator::{FieldShown, SecretShown};
@@ -23,18 +23,49 @@ pub fn secrets(config: &Config, places: &Places) -> Result<Vec<SecretShown>, Pro
 pub fn secret_shown(secret: &Secret, places: &Places) -> Result<SecretShown, Problem> {
     let fields =
         secret.fields.iter().map(|(name, spec)| FieldShown { name: name.to_string(), secret: spec.secret });
-    let copies = secret.consumers.iter().map(|consumer| match consumer.follows {
-        true => vec![format!("{}, which it reads itself", secret.store)],
-        false => consumer.reads.iter().map(|copy| place_of(consumer, copy)).collect(),
-    });
+    let (consumers, copies) = consumers(secret).into_iter().unzip();
     Ok(SecretShown {
         name: secret.name.to_string(),
         issuer: secret.issuer.to_string(),
         versions: versions(places, secret)?,
-        consumers: secret.consumers.iter().map(|consumer| consumer.name.to_string()).collect(),
+        consumers,
         store: secret.store.to_string(),
         owner: secret.owner.clone(),
         fields: fields.collect(),
-        copies: copies.collect(),
+        copies,
     })
+}
+
+/// Each consumer, with the places of its copies; those in clusters, which keyroll does not move, at the end.
+fn consumers(secret: &Secret) -> Vec<(String, Vec<String>)> {
+    let on_machines = secret.consumers.iter().map(|consumer| {
+        let copies = match consumer.follows {
+            true => vec![format!("{}, which it reads itself", secret.store)],
+            false => consumer.reads.iter().map(|copy| place_of(consumer, copy)).collect(),
+        };
+        (consumer.name.to_string(), copies)
+    });
+    let in_clusters = secret.in_clusters.iter().map(|consumer| {
+        let ClusterConsumer { name, host, secret, key, .. } = consumer;
+        (name.to_string(), vec![format!("{host}:secret/{secret} {key}")])
+    });
+    on_machines.chain(in_clusters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consumers_in_clusters_are_listed_with_the_others() {
+        let text = "version = 1\n[hosts.prod]\nconnect = \"kube://eks/agents\"\n[secrets.acme]\nissuer = \"openrouter\"\n\
+                    [[secrets.acme.consumers]]\nname = \"agent\"\nhost = \"prod\"\nruns = { deployment = \"agent\" }\n\
+                    reads = { secret = \"anthropic\", key = \"api-key\" }\n\
+                    [[secrets.acme.consumers]]\nname = \"api\"\nruns = { at_rest = true }\nreads = { file = \"./k\" }\n";
+        let config = Config::parse(text, "/srv/keyroll.toml").unwrap();
+        let all = consumers(config.secret("acme").unwrap());
+        let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["api", "agent"]);
+        assert_eq!(all[1].1, ["prod:secret/anthropic api-key"]);
+    }
 }

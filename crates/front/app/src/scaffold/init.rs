@@ -7,7 +7,7 @@ use keyroll_draft::{Wanted, drafts};
 
 use super::merge::{Joined, join};
 use crate::config_file;
-use crate::configured::{host_flags, listed, ssh_hosts};
+use crate::configured::{host_flags, listed, other_hosts};
 use crate::installation::Installation;
 use crate::inventory::{LookLimits, folders, look, search_memory, secret, tell_missed};
 use crate::operator::{Event, Operator};
@@ -124,10 +124,10 @@ impl Scaffold {
     }
 }
 
-/// The machines that are not searched, if the configuration names any.
+/// The machines and clusters that are not searched, if the configuration names any.
 fn other_machines(text: &str, file_name: &str) -> Result<Option<Event>, Problem> {
     let config = Config::parse(text, file_name)?;
-    let hosts = ssh_hosts(&config);
+    let hosts = other_hosts(&config);
     let event = || Event::NotVisible {
         what: format!("services on {}", listed(&hosts)),
         why: format!("only this machine was searched; keyroll init{} looks there", host_flags(&hosts)),

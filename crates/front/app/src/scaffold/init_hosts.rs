@@ -42,7 +42,7 @@ pub fn of_hosts(
     let call = HostCall::Draft { secrets: request.secrets.to_vec(), folders: sent.collect() };
     let (mut seen, mut machines, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
     // Nothing is asked of nobody: that no machine has a secret would be no answer.
-    if !folders.is_empty() {
+    if chosen.here || !chosen.hosts.is_empty() {
         for (host, result) in look_at(&chosen, &call, request.roots, &request.limits, installation, operator)?
         {
             match result {
@@ -54,8 +54,7 @@ pub fn of_hosts(
     for one in &seen {
         let HostReport::Draft(report) = &one.report else { continue };
         left_out.extend(report.left_out.iter().map(|line| format!("{}: {line}", one.host)));
-        let folder = folders.get(&one.host).cloned().unwrap_or_default();
-        machines.extend(Machine::of(one, report, folder));
+        machines.extend(Machine::of(one, report, folders.get(&one.host).cloned()));
     }
     let text = before.as_deref().unwrap_or(HEAD);
     let joined = join_machines(text, &file.display().to_string(), machines)?;
@@ -63,10 +62,11 @@ pub fn of_hosts(
     Ok(ScaffoldOfHosts { scaffold: Scaffold { path, before, joined, left_out }, seen, failed })
 }
 
-/// The machines whose consumers can be written, and the others, each with its problem.
+/// The machines whose consumers can be written, and the others, each with its problem. In a cluster no path is relative.
 fn with_folder(chosen: Chosen) -> (Chosen, Vec<(String, Problem)>) {
     let Chosen { here, hosts } = chosen;
-    let (hosts, without): (Vec<_>, Vec<_>) = hosts.into_iter().partition(|host| host.folder.is_some());
+    let (hosts, without): (Vec<_>, Vec<_>) =
+        hosts.into_iter().partition(|host| host.folder.is_some() || host.connect.cluster().is_some());
     let problem = |name: &str| {
         Problem::new(Code::ConfigInvalid, format!("look for consumers on {name}"))
             .because(format!(
@@ -82,7 +82,7 @@ fn with_folder(chosen: Chosen) -> (Chosen, Vec<(String, Problem)>) {
     (Chosen { here, hosts }, failed.collect())
 }
 
-/// The folder of each machine that relative paths of its consumers begin in.
+/// The folder of each machine that relative paths of its consumers begin in. Clusters have none.
 fn folders(chosen: &Chosen, here: &Path) -> BTreeMap<String, PathBuf> {
     let local = chosen.here.then(|| (LOCAL.to_owned(), here.to_owned()));
     let there = chosen.hosts.iter().filter_map(|host| {

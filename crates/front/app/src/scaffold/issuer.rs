@@ -22,7 +22,8 @@ pub(crate) fn issuer(form: &Form, name: &str) -> Issuer {
 }
 
 fn shipped(name: &str, spec: &str, title: &str) -> Issuer {
-    let mut notes = vec![format!("it has the form of a {title}: keyroll issuers show {spec}")];
+    let article = if title.starts_with(|first: char| "AEIOaeio".contains(first)) { "an" } else { "a" };
+    let mut notes = vec![format!("it has the form of {article} {title}: keyroll issuers show {spec}")];
     let needs = Spec::shipped(spec).is_ok_and(|spec| spec.needs_admin());
     let admin = needs.then(|| format!("file:./{FILL_IN}-{name}-admin.key"));
     let mut open = Vec::new();
@@ -55,6 +56,13 @@ fn unknown(name: &str, title: Option<&str>) -> Issuer {
 mod tests {
     use keyroll_draft::SURE;
     use keyroll_issuer::Spec;
+
+    #[test]
+    fn the_form_has_the_article_of_its_name() {
+        let note = |title: &str| super::shipped("x", SURE[0].2, title).notes.remove(0);
+        assert!(note("Anthropic key").starts_with("it has the form of an Anthropic key: "));
+        assert!(note("GitHub token").starts_with("it has the form of a GitHub token: "));
+    }
 
     #[test]
     fn every_sure_kind_is_a_rule_and_a_shipped_spec() {

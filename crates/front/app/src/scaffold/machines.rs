@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use keyroll_config::{FoundConsumer, FoundCopy, Name, Said, is_unseen};
+use keyroll_config::{FoundConsumer, FoundCopy, Name, Said, WorkloadKind, is_unseen};
 use keyroll_draft::{Form, named};
 use keyroll_inventory::{ConsumerShown, DraftShown, SaidShown};
 
@@ -15,12 +15,15 @@ const REDACTED: &str = "[redacted:";
 /// The keys of a copy that may be drafted.
 const COPY_KEYS: [&str; 7] = ["env_file", "variable", "file", "format", "at", "part", "template"];
 
+/// The keys of a copy that may be drafted for a cluster.
+const CLUSTER_COPY_KEYS: [&str; 2] = ["secret", "key"];
+
 /// A machine, with the secrets that are used there.
 pub(super) struct Machine {
     /// As the configuration names it.
     pub(super) name: Name,
-    /// The folder that relative paths of its consumers begin in.
-    pub(super) folder: PathBuf,
+    /// The folder that relative paths of its consumers begin in; a cluster has none.
+    pub(super) folder: Option<PathBuf>,
     /// What would be written.
     pub(super) secrets: Vec<SecretOn>,
 }
@@ -55,25 +58,29 @@ pub(super) struct SecretOn {
 pub(super) struct ConsumerOn {
     /// As it is written, without its machine.
     pub(super) consumer: FoundConsumer,
+    /// It is in a cluster, which is written as `host`, and never as one of several `hosts`.
+    pub(super) in_cluster: bool,
     /// What the operator has to fill in.
     pub(super) open: Vec<String>,
 }
 
 impl Machine {
-    /// What was seen on a machine; `None` if its name cannot be one of the configuration.
-    pub(super) fn of(seen: &HostSeen, report: &DraftReport, folder: PathBuf) -> Option<Self> {
-        let secrets = report.drafts.iter().filter_map(|draft| secret(draft, seen, report)).collect();
+    /// What was seen on a machine, in a cluster without a folder; `None` if its name cannot be one of the configuration.
+    pub(super) fn of(seen: &HostSeen, report: &DraftReport, folder: Option<PathBuf>) -> Option<Self> {
+        let in_cluster = folder.is_none();
+        let drafts = report.drafts.iter();
+        let secrets = drafts.filter_map(|draft| secret(draft, seen, report, in_cluster)).collect();
         Some(Self { name: Name::new(seen.host.as_str())?, folder, secrets })
     }
 }
 
-fn secret(draft: &DraftShown, seen: &HostSeen, report: &DraftReport) -> Option<SecretOn> {
+fn secret(draft: &DraftShown, seen: &HostSeen, report: &DraftReport, in_cluster: bool) -> Option<SecretOn> {
     let name = named(&draft.name, &mut BTreeSet::new())?;
     let has_none = report.stored.as_ref().is_some_and(|stored| !stored.contains(name.as_str()));
     let own = seen.named.iter().filter(|(_, secret)| **secret == draft.secret);
     let (mut consumers, mut left) = (Vec::new(), draft.left.clone());
     for shown in &draft.consumers {
-        match consumer(shown) {
+        match consumer(shown, in_cluster) {
             Ok(one) => consumers.push(one),
             Err(why) => left.push(format!("{}: {why}", shown.name)),
         }
@@ -93,20 +100,21 @@ fn secret(draft: &DraftShown, seen: &HostSeen, report: &DraftReport) -> Option<S
 }
 
 /// Refuses what keyroll.toml has no place for, and what had a value in it.
-fn consumer(shown: &ConsumerShown) -> Result<ConsumerOn, &'static str> {
+fn consumer(shown: &ConsumerShown, in_cluster: bool) -> Result<ConsumerOn, &'static str> {
+    let copy_keys: &[&'static str] = if in_cluster { &CLUSTER_COPY_KEYS } else { &COPY_KEYS };
     let no_key = "this version of keyroll does not know one of its keys";
     let name = named(&shown.name, &mut BTreeSet::new()).ok_or("no valid name for it")?;
     let runs: Vec<(&'static str, Said)> = shown
         .runs
         .iter()
-        .map(|(key, value)| Ok((run_key(key).ok_or(no_key)?, said(value)?)))
+        .map(|(key, value)| Ok((run_key(key, in_cluster).ok_or(no_key)?, said(value)?)))
         .collect::<Result<_, &'static str>>()?;
     let reads: Vec<FoundCopy> = shown
         .reads
         .iter()
         .map(|copy| {
             let key = |(key, text): &(String, String)| {
-                let known = COPY_KEYS.into_iter().find(|known| known == key);
+                let known = copy_keys.iter().copied().find(|known| known == key);
                 Ok((known.ok_or(no_key)?, clean(text)?))
             };
             copy.iter().map(key).collect::<Result<FoundCopy, &'static str>>()
@@ -117,10 +125,14 @@ fn consumer(shown: &ConsumerShown) -> Result<ConsumerOn, &'static str> {
     }
     let (notes, within) = (shown.notes.clone(), shown.within.clone());
     let consumer = FoundConsumer { name, hosts: Vec::new(), notes, runs, reads, within };
-    Ok(ConsumerOn { consumer, open: shown.open.clone() })
+    Ok(ConsumerOn { consumer, in_cluster, open: shown.open.clone() })
 }
 
-fn run_key(word: &str) -> Option<&'static str> {
+fn run_key(word: &str, in_cluster: bool) -> Option<&'static str> {
+    if in_cluster {
+        let kinds = WorkloadKind::ALL.into_iter().map(WorkloadKind::word);
+        return kinds.chain(["container"]).find(|name| *name == word);
+    }
     keyroll_manager::keys().map(|key| key.name).find(|name| *name == word)
 }
 
@@ -182,6 +194,7 @@ mod tests {
             let report = DraftReport { drafts: vec![draft(managed)], left_out: Vec::new(), stored };
             let seen = HostSeen {
                 host: "web-1".to_owned(),
+                cluster: false,
                 scans: Vec::new(),
                 prints: BTreeMap::new(),
                 named: BTreeMap::new(),
@@ -189,7 +202,7 @@ mod tests {
                 missed: Vec::new(),
                 refused: false,
             };
-            Machine::of(&seen, &report, PathBuf::from("/srv")).unwrap().secrets[0].by_name
+            Machine::of(&seen, &report, Some(PathBuf::from("/srv"))).unwrap().secrets[0].by_name
         };
         assert!(by_name(false, Some("other")) && by_name(true, Some("db")));
         assert!(!by_name(false, Some("db")) && !by_name(false, None));
@@ -198,19 +211,39 @@ mod tests {
     #[test]
     fn a_consumer_of_a_host_has_known_keys_no_value_and_only_what_is_seen() {
         let unit = || SaidShown::Text("api.service".to_owned());
-        let good = consumer(&shown(("unit", unit()), ("file", "./key"))).unwrap().consumer;
+        let good = consumer(&shown(("unit", unit()), ("file", "./key")), false).unwrap().consumer;
         assert_eq!(good.runs, [("unit", Said::Text("api.service".to_owned()))]);
         assert_eq!(good.reads, [vec![("file", "./key".to_owned())]]);
         let words = SaidShown::Words(vec!["./restart.sh".to_owned(), "[redacted:value]".to_owned()]);
         for bad in [
             shown(("run_this", unit()), ("file", "./key")),
+            // Only a cluster has these.
+            shown(("deployment", unit()), ("file", "./key")),
+            shown(("unit", unit()), ("secret", "anthropic")),
             shown(("unit", unit()), ("generated", "./render.sh")),
             shown(("restart", words), ("file", "./key")),
             shown(("unit", unit()), ("file", "/srv/[redacted:value]/key")),
             shown(("unit", SaidShown::Text("api\u{202e}.service".to_owned())), ("file", "./key")),
             shown(("unit", unit()), ("file", "/srv/a\u{200b}/key")),
         ] {
-            assert!(consumer(&bad).is_err(), "{bad:?}");
+            assert!(consumer(&bad, false).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_consumer_of_a_cluster_has_the_keys_of_a_cluster_and_no_other() {
+        let text = || SaidShown::Text("agent".to_owned());
+        let good = consumer(&shown(("deployment", text()), ("secret", "anthropic")), true).unwrap();
+        assert!(good.in_cluster);
+        assert_eq!(good.consumer.runs, [("deployment", Said::Text("agent".to_owned()))]);
+        assert_eq!(good.consumer.reads, [vec![("secret", "anthropic".to_owned())]]);
+        for bad in [
+            shown(("restart", text()), ("secret", "anthropic")),
+            shown(("unit", text()), ("secret", "anthropic")),
+            shown(("deployment", text()), ("file", "/etc/keyroll/key")),
+            shown(("deployment", text()), ("secret", "[redacted:value]")),
+        ] {
+            assert!(consumer(&bad, true).is_err(), "{bad:?}");
         }
     }
 }

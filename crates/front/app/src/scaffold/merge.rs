@@ -122,7 +122,8 @@ impl Joined {
 
     /// Extends a configured secret with new consumers and copies.
     fn extend(&mut self, secret: &Secret, field: Option<&Name>, draft: &Draft<'_>, file_name: &str) {
-        let elsewhere = secret.ssh_hosts();
+        let mut elsewhere = secret.ssh_hosts();
+        elsewhere.extend(secret.in_clusters.iter().map(|one| one.host.as_str()));
         for one in &draft.consumers {
             let Some(new) = already_configured::read(&one.consumer, file_name) else {
                 let why = "it cannot be written in keyroll.toml";
@@ -235,7 +236,7 @@ pub(super) fn used_by(consumers: &[&str]) -> String {
 /// The names of the tables of a secret's consumers. A table with `hosts` makes one consumer for each machine: `NAME@HOST`.
 pub(super) fn tables_of(secret: &Secret) -> BTreeSet<Name> {
     let tables = secret.consumers.iter().filter_map(|one| Name::new(one.name.as_str().split('@').next()?));
-    tables.collect()
+    tables.chain(secret.in_clusters.iter().map(|one| one.name.clone())).collect()
 }
 
 /// Whether it is one of the consumers of a table with `hosts`. Nobody may write such a name.

@@ -1,11 +1,13 @@
 //! Adds what was found on several machines to a configuration.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use keyroll_config::{Config, ConfigError, Consumer, FoundConsumer, FoundSecret, Name, Secret, StoreRef};
 use keyroll_draft::Form;
 
-use super::already_configured::{has_several_fields, is_same_on, read, reads_same};
+use super::already_configured::{has_no_consumer, has_several_fields, is_same_on, read, reads_same};
+use super::in_clusters;
 use super::issuer::{Issuer, issuer};
 use super::machines::{ConsumerOn, Machine};
 use super::merge::{Joined, covers, is_of_several, tables_of, used_by};
@@ -56,23 +58,26 @@ fn configured<'c>(config: &'c Config, group: &[On]) -> Option<&'c Name> {
         let by_name = group.iter().filter(|on| on.secret.by_name);
         let named = by_name.filter_map(|on| config.secrets.get(on.secret.name.as_str()));
         // What the store of somebody else has is not known here.
-        let mut named =
-            named.filter(|secret| secret.consumers.is_empty() && secret.store == StoreRef::Keyroll);
+        let mut named = named.filter(|secret| has_no_consumer(secret) && secret.store == StoreRef::Keyroll);
         named.next()
     };
     by_value.next().or_else(by_copy).or_else(bare).map(|secret| &secret.name)
 }
 
 fn reads_there(secret: &Secret, on: &On) -> bool {
+    let Some(folder) = &on.folder else {
+        let mut found = on.secret.consumers.iter();
+        return found.any(|one| in_clusters::takes_same(secret, &on.machine, &one.consumer));
+    };
     let known: Vec<&Consumer> =
         secret.consumers.iter().filter(|known| known.is_on(on.machine.as_str())).collect();
     let mut found = on.secret.consumers.iter().filter(|_| !known.is_empty());
-    found.any(|one| as_read(on, one).is_some_and(|new| known.iter().any(|known| reads_same(known, &new))))
+    found.any(|one| as_read(folder, one).is_some_and(|new| known.iter().any(|known| reads_same(known, &new))))
 }
 
-/// A found consumer as the parser reads it on its machine.
-fn as_read(on: &On, one: &ConsumerOn) -> Option<Consumer> {
-    read(&one.consumer, &on.folder.join("keyroll.toml").display().to_string())
+/// A found consumer as the parser reads it on its machine, where relative paths begin in this folder.
+fn as_read(folder: &Path, one: &ConsumerOn) -> Option<Consumer> {
+    read(&one.consumer, &folder.join("keyroll.toml").display().to_string())
 }
 
 impl Joined {
@@ -125,17 +130,28 @@ impl Joined {
         for on in group {
             for one in &on.secret.consumers {
                 let which = format!("{}/{} on {}", secret.name, one.consumer.name, on.machine);
-                let Some(read) = as_read(&on, one) else {
-                    self.refused.push(format!("{which}: it cannot be written in keyroll.toml"));
-                    continue;
+                let is_there = match &on.folder {
+                    None => in_clusters::has(secret, &on.machine, &one.consumer),
+                    Some(folder) => {
+                        let Some(read) = as_read(folder, one) else {
+                            self.refused.push(format!("{which}: it cannot be written in keyroll.toml"));
+                            continue;
+                        };
+                        let mut all = secret.consumers.iter();
+                        let known = all.find(|known| is_same_on(&on.machine, known, &read));
+                        if let Some(known) = known {
+                            self.copies_on(secret, known, (&read, &one.consumer), file_name);
+                        }
+                        known.is_some()
+                    }
                 };
-                match secret.consumers.iter().find(|known| is_same_on(&on.machine, known, &read)) {
-                    Some(known) => self.copies_on(secret, known, (&read, &one.consumer), file_name),
-                    None if has_several => self.refused.push(format!(
+                match (is_there, has_several) {
+                    (true, _) => {}
+                    (false, true) => self.refused.push(format!(
                         "{which}: {} has several fields; declare this one in keyroll.toml",
                         secret.name
                     )),
-                    None => new.push((on.machine.clone(), one.clone())),
+                    (false, false) => new.push((on.machine.clone(), one.clone())),
                 }
             }
         }
@@ -253,11 +269,11 @@ mod tests {
             prints: BTreeSet::from([[value; 32]]),
             differ: false,
             form: Form { issuer: Some("openrouter".to_owned()), title: None },
-            consumers: vec![ConsumerOn { consumer, open: Vec::new() }],
+            consumers: vec![ConsumerOn { consumer, in_cluster: false, open: Vec::new() }],
             used: true,
             left: vec!["/srv/old.env:1: leftover".to_owned()],
         };
-        Machine { name: name(host), folder: PathBuf::from("/srv/app"), secrets: vec![secret] }
+        Machine { name: name(host), folder: Some(PathBuf::from("/srv/app")), secrets: vec![secret] }
     }
 
     fn join(text: &str, machines: Vec<Machine>) -> Joined {
@@ -332,5 +348,72 @@ mod tests {
         let joined = join(&text, vec![other]);
         assert_eq!(consumers(&joined, "openrouter"), Vec::<String>::new());
         assert_eq!(consumers(&joined, "openrouter-web-1"), ["api /srv/app/api.env"]);
+    }
+
+    const CLUSTER: &str = "\n[hosts.prod]\nconnect = \"kube://eks/agents\"\n\n[hosts.prod-us]\nconnect = \"kube://us/agents\"\n";
+
+    /// A cluster whose deployment takes a key of a Secret, with the value of this number.
+    fn cluster(host: &str, container: &str, value: u8) -> Machine {
+        let text = |word: &str| Said::Text(word.to_owned());
+        let consumer = FoundConsumer {
+            name: name("agent"),
+            hosts: Vec::new(),
+            notes: vec!["variable OPENROUTER_API_KEY: follows no change, needs a roll-out".to_owned()],
+            runs: vec![("deployment", text("agent")), ("container", text(container))],
+            reads: vec![vec![("secret", "openrouter".to_owned()), ("key", "api-key".to_owned())]],
+            within: Vec::new(),
+        };
+        let mut machine = machine(host, "api.service", value);
+        machine.folder = None;
+        machine.secrets[0].consumers = vec![ConsumerOn { consumer, in_cluster: true, open: Vec::new() }];
+        machine.secrets[0].left.clear();
+        machine
+    }
+
+    /// The consumers of a secret in clusters, each with its cluster.
+    fn in_clusters(joined: &Joined, secret: &str) -> Vec<String> {
+        let config = Config::parse(&joined.text, FILE).unwrap();
+        let all = &config.secret(secret).unwrap().in_clusters;
+        all.iter().map(|one| format!("{} {}", one.name, one.host)).collect()
+    }
+
+    #[test]
+    fn a_value_on_a_host_and_in_a_cluster_is_one_secret_with_both_consumers() {
+        let fleet = format!("{FLEET}{CLUSTER}");
+        let machines = || vec![cluster("prod", "app", 1), machine("web-1", "api.service", 1)];
+        let joined = join(&fleet, machines());
+        assert_eq!(joined.refused, Vec::<String>::new());
+        assert_eq!(consumers(&joined, "openrouter"), ["api /srv/app/api.env"]);
+        assert_eq!(in_clusters(&joined, "openrouter"), ["agent prod"]);
+        assert!(joined.text.contains("# variable OPENROUTER_API_KEY: follows no change"), "{}", joined.text);
+        assert!(joined.text.contains("host  = \"prod\"\n"), "{}", joined.text);
+        // Once more: everything is there.
+        let again = join(&joined.text, machines());
+        assert_eq!((again.text.as_str(), again.added.len()), (joined.text.as_str(), 0));
+        assert_eq!(again.refused, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_workload_of_two_clusters_is_two_tables_which_name_one_cluster_each() {
+        let joined =
+            join(&format!("{FLEET}{CLUSTER}"), vec![cluster("prod", "app", 1), cluster("prod-us", "app", 1)]);
+        assert_eq!(in_clusters(&joined, "openrouter"), ["agent prod", "agent-prod-us prod-us"]);
+        assert!(!joined.text.contains("hosts = ["), "{}", joined.text);
+    }
+
+    #[test]
+    fn a_consumer_of_a_cluster_that_is_configured_under_another_name_is_not_added_again() {
+        let text = format!(
+            "{FLEET}{CLUSTER}\n[secrets.ours]\nissuer = \"openrouter\"\nadmin = \"file:./a.key\"\n\
+             [[secrets.ours.consumers]]\nname = \"mine\"\nhost = \"prod\"\n\
+             runs = {{ deployment = \"agent\", container = \"app\" }}\n\
+             reads = {{ secret = \"openrouter\", key = \"api-key\" }}\n"
+        );
+        let joined = join(&text, vec![cluster("prod", "app", 1)]);
+        assert_eq!((joined.text.as_str(), joined.added.len()), (text.as_str(), 0));
+        // Another container takes the same key: it is the same secret. Another cluster may have another one of this name.
+        let joined = join(&text, vec![cluster("prod", "sidecar", 1), cluster("prod-us", "app", 2)]);
+        assert_eq!(in_clusters(&joined, "ours"), ["mine prod", "agent prod"]);
+        assert_eq!(in_clusters(&joined, "openrouter"), ["agent prod-us"]);
     }
 }

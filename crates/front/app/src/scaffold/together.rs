@@ -12,8 +12,8 @@ use super::machines::{ConsumerOn, Machine, SecretOn};
 pub(super) struct On {
     /// The machine.
     pub(super) machine: Name,
-    /// The folder that relative paths of its consumers begin in.
-    pub(super) folder: PathBuf,
+    /// The folder that relative paths of its consumers begin in; a cluster has none.
+    pub(super) folder: Option<PathBuf>,
     /// What is there.
     pub(super) secret: SecretOn,
 }
@@ -65,15 +65,15 @@ impl Table {
 }
 
 /// Consumers of one secret as tables: those that have the same name, run alike and read the same copies are one, with all of
-/// their machines.
+/// their machines. Each consumer of a cluster is a table of its own.
 pub(super) fn tables(found: Vec<(Name, ConsumerOn)>) -> Vec<Table> {
     let mut all: Vec<Table> = Vec::new();
-    for (machine, ConsumerOn { consumer, open }) in found {
+    for (machine, ConsumerOn { consumer, in_cluster, open }) in found {
         let alike = |table: &&mut Table| {
             let known = &table.consumer;
             let same =
                 (&known.name, &known.runs, &known.reads) == (&consumer.name, &consumer.runs, &consumer.reads);
-            same && !known.hosts.contains(&machine)
+            same && !in_cluster && !known.hosts.contains(&machine)
         };
         let notes = (machine.clone(), consumer.notes.clone());
         match all.iter_mut().find(alike) {
@@ -152,7 +152,7 @@ mod tests {
             reads: vec![vec![("file", "./key".to_owned())]],
             within: vec!["check".to_owned()],
         };
-        ConsumerOn { consumer, open: vec!["api: `check`".to_owned()] }
+        ConsumerOn { consumer, in_cluster: false, open: vec!["api: `check`".to_owned()] }
     }
 
     fn secret(shown: &str, managed: bool, prints: &[u8]) -> SecretOn {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     fn machine(host: &str, secrets: Vec<SecretOn>) -> Machine {
-        Machine { name: name(host), folder: PathBuf::from("/srv"), secrets }
+        Machine { name: name(host), folder: Some(PathBuf::from("/srv")), secrets }
     }
 
     #[test]
@@ -224,6 +224,14 @@ mod tests {
         // The machine that keyroll runs on is not named alone.
         let here = tables(vec![(name("local"), consumer("api.service", "here"))]);
         assert!(here[0].consumer.hosts.is_empty());
+    }
+
+    #[test]
+    fn consumers_of_clusters_that_are_alike_stay_two_tables() {
+        let in_cluster = || ConsumerOn { in_cluster: true, ..consumer("agent", "here") };
+        let all = tables(vec![(name("prod-eu"), in_cluster()), (name("prod-us"), in_cluster())]);
+        let hosts: Vec<&[Name]> = all.iter().map(|table| table.consumer.hosts.as_slice()).collect();
+        assert_eq!(hosts, [[name("prod-eu")], [name("prod-us")]]);
     }
 
     #[test]

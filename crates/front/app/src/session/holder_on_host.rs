@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use keyroll_config::{Config, Connect};
+use keyroll_config::Config;
 use keyroll_fleet::place_digest_of;
 use keyroll_host::place_digest;
 use keyroll_rotation::Incarnation;
@@ -21,8 +21,7 @@ impl HolderOnHost {
     /// What a word names on a declared host, if it does: nothing there is looked at.
     pub(super) fn of(holder: &str, config: &Config) -> Option<Self> {
         let (host, what) = holder.split_once(':')?;
-        let declared =
-            config.hosts.values().any(|one| one.name.as_str() == host && one.connect != Connect::Local);
+        let declared = config.hosts.get(host).is_some_and(|one| one.connect.is_ssh());
         let what = match what.parse() {
             Ok(pid) => Ok(pid),
             Err(_) if what.starts_with('/') => Err(what.to_owned()),

@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use keyroll_codes::Code;
-use keyroll_config::{Secret, StoreRef};
+use keyroll_config::{Kubernetes, Secret, StoreRef};
+use keyroll_kube::Address;
 use keyroll_port::{Class, Failure, GivenOut, MadeBy, Truth, TruthVersion};
 use keyroll_rotation::Emergency;
 use keyroll_secret::Credential;
 use keyroll_setup::trust::{trusted_files, trusted_program};
-use keyroll_truth::{AwsSecret, AwsSettings, AwsTruth, ExecSecret, FileSecret, VaultSecret};
+use keyroll_truth::{
+    AwsSecret, AwsSettings, AwsTruth, ExecSecret, FileSecret, KubernetesSecret, VaultSecret,
+};
 
+use super::kubernetes::trusted_cluster;
 use super::trusted::trusted_of;
 use super::vault::trusted_vault;
 use crate::places::Places;
@@ -59,6 +63,15 @@ async fn open(secret: &Secret) -> Result<Option<Arc<dyn Truth>>, Problem> {
             let at = VaultSecret { path: path.clone(), key: key.clone(), field, reference };
             let settings = trusted_vault(&secret.vault)?;
             Arc::new(Remembering(keyroll_truth::vault(at, &settings)?))
+        }
+        StoreRef::Kubernetes { namespace, name, key, cluster } => {
+            let Kubernetes { context, kubeconfig, in_cluster } = cluster.clone();
+            let namespace = Some(namespace.clone());
+            let address = Address { kubeconfig, context, in_cluster, namespace };
+            let reached = keyroll_kube::connect(&trusted_cluster(address)?).await?;
+            let (name, key, context) = (name.clone(), key.clone(), cluster.context.clone());
+            let at = KubernetesSecret { name, key, field, reference, context };
+            Arc::new(Remembering(keyroll_truth::kubernetes(at, &reached)?))
         }
         StoreRef::File { path, at, .. } => {
             // Whoever may write its folder decides what it gives out.

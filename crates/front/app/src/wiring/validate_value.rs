@@ -194,6 +194,12 @@ fn copies(
     folder: &Path,
     looked: &mut Looked,
 ) -> Result<(), Problem> {
+    for cluster in secret.clusters() {
+        let name = &secret.name;
+        looked
+            .not_visible
+            .push(format!("the Secrets in {cluster}: keyroll why {name} --host {cluster} shows them"));
+    }
     if secret.consumers.is_empty() {
         return Ok(());
     }

@@ -12,7 +12,8 @@ pub(crate) enum HostsCommand {
     List,
     /// Check everything that the inspection of a host needs; changes no setting of a host
     ///
-    /// Connects over ssh, and copies the program keyroll-host to the cache folder of the login.
+    /// Connects over ssh, and copies the program keyroll-host to the cache folder of the login. Asks the API server of a
+    /// cluster who the login is and what it may read.
     #[command(after_help = examples::HOSTS_CHECK)]
     Check(HostsCheckArgs),
     /// Accept the machine that now answers under the name of a host
@@ -80,9 +81,9 @@ pub(crate) struct HostsImportArgs {
 /// The hosts that an inspection is about.
 #[derive(Debug, Args)]
 pub(crate) struct HostArgs {
-    /// Search this host of keyroll.toml over ssh; repeat the flag for more
+    /// Search this host or cluster of keyroll.toml; repeat the flag for more
     ///
-    /// A host, a group, or a pattern such as 'web-*'; `local` is this machine.
+    /// A name, a group, or a pattern such as 'web-*'; `local` is this machine.
     #[arg(long = "host", value_name = "NAME")]
     pub(crate) named: Vec<String>,
     /// Search this machine and all hosts of keyroll.toml

@@ -40,14 +40,16 @@ fn listed(context: &mut Context) -> Result<Exit, Problem> {
     }
     let mut table = Table::new(["HOST", "GROUP", "CONNECT", "SUDO", "FOLDER", "ACCEPTED"]);
     for host in all {
-        let sudo = if host.sudo { "yes" } else { "no" };
+        let word = |is: bool| if is { "yes" } else { "no" };
+        // A cluster has neither.
+        let accepted = host.sudo.map_or("-", |_| "no");
         table.row([
             host.name,
             host.group.unwrap_or_else(|| "-".to_owned()),
             host.connect,
-            sudo.to_owned(),
+            host.sudo.map_or("-", word).to_owned(),
             host.folder.unwrap_or_else(|| "-".to_owned()),
-            host.accepted.unwrap_or_else(|| "no".to_owned()),
+            host.accepted.unwrap_or_else(|| accepted.to_owned()),
         ]);
     }
     context.ui.table(&table);

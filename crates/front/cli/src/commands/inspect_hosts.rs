@@ -75,7 +75,9 @@ fn run(asked: &Asked<'_>, context: &mut Context) -> Result<Exit, Problem> {
     }
     in_common(&seen, context);
     let first = failed.first().map(|(_, problem)| problem.clone());
-    for (at, (host, problem)) in failed.into_iter().enumerate() {
+    // Of the only host, the error with which the command ends says all of it.
+    let alone = seen.is_empty() && failed.len() == 1 && !context.ui.look.json;
+    for (at, (host, problem)) in failed.into_iter().enumerate().filter(|_| !alone) {
         not_searched(host, problem, at == 0, context);
     }
     first.map_or(Ok(Exit::Done), Err)
@@ -86,13 +88,14 @@ fn show(seen: &HostSeen, asked: &Asked<'_>, context: &mut Context) {
     seen.scans.iter().for_each(|scan| context.ui.event(Event::Scan(scan.clone())));
     match &seen.report {
         HostReport::Scan(report) => {
-            scan::secrets(report, asked.all, context);
+            scan::secrets(report, asked.all, seen.cluster, context);
             if let Some(name) = scan::processes(report, asked.all, context) {
-                let within: String =
-                    asked.roots.iter().map(|root| format!(" --in {}", scan::word(root))).collect();
+                let folders = asked.roots.iter().filter(|_| !seen.cluster);
+                let within: String = folders.map(|root| format!(" --in {}", scan::word(root))).collect();
                 let host = context.ui.host_flag();
+                let each = if seen.cluster { "container" } else { "process" };
                 context.ui.note(format!(
-                    "which copy wins, and which version each process uses: keyroll why {}{within}{host}",
+                    "which copy wins, and which version each {each} uses: keyroll why {}{within}{host}",
                     quoted(&name)
                 ));
             }
@@ -106,7 +109,7 @@ fn show(seen: &HostSeen, asked: &Asked<'_>, context: &mut Context) {
         }
         HostReport::Trace(Some(report)) => {
             let evidence = matches!(asked.call, HostCall::Trace { evidence: true, .. });
-            trace::shown(report, evidence, context);
+            trace::shown(report, evidence, seen.cluster, context);
         }
         HostReport::Trace(None) => why::say("no secret here has this name", context),
         // `init` writes what is in it.
@@ -121,12 +124,20 @@ pub(super) fn not_visible(seen: &HostSeen, context: &mut Context) {
         context.ui.event(Event::NotVisible { what: missed.what.clone(), why: missed.why.clone() });
     }
     if seen.refused {
-        let host = &seen.host;
-        let more = match host == HERE {
-            true => "the same command with sudo".to_owned(),
-            false => format!("sudo = true in [hosts.{host}]; if it is set: keyroll hosts check {host}"),
-        };
-        context.ui.note(format!("to see more: {more}"));
+        context.ui.note(format!("to see more: {}", more_of(seen)));
+    }
+}
+
+/// What shows more of a host or a cluster where rights are missing.
+fn more_of(seen: &HostSeen) -> String {
+    let host = &seen.host;
+    match (seen.cluster, host == HERE) {
+        // Each refusal names its rule.
+        (true, _) => "add the rules that are named above to the Role of the login of keyroll; \
+                      docs/guides/kubernetes.md has the whole Role"
+            .to_owned(),
+        (false, true) => "the same command with sudo".to_owned(),
+        (false, false) => format!("sudo = true in [hosts.{host}]; if it is set: keyroll hosts check {host}"),
     }
 }
 
@@ -203,6 +214,24 @@ pub(super) fn not_searched(host: String, problem: Problem, first: bool, context:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn for_a_cluster_the_rights_of_its_login_are_asked_and_no_sudo() {
+        let seen = |host: &str, cluster: bool| HostSeen {
+            host: host.to_owned(),
+            cluster,
+            scans: Vec::new(),
+            prints: BTreeMap::new(),
+            named: BTreeMap::new(),
+            report: HostReport::Trace(None),
+            missed: Vec::new(),
+            refused: true,
+        };
+        assert_eq!(more_of(&seen(HERE, false)), "the same command with sudo");
+        assert!(more_of(&seen("web-1", false)).starts_with("sudo = true in [hosts.web-1]"));
+        let of_cluster = more_of(&seen("prod", true));
+        assert!(of_cluster.contains("Role") && !of_cluster.contains("sudo"), "{of_cluster}");
+    }
 
     #[test]
     fn a_value_on_several_hosts_is_told_by_its_names() {

@@ -64,7 +64,16 @@ fn hosts(args: &LeaksArgs, context: &mut Context) -> Result<Option<Chosen>, Prob
             .help("name folders as they are called there: keyroll leaks --host NAME /srv /var/log")
             .exits(Exit::Usage));
     }
-    chosen(&args.hosts.named, args.hosts.all_hosts, &context.installation).map(Some)
+    let named = &args.hosts.named;
+    let chosen = chosen(named, args.hosts.all_hosts, &context.installation)?;
+    let help = "keyroll scan --host NAME shows the secrets of a cluster";
+    chosen.refuse_clusters(named, "scan hosts for leaked secrets", help)?;
+    let clusters: Vec<&str> = chosen.clusters().into_iter().map(|(name, _)| name).collect();
+    if !clusters.is_empty() {
+        let all = clusters.join(", ");
+        context.ui.note(format!("not searched, for a cluster has no folders: {all}; {help}"));
+    }
+    Ok(Some(chosen))
 }
 
 /// Opens an incident for each open finding, and begins the emergencies that may begin by themselves.

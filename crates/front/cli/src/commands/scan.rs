@@ -23,7 +23,7 @@ pub(super) fn run(args: &ScanArgs, context: &mut Context) -> Result<Exit, Proble
     let mut seen = look(&args.roots, &args.look.limits(), &context.installation, &mut context.ui)?;
     let mut risks = Risks::default();
     let mut report = seen.scan_with(&mut risks);
-    secrets(&report, args.all, context);
+    secrets(&report, args.all, false, context);
     if search_memory(&mut seen, &args.look.limits(), &mut context.ui) {
         let before = std::mem::replace(&mut report, seen.scan_with(&mut risks));
         in_memory(&before.found, &report, args.all, context);
@@ -48,8 +48,8 @@ pub(crate) fn word(folder: &Path) -> String {
     quoted(&keyroll_observe::shown(folder))
 }
 
-/// Shows each secret with its users and risks. With `every`, nothing is summed up.
-pub(crate) fn secrets(report: &ScanReport, every: bool, context: &mut Context) {
+/// Shows each secret of a machine or a cluster with its users and risks. With `every`, nothing is summed up.
+pub(crate) fn secrets(report: &ScanReport, every: bool, cluster: bool, context: &mut Context) {
     let all = &report.found;
     if context.ui.look.json {
         all.iter().for_each(|one| context.ui.event(Event::Found(one.clone())));
@@ -66,7 +66,7 @@ pub(crate) fn secrets(report: &ScanReport, every: bool, context: &mut Context) {
             one.secret.clone(),
             some(one.values.iter().map(|value| value.text()).collect(), every),
             one.copies.len().to_string(),
-            some(named(&worst_first(report, one)), every),
+            users(named(&worst_first(report, one), one.pods_hidden), one.pods_hidden, every),
             one.risk.clone(),
         ]);
     }
@@ -74,7 +74,8 @@ pub(crate) fn secrets(report: &ScanReport, every: bool, context: &mut Context) {
     let more = all.len() - rows;
     if more > 0 {
         let flags = format!("--all{}", context.ui.host_flag());
-        context.ui.note(format!("and {more} more that no process was seen to use: keyroll scan {flags}"));
+        let none = if cluster { "that no pod was seen to take" } else { "that no process was seen to use" };
+        context.ui.note(format!("and {more} more {none}: keyroll scan {flags}"));
     }
 }
 
@@ -93,7 +94,7 @@ fn in_memory(before: &[FoundShown], report: &ScanReport, every: bool, context: &
         };
         let users: Vec<UserShown> = worst_first(report, one).iter().filter(is_new).cloned().collect();
         if !users.is_empty() {
-            let users = some(named(&users), every);
+            let users = some(named(&users, one.pods_hidden), every);
             context.ui.lines(&format!("{} is also in the memory of {users}", one.secret));
         }
     }
@@ -104,25 +105,37 @@ fn worst_first(report: &ScanReport, shown: &FoundShown) -> Vec<UserShown> {
     let mut users = shown.used_by.clone();
     if users.len() > NAMES_SHOWN_MAX {
         let behind = |one: &&InstanceShown| one.secret == shown.secret && is_behind(one);
-        let behind: BTreeSet<u32> = report.instances.iter().filter(behind).map(|one| one.pid).collect();
-        users.sort_by_key(|user| !user.processes.iter().any(|pid| behind.contains(pid)));
+        let behind = || report.instances.iter().filter(behind);
+        let pids: BTreeSet<u32> = behind().filter_map(|one| one.pid).collect();
+        let pods: BTreeSet<&str> = behind().filter_map(InstanceShown::pod_name).collect();
+        users.sort_by_key(|user| {
+            let its_pod = user.pods.iter().any(|pod| pods.contains(pod.as_str()));
+            !its_pod && !user.processes.iter().any(|pid| pids.contains(pid))
+        });
     }
     users
 }
 
-/// `api`, `mailer ×4`.
-fn named(users: &[UserShown]) -> Vec<String> {
-    let mut all: Vec<(&str, usize)> = Vec::new();
+/// Who uses a secret. Where pods are not visible, nobody is not known to be nobody.
+fn users(named: Vec<String>, pods_hidden: bool, every: bool) -> String {
+    if named.is_empty() && pods_hidden { "not visible".to_owned() } else { some(named, every) }
+}
+
+/// `api`, `mailer ×4`: how many processes, or pods, each has.
+fn named(users: &[UserShown], pods_hidden: bool) -> Vec<String> {
+    let mut all: Vec<(&UserShown, usize)> = Vec::new();
     for user in users {
-        let processes = user.processes.len();
-        match all.iter_mut().find(|(name, _)| *name == user.program) {
+        let processes = user.processes.len() + user.pods.len();
+        match all.iter_mut().find(|(known, _)| known.program == user.program) {
             Some((_, count)) => *count += processes,
-            None => all.push((&user.program, processes)),
+            None => all.push((user, processes)),
         }
     }
-    let shown = all.into_iter().map(|(name, count)| match count {
-        0 => format!("{name} (at rest)"),
-        count => times(name, count),
+    let shown = all.into_iter().map(|(UserShown { program, keeper, .. }, count)| match (count, &**keeper) {
+        (0, "kubernetes") if pods_hidden => program.clone(),
+        (0, "kubernetes") => format!("{program} (no pod)"),
+        (0, _) => format!("{program} (at rest)"),
+        (count, _) => times(program, count),
     });
     shown.collect()
 }
@@ -169,7 +182,8 @@ fn instances(all: &[InstanceShown], every: bool, context: &mut Context) -> Optio
         context.ui.note(format!("and {more} more with an unknown version: keyroll scan {flags}"));
     }
     if !sums.is_empty() {
-        context.ui.note(format!("processes that use these secrets: {sums}"));
+        let processes = if all.iter().all(|one| one.pod.is_some()) { "containers" } else { "processes" };
+        context.ui.note(format!("{processes} that use these secrets: {sums}"));
     }
     first
 }
@@ -201,5 +215,26 @@ fn some(all: Vec<String>, every: bool) -> String {
         (true, _) => "-".to_owned(),
         (false, 0) => shown,
         (false, more) => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_pods_are_hidden_nobody_is_not_said_to_use_it_and_no_workload_to_have_no_pod() {
+        let user = UserShown {
+            keeper: "kubernetes".into(),
+            name: "deployment/agent".to_owned(),
+            program: "deployment/agent".to_owned(),
+            processes: Vec::new(),
+            pods: Vec::new(),
+            applies: None,
+        };
+        let of = |all: &[UserShown], hidden: bool| users(named(all, hidden), hidden, false);
+        assert_eq!([of(&[], true), of(&[], false)], ["not visible", "-"]);
+        let all = [user];
+        assert_eq!([of(&all, true), of(&all, false)], ["deployment/agent", "deployment/agent (no pod)"]);
     }
 }

@@ -230,6 +230,21 @@ fn where_something_was_found_it_is_told_whatever_could_not_be_opened() {
 }
 
 #[test]
+fn clusters_among_all_hosts_are_left_out_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "version = 1\n[hosts.prod]\nconnect = \"kube://eks/agents\"\n\
+                  [hosts.stage]\nconnect = \"kube://eks/stage\"\n";
+    fs::write(folder.path().join("keyroll.toml"), config).unwrap();
+    let tree = folder.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("a"), "nothing\n").unwrap();
+    let ran = run(folder.path(), &["leaks", tree.to_str().unwrap(), "--all-hosts"], b"");
+    assert_eq!(ran.status.code(), Some(0), "{}", err(&ran));
+    let named = "not searched, for a cluster has no folders: prod, stage; keyroll scan --host NAME shows the secrets of a cluster";
+    assert_eq!(err(&ran).matches(named).count(), 1, "{}", err(&ran));
+}
+
+#[test]
 fn the_action_passes_its_inputs_on_and_looks_at_the_tree_whatever_the_history_has() {
     let action = include_str!("../../../../../action.yml");
     let (_, script) = action.rsplit_once("      run: |\n").unwrap();

@@ -12,7 +12,7 @@ use crate::stores::kind::Kind;
 use crate::stores::part::{KEY, NAME, OTHER_KEY, Words, value, value_in, write_env};
 
 /// The value that was given out before somebody changed it.
-const BEFORE: &str = "run/before.env";
+pub const BEFORE: &str = "run/before.env";
 
 pub fn play(kind: Kind, part: &str, words: &Words<'_>) {
     match part {
@@ -68,7 +68,7 @@ fn version(kind: Kind, words: &Words<'_>) -> Value {
     json!(asked(words, json!({"verb": "versions"}))["versions"].as_array().unwrap().len())
 }
 
-fn write_file(path: &Path, value: &str, other: &str) {
+pub fn write_file(path: &Path, value: &str, other: &str) {
     let next = path.with_extension("next");
     let mut file =
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next).unwrap();

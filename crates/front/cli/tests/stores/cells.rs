@@ -17,7 +17,7 @@ pub const READ: Wanted = ("GET /v1/kv/data/prod/ring", "");
 pub const WRITE: Wanted = ("POST /v1/kv/data/prod/ring", "");
 
 /// The number of versions, where the store counts them, after so many writes.
-fn written(from: Option<u64>, writes: u64) -> Option<u64> {
+pub fn written(from: Option<u64>, writes: u64) -> Option<u64> {
     from.map(|from| from + writes)
 }
 
@@ -108,7 +108,7 @@ pub fn killed_at_a_program(scene: &Scene) {
 }
 
 /// One rotation that is killed again and again, and then ends; its key.
-fn killed_forward<const N: usize>(scene: &Scene, places: [(&str, At); N]) -> String {
+pub fn killed_forward<const N: usize>(scene: &Scene, places: [(&str, At); N]) -> String {
     let id = scene.plan();
     scene.killed(&["apply", &id, "--confirm", "ring"], At::Issuer(Ask::Mint, Moment::After, by_keyroll));
     for (what, at) in places {
@@ -123,7 +123,7 @@ fn killed_forward<const N: usize>(scene: &Scene, places: [(&str, At); N]) -> Str
 }
 
 /// One rotation from this key that is rolled back, and killed again and again meanwhile.
-fn killed_back<const N: usize>(scene: &Scene, from: &str, places: [(&str, At); N]) {
+pub fn killed_back<const N: usize>(scene: &Scene, from: &str, places: [(&str, At); N]) {
     let id = scene.until("quiesce");
     let third = scene.new_third(from);
     let (abort, resume) = (["abort", &id], ["resume", &id, "--confirm", "ring"]);

@@ -6,14 +6,15 @@ use std::sync::OnceLock;
 use keyroll_testkit::command::{Ran, kill};
 
 use crate::stores::cells::WRITE;
+use crate::stores::in_cluster;
 use crate::stores::kind::Kind;
-use crate::stores::relay::When;
+use crate::stores::relay::{Wanted, When};
 use crate::stores::scene::Scene;
 
 /// The file of the value that somebody made by hand.
 const COPY: &str = "copy=run/by-hand.env";
 
-/// Before a plan, while a rotation is open, and at Vault at the very moment when keyroll writes; then it is taken over.
+/// Before a plan, while a rotation is open, and at Vault and Kubernetes at the very moment when keyroll writes; then it is taken over.
 pub fn by_somebody(scene: &Scene) {
     let by_hand = scene.made_by_hand();
     scene.others("change", COPY);
@@ -34,10 +35,10 @@ pub fn by_somebody(scene: &Scene) {
     let new = scene.new_key();
     assert_eq!(scene.given_out(), Some(new.clone()));
 
-    if scene.kind == Kind::Vault {
-        at_the_same_moment(scene);
-    } else {
-        scene.others("change", COPY);
+    match scene.kind {
+        Kind::Vault => at_the_same_moment(scene, WRITE),
+        Kind::Kubernetes => at_the_same_moment(scene, in_cluster::WRITE),
+        Kind::Aws | Kind::File | Kind::Program => scene.others("change", COPY),
     }
     assert_eq!(scene.given_out(), Some(by_hand.clone()));
     scene.fetch_and_restart();
@@ -50,10 +51,10 @@ pub fn by_somebody(scene: &Scene) {
 }
 
 /// A compare-and-set, not a look and then a write. A rollback does not overwrite it either.
-fn at_the_same_moment(scene: &Scene) {
+fn at_the_same_moment(scene: &Scene, write: Wanted) {
     let id = scene.until("roll");
     let change = scene.other_process("change", COPY);
-    scene.relay.trap(WRITE, When::Meanwhile, Box::new(change));
+    scene.relay.trap(write, When::Meanwhile, Box::new(change));
     let ran = scene.run(&["resume", &id, "--confirm", "ring"]);
     assert_ne!(ran.code, Some(0), "{}", ran.text);
     let theirs = scene.version();
@@ -62,7 +63,7 @@ fn at_the_same_moment(scene: &Scene) {
 }
 
 /// A rotation that was stuck goes on.
-fn retried(scene: &Scene, id: &str) -> Ran {
+pub fn retried(scene: &Scene, id: &str) -> Ran {
     let ran = scene.run(&["retry", id]);
     if ran.code == Some(0) { ran } else { scene.run(&["resume", id, "--confirm", "ring"]) }
 }

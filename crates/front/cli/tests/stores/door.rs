@@ -1,5 +1,5 @@
-//! What happens to the fake Vault at a word of the scene. The fake is in the process outside, where no search of the
-//! scene's processes finds its values.
+//! What happens to the store at a word of the scene. The store is in the process outside, where no search of the scene's
+//! processes finds its values.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -17,7 +17,7 @@ pub const DONE: &str = "done";
 pub struct Door(pub u16);
 
 impl Door {
-    /// Returns once it has happened: `seal`, `unseal`, `standby`, `active`, `snapshot`, `restore`.
+    /// Returns once it has happened; with the fake Vault: `seal`, `unseal`, `standby`, `active`, `snapshot`, `restore`.
     #[track_caller]
     pub fn ask(self, word: &str) {
         assert_eq!(self.told(word), DONE, "{word}");
@@ -44,13 +44,23 @@ impl Drop for End {
     }
 }
 
-/// Does what is asked, until the end.
-pub fn serve(vault: &FakeVault, listener: &TcpListener) {
-    let mut snapshot = None;
+/// Answers what `act` says to each word, until the end.
+pub fn serve(listener: &TcpListener, mut act: impl FnMut(&str) -> String) {
     for stream in listener.incoming().flatten() {
-        let mut word = String::new();
-        BufReader::new(&stream).read_line(&mut word).unwrap();
-        match word.trim_end() {
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        match line.trim_end() {
+            END => return,
+            word => (&stream).write_all(act(word).as_bytes()).unwrap(),
+        }
+    }
+}
+
+/// Does to the fake Vault what a word says.
+pub fn of_vault(vault: &FakeVault) -> impl FnMut(&str) -> String {
+    let mut snapshot = None;
+    move |word: &str| {
+        match word {
             "seal" => {
                 vault.seal(true);
             }
@@ -67,9 +77,8 @@ pub fn serve(vault: &FakeVault, listener: &TcpListener) {
             "restore" => {
                 vault.restore(snapshot.as_ref().unwrap());
             }
-            END => return,
             other => panic!("there is no word {other}"),
         }
-        (&stream).write_all(DONE.as_bytes()).unwrap();
+        DONE.to_owned()
     }
 }

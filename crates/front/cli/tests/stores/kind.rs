@@ -13,9 +13,11 @@ pub enum Kind {
     File,
     /// A program that speaks the protocol of `exec:`.
     Program,
+    /// A Secret of the real Kubernetes.
+    Kubernetes,
 }
 
-const ALL: [Kind; 4] = [Kind::Aws, Kind::Vault, Kind::File, Kind::Program];
+const ALL: [Kind; 5] = [Kind::Aws, Kind::Vault, Kind::File, Kind::Program, Kind::Kubernetes];
 
 impl Kind {
     /// By the word of a part.
@@ -29,6 +31,7 @@ impl Kind {
             Self::Vault => "vault",
             Self::File => "file",
             Self::Program => "program",
+            Self::Kubernetes => "kubernetes",
         }
     }
 
@@ -39,6 +42,7 @@ impl Kind {
             Self::Vault => "vault:kv/prod/ring#RING_KEY",
             Self::File => "file:./secrets/ring.env#RING_KEY",
             Self::Program => "exec:./store#prod/ring",
+            Self::Kubernetes => "k8s:shop/acme#key",
         }
     }
 
@@ -46,14 +50,14 @@ impl Kind {
     pub fn given_out(self) -> &'static str {
         match self {
             Self::Aws => "AWSCURRENT",
-            Self::Vault | Self::File | Self::Program => "current",
+            Self::Vault | Self::File | Self::Program | Self::Kubernetes => "current",
         }
     }
 
     /// Where the store is: the address of a server, or a path in the folder of the scene.
     pub fn place(self, server: &str, folder: &Path) -> String {
         match self {
-            Self::Aws | Self::Vault => server.to_owned(),
+            Self::Aws | Self::Vault | Self::Kubernetes => server.to_owned(),
             Self::File => folder.join("secrets/ring.env").display().to_string(),
             Self::Program => folder.join("store").display().to_string(),
         }
@@ -63,7 +67,7 @@ impl Kind {
     pub fn others(self) -> Option<&'static str> {
         match self {
             Self::Aws => Some("keyroll"),
-            Self::Vault => Some("writer"),
+            Self::Vault | Self::Kubernetes => Some("writer"),
             Self::File | Self::Program => None,
         }
     }

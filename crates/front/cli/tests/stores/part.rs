@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::hostile::worker::read_key;
 use crate::stores::kind::Kind;
-use crate::stores::{at_aws, at_vault, beside, reader};
+use crate::stores::{at_aws, at_kubernetes, at_vault, beside, reader};
 
 /// The variable that names the part: a word, then `key=value` words. None of them is a value of the secret.
 pub const PART: &str = "KEYROLL_TEST_STORE_PART";
@@ -32,6 +32,7 @@ pub fn play() {
     match kind {
         Kind::Aws => at_aws::play(part, &words),
         Kind::Vault => at_vault::play(part, &words),
+        Kind::Kubernetes => at_kubernetes::play(part, &words),
         Kind::File | Kind::Program => beside::play(kind, part, &words),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::hostile::worker::{call, log, says_ready};
 use crate::stores::kind::Kind;
 use crate::stores::part::{KEY, Words};
-use crate::stores::{at_aws, at_vault, beside};
+use crate::stores::{at_aws, at_kubernetes, at_vault, beside};
 
 /// After so many calls a program that reads again and again reads again.
 const CALLS_PER_READ: usize = 10;
@@ -45,6 +45,7 @@ fn given_out(kind: Kind, words: &Words<'_>) -> String {
     let document = match kind {
         Kind::Aws => at_aws::document(words, words["stage"]),
         Kind::Vault => at_vault::document(words, words["stage"]),
+        Kind::Kubernetes => return at_kubernetes::given_out(words),
         Kind::File | Kind::Program => return beside::given_out(kind, words),
     };
     document[KEY].as_str().unwrap().to_owned()

@@ -9,12 +9,13 @@ use std::process::Command;
 use keyroll_testkit::command::{Ran, Running, dress, end_own, killed, wait};
 use keyroll_testkit::issuer::{Ask, Issuer, Key, Moment};
 use keyroll_testkit::{Engine, MOTO_REGION, TempDir, alphanumeric};
-use serde_json::Value;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::docker::shop::Shop;
 use crate::hostile::scene::{files, put};
 use crate::hostile::worker::read_key;
+use crate::stores::cluster::{NOWHERE, TOKEN, WRITES};
 use crate::stores::door::Door;
 use crate::stores::kind::Kind;
 use crate::stores::needles::needles_of;
@@ -29,17 +30,19 @@ pub const INSTANCES: [&str; 3] = ["app-1", "app-2", "app-3"];
 const PAUSE_MS: u32 = 20;
 
 /// The files of the scene in which a value or a login stands by design.
-const HOLD_VALUES: [&str; 10] = [
+const HOLD_VALUES: [&str; 12] = [
     "app/service.env",
     "shop/.env",
     "app/login",
     "others.login",
     "admin.key",
     "secret-id",
+    "keyroll.conf",
     "secrets/ring.env",
     "run/there.env",
     "run/by-hand.env",
     "run/before.env",
+    "run/kept.env",
 ];
 
 /// Where the driver is killed.
@@ -67,8 +70,13 @@ pub struct Scene {
     /// Where the instances are containers.
     shop: Option<Shop>,
     home: TempDir,
-    /// keyroll's login: at AWS key id and secret key, at Vault the two ids of an AppRole. None on this host.
+    /// keyroll's login: at AWS key id and secret key, at Vault the two ids of an AppRole, at Kubernetes a kubeconfig without
+    /// its token, and that. None on this host.
     login: Option<Login>,
+    /// Whether requests to Kubernetes lead through the relay, as `kubectl proxy` lets them.
+    relayed: bool,
+    /// The program that is kubectl, where the store is a Secret.
+    kubectl: Option<Zeroizing<String>>,
     store: String,
     /// Everything that commands wrote.
     said: RefCell<Vec<String>>,
@@ -88,7 +96,7 @@ fn login(users: &str, name: &str) -> Option<Login> {
 
 impl Scene {
     /// With the store at this address and its users in this file, as far as this kind has them. With an engine, the
-    /// instances are its containers.
+    /// instances are its containers. Without an address of a Kubernetes, requests lead straight to its API server.
     pub fn new(kind: Kind, server: &str, users: &Path, door: Door, engine: Option<Engine>) -> Self {
         let users = kind.others().map(|_| Zeroizing::new(fs::read_to_string(users).unwrap()));
         let user = |name: &str| users.as_ref().and_then(|users| login(users, name));
@@ -100,9 +108,12 @@ impl Scene {
         let (old, value) = issuer.mint("by hand");
         let home = TempDir::new().unwrap();
         let dir = home.path().join("scene");
+        let (reads_at, kubectl) = user("kubectl").unzip();
         let scene = Self {
             relay: Relay::before(server),
-            store: kind.place(server, &dir),
+            relayed: server != NOWHERE,
+            store: reads_at.unwrap_or_else(|| kind.place(server, &dir)),
+            kubectl,
             login: user("keyroll"),
             said: RefCell::default(),
             shop: engine.map(|engine| Shop::new(engine, dir.join("shop"))),
@@ -120,8 +131,12 @@ impl Scene {
         put(&dir.join("acme.toml"), &[&scene.issuer.spec("2s")], 0o644);
         put(&dir.join("admin.key"), &[&admin, "\n"], 0o600);
         for (file, name) in [("app/login", Some("reader")), ("others.login", kind.others())] {
-            if let Some((id, secret)) = name.and_then(user) {
-                put(&dir.join(file), &[&id, " ", &secret, "\n"], 0o600);
+            match name.and_then(user) {
+                Some((id, secret)) if kind == Kind::Kubernetes => {
+                    put(&dir.join(file), &[&id.replace(TOKEN, &secret)], 0o600);
+                }
+                Some((id, secret)) => put(&dir.join(file), &[&id, " ", &secret, "\n"], 0o600),
+                None => {}
             }
         }
         scene.put_programs();
@@ -147,14 +162,37 @@ impl Scene {
                 let login = format!("{{ role_id = \"{role}\", secret_id = \"file:./secret-id\" }}");
                 format!("{text}\n[vault]\naddress = \"{address}\"\napprole = {login}\n")
             }
+            (Kind::Kubernetes, _) => {
+                let cluster = "kubernetes = { kubeconfig = \"./keyroll.conf\" }\n";
+                text.replace("\n[secrets.ring.revoke]", &format!("{cluster}\n[secrets.ring.revoke]"))
+            }
             (Kind::Vault | Kind::Aws | Kind::File | Kind::Program, _) => text,
         }
     }
 
-    /// The scripts, the store that is a program, and what keyroll logs in with at Vault.
+    /// keyroll's kubeconfig.
+    fn kubeconfig(&self, file: &str, token: &str) -> String {
+        if !self.relayed {
+            return file.replace(TOKEN, token);
+        }
+        let mut all: Value = serde_json::from_str(file).unwrap();
+        all["clusters"][0]["cluster"] = json!({ "server": self.relay.endpoint() });
+        all["users"][0]["user"] = json!({});
+        all.to_string()
+    }
+
+    /// The scripts, the store that is a program, and what keyroll logs in with at Vault and at Kubernetes.
     fn put_programs(&self) {
         let dir = self.dir();
-        put(&dir.join("init.sh"), &[&self.filled(include_str!("init.sh"))], 0o755);
+        let init = match &self.kubectl {
+            Some(program) => {
+                let text = include_str!("kubectl.sh").replace("@KUBECTL@", program);
+                put(&dir.join("kubectl"), &[&self.filled(&text)], 0o755);
+                include_str!("init_by_kubectl.sh")
+            }
+            None => include_str!("init.sh"),
+        };
+        put(&dir.join("init.sh"), &[&self.filled(init)], 0o755);
         match self.shop {
             Some(_) => {
                 put(
@@ -168,7 +206,10 @@ impl Scene {
         match (self.kind, &self.login) {
             (Kind::Program, _) => put(&dir.join("store"), &[&self.filled(include_str!("store.py"))], 0o755),
             (Kind::Vault, Some((_, secret))) => put(&dir.join("secret-id"), &[secret, "\n"], 0o600),
-            (Kind::Vault | Kind::Aws | Kind::File, _) => {}
+            (Kind::Kubernetes, Some((file, token))) => {
+                put(&dir.join("keyroll.conf"), &[&self.kubeconfig(file, token)], 0o600);
+            }
+            (Kind::Vault | Kind::Aws | Kind::File | Kind::Kubernetes, _) => {}
         }
     }
 
@@ -254,8 +295,11 @@ impl Scene {
         serde_json::from_str(&fs::read_to_string(self.dir().join("run/labels")).unwrap()).unwrap()
     }
 
-    /// The number of the last version, where the store counts them.
+    /// The number of the last version, where the store counts them; at Kubernetes, how often keyroll has written.
     pub fn version(&self) -> Option<u64> {
+        if self.kind == Kind::Kubernetes {
+            return self.door.told(WRITES).parse().ok();
+        }
         self.labels()["current"].as_u64()
     }
 
@@ -437,7 +481,7 @@ impl Scene {
         }
         for login in self.kind.others().iter().flat_map(|_| ["app/login", "others.login"]) {
             let text = fs::read_to_string(self.dir().join(login)).unwrap();
-            values.push(text.split_whitespace().next_back().unwrap().as_bytes().to_vec());
+            values.push(proof(&text).into_bytes());
         }
         let needles = needles_of(&values);
         for text in self.said.borrow().iter() {
@@ -475,6 +519,13 @@ impl Drop for Scene {
             let _ = Command::new("cp").arg("-a").arg(self.home.path()).arg(kept).status();
         }
     }
+}
+
+/// What proves a login, by its file: the token of a kubeconfig, or else its last word.
+fn proof(text: &str) -> String {
+    let kubeconfig: Option<Value> = serde_json::from_str(text).ok();
+    let token = kubeconfig.and_then(|file| file["users"][0]["user"]["token"].as_str().map(str::to_owned));
+    token.unwrap_or_else(|| text.split_whitespace().next_back().unwrap().to_owned())
 }
 
 /// A key that keyroll made.

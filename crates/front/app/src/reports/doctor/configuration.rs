@@ -28,7 +28,10 @@ use crate::wiring::truth;
 pub(super) fn check_configuration(report: &mut Report, config: &Config, config_file: &Path, places: &Places) {
     let file = std::path::absolute(config_file).unwrap_or_else(|_| config_file.to_owned());
     let good = |secret: &&Secret| check_secret(report, config, secret, &file, places);
-    let names: Vec<&str> = config.secrets.values().filter(good).map(|secret| secret.name.as_str()).collect();
+    // A secret with consumers in clusters cannot be planned.
+    let planned = |secret: &&Secret| secret.in_clusters.is_empty();
+    let secrets = config.secrets.values().filter(good).filter(planned);
+    let names: Vec<&str> = secrets.map(|secret| secret.name.as_str()).collect();
     // What was not checked matters only for secrets without a bad finding; one note names all of them.
     if let Some(first) = names.first() {
         let detail = "not checked here: whether the issuer answers, accepts the value and lets the admin make a key; \
@@ -72,7 +75,7 @@ fn check_secret(report: &mut Report, config: &Config, secret: &Secret, file: &Pa
     for problem in [trusted, refuse_unseen_reads(secret)].into_iter().filter_map(Result::err) {
         report.problem(secret.name.as_str(), &problem);
     }
-    if secret.consumers.is_empty() {
+    if secret.consumers.is_empty() && secret.in_clusters.is_empty() {
         let help = format!("declare its consumers as [[secrets.{}.consumers]]", secret.name);
         report.bad(&format!("{}: consumers", secret.name), "none".to_owned(), &help);
     }
@@ -94,8 +97,24 @@ fn check_secret(report: &mut Report, config: &Config, secret: &Secret, file: &Pa
         let faults = served_faults(config, secret, consumer, places);
         check_consumer(report, &name, consumer, faults);
     }
+    note_in_clusters(report, secret);
     check_copies(report, secret);
     before == report.bad_count()
+}
+
+/// Names each consumer in a cluster, which is not looked at here.
+fn note_in_clusters(report: &mut Report, secret: &Secret) {
+    for one in &secret.in_clusters {
+        let detail = format!(
+            "{one} reads the key {} of the Secret {}: not visible here, and keyroll does not move it",
+            one.key, one.secret
+        );
+        let help = format!(
+            "keyroll why {} --host {} shows it; docs/guides/kubernetes.md says how to rotate by hand",
+            secret.name, one.host
+        );
+        report.add(Finding::Note, &format!("{}: {}", secret.name, one.name), detail, Some(help));
+    }
 }
 
 /// Asks for the error rate once: a rotation asks only when a consumer has moved.
