@@ -208,6 +208,18 @@ impl Kubernetes {
         self.at(&file)
     }
 
+    /// The objects, for [`Kubernetes::apply`], of a service account that has these rules, in YAML, in its namespace.
+    pub fn service_account(name: &str, namespace: &str, rules: &str) -> String {
+        let metadata = format!("metadata: {{name: {name}, namespace: {namespace}}}");
+        format!(
+            "apiVersion: v1\nkind: ServiceAccount\n{metadata}\n---\n\
+             apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\n{metadata}\nrules: {rules}\n---\n\
+             apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\n{metadata}\n\
+             roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: {name}}}\n\
+             subjects: [{{kind: ServiceAccount, name: {name}, namespace: {namespace}}}]\n"
+        )
+    }
+
     /// Starts `kubectl proxy` with this client's file, until the cluster ends: whoever asks this port of the loopback,
     /// unencrypted, asks the API server as that client.
     #[track_caller]

@@ -30,23 +30,8 @@ spec:
       volumes: [{ name: secret, secret: { secretName: app } }]
 "#;
 
-/// A service account that may read Secrets, and nothing else.
-const READER: &str = r#"
-apiVersion: v1
-kind: ServiceAccount
-metadata: { name: reader, namespace: default }
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: { name: reader, namespace: default }
-rules: [{ apiGroups: [""], resources: [secrets], verbs: [get, list] }]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: { name: reader, namespace: default }
-roleRef: { apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader }
-subjects: [{ kind: ServiceAccount, name: reader, namespace: default }]
-"#;
+/// The rules of who may read Secrets, and nothing else.
+const READER: &str = "[{ apiGroups: [''], resources: [secrets], verbs: [get, list] }]";
 
 /// The Secret with this value.
 fn secret(value: &str) -> String {
@@ -122,7 +107,7 @@ fn a_service_account_has_its_rights_alone_and_every_request_is_recorded_without_
     let value = alphanumeric(24);
     let cluster = Kubernetes::control_plane();
     cluster.apply(&secret(&value));
-    cluster.apply(READER);
+    cluster.apply(&Kubernetes::service_account("reader", "default", READER));
     let limited = cluster.kubeconfig_for("reader", "default");
     let limited = limited.to_str().unwrap();
     assert_eq!(cluster.kubectl(&["--kubeconfig", limited, "config", "current-context"]).trim(), "limited");

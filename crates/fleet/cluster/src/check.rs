@@ -39,19 +39,17 @@ impl Checked {
 }
 
 /// What keyroll lists: the group of the API, the kinds, and what is missing without them.
-const LISTED: [(&str, &[&str], &str); 4] = [
+const LISTED: [(&str, &[&str], &str); 5] = [
     ("", &["secrets"], "only Secrets that it may get by name, and that a pod or template names, are seen"),
     ("", &["pods"], "which pods still have an old value stays unknown"),
     ("apps", &["deployments", "replicasets", "statefulsets", "daemonsets"], "what makes a pod is not known"),
     ("batch", &["jobs", "cronjobs"], "jobs that take a Secret at their next run are not seen"),
+    (
+        "",
+        &["configmaps", "serviceaccounts"],
+        "copies in ConfigMaps, and Secrets that pull images for a service account, are not seen",
+    ),
 ];
-
-/// The others, which say less.
-const BESIDES: [(&str, &[&str], &str); 1] = [(
-    "",
-    &["configmaps", "serviceaccounts"],
-    "copies in ConfigMaps, and Secrets that pull images for a service account, are not seen",
-)];
 
 /// Reaches the cluster, and asks who the login is and what it may do in the namespace.
 ///
@@ -166,7 +164,7 @@ fn rights(rules: &[ResourceRule], namespace: &str, incomplete: bool) -> Vec<Chec
         let grade = if blind && matches!(what, "secrets" | "pods") { Grade::Bad } else { Grade::Less };
         Checked { what, grade, detail, help: Some(format!("add this to the Role of the login: {rule}")) }
     };
-    LISTED.iter().chain(&BESIDES).map(of).collect()
+    LISTED.iter().map(of).collect()
 }
 
 /// Whether a rule allows this verb; `all`: for every object, not for named ones alone.

@@ -8,6 +8,7 @@ use keyroll_inventory::{ConsumerShown, DraftShown, NotMeant};
 use keyroll_secret::SecretBytes;
 
 use crate::consumers::{SecretKey, consumers};
+use crate::entries::without_line_end;
 use crate::found::{Found, Sighting};
 use crate::look::Look;
 use crate::place::Place;
@@ -23,10 +24,11 @@ impl Look {
     /// # Errors
     /// A word means several secrets, or none of the words means one.
     pub fn draft(&self, words: &[String]) -> Result<(Vec<DraftShown>, Vec<String>), NotMeant> {
-        let (meant, absent) = self.all_meant(words)?;
+        let takers = self.takers();
+        let (meant, absent) = self.all_meant(words, &takers)?;
         // What stands outside of Secrets comes first: it is the more urgent work.
         let (mut drafts, mut outside, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut given, takers) = (BTreeSet::new(), self.takers());
+        let mut given = BTreeSet::new();
         for found in meant {
             if found.object.is_some() {
                 left_out.push(format!(
@@ -66,14 +68,18 @@ impl Look {
     }
 
     /// The secrets that words name, all without words; and the words that mean nothing here, each with that reason.
-    fn all_meant(&self, words: &[String]) -> Result<(Vec<&Found>, Vec<String>), NotMeant> {
+    fn all_meant<'l>(
+        &'l self,
+        words: &[String],
+        takers: &'l [Taker<'l>],
+    ) -> Result<(Vec<&'l Found>, Vec<String>), NotMeant> {
         if words.is_empty() {
             return Ok((self.found.iter().collect(), Vec::new()));
         }
         let (mut all, mut absent): (Vec<&Found>, Vec<String>) = (Vec::new(), Vec::new());
         let mut unknown = None;
         for word in words {
-            match self.one_secret(word) {
+            match self.one_secret(word, takers) {
                 Ok(found) if all.iter().any(|one| one.name == found.name) => {}
                 Ok(found) => all.push(found),
                 Err(not @ NotMeant::Several { .. }) => return Err(not),
@@ -132,9 +138,7 @@ impl Look {
         let Some(data) = self.namespace.secret(name).and_then(|secret| secret.data.get(key)) else {
             return false;
         };
-        let text = data.expose();
-        let text = text.strip_suffix(b"\n").unwrap_or(text);
-        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        let text = without_line_end(data.expose());
         self.values.of(&SecretBytes::new(text.to_vec())) == Some(one.value)
     }
 }

@@ -139,7 +139,7 @@ fn whole(text: &[u8], rules: &'static Rules) -> Entry {
 }
 
 /// A line end behind a value is no part of it: `echo` writes one, and readers of files leave it out.
-fn without_line_end(text: &[u8]) -> &[u8] {
+pub(crate) fn without_line_end(text: &[u8]) -> &[u8] {
     let text = text.strip_suffix(b"\n").unwrap_or(text);
     text.strip_suffix(b"\r").unwrap_or(text)
 }

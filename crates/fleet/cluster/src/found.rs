@@ -371,8 +371,7 @@ fn variables<'n>(
 ) -> BTreeMap<(&'n str, &'n str), Vec<String>> {
     let mut all: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     for taker in takers {
-        let workload = taker.workload.map(|one| one.takes.as_slice()).unwrap_or_default();
-        let takes = std::iter::once(workload).chain(taker.pods.iter().map(|pod| &*pod.takes));
+        let takes = std::iter::once(taker.template()).chain(taker.pods.iter().map(|pod| &*pod.takes));
         for one in takes.flat_map(|takes| uses(namespace, takes)) {
             if let (From::Secret { name, .. }, Some(key)) = (&one.taking.from, one.key)
                 && matches!(one.taking.way, crate::model::Way::Env(_) | crate::model::Way::EnvFrom(_))
@@ -398,9 +397,8 @@ fn texts<'n>(namespace: &'n Namespace, takers: &[Taker<'n>]) -> Vec<Text<'n>> {
         }
     }
     for taker in takers {
-        let workload = taker.workload.map(|one| one.takes.as_slice()).unwrap_or_default();
         let shown = taker.shown();
-        let template = texts_of(namespace, &shown, &shown, workload);
+        let template = texts_of(namespace, &shown, &shown, taker.template());
         let made =
             taker.made.iter().map(|one| (crate::takers::shown(&one.kind, &one.name), one.takes.as_slice()));
         let pods = taker.pods.iter().map(|pod| (format!("pod/{}", pod.name), &*pod.takes));

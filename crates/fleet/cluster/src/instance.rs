@@ -146,26 +146,26 @@ impl Look {
         self.value_of(found, one).or_else(other)
     }
 
-    /// The place of what is taken, in words, and the label of the value there.
-    fn place_of(&self, seen: &Seen<'_>, one: &Use<'_>, whose: &str) -> (String, String) {
+    /// The place of what is taken, in words; the value there, and its label.
+    fn place_of(&self, seen: &Seen<'_>, one: &Use<'_>, whose: &str) -> (String, Option<ValueId>, String) {
         let place = match one.taking.from {
             From::Text(_) => format!("{whose} {}", one.name),
             From::Secret { .. } | From::Map { .. } | From::Class(_) => one.object(),
         };
-        let label = self.value_anywhere(seen.found, one).map(|id| self.label(seen.found, id));
-        (place, label.unwrap_or_else(|| "another value".to_owned()))
+        let value = self.value_anywhere(seen.found, one);
+        let label = value.map(|id| self.label(seen.found, id));
+        (place, value, label.unwrap_or_else(|| "another value".to_owned()))
     }
 
     /// The verdict; `None`: nothing is visible of it.
     fn judged(&self, seen: &Seen<'_>) -> Option<Judged> {
-        let Seen { found, taker, pod, container, own, template, .. } = *seen;
+        let Seen { taker, pod, container, own, template, .. } = *seen;
         if let From::Class(_) = own.taking.from {
             return self.of_class(seen);
         }
-        let (place, label) = self.place_of(seen, own, &format!("pod/{}", pod.name));
+        let (place, value, label) = self.place_of(seen, own, &format!("pod/{}", pod.name));
         let next = template.unwrap_or(own);
-        let (new_place, new_label) = self.place_of(seen, next, &taker.shown());
-        let (value, new) = (self.value_anywhere(found, own), self.value_anywhere(found, next));
+        let (new_place, new, new_label) = self.place_of(seen, next, &taker.shown());
         let newer = Source { history: None, key: "", place: &new_place, label: &new_label, remade: false };
         let elsewhere = place != new_place;
         if elsewhere && new.is_none() {

@@ -169,6 +169,12 @@ impl SecretSeen {
         let Self { created, immutable, changed, made_at_once, .. } = self;
         History { created: *created, immutable: *immutable, changed, made_at_once: *made_at_once }
     }
+
+    /// Forgets its times: they say nothing if it was changed while the namespace was read.
+    pub(crate) fn forget_times(&mut self) {
+        (self.created, self.immutable) = (None, false);
+        self.changed.clear();
+    }
 }
 
 impl MapSeen {

@@ -13,7 +13,7 @@ use crate::changed::{changed, made_at_once, seconds};
 use crate::model::{MapSeen, SecretSeen};
 use crate::owned_by::owner;
 
-pub(crate) use self::installed::{Rollout, external_secret, pod_status, rollout};
+pub(crate) use self::installed::{external_secret, pod_status, rollout};
 pub(crate) use self::pod::pod;
 pub(crate) use self::workload::{cron_job, daemon_set, deployment, job, replica_set, stateful_set};
 

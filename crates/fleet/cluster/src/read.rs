@@ -12,8 +12,6 @@ mod shared;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIGroupList, APIResourceList};
 use keyroll_inventory::Missed;
@@ -23,7 +21,8 @@ use kube::api::PartialObjectMeta;
 use serde::de::DeserializeOwned;
 
 use crate::model::{self, From, MapSeen, Namespace, Taking, Unlisted, Workload};
-use crate::objects::{self, Rollout};
+use crate::objects;
+use crate::takes::Keys;
 use requests::{Kind, Listed, Requests, Unread, Wanted};
 use secrets::Secrets;
 use shared::Shared;
@@ -107,6 +106,16 @@ fn of_secrets<'t>(takes: impl Iterator<Item = &'t Taking>) -> BTreeSet<String> {
     takes.filter_map(name).collect()
 }
 
+/// What is wanted of a list of what makes pods.
+fn makers<'n, K: 'n>(
+    kind: Kind,
+    map: fn(&K, &Keys<'_>) -> Workload,
+    names: &'n KeyNames,
+) -> Wanted<'n, K, Workload> {
+    let map = move |one: K| map(&one, &|from: &From| names.of(from));
+    Wanted::weighed(kind, map, Workload::weight)
+}
+
 /// A namespace that is being read.
 struct Reading<'a> {
     requests: Requests<'a>,
@@ -179,46 +188,13 @@ impl Reading<'_> {
     }
 
     async fn workloads(&mut self, names: &KeyNames) -> Result<(), Failure> {
-        let keys = |from: &From| names.of(from);
-        self.add_workloads(&Wanted::weighed(
-            REPLICA_SETS,
-            |one: ReplicaSet| objects::replica_set(&one, &keys),
-            Workload::weight,
-        ))
-        .await?;
-        self.add_workloads(&Wanted::weighed(
-            DEPLOYMENTS,
-            |one: Deployment| objects::deployment(&one, &keys),
-            Workload::weight,
-        ))
-        .await?;
-        self.add_workloads(&Wanted::weighed(
-            STATEFUL_SETS,
-            |one: StatefulSet| objects::stateful_set(&one, &keys),
-            Workload::weight,
-        ))
-        .await?;
-        self.add_workloads(&Wanted::weighed(
-            DAEMON_SETS,
-            |one: DaemonSet| objects::daemon_set(&one, &keys),
-            Workload::weight,
-        ))
-        .await?;
-        self.add_workloads(&Wanted::weighed(JOBS, |one: Job| objects::job(&one, &keys), Workload::weight))
-            .await?;
-        self.add_workloads(&Wanted::weighed(
-            CRON_JOBS,
-            |one: CronJob| objects::cron_job(&one, &keys),
-            Workload::weight,
-        ))
-        .await?;
-        let rollouts = self
-            .list_installed(&Wanted::weighed(
-                ROLLOUTS,
-                |one: Rollout| objects::rollout(&one, &keys),
-                Workload::weight,
-            ))
-            .await?;
+        self.add_workloads(&makers(REPLICA_SETS, objects::replica_set, names)).await?;
+        self.add_workloads(&makers(DEPLOYMENTS, objects::deployment, names)).await?;
+        self.add_workloads(&makers(STATEFUL_SETS, objects::stateful_set, names)).await?;
+        self.add_workloads(&makers(DAEMON_SETS, objects::daemon_set, names)).await?;
+        self.add_workloads(&makers(JOBS, objects::job, names)).await?;
+        self.add_workloads(&makers(CRON_JOBS, objects::cron_job, names)).await?;
+        let rollouts = self.list_installed(&makers(ROLLOUTS, objects::rollout, names)).await?;
         self.found.workloads.extend(rollouts.unwrap_or_default());
         Ok(())
     }
@@ -390,7 +366,7 @@ impl Reading<'_> {
 }
 
 /// The time by the clock of this machine, where a proxy before the server leaves the time out of its answers.
-#[expect(clippy::disallowed_methods, reason = "it is shown; no verdict rests on it")]
+#[expect(clippy::disallowed_methods, reason = "no verdict rests on it")]
 fn of_this_machine() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.ok().and_then(|now| i64::try_from(now.as_secs()).ok()).unwrap_or_default()

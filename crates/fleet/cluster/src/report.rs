@@ -43,7 +43,8 @@ impl Look {
     /// # Errors
     /// The word means no secret, or several.
     pub fn trace(&self, secret: &str, evidence: bool) -> Result<TraceReport, NotMeant> {
-        let (found, takers) = (self.one_secret(secret)?, self.takers());
+        let takers = self.takers();
+        let found = self.one_secret(secret, &takers)?;
         let mut instances = self.instances(found, &takers);
         for one in instances.iter_mut().filter(|_| evidence) {
             one.evidence.clone_from(&one.grounds);
@@ -150,7 +151,7 @@ impl Look {
             let (risk, what) = match &one.place {
                 Place::Secret { name, .. } => {
                     secrets.entry(one.value).or_default().insert(name);
-                    let secret = self.namespace.secrets.iter().find(|secret| secret.name == *name);
+                    let secret = self.namespace.secret(name);
                     if let Some(owner) = secret.and_then(|secret| secret.owner.as_ref()) {
                         all.entry(Risk::Written).or_default().insert(self.names.told(writer(owner), ""));
                     }

@@ -22,14 +22,14 @@ pub(crate) struct Taker<'n> {
     pub(crate) pods: Vec<&'n Pod>,
 }
 
-impl Taker<'_> {
+impl<'n> Taker<'n> {
     /// As it is shown: `deployment/agent`.
     pub(crate) fn shown(&self) -> String {
         shown(&self.kind, &self.name)
     }
 
     /// What a new pod of it would take; of something unknown nothing.
-    pub(crate) fn template(&self) -> &[Taking] {
+    pub(crate) fn template(&self) -> &'n [Taking] {
         self.workload.map(|workload| workload.takes.as_slice()).unwrap_or_default()
     }
 

@@ -15,11 +15,10 @@ use k8s_openapi::api::core::v1::PodSpec;
 use crate::model::{From, Taking, Way};
 
 use self::arguments::arguments;
-use self::container::ContainerSpec;
 use self::environment::Environment;
 use self::files::files;
 
-pub(crate) use self::container::initialises;
+pub(crate) use self::container::ContainerSpec;
 pub(crate) use self::object::Keys;
 
 /// How each container of a pod takes values. Where a container takes all keys of an object, it is said for each of them if

@@ -17,7 +17,7 @@ enum Meant<'l> {
     Object(String),
     /// The same of one that something takes, and that was not read.
     Absent(String),
-    Taker(Taker<'l>),
+    Taker(&'l Taker<'l>),
     Pod(&'l Pod),
 }
 
@@ -28,7 +28,7 @@ impl Look {
     /// The word means nothing, or several things.
     pub fn why(&self, what: &str) -> Result<Vec<WhyReport>, NotMeant> {
         let takers = self.takers();
-        Ok(match self.meant(what)? {
+        Ok(match self.meant(what, &takers)? {
             Meant::Secrets(all) => {
                 let is_named = all.iter().any(|found| found.name == what);
                 let all = all.into_iter().map(|found| self.of_secret(found, &takers));
@@ -42,17 +42,13 @@ impl Look {
             }
             Meant::Object(object) => self.of_object(&object, &takers),
             Meant::Absent(object) => vec![self.of_absent(&object, &takers)],
-            Meant::Taker(taker) => self.of_taker(&taker, None),
-            Meant::Pod(pod) => {
-                let taker = takers.iter().find(|taker| taker.pods.iter().any(|one| one.name == pod.name));
-                match taker {
-                    Some(taker) => self.of_taker(taker, Some(pod)),
-                    None => vec![sentence(format!(
-                        "pod {}: it has ended ({}) and uses nothing",
-                        pod.name, pod.phase
-                    ))],
+            Meant::Taker(taker) => self.of_taker(taker, None),
+            Meant::Pod(pod) => match taker_of(pod, &takers) {
+                Some(taker) => self.of_taker(taker, Some(pod)),
+                None => {
+                    vec![sentence(format!("pod {}: it has ended ({}) and uses nothing", pod.name, pod.phase))]
                 }
-            }
+            },
         })
     }
 
@@ -167,7 +163,7 @@ impl Look {
     }
 
     /// What a word means: any name that the output shows.
-    fn meant(&self, typed: &str) -> Result<Meant<'_>, NotMeant> {
+    fn meant<'l>(&'l self, typed: &str, takers: &'l [Taker<'l>]) -> Result<Meant<'l>, NotMeant> {
         if let Some(found) = self.found.iter().find(|found| found.name == typed) {
             return Ok(Meant::Secrets(vec![found]));
         }
@@ -186,20 +182,20 @@ impl Look {
         }
         // Behind the name there may be a key.
         let object = bare.split(' ').next().unwrap_or(bare);
-        let meant = self.object(object).or_else(|| self.absent(object));
+        let meant = self.object(object).or_else(|| self.absent(object, takers));
         if let Some(meant) = meant {
             return Ok(meant);
         }
-        let mut takers = self.takers();
-        takers.retain(|taker| taker.shown() == bare || taker.name == bare);
-        let mut several: Vec<String> = takers.iter().map(Taker::shown).collect();
+        let called = takers.iter().filter(|taker| taker.shown() == bare || taker.name == bare);
+        let mut called: Vec<&Taker<'_>> = called.collect();
+        let mut several: Vec<String> = called.iter().map(|taker| taker.shown()).collect();
         let secret = shown("secret", bare);
         let of_secret = self.object(&secret);
         several.extend(of_secret.is_some().then_some(secret));
-        match (several.len(), takers.pop(), of_secret) {
+        match (several.len(), called.pop(), of_secret) {
             (0, ..) => {
-                let named = self.secrets_named(bare).map(Meant::Secrets);
-                named.or_else(|not| self.absent(&shown("secret", bare)).ok_or(not))
+                let named = self.secrets_named(bare, takers).map(Meant::Secrets);
+                named.or_else(|not| self.absent(&shown("secret", bare), takers).ok_or(not))
             }
             (1, Some(taker), _) => Ok(Meant::Taker(taker)),
             (1, None, Some(meant)) => Ok(meant),
@@ -218,15 +214,15 @@ impl Look {
     }
 
     /// The same of one that was not read, if something takes it.
-    fn absent(&self, object: &str) -> Option<Meant<'_>> {
+    fn absent(&self, object: &str, takers: &[Taker<'_>]) -> Option<Meant<'_>> {
         let is = |one: &Use<'_>| one.taking.from.object().as_deref() == Some(object);
-        let is_taken = self.takers().iter().any(|taker| self.all_uses(taker).iter().any(is));
+        let is_taken = takers.iter().any(|taker| self.all_uses(taker).iter().any(is));
         is_taken.then(|| Meant::Absent(object.to_owned()))
     }
 
     /// The secrets that are called so: by the beginning of their name, by their label, or by the name under which they
     /// are taken.
-    fn secrets_named(&self, word: &str) -> Result<Vec<&Found>, NotMeant> {
+    fn secrets_named(&self, word: &str, takers: &[Taker<'_>]) -> Result<Vec<&Found>, NotMeant> {
         let begins = |one: &&Found| {
             !word.is_empty() && one.name.strip_prefix(word).is_some_and(|rest| rest.starts_with('.'))
         };
@@ -235,7 +231,6 @@ impl Look {
             let values = one.values.iter().filter_map(|id| self.values.get(*id));
             values.map(|value| value.label(self.digits)).any(|label| label.digits == digits)
         };
-        let takers = self.takers();
         let taken: Vec<Use<'_>> =
             takers.iter().flat_map(|taker| self.all_uses(taker)).filter(|used| used.name == word).collect();
         let under = |one: &&Found| {
@@ -256,18 +251,20 @@ impl Look {
     ///
     /// # Errors
     /// The word means no secret, or several.
-    pub(crate) fn one_secret(&self, word: &str) -> Result<&Found, NotMeant> {
-        let takers = self.takers();
-        let all = match self.meant(word)? {
+    pub(crate) fn one_secret<'l>(
+        &'l self,
+        word: &str,
+        takers: &'l [Taker<'l>],
+    ) -> Result<&'l Found, NotMeant> {
+        let uses = |taker: &Taker<'_>| {
+            self.found.iter().filter(|one| self.user(one, taker).is_some()).collect::<Vec<&Found>>()
+        };
+        let all = match self.meant(word, takers)? {
             Meant::Secrets(all) => all,
             Meant::Object(object) => self.secrets_in(&object),
             Meant::Absent(_) => Vec::new(),
-            Meant::Taker(taker) => self.found.iter().filter(|one| self.user(one, &taker).is_some()).collect(),
-            Meant::Pod(pod) => {
-                let its = takers.iter().find(|taker| taker.pods.iter().any(|one| one.name == pod.name));
-                let uses = |one: &&Found| its.is_some_and(|taker| self.user(one, taker).is_some());
-                self.found.iter().filter(uses).collect()
-            }
+            Meant::Taker(taker) => uses(taker),
+            Meant::Pod(pod) => taker_of(pod, takers).map(uses).unwrap_or_default(),
         };
         let names = |all: &[&Found]| all.iter().map(|one| one.name.clone()).collect();
         match all.as_slice() {
@@ -276,6 +273,11 @@ impl Look {
             several => Err(NotMeant::Several { names: names(several) }),
         }
     }
+}
+
+/// Whose pod it is; one that has ended is nobody's.
+fn taker_of<'l>(pod: &Pod, takers: &'l [Taker<'l>]) -> Option<&'l Taker<'l>> {
+    takers.iter().find(|taker| taker.pods.iter().any(|one| one.name == pod.name))
 }
 
 /// Puts those with the most urgent containers first.

@@ -1,9 +1,10 @@
-use std::path::{Path, PathBuf};
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
 use crate::Address;
@@ -61,7 +62,8 @@ pub async fn connect(address: &Address) -> Result<Cluster, Failure> {
     }
     let url = &config.cluster_url;
     let host = url.host().unwrap_or_default();
-    let here = host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(is_loopback);
+    let number = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    let here = host == "localhost" || number.is_ok_and(|address| address.is_loopback());
     if url.scheme_str() != Some("https") && !here {
         return Err(unusable("the address of its server does not begin with https://".to_owned()));
     }
@@ -97,10 +99,6 @@ async fn made(config: Config, attempted: &str, longest: Duration) -> Result<Clie
     }
 }
 
-fn is_loopback(address: std::net::IpAddr) -> bool {
-    address.is_loopback()
-}
-
 fn kubeconfig(address: &Address) -> Result<Kubeconfig, KubeconfigError> {
     match &address.kubeconfig {
         Some(path) => Kubeconfig::read_from(path),
@@ -113,25 +111,31 @@ fn kubeconfig(address: &Address) -> Result<Kubeconfig, KubeconfigError> {
 pub fn named_files(address: &Address) -> Vec<PathBuf> {
     let read = || kubeconfig(address).ok();
     let Some(file) = (!address.in_cluster).then(read).flatten() else { return Vec::new() };
-    let wanted = address.context.as_ref().or(file.current_context.as_ref());
-    let context = file.contexts.iter().find(|one| Some(&one.name) == wanted);
-    let Some(context) = context.and_then(|one| one.context.as_ref()) else { return Vec::new() };
-    let cluster = file.clusters.iter().find(|one| one.name == context.cluster);
-    let authority = cluster.and_then(|one| one.cluster.as_ref()?.certificate_authority.clone());
-    let user = file.auth_infos.iter().find(|one| Some(&one.name) == context.user.as_ref());
-    let program = user.and_then(|one| one.auth_info.as_ref()?.exec.as_ref()?.command.clone());
+    let (cluster, user) = meant(&file, address);
+    let authority = cluster.and_then(|cluster| cluster.certificate_authority.clone());
+    let program = user.and_then(|user| user.exec.as_ref()?.command.clone());
     let program = program.filter(|command| command.contains('/'));
     [authority, program].into_iter().flatten().map(PathBuf::from).collect()
+}
+
+/// The cluster that an address means, and the login to it, as a kubeconfig has them.
+fn meant<'k>(
+    file: &'k Kubeconfig,
+    address: &Address,
+) -> (Option<&'k kube::config::Cluster>, Option<&'k AuthInfo>) {
+    let wanted = address.context.as_ref().or(file.current_context.as_ref());
+    let context = file.contexts.iter().find(|one| Some(&one.name) == wanted);
+    let Some(context) = context.and_then(|one| one.context.as_ref()) else { return (None, None) };
+    let cluster = file.clusters.iter().find(|one| one.name == context.cluster);
+    let user = file.auth_infos.iter().find(|one| Some(&one.name) == context.user.as_ref());
+    (cluster.and_then(|one| one.cluster.as_ref()), user.and_then(|one| one.auth_info.as_ref()))
 }
 
 /// What a kubeconfig says, and whether it names a proxy itself.
 async fn of_file(address: &Address) -> Result<(Config, bool), KubeconfigError> {
     let file = kubeconfig(address)?;
-    let wanted = address.context.as_ref().or(file.current_context.as_ref());
-    let context = file.contexts.iter().find(|one| Some(&one.name) == wanted);
-    let name = context.and_then(|one| Some(&one.context.as_ref()?.cluster));
-    let cluster = file.clusters.iter().find(|one| Some(&one.name) == name);
-    let proxy = cluster.is_some_and(|one| one.cluster.as_ref().is_some_and(|one| one.proxy_url.is_some()));
+    let (cluster, _) = meant(&file, address);
+    let proxy = cluster.is_some_and(|cluster| cluster.proxy_url.is_some());
     let options = KubeConfigOptions { context: address.context.clone(), ..KubeConfigOptions::default() };
     Ok((Config::from_custom_kubeconfig(file, &options).await?, proxy))
 }
@@ -174,7 +178,8 @@ fn said(error: &KubeconfigError, address: &Address) -> String {
 
 /// What helps where that is not to try it with kubectl.
 fn help(error: &KubeconfigError, address: &Address) -> Option<String> {
-    let named = address.kubeconfig.as_ref().map(|path| format!(" --kubeconfig {}", quoted(path)));
+    let named =
+        address.kubeconfig.as_ref().map(|path| format!(" --kubeconfig {}", word(&path.to_string_lossy())));
     match error {
         KubeconfigError::LoadContext(_) | KubeconfigError::CurrentContextNotSet => Some(format!(
             "correct the context in keyroll.toml; kubectl config get-contexts{} shows their names",
@@ -197,11 +202,6 @@ fn help(error: &KubeconfigError, address: &Address) -> Option<String> {
         | KubeconfigError::KindMismatch
         | KubeconfigError::ApiVersionMismatch => None,
     }
-}
-
-/// A path, quoted for a shell.
-fn quoted(path: &Path) -> String {
-    word(&path.to_string_lossy())
 }
 
 /// A word, quoted for a shell.

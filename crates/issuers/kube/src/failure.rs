@@ -166,7 +166,7 @@ fn deepest(error: &(dyn Error + 'static)) -> String {
 }
 
 /// Words of another party, in one line of bounded length.
-fn words(text: &str) -> String {
+pub fn words(text: &str) -> String {
     let end = text.floor_char_boundary(WORDS_BYTES_MAX.min(text.len()));
     text[..end].chars().map(|one| if one.is_control() { ' ' } else { one }).collect()
 }

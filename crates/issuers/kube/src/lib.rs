@@ -10,4 +10,4 @@ mod failure;
 
 pub use address::Address;
 pub use connect::{Cluster, connect, named_files};
-pub use failure::{Effect, failure};
+pub use failure::{Effect, failure, words};

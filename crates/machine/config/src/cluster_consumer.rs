@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::at::At;
-use crate::kube_address::{is_label, is_part};
+use crate::kube_names::{NAME_BYTES_MAX, is_key, is_label, is_name};
 use crate::mistake::Mistake;
 use crate::reads_shape::ReadsShape;
 use crate::runs_shape::RunsShape;
@@ -13,8 +13,6 @@ use crate::{Kind, Name, WorkloadKind};
 
 /// The key of `runs` that names a container of the pods.
 const CONTAINER: &str = "container";
-/// The longest name of a workload or a Secret, and the longest key of a Secret, bytes.
-const NAME_BYTES_MAX: usize = 253;
 
 const FORM_HELP: &str = "a consumer in a cluster has `runs = { deployment = \"NAME\" }` (or `statefulset`, `daemonset`, `cronjob`, `job`, \
                          `pod`; `container` may stand beside it) and `reads = { secret = \"NAME\", key = \"KEY\" }`";
@@ -195,16 +193,4 @@ fn read_text(text: &At<String>, fits: fn(&str) -> bool, why: &str) -> Result<Str
         true => Ok(text.value.clone()),
         false => Err(Mistake::new(Kind::BadName, why).at(&text.span)),
     }
-}
-
-/// A DNS subdomain (RFC 1123), as the names of workloads and Secrets are.
-fn is_name(text: &str) -> bool {
-    text.len() <= NAME_BYTES_MAX && text.split('.').all(is_part)
-}
-
-/// A key of a Secret, as the API of a cluster takes it: it becomes the name of a file.
-fn is_key(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    let fits = (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed);
-    fits && text != "." && !text.starts_with("..")
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::Kind;
 use crate::at::At;
 use crate::host_shape::HostShape;
+use crate::kube_names::{CONTEXT_BYTES_MAX, is_label};
 use crate::mistake::Mistake;
 use crate::path::resolve;
 
@@ -13,10 +14,6 @@ use crate::path::resolve;
 const KUBE: &str = "kube://";
 /// The word for the cluster in whose pod keyroll runs.
 const IN_CLUSTER: &str = "in-cluster";
-/// The longest name of a context, bytes.
-const CONTEXT_BYTES_MAX: usize = 512;
-/// The longest label of a DNS name, bytes (RFC 1123).
-const LABEL_BYTES_MAX: usize = 63;
 
 const ADDRESS_HELP: &str = "write `kube://CONTEXT/NAMESPACE`, or `kube://in-cluster` if keyroll runs in a pod of the cluster; write \
                             the namespace: which one is meant must not depend on the kubeconfig";
@@ -114,20 +111,10 @@ fn is_context(text: &str) -> bool {
     starts && text.len() <= CONTEXT_BYTES_MAX && !text.ends_with('/') && text.bytes().all(allowed)
 }
 
-/// Whether it is a label of a DNS name (RFC 1123), as the names of namespaces and containers are.
-pub(crate) fn is_label(text: &str) -> bool {
-    text.len() <= LABEL_BYTES_MAX && is_part(text)
-}
-
-/// Whether it has lower-case letters, digits and `-`, and neither begins nor ends with `-`.
-pub(crate) fn is_part(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !text.is_empty() && !text.starts_with('-') && !text.ends_with('-') && text.bytes().all(allowed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kube_names::LABEL_BYTES_MAX;
 
     #[test]
     fn an_address_is_written_as_it_was_read() {

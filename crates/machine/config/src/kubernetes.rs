@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::Kind;
 use crate::at::At;
+use crate::kube_names::{CONTEXT_BYTES_MAX, is_key, is_label, is_name};
 use crate::mistake::Mistake;
 use crate::path::resolve;
 
@@ -15,13 +16,6 @@ pub(crate) const KUBERNETES: &str = "k8s:";
 
 pub(crate) const KUBERNETES_HELP: &str = "write `k8s:NAMESPACE/NAME#KEY`: the namespace and the name of the Secret, and the key of its `data`, as \
      `kubectl -n NAMESPACE describe secret NAME` lists it";
-
-/// The longest namespace, bytes, and the longest other name. Source:
-/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>.
-const LABEL_BYTES_MAX: usize = 63;
-const NAME_BYTES_MAX: usize = 253;
-/// The longest name of a context, bytes.
-const CONTEXT_BYTES_MAX: usize = 512;
 
 /// How the cluster of a secret with `store = "k8s:…"` is reached: `context` and `kubeconfig`, or `in_cluster`. Without this
 /// table: the current context of kubectl's configuration, in the files of `KUBECONFIG` or in `~/.kube/config`.
@@ -72,8 +66,7 @@ impl Kubernetes {
     }
 }
 
-/// `NAMESPACE/NAME#KEY`. Sources of the forms: <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>;
-/// <https://kubernetes.io/docs/concepts/configuration/secret/#restriction-names-data>.
+/// The namespace, the name and the key of `NAMESPACE/NAME#KEY`.
 pub(crate) fn place(reference: &str) -> Result<[String; 3], &'static str> {
     let Some((secret, key)) = reference.split_once('#') else {
         return Err("it names no key of the Secret's `data`");
@@ -81,26 +74,19 @@ pub(crate) fn place(reference: &str) -> Result<[String; 3], &'static str> {
     let Some((namespace, name)) = secret.split_once('/') else {
         return Err("it names no namespace");
     };
-    if namespace.len() > LABEL_BYTES_MAX || !is_label(namespace) {
+    if !is_label(namespace) {
         return Err(
             "a namespace has 1 to 63 characters of `a-z 0-9 -`, and begins and ends with a letter or digit",
         );
     }
-    if name.len() > NAME_BYTES_MAX || !name.split('.').all(is_label) {
+    if !is_name(name) {
         return Err(
             "the name of a Secret has 1 to 253 characters of `a-z 0-9 . -`, and each part between dots begins and ends with a \
              letter or digit",
         );
     }
-    let of_key = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    let is_length = (1..=NAME_BYTES_MAX).contains(&key.len());
-    if !is_length || !key.bytes().all(of_key) || key == "." || key.starts_with("..") {
+    if !is_key(key) {
         return Err("a key of a Secret has 1 to 253 characters of `A-Z a-z 0-9 - . _`");
     }
     Ok([namespace, name, key].map(str::to_owned))
-}
-
-fn is_label(text: &str) -> bool {
-    let of_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !text.is_empty() && text.bytes().all(of_label) && !text.starts_with('-') && !text.ends_with('-')
 }

@@ -26,6 +26,7 @@ mod host_words;
 mod insert;
 mod issuer_ref;
 mod kube_address;
+mod kube_names;
 mod kubernetes;
 mod left_out;
 mod log;

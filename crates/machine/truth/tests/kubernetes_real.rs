@@ -90,15 +90,11 @@ impl Scene {
     /// As a service account with these rights to this Secret alone.
     async fn limited(&self, verbs: &str) -> Box<dyn Truth> {
         let account = tag().replace('_', "-");
-        self.cluster.apply(&format!(
-            "apiVersion: v1\nkind: ServiceAccount\nmetadata: {{ name: {account}, namespace: default }}\n---\n\
-             apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{ name: {account}, namespace: default }}\n\
-             rules: [{{ apiGroups: [\"\"], resources: [secrets], resourceNames: [{}], verbs: [{verbs}] }}]\n---\n\
-             apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{ name: {account}, namespace: default }}\n\
-             roleRef: {{ apiGroup: rbac.authorization.k8s.io, kind: Role, name: {account} }}\n\
-             subjects: [{{ kind: ServiceAccount, name: {account}, namespace: default }}]\n",
+        let rules = format!(
+            "[{{apiGroups: [''], resources: [secrets], resourceNames: [{}], verbs: [{verbs}]}}]",
             self.name
-        ));
+        );
+        self.cluster.apply(&Kubernetes::service_account(&account, "default", &rules));
         let kubeconfig = self.cluster.kubeconfig_for(&account, "default");
         let file = kubeconfig.to_str().unwrap();
         let read = ["--kubeconfig", file, "get", "secret", self.name.as_str()];

@@ -19,7 +19,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tower_service::Service;
 
-use crate::sample::{KEY, shown, value};
+use crate::sample::{KEY, credential, shown, value};
 
 /// The only Secret of the fake.
 const PATH: &str = "/api/v1/namespaces/shop/secrets/agents";
@@ -131,11 +131,16 @@ impl FakeApi {
 
 /// The answer without an object, as an API server forms it.
 pub(crate) fn status(code: u16, reason: &str, message: &str, details: &Value) -> Next {
+    let (code, body) = failure(code, reason, message, details);
+    Next::Answer(code, body)
+}
+
+fn failure(code: u16, reason: &str, message: &str, details: &Value) -> (u16, Value) {
     let body = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": message, "reason": reason, "details": details, "code": code,
     });
-    Next::Answer(code, body)
+    (code, body)
 }
 
 impl State {
@@ -166,8 +171,8 @@ impl State {
         }
         assert_eq!(path, PATH);
         let Some(secret) = &self.secret else {
-            let Next::Answer(code, body) = not_found() else { unreachable!() };
-            return (code, body);
+            let details = json!({ "name": "agents", "kind": "secrets" });
+            return failure(404, "NotFound", "secrets \"agents\" not found", &details);
         };
         if method == Method::GET {
             return (200, secret.clone());
@@ -176,20 +181,12 @@ impl State {
         assert_eq!(request.headers()["content-type"], "application/json-patch+json");
         let Some(patched) = patched(secret, body) else {
             let message = "the server rejected our request due to an error in our request";
-            let Next::Answer(code, body) = status(422, "Invalid", message, &json!({})) else {
-                unreachable!()
-            };
-            return (code, body);
+            return failure(422, "Invalid", message, &json!({}));
         };
         self.secret = Some(patched);
         self.stamp(Some("keyroll"));
         (200, self.secret.clone().unwrap())
     }
-}
-
-fn not_found() -> Next {
-    let details = json!({ "name": "agents", "kind": "secrets" });
-    status(404, "NotFound", "secrets \"agents\" not found", &details)
 }
 
 /// The object after a JSON patch of tests and replacements; `None` where a test fails.
@@ -249,6 +246,6 @@ impl Service<Request<Body>> for FakeApi {
 
 /// A fake with a value, and the value.
 pub(crate) fn scene() -> (FakeApi, Credential) {
-    let old = crate::sample::credential();
+    let old = credential();
     (FakeApi::new(&old, &tag()), old)
 }

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod as Object,
 use crate::changed::seconds;
 use crate::model::{Container, Pod};
 use crate::owned_by::controller;
-use crate::takes::{Keys, initialises, takes};
+use crate::takes::{ContainerSpec, Keys, takes};
 
 /// A pod.
 pub(crate) fn pod(object: &Object, keys: &Keys<'_>) -> Pod {
@@ -27,12 +27,8 @@ pub(crate) fn pod(object: &Object, keys: &Keys<'_>) -> Pod {
 
 /// The containers of a pod, in the order of their kinds.
 fn containers(spec: &PodSpec, status: Option<&PodStatus>) -> Vec<Container> {
-    let initial = spec.init_containers.iter().flatten();
-    let initial = initial.map(|container| (container.name.as_str(), initialises(container)));
-    let ordinary = spec.containers.iter().map(|container| (container.name.as_str(), false));
-    let ephemeral =
-        spec.ephemeral_containers.iter().flatten().map(|container| (container.name.as_str(), false));
-    initial.chain(ordinary).chain(ephemeral).map(|(name, init)| container(name, init, status)).collect()
+    let all = ContainerSpec::all(spec).into_iter();
+    all.map(|one| container(one.name, one.init, status)).collect()
 }
 
 fn container(name: &str, init: bool, status: Option<&PodStatus>) -> Container {

@@ -181,9 +181,7 @@ impl Secrets {
         );
         for name in unsettled.iter().chain(&self.refused).chain(&self.beyond) {
             if let Some(one) = self.kept.get_mut(name) {
-                one.seen.changed.clear();
-                one.seen.created = None;
-                one.seen.immutable = false;
+                one.seen.forget_times();
             }
         }
         (self.kept.into_values().map(|one| one.seen).collect(), missed)

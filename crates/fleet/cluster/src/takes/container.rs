@@ -8,10 +8,10 @@ use crate::model::{From, Taking, Way};
 
 /// A container, as its pod's specification describes it.
 #[derive(Clone, Copy)]
-pub(super) struct ContainerSpec<'a> {
-    pub(super) name: &'a str,
+pub(crate) struct ContainerSpec<'a> {
+    pub(crate) name: &'a str,
     /// It ends before the others begin.
-    pub(super) init: bool,
+    pub(crate) init: bool,
     pub(super) env: &'a [EnvVar],
     pub(super) env_from: &'a [EnvFromSource],
     pub(super) mounts: &'a [VolumeMount],
@@ -21,7 +21,7 @@ pub(super) struct ContainerSpec<'a> {
 
 impl<'a> ContainerSpec<'a> {
     /// All containers of a pod, in the order of their kinds: those that initialise it come first.
-    pub(super) fn all(spec: &'a PodSpec) -> Vec<Self> {
+    pub(crate) fn all(spec: &'a PodSpec) -> Vec<Self> {
         let initial = spec
             .init_containers
             .iter()
@@ -64,6 +64,6 @@ impl<'a> ContainerSpec<'a> {
 
 /// Whether a container from `initContainers` ends before the others begin. With `restartPolicy: Always` it is a sidecar,
 /// which runs as long as they do. Source: <https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/>.
-pub(crate) fn initialises(container: &Container) -> bool {
+fn initialises(container: &Container) -> bool {
     container.restart_policy.as_deref() != Some("Always")
 }

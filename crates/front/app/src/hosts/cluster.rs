@@ -17,7 +17,7 @@ use super::session::{drafted_names, labelled};
 use crate::operator::{Operator, plain};
 use crate::problem::Problem;
 use crate::redact;
-use crate::wiring::kubernetes::trusted_cluster;
+use crate::wiring::kubernetes::connected;
 use crate::wiring::open;
 
 /// A namespace that is looked at.
@@ -67,13 +67,12 @@ async fn read(
     secrets: KnownSecrets,
     operator: &mut dyn Operator,
 ) -> Result<Look, Problem> {
-    let address = trusted_cluster(of_config(address))?;
     let (to, mut told) = unbounded_channel::<String>();
     // Nobody listens any more if the command is about to end.
     let progress = |text: &str| drop(to.send(text.to_owned()));
     let mut reading = pin!(async {
-        let cluster = keyroll_kube::connect(&address).await?;
-        keyroll_cluster::read(&cluster, &progress).await
+        let cluster = connected(of_config(address)).await?;
+        Ok::<_, Problem>(keyroll_cluster::read(&cluster, &progress).await?)
     });
     loop {
         tokio::select! {
@@ -100,7 +99,7 @@ pub(super) fn check_clusters(
     for (name, address) in all {
         operator.progress(&format!("{name}: asking for the rights of the login …"));
         let asked = async {
-            let cluster = keyroll_kube::connect(&trusted_cluster(of_config(address))?).await?;
+            let cluster = connected(of_config(address)).await?;
             Ok(keyroll_cluster::check(&cluster).await?)
         };
         checked.push(((*name).to_owned(), runtime.block_on(asked)));

@@ -3,18 +3,26 @@
 use std::env::split_paths;
 use std::path::PathBuf;
 
-use keyroll_kube::{Address, named_files};
+use keyroll_kube::{Address, Cluster, connect, named_files};
 use keyroll_setup::trust::trusted_files;
 
 use crate::env;
 use crate::problem::Problem;
+
+/// Makes ready for requests to a cluster whose login is trusted. Nothing is sent yet.
+///
+/// # Errors
+/// Those of [`trusted_cluster`] and [`connect`].
+pub(crate) async fn connected(address: Address) -> Result<Cluster, Problem> {
+    Ok(connect(&trusted_cluster(address)?).await?)
+}
 
 /// The same address. A kubeconfig says to whom the login goes, and which program makes it:
 /// whoever can change it runs programs with the rights of keyroll.
 ///
 /// # Errors
 /// Another user can change the kubeconfig, the certificate authority or the program that it names.
-pub(crate) fn trusted_cluster(address: Address) -> Result<Address, Problem> {
+fn trusted_cluster(address: Address) -> Result<Address, Problem> {
     trusted_files(kubeconfigs(&address))?;
     // It is read only now that it is trusted.
     trusted_files(named_files(&address).into_iter().filter(|path| path.exists()).collect())?;

@@ -15,7 +15,7 @@ use keyroll_truth::{
     AwsSecret, AwsSettings, AwsTruth, ExecSecret, FileSecret, KubernetesSecret, VaultSecret,
 };
 
-use super::kubernetes::trusted_cluster;
+use super::kubernetes::connected;
 use super::trusted::trusted_of;
 use super::vault::trusted_vault;
 use crate::places::Places;
@@ -68,7 +68,7 @@ async fn open(secret: &Secret) -> Result<Option<Arc<dyn Truth>>, Problem> {
             let Kubernetes { context, kubeconfig, in_cluster } = cluster.clone();
             let namespace = Some(namespace.clone());
             let address = Address { kubeconfig, context, in_cluster, namespace };
-            let reached = keyroll_kube::connect(&trusted_cluster(address)?).await?;
+            let reached = connected(address).await?;
             let (name, key, context) = (name.clone(), key.clone(), cluster.context.clone());
             let at = KubernetesSecret { name, key, field, reference, context };
             Arc::new(Remembering(keyroll_truth::kubernetes(at, &reached)?))

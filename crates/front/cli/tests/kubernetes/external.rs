@@ -256,7 +256,7 @@ fn by_pod(seen: &keyroll_testkit::command::Ran) -> Vec<(String, String, String)>
 /// there, while somebody writes by hand, and while the store is broken.
 #[test]
 fn what_external_secrets_writes_is_named_and_no_verdict_about_it_is_wrong() {
-    let first = format!("sk-ant-api03-{}AA", keyroll_testkit::alphanumeric(93));
+    let first = scene::key();
     let raised = Written::raise("what External Secrets writes", Kubernetes::with_node, &first);
     let Some(mut world) = raised else { return };
     let both = scene::taking("by-env") + &scene::taking("in-file");
@@ -275,7 +275,7 @@ fn what_external_secrets_writes_is_named_and_no_verdict_about_it_is_wrong() {
 
     // Rotated at the store.
     a_second_passes();
-    let second = world.shop.key();
+    let second = scene::key();
     world.shop.keep(&second);
     world.put(&document(&second), "1");
     world.waits_for(&second);
@@ -293,7 +293,9 @@ fn what_external_secrets_writes_is_named_and_no_verdict_about_it_is_wrong() {
     // By hand, which External Secrets undoes while keyroll looks.
     for _ in 0..3 {
         world.shop.change();
-        for (pod, word, _) in by_pod(&world.shop.why("anthropic")) {
+        let said = by_pod(&world.shop.why("anthropic"));
+        assert!(!said.is_empty(), "no container has a verdict");
+        for (pod, word, _) in said {
             assert_ne!(word, "current", "{pod}");
         }
     }
@@ -303,8 +305,7 @@ fn what_external_secrets_writes_is_named_and_no_verdict_about_it_is_wrong() {
 
     // A new pod has the value of the store, and goes on to have it when External Secrets writes nothing but an annotation.
     a_second_passes();
-    world.shop.cluster.kubectl(&["-n", "shop", "rollout", "restart", "deployment/by-env"]);
-    world.shop.is_rolled_out("by-env");
+    world.shop.renews("by-env");
     assert_eq!(world.shop.held("by-env"), second);
     let seen = world.shop.why("anthropic");
     world.shop.is_true_of_each(&seen);
@@ -318,6 +319,7 @@ fn what_external_secrets_writes_is_named_and_no_verdict_about_it_is_wrong() {
     broken(&world);
     world.shop.nothing_leaked();
     let log = world.controller.log();
+    assert!(!log.is_empty(), "External Secrets logged nothing");
     assert!(!log.contains(&first) && !log.contains(&second), "External Secrets logged a value");
 }
 
@@ -472,7 +474,7 @@ fn whoever_marks_its_secrets_is_named_in_trace() {
     }
     let shop = Shop::without_node(0);
     let marked = |name: &str, mark: &str| {
-        let value = shop.key();
+        let value = scene::key();
         shop.keep(&value);
         format!(
             "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: shop, {mark}}}\nstringData: {{API_KEY: '{value}'}}\n---\n"
@@ -500,7 +502,7 @@ fn a_writer_with_another_field_for_the_same_key_misleads_nobody() {
         return;
     }
     let mut shop = Shop::at(Kubernetes::with_node());
-    let [first, second, third] = [(); 3].map(|()| shop.key());
+    let [first, second, third] = [(); 3].map(|()| scene::key());
     [&first, &second, &third].iter().for_each(|value| shop.keep(value));
     shop.cluster.apply_as("one", &secret("stringData", &first));
     shop.value.clone_from(&first);
@@ -547,7 +549,7 @@ fn a_secret_that_was_changed_in_the_second_of_its_creation_makes_nobody_current(
         return;
     }
     let shop = Shop::without_node(0);
-    let [first, second] = [(); 2].map(|()| shop.key());
+    let [first, second] = [(); 2].map(|()| scene::key());
     [&first, &second].iter().for_each(|value| shop.keep(value));
     let pod = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: early, namespace: shop}\n\
                spec: {automountServiceAccountToken: false, containers: [{name: app, image: 'test.local/bb:1', \

@@ -14,6 +14,7 @@ use keyroll_testkit::{Kubernetes, TempDir, alphanumeric};
 use serde_json::Value;
 
 use super::needles_of;
+use crate::hostile::scene::files;
 
 const KEYROLL: &str = env!("CARGO_BIN_EXE_keyroll");
 
@@ -136,19 +137,14 @@ impl Shop {
         fs::read_to_string(self.folder.path().join("keyroll.toml")).unwrap()
     }
 
-    /// A value in the form of a key of Anthropic.
-    pub fn key(&self) -> String {
-        format!("sk-ant-api03-{}AA", alphanumeric(93))
-    }
-
     /// A value that nothing may say.
     pub fn keep(&self, value: &str) {
         self.values.borrow_mut().push(value.as_bytes().to_vec());
     }
 
     /// Makes the Secret with a new value.
-    pub fn make(&mut self) -> String {
-        self.value = self.key();
+    pub fn make(&mut self) {
+        self.value = key();
         self.keep(&self.value);
         let object = format!(
             "apiVersion: v1\nkind: Secret\nmetadata: {{name: anthropic-credentials, namespace: shop}}\n\
@@ -159,14 +155,13 @@ impl Shop {
         let file = self.outside.path().join("secret");
         fs::write(&file, object).unwrap();
         self.cluster.kubectl(&["create", "-f", file.to_str().unwrap()]);
-        self.value.clone()
     }
 
     /// Writes a new value into the Secret as people do, so long after everything before that the clocks do not matter: the
     /// API shows whole seconds, and a node may be two behind.
     pub fn change(&mut self) -> String {
         sleep(Duration::from_secs(4));
-        self.value = self.key();
+        self.value = key();
         self.keep(&self.value);
         let patch = self.outside.path().join("patch");
         fs::write(&patch, format!("stringData: {{api-key: '{}'}}\n", self.value)).unwrap();
@@ -211,10 +206,9 @@ impl Shop {
 
     /// Puts a new pod in the place of that of a Deployment.
     pub fn renews(&self, workload: &str) {
-        let deployment = format!("deployment/{workload}");
-        self.cluster.kubectl(&["-n", "shop", "rollout", "restart", &deployment]);
-        self.cluster.kubectl(&["-n", "shop", "rollout", "status", &deployment, "--timeout=100s"]);
-        self.cluster.wait("the end of the old pod", || self.pods(workload).len() == 1);
+        let name = format!("deployment/{workload}");
+        self.cluster.kubectl(&["-n", "shop", "rollout", "restart", &name]);
+        self.is_rolled_out(workload);
     }
 
     /// The names of the pods of a workload.
@@ -269,7 +263,9 @@ impl Shop {
 
     /// For each container that has a verdict: one that is *current* has the value of the Secret, one that is *stale* has not.
     pub fn is_true_of_each(&self, seen: &Ran) {
-        for one in seen.of("instance") {
+        let all = seen.of("instance");
+        assert!(!all.is_empty(), "no container has a verdict");
+        for one in all {
             let workload = workload_of(one);
             let held = self.held(&workload);
             match one["verdict"].as_str().unwrap() {
@@ -282,14 +278,7 @@ impl Shop {
 
     /// From now on keyroll logs in as this service account, with these rules.
     pub fn as_service_account(&mut self, name: &str, rules: &str) {
-        self.cluster.apply(&format!(
-            "apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {name}, namespace: shop}}\n---\n\
-             apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: {name}, namespace: shop}}\n\
-             rules: {rules}\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\n\
-             metadata: {{name: {name}, namespace: shop}}\n\
-             roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: {name}}}\n\
-             subjects: [{{kind: ServiceAccount, name: {name}, namespace: shop}}]\n"
-        ));
+        self.cluster.apply(&Kubernetes::service_account(name, "shop", rules));
         self.kubeconfig = self.cluster.kubeconfig_for(name, "shop");
         self.configure("limited");
     }
@@ -327,19 +316,18 @@ impl Shop {
         let said = self.said.borrow();
         assert!(!said.is_empty());
         assert!(needles.is_clean(said.as_bytes()), "keyroll said a value");
-        assert!(needles.is_clean(self.cluster.audit_log().as_bytes()), "a request was recorded with a value");
-        for entry in walk(self.folder.path().to_owned()) {
+        let log = self.cluster.audit_log();
+        assert!(!log.is_empty(), "no request was recorded");
+        assert!(needles.is_clean(log.as_bytes()), "a request was recorded with a value");
+        for entry in files(self.folder.path()) {
             assert!(needles.is_clean(&fs::read(&entry).unwrap()), "{} has a value", entry.display());
         }
     }
 }
 
-fn walk(folder: PathBuf) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries
-        .flat_map(|path| if path.is_dir() { walk(path) } else { vec![path] })
-        .filter(|path| path.is_file())
-        .collect()
+/// A value in the form of a key of Anthropic.
+pub fn key() -> String {
+    format!("sk-ant-api03-{}AA", alphanumeric(93))
 }
 
 /// The workload that an instance belongs to, without its kind.

@@ -17,7 +17,7 @@ pub const READ: Wanted = ("GET /v1/kv/data/prod/ring", "");
 pub const WRITE: Wanted = ("POST /v1/kv/data/prod/ring", "");
 
 /// The number of versions, where the store counts them, after so many writes.
-pub fn written(from: Option<u64>, writes: u64) -> Option<u64> {
+fn written(from: Option<u64>, writes: u64) -> Option<u64> {
     from.map(|from| from + writes)
 }
 
@@ -31,11 +31,7 @@ pub fn forward_and_back(scene: &Scene) {
     if let (Kind::Vault, Some(from)) = (scene.kind, from) {
         let version = |writes: u64| scene.given(&(from + writes).to_string());
         assert_eq!(version(1), Some(new.clone()), "the version of before is still there");
-        // Somebody changes another key of the document while a rotation is open.
-        let id = scene.until("roll");
-        scene.others("change-other", "");
-        scene.resumed(&id);
-        scene.sh("grep -qx OTHER=changed app/service.env");
+        changed_beside(scene);
     } else {
         let id = scene.plan();
         scene.run(&["apply", &id, "--confirm", "ring"]).exits(0).ended("done");
@@ -44,9 +40,16 @@ pub fn forward_and_back(scene: &Scene) {
     scene.is_on(&scene.new_key());
 }
 
+/// Somebody changes another key of the document while a rotation is open.
+pub fn changed_beside(scene: &Scene) {
+    let id = scene.until("roll");
+    scene.others("change-other", "");
+    scene.resumed(&id);
+    scene.sh("grep -qx OTHER=changed app/service.env");
+}
+
 /// Vault: keyroll is killed at each request, before it and after it was carried out.
 pub fn killed_at_vault(scene: &Scene) {
-    let from = scene.version();
     let forward = [
         ("it logs in", At::Store(LOGIN, Before)),
         ("it has logged in", At::Store(LOGIN, After)),
@@ -59,15 +62,7 @@ pub fn killed_at_vault(scene: &Scene) {
         ("the service has fetched", At::Script("fetch", "after")),
         ("the old key was revoked", At::Issuer(Ask::Delete, Moment::After, by_hand)),
     ];
-    let new = killed_forward(scene, forward);
-    assert_eq!(scene.version(), written(from, 1), "it was written more than once");
-    let back = [
-        ("it writes", At::Store(WRITE, Before)),
-        ("it reads what it has written", At::StoreAfter(WRITE, READ, Before)),
-        ("the service has fetched", At::Script("fetch", "after")),
-    ];
-    killed_back(scene, &new, back);
-    assert_eq!(scene.version(), written(from, 3), "it was written more than once");
+    killed_and_written_once(scene, forward, back_at_a_server(WRITE, READ));
 }
 
 /// A file of this host: what it says is written in one step, so only what surrounds that is interrupted.
@@ -93,11 +88,8 @@ pub fn killed_at_a_program(scene: &Scene) {
     let from = scene.version();
     let forward =
         [("it writes", At::Script("store", "before")), ("it has written", At::Script("store", "after"))];
-    let new = killed_forward(scene, forward);
-    assert_eq!(scene.version(), written(from, 1), "it was written more than once");
     let back = [("it has written", At::Script("store", "after"))];
-    killed_back(scene, &new, back);
-    assert_eq!(scene.version(), written(from, 3), "it was written more than once");
+    killed_and_written_once(scene, forward, back);
 
     let id = scene.until("roll");
     scene.sh("touch run/dies-after-write");
@@ -107,8 +99,30 @@ pub fn killed_at_a_program(scene: &Scene) {
     scene.is_on(&scene.new_key());
 }
 
+/// Where keyroll is killed in a rollback at a store that is a server, by the requests that write and read there.
+pub fn back_at_a_server(write: Wanted, read: Wanted) -> [(&'static str, At); 3] {
+    [
+        ("it writes", At::Store(write, Before)),
+        ("it reads what it has written", At::StoreAfter(write, read, Before)),
+        ("the service has fetched", At::Script("fetch", "after")),
+    ]
+}
+
+/// One rotation that is killed at these places, and one from there that is killed in its rollback: each value is written once.
+pub fn killed_and_written_once<const N: usize, const M: usize>(
+    scene: &Scene,
+    forward: [(&str, At); N],
+    back: [(&str, At); M],
+) {
+    let from = scene.version();
+    let new = killed_forward(scene, forward);
+    assert_eq!(scene.version(), written(from, 1), "it was written more than once");
+    killed_back(scene, &new, back);
+    assert_eq!(scene.version(), written(from, 3), "it was written more than once");
+}
+
 /// One rotation that is killed again and again, and then ends; its key.
-pub fn killed_forward<const N: usize>(scene: &Scene, places: [(&str, At); N]) -> String {
+fn killed_forward<const N: usize>(scene: &Scene, places: [(&str, At); N]) -> String {
     let id = scene.plan();
     scene.killed(&["apply", &id, "--confirm", "ring"], At::Issuer(Ask::Mint, Moment::After, by_keyroll));
     for (what, at) in places {
@@ -123,7 +137,7 @@ pub fn killed_forward<const N: usize>(scene: &Scene, places: [(&str, At); N]) ->
 }
 
 /// One rotation from this key that is rolled back, and killed again and again meanwhile.
-pub fn killed_back<const N: usize>(scene: &Scene, from: &str, places: [(&str, At); N]) {
+fn killed_back<const N: usize>(scene: &Scene, from: &str, places: [(&str, At); N]) {
     let id = scene.until("quiesce");
     let third = scene.new_third(from);
     let (abort, resume) = (["abort", &id], ["resume", &id, "--confirm", "ring"]);

@@ -4,7 +4,7 @@
 use keyroll_testkit::command::{Ran, Running};
 use keyroll_testkit::issuer::{Ask, Moment};
 
-use crate::stores::cells::{self, killed_back, killed_forward, written};
+use crate::stores::cells::{self, back_at_a_server, changed_beside, killed_and_written_once};
 use crate::stores::changed::retried;
 use crate::stores::relay::Wanted;
 use crate::stores::relay::When::{After, Before, Meanwhile};
@@ -20,16 +20,12 @@ const KEPT: &str = "run/kept.env";
 /// Forward and back; then somebody changes another key of the Secret while a rotation is open.
 pub fn forward_and_back(scene: &Scene) {
     cells::forward_and_back(scene);
-    let id = scene.until("roll");
-    scene.others("change-other", "");
-    scene.resumed(&id);
+    changed_beside(scene);
     scene.is_on(&scene.new_key());
-    scene.sh("grep -qx OTHER=changed app/service.env");
 }
 
 /// keyroll is killed at each request, before it and after it was carried out: each value is written once.
 pub fn killed(scene: &Scene) {
-    let from = scene.version();
     let forward = [
         ("it reads", At::Store(READ, Before)),
         ("it looks for its rights", At::Store(RIGHTS, Before)),
@@ -41,15 +37,7 @@ pub fn killed(scene: &Scene) {
         ("an instance was restarted", At::Script("restart", "after")),
         ("the old key was revoked", At::Issuer(Ask::Delete, Moment::After, by_hand)),
     ];
-    let new = killed_forward(scene, forward);
-    assert_eq!(scene.version(), written(from, 1), "it was written more than once");
-    let back = [
-        ("it writes", At::Store(WRITE, Before)),
-        ("it reads what it has written", At::StoreAfter(WRITE, READ, Before)),
-        ("the service has fetched", At::Script("fetch", "after")),
-    ];
-    killed_back(scene, &new, back);
-    assert_eq!(scene.version(), written(from, 3), "it was written more than once");
+    killed_and_written_once(scene, forward, back_at_a_server(WRITE, READ));
 }
 
 /// The API server is killed: before a plan, which makes nothing then; and before the new value is given out.

@@ -1,15 +1,12 @@
 //! What an API server refused, or did not answer.
 
 use keyroll_codes::Code;
-use keyroll_kube::{Effect, failure};
+use keyroll_kube::{Effect, failure, words};
 use keyroll_port::{Class, Failure, FailureKind};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::attempt::{AGAIN, Attempt, Nature};
-
-/// The longest words of the server that are shown, bytes.
-const WORDS_BYTES_MAX: usize = 300;
 
 /// An answer of the API server.
 pub(super) struct Answer {
@@ -188,10 +185,4 @@ pub(super) fn not_answered(attempt: &Attempt<'_>, error: kube::Error) -> Failure
             Failure { code: Code::TruthUnreachable, kind, ..failure }.help(AGAIN)
         }
     }
-}
-
-/// Words of the server, in one line of bounded length.
-fn words(text: &str) -> String {
-    let end = text.floor_char_boundary(WORDS_BYTES_MAX.min(text.len()));
-    text[..end].chars().map(|one| if one.is_control() { ' ' } else { one }).collect()
 }
