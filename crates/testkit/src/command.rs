@@ -203,9 +203,21 @@ impl Running {
 
     /// Awaits its end.
     #[track_caller]
-    pub fn end(mut self) -> Ran {
+    pub fn end(self) -> Ran {
+        self.end_within(1)
+    }
+
+    /// Awaits the end of one that waits for minutes itself, such as for the nodes of a cluster.
+    #[track_caller]
+    pub fn end_late(self) -> Ran {
+        self.end_within(4)
+    }
+
+    #[track_caller]
+    fn end_within(mut self, times: usize) -> Ran {
         let pid = self.pid();
-        self.wait("the end of a command", || has_ended(pid));
+        let ended = (1..times).any(|_| comes(|| has_ended(pid)));
+        self.wait("the end of a command", || ended || has_ended(pid));
         let status = self.child.wait().unwrap();
         let out = self.out.take().unwrap().join().unwrap();
         Ran::read(status.code(), out.as_bytes(), b"")

@@ -43,5 +43,20 @@ pub(super) fn measure(all: &mut Vec<Figure>) -> Result<(), String> {
         limit: "–",
         command,
     });
+    rotation(all)
+}
+
+/// What a rotation in a namespace costs.
+fn rotation(all: &mut Vec<Figure>) -> Result<(), String> {
+    let words = ["bench", "--quiet", "-p", "keyroll-cluster", "--bench", "rotate"];
+    let seen = last_json(&output("cargo", &words)?)?;
+    println!("{seen}");
+    let of = |key: &str| number(&seen, key);
+    all.push(Figure {
+        what: "rotation of a Secret that 100 Deployments with 200 pods take, one after the other: requests for each Deployment besides those that wait for its roll-out; own time for each; peak resident memory",
+        value: format!("{:.1} requests; {:.1} ms; {:.0} MB", of("requests"), of("own_ms"), of("peak_mb")),
+        limit: "≤ 12 requests; ≤ 100 ms; ≤ 60 MB",
+        command: "cargo bench -p keyroll-cluster --bench rotate",
+    });
     Ok(())
 }

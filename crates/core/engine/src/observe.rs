@@ -1,10 +1,12 @@
 //! Looks at the outside, and says what was seen.
 
+use std::collections::BTreeSet;
+
 use keyroll_codes::Code;
 use keyroll_port::{Class, Described, Evidence, Failure, Label, Listed, Listing, Named, Proving, Swept};
 use keyroll_rotation::{
-    ConsumerId, Delivery, Fact, HostId, KeyList, LastUse, Phase, PreflightDefect, Query, Seq, State, Which,
-    digest_of_life,
+    ConsumerId, Delivery, Fact, HostId, Incarnation, InstanceIdentity, KeyList, LastUse, Phase,
+    PreflightDefect, Proof, Query, Seq, State, Which, digest_of_life,
 };
 use keyroll_secret::Credential;
 
@@ -209,9 +211,13 @@ impl Executor {
         let stays = if state.phase() == Phase::RollingBack { Which::Old } else { Which::New };
         let looked = self.ports.host.enumerate(values(old, new.as_ref(), state), &sessions, stays).await?;
         self.note_downtimes(looked.downtimes);
-        let strangers = &looked.enumeration.strangers;
-        let named = looked.names.iter().filter(|named| strangers.contains(&named.digest));
-        self.remember(named.take(NAMES_MAX).map(shortened).collect()).await;
+        let seen = &looked.enumeration;
+        let strangers = looked.names.iter().filter(|named| seen.strangers.contains(&named.digest));
+        let pods = seen.instances.iter().map(|it| it.who).filter(|who| is_container(*who));
+        let pods: BTreeSet<u64> = pods.map(digest_of_life).collect();
+        let of_pods = looked.names.iter().filter(|named| pods.contains(&named.digest));
+        let named = strangers.take(NAMES_MAX).chain(of_pods.take(NAMES_MAX));
+        self.remember(named.map(shortened).collect()).await;
         if !looked.not_visible.is_empty() {
             self.note(Note::NotVisible(looked.not_visible));
         }
@@ -276,7 +282,21 @@ impl Executor {
         proved.failing_checks.into_iter().for_each(|check| self.note(Note::CheckFails { consumer, check }));
         self.note_downtimes(proved.downtimes);
         let Evidence { proofs, against } = proved.evidence?;
+        self.name_pods(&proofs, state).await;
         Ok(Fact::Proved { consumer, proofs, trouble: against })
+    }
+
+    /// Remembers the names of the containers that are proven for the first time.
+    async fn name_pods(&self, proofs: &[Proof], state: &State) {
+        let first = |who: &Incarnation| is_container(*who) && state.proof(*who).is_none();
+        let pods: Vec<Incarnation> =
+            proofs.iter().map(|proof| proof.who).filter(first).take(NAMES_MAX).collect();
+        for who in pods {
+            if let Some(holder) = self.ports.host.describe(who).await {
+                let named = Named { digest: digest_of_life(who), name: Described::of(&holder).text() };
+                self.remember(vec![named]).await;
+            }
+        }
     }
 
     async fn last_used(&self, old: &Old) -> Result<Fact, Failure> {
@@ -306,6 +326,11 @@ impl Executor {
         }
         Ok(Fact::Swept { residues: count })
     }
+}
+
+/// Whether it is a container of a cluster.
+fn is_container(who: Incarnation) -> bool {
+    matches!(who.life, InstanceIdentity::Container { .. })
 }
 
 /// A name of limited length, which ends with a whole character.

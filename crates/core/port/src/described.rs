@@ -3,8 +3,8 @@ use crate::Holder;
 /// How a description begins in the journal. A path is absolute, or begins with the name of its host and `:`.
 const MARK: &str = "process\t";
 
-/// The longest name of a process that is remembered, characters.
-const NAME_CHARS_MAX: usize = 120;
+/// The longest name that is remembered, characters: a container has the names of its pod, itself and its host.
+const NAME_CHARS_MAX: usize = 400;
 
 /// The longest clause that is remembered about how it was found, characters.
 const FOUND_BY_CHARS_MAX: usize = 240;
@@ -52,7 +52,7 @@ mod tests {
 
     fn holder(name: &str, found_by: &str) -> Holder {
         let (name, found_by) = (name.to_owned(), found_by.to_owned());
-        Holder { host: HostId(1), pid: 4711, name, found_by, how_to_move: String::new() }
+        Holder { host: HostId(1), pid: Some(4711), name, found_by, how_to_move: String::new() }
     }
 
     #[test]
@@ -60,6 +60,13 @@ mod tests {
         let described = Described::of(&holder("mailer on web-2", "found in its environment: 1 copy"));
         assert_eq!(described.name, "mailer on web-2");
         assert_eq!(Described::read(&described.text()), Some(described));
+    }
+
+    #[test]
+    fn the_longest_name_of_a_container_is_remembered_whole() {
+        let name = format!("pod/{}/{} on prod", "p".repeat(253), "c".repeat(63));
+        let described = Described::of(&holder(&name, "it takes the key `token` of Secret agent"));
+        assert_eq!(Described::read(&described.text()).map(|it| it.name), Some(name));
     }
 
     #[test]

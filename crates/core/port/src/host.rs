@@ -189,14 +189,14 @@ pub enum Applied {
     Refused(Vec<PendingChange>),
 }
 
-/// A description of an undeclared process, for the operator who has to decide about it.
+/// A description of an undeclared process or container, for the operator who has to decide about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// The host that it runs on.
     pub host: HostId,
-    /// Process id.
-    pub pid: u32,
-    /// Executable or command name; never arguments.
+    /// Process id; `None` for a container.
+    pub pid: Option<u32>,
+    /// Executable or command name, never arguments; of a container `pod/POD/CONTAINER`.
     pub name: String,
     /// How it was found, as a clause: `its memory holds v1 (3 copies)`, `socket 127.0.0.1:40112 is a session of …`.
     pub found_by: String,

@@ -105,14 +105,31 @@ pub enum InstanceIdentity {
     },
     /// A consumer with nothing running.
     AtRest(ConsumerId),
+    /// A container of a pod; in no journal of protocol 11 and before.
+    Container {
+        /// Digest of the pod's uid.
+        pod: u64,
+        /// Digest of the container's name, start and restart count.
+        run: u64,
+    },
+}
+
+impl InstanceIdentity {
+    /// Whether something runs, which may still use what it was given before.
+    pub fn runs(self) -> bool {
+        match self {
+            Self::Process { .. } | Self::Container { .. } => true,
+            Self::AtRest(_) => false,
+        }
+    }
 }
 
 impl Incarnation {
-    /// Its process id; `None` for one at rest.
+    /// Its process id; `None` for one at rest, and for a container.
     pub fn pid(self) -> Option<u32> {
         match self.life {
             InstanceIdentity::Process { pid, .. } => Some(pid),
-            InstanceIdentity::AtRest(_) => None,
+            InstanceIdentity::AtRest(_) | InstanceIdentity::Container { .. } => None,
         }
     }
 
@@ -287,5 +304,18 @@ mod tests {
                 && !rest.may_be(hidden)
                 && !rest.may_be(of(InstanceIdentity::AtRest(ConsumerId(2))))
         );
+    }
+
+    #[test]
+    fn a_container_that_was_restarted_or_replaced_is_another_life() {
+        let of = |pod, run| Incarnation { host: HostId(1), life: InstanceIdentity::Container { pod, run } };
+        let one = of(7, 3);
+        assert!(one.may_be(one) && one.life.runs() && one.pid().is_none());
+        for other in [of(7, 4), of(8, 3), Incarnation { host: HostId(2), ..one }] {
+            assert!(!one.may_be(other), "{other:?}");
+        }
+        let process = InstanceIdentity::Process { boot: 7, pid: 3, start_ticks: 0, program: 0 };
+        assert!(process.runs() && !one.may_be(Incarnation { life: process, ..one }));
+        assert!(!InstanceIdentity::AtRest(ConsumerId(1)).runs());
     }
 }

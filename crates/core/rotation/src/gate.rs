@@ -6,7 +6,7 @@ use crate::state::{Look, State, UnitStep};
 use crate::unmoved;
 use crate::{
     ConsumerId, Enumeration, FileId, Holds, Incarnation, InstanceIdentity, Kinds, ObservedInstance, Plan,
-    Proof, SearchLimit, Unsearched, Visibility, Waived, Which,
+    Proof, ReloadMode, SearchLimit, Unsearched, Visibility, Waived, Which,
 };
 
 /// A reason, by name, why a key may not be ended yet.
@@ -202,23 +202,34 @@ fn passes(state: &State, id: ConsumerId, instance: &ObservedInstance, stays: Whi
 /// evidence only at rest: a process that runs may still use what it was given before.
 pub(crate) fn shows(plan: &Plan, consumer: &crate::Consumer, proof: &Proof) -> Result<(), u8> {
     let require = plan.policy.require;
-    let trusted = |kinds: Kinds, word: Kinds| consumer.own_word && kinds.has(word);
     for path in 0..consumer.paths {
         let kinds = proof.paths.get(usize::from(path)).copied().unwrap_or_default();
-        let own = match proof.who.life {
-            InstanceIdentity::AtRest(_) => kinds.has(Kinds::CHECKED) || trusted(kinds, Kinds::DELIVERED),
-            InstanceIdentity::Process { .. } if consumer.attributable => kinds.has(Kinds::EXERCISED),
-            InstanceIdentity::Process { .. } => {
-                kinds.has(Kinds::EXERCISED)
-                    || kinds.has(Kinds::LOADED.and(Kinds::CHECKED))
-                    || trusted(kinds, Kinds::TOLD)
-            }
-        };
-        if !own || (matches!(proof.who.life, InstanceIdentity::Process { .. }) && !kinds.has(require)) {
+        let own = suffices(consumer, proof.who.life, kinds);
+        if !own || (proof.who.life.runs() && !kinds.has(require)) {
             return Err(path);
         }
     }
     if proof.other_session == Visibility::Yes { Err(0) } else { Ok(()) }
+}
+
+/// Whether the kinds of one path are enough, but for what the policy requires besides.
+fn suffices(consumer: &crate::Consumer, life: InstanceIdentity, kinds: Kinds) -> bool {
+    let trusted = |word: Kinds| consumer.own_word && kinds.has(word);
+    match life {
+        InstanceIdentity::AtRest(_) => kinds.has(Kinds::CHECKED) || trusted(Kinds::DELIVERED),
+        InstanceIdentity::Process { .. } | InstanceIdentity::Container { .. } if consumer.attributable => {
+            kinds.has(Kinds::EXERCISED)
+        }
+        InstanceIdentity::Process { .. } | InstanceIdentity::Container { .. } => {
+            // Nothing shows what a program in a container has read. Its host says `delivered` only when the file must have it.
+            let in_container = matches!(life, InstanceIdentity::Container { .. });
+            let is_believed = in_container && consumer.uptake == ReloadMode::Rereads;
+            kinds.has(Kinds::EXERCISED)
+                || kinds.has(Kinds::LOADED.and(Kinds::CHECKED))
+                || trusted(Kinds::TOLD)
+                || is_believed && trusted(Kinds::DELIVERED.and(Kinds::CHECKED))
+        }
+    }
 }
 
 /// The undeclared processes that a consent counts: those whose memory this look did not search completely, and those that
@@ -265,6 +276,9 @@ const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 /// Begins every digest of a life, so that it is none of the digests that a consent is bound to.
 const LIFE: u64 = u64::from_be_bytes(*b"life\0\0\0\0");
 
+/// Begins every hash of a container, so that it is none of a process or of a job at rest.
+const CONTAINER: u64 = u64::from_be_bytes(*b"pod\0\0\0\0\0");
+
 /// The digest by which a journal remembers the description of a process.
 pub fn digest_of_life(who: Incarnation) -> u64 {
     mix(mix(FNV_START, LIFE), hash_life(who))
@@ -282,6 +296,7 @@ fn hash_life(who: Incarnation) -> u64 {
             if program == 0 { process } else { mix(process, program) }
         }
         InstanceIdentity::AtRest(id) => mix(host, u64::from(id.0)),
+        InstanceIdentity::Container { pod, run } => mix(mix(mix(host, CONTAINER), pod), run),
     }
 }
 
@@ -297,6 +312,8 @@ mod tests {
             life: InstanceIdentity::Process { boot, pid, start_ticks, program },
         };
         let at_rest = Incarnation { host: HostId(1), life: InstanceIdentity::AtRest(ConsumerId(0)) };
+        let container =
+            |pod, run| Incarnation { host: HostId(1), life: InstanceIdentity::Container { pod, run } };
         let all = [
             of(1, 7, 4711, 90, 3),
             of(2, 7, 4711, 90, 3),
@@ -306,10 +323,44 @@ mod tests {
             of(1, 7, 4711, 90, 4),
             of(1, 7, 4711, 90, 0),
             at_rest,
+            container(7, 4711),
+            container(7, 4712),
+            container(4711, 7),
+            container(0, 0),
         ];
         let digests: std::collections::BTreeSet<u64> = all.into_iter().map(digest_of_life).collect();
         assert_eq!(digests.len(), all.len());
         assert!(all.into_iter().all(|who| digest_of_life(who) != hash_life(who)));
         assert_eq!(digest_of_life(all[0]), digest_of_life(of(1, 7, 4711, 90, 3)));
+    }
+
+    #[test]
+    fn a_container_shows_what_a_process_must_show() {
+        let shown = |life, attributable, kinds| {
+            let consumer = crate::Consumer {
+                host: HostId(1),
+                delivery: crate::Delivery::Push,
+                uptake: crate::ReloadMode::Verb,
+                files: vec![FileId(0)],
+                slots: 1,
+                paths: 1,
+                attributable,
+                own_word: false,
+                wave: 0,
+            };
+            suffices(&consumer, life, kinds)
+        };
+        let both = Kinds::LOADED.and(Kinds::CHECKED);
+        for life in [
+            InstanceIdentity::Container { pod: 7, run: 1 },
+            InstanceIdentity::Process { boot: 1, pid: 7, start_ticks: 1, program: 1 },
+        ] {
+            assert!(shown(life, false, both) && shown(life, false, Kinds::EXERCISED));
+            for kinds in [Kinds::LOADED, Kinds::CHECKED, Kinds::DELIVERED, Kinds::TOLD] {
+                assert!(!shown(life, false, kinds), "{life:?}: {kinds:?}");
+            }
+            assert!(!shown(life, true, both) && shown(life, true, Kinds::EXERCISED));
+        }
+        assert!(shown(InstanceIdentity::AtRest(ConsumerId(0)), false, Kinds::CHECKED));
     }
 }

@@ -43,8 +43,9 @@ mod wants;
 /// the operator trusts it. 7: a last use that the issuer does not show is unknown, and only the operator can waive it.
 /// 8: a value that another party put into the source of truth holds the rotation. 9: that holds it before a restart too,
 /// where the program reads the store by itself; a waiver for one that reads it again and again counts after the time of a
-/// unit. 10: a roll is paced: waves, a canary that is watched, hosts, pauses; nobody begins while a unit goes back alone.
-pub const PROTOCOL: u32 = 11;
+/// unit. 10: a roll is paced: waves, a canary that is watched, hosts, pauses; nobody begins while a unit goes back alone. 11:
+/// a host that is gone is waived, until a look shows it again. 12: an instance may be a container of a pod.
+pub const PROTOCOL: u32 = 12;
 
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};

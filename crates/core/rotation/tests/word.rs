@@ -2,7 +2,7 @@
 
 use keyroll_rotation::{
     Blocker, ConsumerId, Enumeration, Fact, HostId, Incarnation, InstanceIdentity, Kinds, ObservedInstance,
-    Phase, Plan, Proof, State, UnitStep, Visibility, Which, blockers,
+    Phase, Plan, Proof, ReloadMode, State, UnitStep, Visibility, Which, blockers,
 };
 
 use crate::walk::{self, Walk};
@@ -57,6 +57,29 @@ fn an_issuer_that_attributes_calls_overrules_the_word() {
 #[test]
 fn what_a_process_was_given_is_no_word_of_it() {
     assert!(!settles(plan(true), vec![proof(Kinds::DELIVERED, Kinds::NONE)]));
+}
+
+#[test]
+fn a_trusted_container_that_reads_its_file_again_needs_what_was_delivered_and_checked() {
+    let both = Kinds::DELIVERED.and(Kinds::CHECKED);
+    let in_container = |kinds| {
+        let who = Incarnation { host: HostId(0), life: InstanceIdentity::Container { pod: 1, run: 2 } };
+        vec![Proof { who, ..proof(kinds, Kinds::NONE) }]
+    };
+    let with = |own_word, uptake| {
+        let mut plan = plan(own_word);
+        plan.consumers[1].uptake = uptake;
+        plan
+    };
+    assert!(settles(with(true, ReloadMode::Rereads), in_container(both)));
+    assert!(!settles(with(true, ReloadMode::Rereads), in_container(Kinds::DELIVERED)));
+    assert!(!settles(with(true, ReloadMode::Rereads), in_container(Kinds::CHECKED)));
+    assert!(!settles(with(false, ReloadMode::Rereads), in_container(both)), "nobody trusts it");
+    assert!(!settles(with(true, ReloadMode::Verb), in_container(both)), "it keeps what it began with");
+    assert!(
+        !settles(with(true, ReloadMode::Rereads), vec![proof(both, Kinds::NONE)]),
+        "of a process more is visible"
+    );
 }
 
 #[test]

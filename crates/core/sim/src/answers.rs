@@ -2,8 +2,8 @@
 
 use keyroll_port::{Applied, Class, Label, Listed, Listing, PendingChange, Probe, Session};
 use keyroll_rotation::{
-    ConsumerId, CredId, Difference, Enumeration, FileId, FoundBy, Holds, HostId, Incarnation,
-    InstanceIdentity, LastUsed, ObservedInstance, Query, Reconciled, SessionSeen, Visibility, Which,
+    ConsumerId, CredId, Difference, Enumeration, FileId, FoundBy, Holds, HostId, Incarnation, LastUsed,
+    ObservedInstance, Query, Reconciled, SessionSeen, Visibility, Which,
 };
 use keyroll_secret::CredentialId;
 
@@ -390,22 +390,9 @@ impl World {
             .collect()
     }
 
-    pub(crate) fn who(proc: &Proc, boot: u64) -> Incarnation {
-        let life = match (proc.at_rest, proc.consumer) {
-            (true, Some(consumer)) => InstanceIdentity::AtRest(consumer),
-            _ => InstanceIdentity::Process {
-                boot,
-                pid: proc.pid,
-                start_ticks: proc.born / 10,
-                program: proc.program,
-            },
-        };
-        Incarnation { host: proc.host, life }
-    }
-
     /// The identity of a process as an enumeration shows it.
     pub(crate) fn incarnation(&self, proc: &Proc) -> Incarnation {
-        Self::who(proc, self.boot)
+        proc.who(self.boot, self.scene.quirks)
     }
 
     pub(crate) fn holds(&self, file: FileId, new: Option<Value>) -> Holds {

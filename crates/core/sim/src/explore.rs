@@ -121,7 +121,8 @@ fn family(kind: Kind, draw: u64) -> Family {
 /// The scenes that exhaustive runs go over: enough draws per kind of overlap for every capability.
 pub(crate) fn scenes(size: Size, draws: u64) -> Vec<FaultPlan> {
     // Of six draws, one has consumers that take their value from keyroll's socket, and one a source of truth. Beside six
-    // draws there is one with a paced roll, one in which the issuer is asked from each host, and one with up to five hosts.
+    // draws there is one with a paced roll, one in which the issuer is asked from each host, one with up to five hosts,
+    // and one with pods.
     let all = Kind::ALL.iter().flat_map(|kind| {
         (0..draws).map(move |draw| FaultPlan {
             scene: Scene {
@@ -159,7 +160,14 @@ pub(crate) fn scenes(size: Size, draws: u64) -> Vec<FaultPlan> {
             faults: Vec::new(),
         })
     });
-    all.chain(paced).chain(from_hosts).chain(over_links).collect()
+    let over_pods = Kind::ALL.iter().flat_map(|kind| {
+        (0..draws / 6).map(move |draw| FaultPlan {
+            scene: Scene { quirks: Quirks::pods(), ..Scene::plain(size, *kind, draw * 7 + 3) },
+            seed: draw,
+            faults: Vec::new(),
+        })
+    });
+    all.chain(paced).chain(from_hosts).chain(over_links).chain(over_pods).collect()
 }
 
 /// Single faults at the actions that they fit: every n-th one, in each scene from another one on.

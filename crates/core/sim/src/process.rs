@@ -1,8 +1,9 @@
 //! A process of the simulated world.
 
-use keyroll_rotation::{ConsumerId, HostId, Kinds, PATHS_MAX, SearchLimit};
+use keyroll_rotation::{ConsumerId, HostId, Incarnation, InstanceIdentity, Kinds, PATHS_MAX, SearchLimit};
 
 use crate::issuer::Value;
+use crate::quirks::{Quirk, Quirks};
 
 /// What looks see of a process's memory.
 #[derive(Debug, Clone, Copy, Default)]
@@ -80,6 +81,24 @@ pub(crate) struct Proc {
 }
 
 impl Proc {
+    /// Its identity, as a host shows it.
+    pub(crate) fn who(&self, boot: u64, quirks: Quirks) -> Incarnation {
+        let in_pod = quirks.has(Quirk::Pods) && self.host.0 % 2 == 1;
+        let life = match (self.at_rest, self.consumer) {
+            (true, Some(consumer)) => InstanceIdentity::AtRest(consumer),
+            // Another program in a container is another run of it here.
+            _ if in_pod => InstanceIdentity::Container {
+                pod: u64::from(self.pid),
+                run: (self.born / 10) << 16 | self.program,
+            },
+            _ => {
+                let (pid, start_ticks, program) = (self.pid, self.born / 10, self.program);
+                InstanceIdentity::Process { boot, pid, start_ticks, program }
+            }
+        };
+        Incarnation { host: self.host, life }
+    }
+
     /// Another program runs in it, or another process took its place: nothing of the former program is left.
     pub(crate) fn begin(&mut self, program: u64, now: u64) {
         (self.program, self.began) = (program, now);

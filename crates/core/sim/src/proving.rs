@@ -75,7 +75,7 @@ impl World {
                 Some(others) if others.contains(&proc.pid) => Visibility::Yes,
                 Some(_) => Visibility::No,
             };
-            let who = Self::who(proc, boot);
+            let who = proc.who(boot, self.scene.quirks);
             proofs.push(Proof { who, slot: proc.slot, version: which, paths: kinds, other_session });
         }
         let trouble = self.trouble.0 == consumer.index() && now < self.trouble.1;

@@ -38,10 +38,13 @@ pub(crate) enum Quirk {
     Away = 1 << 13,
     /// Links to hosts fail with orders in them, and hosts are put back from snapshots; there are up to five hosts.
     Links = 1 << 14,
+    /// What runs on a host with an odd number is a container of a pod.
+    Pods = 1 << 15,
 }
 
 impl Quirk {
-    /// Those that are drawn one after the other; [`Self::Staged`], [`Self::Away`] and [`Self::Links`] have draws of their own.
+    /// Those that are drawn one after the other; [`Self::Staged`], [`Self::Away`], [`Self::Links`] and [`Self::Pods`] have
+    /// draws of their own.
     const DRAWN: [Self; 12] = [
         Self::UnequalEndpoints,
         Self::Denies,
@@ -84,10 +87,16 @@ const LINKS: u64 = 0x11_4c55;
 /// The seeds before this one have no such link: what they record stays as it was.
 const LINKS_FROM: u64 = 2_000;
 
+/// Draws whether a seed has pods.
+const PODS: u64 = 0x90_d500;
+
+/// The seeds before this one have no pods: what they record stays as it was.
+const PODS_FROM: u64 = 2_400;
+
 impl Quirks {
     /// Half of all seeds have none of the quirks that are drawn one after the other; in the others each of them is drawn.
-    /// Beside that, one of four seeds has a paced roll, in one of four hosts go away, and in one of four of the others links
-    /// fail.
+    /// Beside that, one of four seeds has a paced roll, in one of four hosts go away, in one of four of the others links
+    /// fail, and one of four has pods.
     pub(crate) fn of(seed: u64) -> Self {
         let staged = seed >= STAGED_FROM && Rng::new(seed ^ STAGED).one_in(4);
         let pace = if staged { Self::staged() } else { Self::default() };
@@ -95,6 +104,8 @@ impl Quirks {
         let pace = if away { pace.with(Quirk::Away) } else { pace };
         let links = seed >= LINKS_FROM && !away && Rng::new(seed ^ LINKS).one_in(4);
         let pace = if links { pace.with(Quirk::Links) } else { pace };
+        let pods = seed >= PODS_FROM && Rng::new(seed ^ PODS).one_in(4);
+        let pace = if pods { pace.with(Quirk::Pods) } else { pace };
         let mut rng = Rng::new(seed ^ DRAW);
         if rng.one_in(2) {
             return pace;
@@ -130,6 +141,11 @@ impl Quirks {
     /// The quirk of links that fail, alone.
     pub fn links() -> Self {
         Self::default().with(Quirk::Links)
+    }
+
+    /// The quirk of pods, alone.
+    pub fn pods() -> Self {
+        Self::default().with(Quirk::Pods)
     }
 
     /// No host goes away, and no link fails.

@@ -100,6 +100,20 @@ fn whenever_a_host_goes_away_or_is_waived_the_rotation_ends() {
 }
 
 #[test]
+fn a_rotation_over_pods_goes_on_after_a_crash_or_a_restart_at_any_moment() {
+    let over_pods = |fault| at_every_action_with(fault, Quirks::pods());
+    assert!(over_pods(Fault::CrashAfter) > 300);
+    assert!(over_pods(Fault::Restart) > 300);
+    let scene = Scene { quirks: Quirks::pods(), ..Scene::plain(Size::Full, Kind::Independent, 1) };
+    let plan = FaultPlan { scene, seed: 1, faults: Vec::new() };
+    let report = run(&plan, &Mutant::NONE, Keep { log: true, ..Keep::default() }, None);
+    assert_eq!(report.violation, None);
+    for life in ["Container { pod: ", "Process { boot: "] {
+        assert!(report.log.iter().any(|line| line.contains(life)), "no look showed a {life}");
+    }
+}
+
+#[test]
 fn a_waiver_that_outlasts_its_host_is_found_by_the_key_that_ends_and_by_the_rotation_that_stands_still() {
     let stands = keyroll_sim::MUTANTS.iter().find(|it| it.name == "waiver outlasts absence").unwrap();
     let broken = |seed| run(&FaultPlan::of(seed), stands, Keep::default(), None).violation;

@@ -16,8 +16,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, Time};
+use keyroll_kube::Owned;
 
-use crate::managed_fields::Owned;
 use crate::model::Changed;
 
 /// The API server keeps the entries of ten writers that update, and puts older ones together in this one. Source:

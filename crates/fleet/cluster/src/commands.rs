@@ -122,7 +122,7 @@ pub(crate) fn is_command(text: &str) -> bool {
 }
 
 /// Whether a shell takes it as one word that is no option.
-fn is_word(name: &str) -> bool {
+pub(crate) fn is_word(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
     !name.starts_with('-') && name.bytes().all(plain)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keyroll_draft::named;
 use keyroll_inventory::{ConsumerShown, SaidShown};
+use keyroll_kube::Owner;
 
 use crate::model::{From, Namespace, Pod, Taking, Way, Workload};
 use crate::owner::written_by;
@@ -184,6 +185,7 @@ impl<'n> Drafting<'n> {
                 reads: vec![vec![pair("secret", secret), pair("key", key)]],
                 within: Vec::new(),
                 open: Vec::new(),
+                synced: is_synced(self.namespace, secret),
             });
         }
         all
@@ -234,6 +236,12 @@ fn of_secret(namespace: &Namespace, name: &str, key: &str) -> Vec<String> {
     let fixed =
         secret.immutable.then(|| "the Secret is immutable: a new value needs a new Secret".to_owned());
     written_by(namespace, secret, Some(key)).into_iter().chain(fixed).collect()
+}
+
+/// Whether External Secrets writes a Secret.
+fn is_synced(namespace: &Namespace, name: &str) -> bool {
+    let owner = namespace.secret(name).and_then(|secret| secret.owner.as_ref());
+    matches!(owner, Some(Owner::ExternalSecrets(_)))
 }
 
 /// Adds the lines that are not there yet.

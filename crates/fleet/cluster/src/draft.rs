@@ -163,12 +163,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use keyroll_inventory::{KnownSecrets, SaidShown};
+    use keyroll_kube::Owner;
     use keyroll_secret::FingerprintKey;
     use keyroll_testkit::alphanumeric;
 
     use super::*;
     use crate::model::{
-        External, From, MapSeen, Namespace, Owner, Pod, SecretSeen, Taking, Unlisted, Way, Workload,
+        External, From, MapSeen, Namespace, Pod, SecretSeen, Taking, Unlisted, Way, Workload,
     };
 
     fn secret(name: &str, key: &str, text: &str) -> SecretSeen {
@@ -286,6 +287,7 @@ mod tests {
                 "db statefulset/db/db anthropic/api-key",
             ]
         );
+        assert!(draft.consumers.iter().all(|one| one.synced), "External Secrets writes the Secret");
         assert_eq!(draft.left, ["cloneset/other: keyroll does not know how it replaces its pods"]);
         let notes =
             |name: &str| draft.consumers.iter().find(|one| one.name == name).unwrap().notes.join("\n");
@@ -347,6 +349,7 @@ mod tests {
             drafts[0].consumers.iter().map(line).collect::<Vec<_>>(),
             ["api deployment/api/api db/password"]
         );
+        assert!(!drafts[0].consumers[0].synced);
         let within = Namespace {
             secrets: vec![secret("db", "url", &format!("postgres://app:{value}@db/orders"))],
             workloads: takes("url"),

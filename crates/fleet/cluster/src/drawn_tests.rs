@@ -34,10 +34,10 @@ const FILE: usize = 4;
 const INIT: usize = 5;
 
 /// Numbers from a seed (splitmix64).
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -45,11 +45,11 @@ impl Random {
         usize::try_from((z ^ (z >> 31)) % u64::try_from(end).unwrap()).unwrap()
     }
 
-    fn one_in(&mut self, count: usize) -> bool {
+    pub(crate) fn one_in(&mut self, count: usize) -> bool {
         self.below(count) == 0
     }
 
-    fn seconds(&mut self, end: i64) -> i64 {
+    pub(crate) fn seconds(&mut self, end: i64) -> i64 {
         i64::try_from(self.below(usize::try_from(end).unwrap())).unwrap()
     }
 }

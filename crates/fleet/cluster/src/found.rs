@@ -87,10 +87,10 @@ pub(crate) struct Everything {
 type Slot = (String, String, String);
 
 /// A text that may have a copy.
-struct Text<'n> {
-    place: Place,
+pub(crate) struct Text<'n> {
+    pub(crate) place: Place,
     slot: (String, String),
-    data: &'n SecretBytes,
+    pub(crate) data: &'n SecretBytes,
 }
 
 struct Search<'n> {
@@ -387,7 +387,7 @@ fn variables<'n>(
 }
 
 /// The texts outside of Secrets: of ConfigMaps, of templates, and of pods and old templates that have another.
-fn texts<'n>(namespace: &'n Namespace, takers: &[Taker<'n>]) -> Vec<Text<'n>> {
+pub(crate) fn texts<'n>(namespace: &'n Namespace, takers: &[Taker<'n>]) -> Vec<Text<'n>> {
     let mut all = Vec::new();
     for map in &namespace.config_maps {
         for (key, data) in &map.data {

@@ -1,6 +1,6 @@
 //! A namespace of a Kubernetes cluster: its Secrets, who takes them, and which pods still have an old value.
 //!
-//! Invariants, by what is absent: nothing is written to the cluster; no value is in a report, only labels; no `exec`, no
+//! Invariants, by what is absent: only a rotation writes to the cluster (`host`); no value is in a report, only labels; no `exec`, no
 //! log of a pod and no debug container is asked for; a pod is *current* only if it was made after the last write of the
 //! Secret; what the login may not read is named.
 
@@ -13,14 +13,16 @@ mod draft;
 #[cfg(test)]
 mod drawn_tests;
 mod entries;
+#[cfg(test)]
+mod fake_api;
 mod found;
 mod holders;
+mod host;
 mod instance;
 mod look;
-mod managed_fields;
+mod marks;
 mod model;
 mod objects;
-mod owned_by;
 mod owner;
 mod place;
 mod read;
@@ -34,6 +36,7 @@ mod verdict;
 mod why;
 
 pub use check::{Checked, Grade, check};
+pub use host::{ClusterComposition, ClusterHost, ClusterSetup, KeySetup, PodsSetup};
 pub use look::Look;
 pub use model::Namespace;
 pub use read::read;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use keyroll_inventory::Missed;
+use keyroll_kube::Owner;
 use keyroll_secret::SecretBytes;
 
 /// A namespace as it was read.
@@ -39,8 +40,8 @@ pub struct Namespace {
     pub(crate) hidden: BTreeSet<String>,
     /// The rights of the login do not suffice for all of it.
     pub(crate) refused: bool,
-    /// When it was read, by the clock of the API server.
-    pub(crate) now: i64,
+    /// When it was read, by the clock of the API server; `None`: its answers do not say it, because a proxy leaves it out.
+    pub(crate) now: Option<i64>,
 }
 
 impl Namespace {
@@ -78,7 +79,7 @@ impl Namespace {
     }
 
     /// Whether all objects of a kind were listed.
-    fn is_listed(&self, plural: &str) -> bool {
+    pub(crate) fn is_listed(&self, plural: &str) -> bool {
         !self.unlisted.iter().any(|one| one.plural == plural)
     }
 
@@ -138,6 +139,8 @@ impl Unlisted {
 #[derive(Default)]
 pub(crate) struct SecretSeen {
     pub(crate) name: String,
+    /// One that was made anew has another one.
+    pub(crate) uid: String,
     /// `Opaque`, `kubernetes.io/tls` …
     pub(crate) kind: String,
     pub(crate) created: Option<i64>,
@@ -153,6 +156,10 @@ pub(crate) struct SecretSeen {
     pub(crate) owner: Option<Owner>,
     /// The annotation of `kubectl apply`: a copy of the values as they were then.
     pub(crate) last_applied: Option<SecretBytes>,
+    /// It holds one version of the Secret of this name, as keyroll made it.
+    pub(crate) version_of: Option<String>,
+    /// It was made for a probe of keyroll's.
+    pub(crate) of_probe: bool,
 }
 
 /// What the API shows of the changes of a Secret or a ConfigMap.
@@ -201,27 +208,6 @@ pub(crate) struct Changed {
     pub(crate) sure: bool,
     /// It was not changed after this time.
     pub(crate) bound: bool,
-}
-
-/// Who writes a Secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Owner {
-    /// External Secrets, from this ExternalSecret.
-    ExternalSecrets(String),
-    /// Sealed Secrets, from this SealedSecret.
-    SealedSecrets(String),
-    /// Argo CD, of this application.
-    ArgoCd(String),
-    /// Flux, of this Kustomization or HelmRelease.
-    Flux(String),
-    /// Helm, of this release.
-    Helm(String),
-    /// The Secrets Store CSI driver, from this SecretProviderClass.
-    CsiDriver(String),
-    /// cert-manager, of this Certificate.
-    CertManager(String),
-    /// Another controller: its kind and name.
-    Controller { kind: String, name: String },
 }
 
 /// An ExternalSecret.
@@ -273,6 +259,8 @@ pub(crate) struct Workload {
     pub(crate) idle: bool,
     /// Which program restarts it when a Secret changes: `Reloader`, by its annotation.
     pub(crate) reloaded_by: Option<&'static str>,
+    /// Which Secret its next roll-out brings instead of the one of this name, as keyroll noted it: `ROTATION/NAME`.
+    pub(crate) versions: BTreeMap<String, String>,
 }
 
 /// A pod.
@@ -292,6 +280,10 @@ pub(crate) struct Pod {
     pub(crate) made_by: Option<(String, String)>,
     /// How it takes values. Pods of one template share this.
     pub(crate) takes: Arc<[Taking]>,
+    /// keyroll made it, to try a value.
+    pub(crate) of_probe: bool,
+    /// keyroll made it from the template of what `made_by` names, to move one pod before the others.
+    pub(crate) canary: bool,
     /// Its containers, also those that only initialise it.
     pub(crate) containers: Vec<Container>,
 }
@@ -370,6 +362,12 @@ impl MapSeen {
 }
 
 impl Workload {
+    /// The Secrets that its next roll-out brings. What it made has copies of its annotations, from earlier.
+    pub(crate) fn next_secrets(&self) -> impl Iterator<Item = &str> {
+        let noted = self.versions.values().filter(move |_| self.made_by.is_none());
+        noted.filter_map(|noted| noted.split_once('/').map(|(_, name)| name))
+    }
+
     /// How many bytes of values it holds.
     pub(crate) fn weight(&self) -> usize {
         weight(&self.takes)

@@ -7,19 +7,16 @@ mod workload;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
+use keyroll_kube::{LAST_APPLIED, annotation, owner};
 use keyroll_secret::SecretBytes;
 
 use crate::changed::{changed, made_at_once, seconds};
+use crate::marks::{PROBE, VERSION_OF};
 use crate::model::{MapSeen, SecretSeen};
-use crate::owned_by::owner;
 
 pub(crate) use self::installed::{external_secret, pod_status, rollout};
 pub(crate) use self::pod::pod;
 pub(crate) use self::workload::{cron_job, daemon_set, deployment, job, replica_set, stateful_set};
-
-/// Where `kubectl apply` keeps what it applied. Source:
-/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubectl-kubernetes-io-last-applied-configuration>.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// A Secret; its values are moved.
 pub(crate) fn secret(secret: Secret) -> SecretSeen {
@@ -29,9 +26,12 @@ pub(crate) fn secret(secret: Secret) -> SecretSeen {
     SecretSeen {
         changed: changed(&meta, data.keys()),
         made_at_once: made_at_once(&meta),
-        owner: owner(&meta, "Secret"),
+        owner: owner(&meta, None),
+        version_of: annotation(&meta, VERSION_OF).map(str::to_owned),
+        of_probe: meta.labels.as_ref().is_some_and(|labels| labels.contains_key(PROBE)),
         created: meta.creation_timestamp.as_ref().map(seconds),
         name: meta.name.unwrap_or_default(),
+        uid: meta.uid.unwrap_or_default(),
         kind: secret.type_.unwrap_or_default(),
         immutable: secret.immutable.unwrap_or_default(),
         data: data.into_iter().map(|(key, value)| (key, SecretBytes::new(value.0))).collect(),
@@ -66,10 +66,9 @@ pub(crate) fn service_account(account: &ServiceAccount) -> (String, Vec<String>)
 
 #[cfg(test)]
 mod tests {
+    use keyroll_kube::Owner;
     use keyroll_testkit::alphanumeric;
     use serde_json::json;
-
-    use crate::model::Owner;
 
     use super::*;
 

@@ -1,55 +1,25 @@
 //! Who writes a Secret.
 
-use crate::model::{External, From, Namespace, Owner, SecretSeen};
+use keyroll_kube::Owner;
+
+use crate::model::{External, From, Namespace, SecretSeen};
 
 /// Who writes a key of a Secret besides people, and what that means, in one sentence.
 pub(crate) fn written_by(namespace: &Namespace, secret: &SecretSeen, key: Option<&str>) -> Option<String> {
-    Some(match secret.owner.as_ref()? {
-        Owner::ExternalSecrets(name) => match namespace.external.get(&secret.name) {
-            Some(external) => from_store(external, key),
-            None => format!(
-                "External Secrets writes it{}: change it at the store that this reads; what is written here is undone",
-                named(", by ExternalSecret/", name)
-            ),
+    let owner = secret.owner.as_ref()?;
+    let then = match owner {
+        Owner::ExternalSecrets(_) => match namespace.external.get(&secret.name) {
+            Some(external) => return Some(from_store(external, key)),
+            None => "change it at the store that this reads; what is written here is undone",
         },
-        Owner::SealedSecrets(name) => format!(
-            "Sealed Secrets writes it{}: seal the new value there; what is written here is undone",
-            named(" from SealedSecret/", name)
-        ),
-        Owner::ArgoCd(name) => format!(
-            "Argo CD writes it{}: change it there; what is written here may be undone",
-            in_git(", as application ", name)
-        ),
-        Owner::Flux(name) => format!(
-            "Flux writes it{}: change it there; what is written here is undone",
-            in_git(", as ", name)
-        ),
-        Owner::Helm(name) => format!(
-            "Helm writes it{}: change the values of the release; the next upgrade undoes what is written here",
-            named(", of release ", name)
-        ),
-        Owner::CsiDriver(name) => format!(
-            "the Secrets Store CSI driver writes it{}: change it at its store",
-            named(" from SecretProviderClass/", name)
-        ),
-        Owner::CertManager(name) => format!(
-            "cert-manager writes it{}: renew the certificate; what is written here is undone",
-            named(" for Certificate/", name)
-        ),
-        Owner::Controller { kind, name } => {
-            format!("{kind}/{name} writes it: change it there; what is written here may be undone")
-        }
-    })
-}
-
-/// A name behind these words, if it is visible.
-fn named(words: &str, name: &str) -> String {
-    if name.is_empty() { String::new() } else { format!("{words}{name}") }
-}
-
-/// What deploys it from git, if its name is visible.
-fn in_git(words: &str, name: &str) -> String {
-    if name.is_empty() { " from git".to_owned() } else { format!("{words}{name} has it in git") }
+        Owner::SealedSecrets(_) => "seal the new value there; what is written here is undone",
+        Owner::ArgoCd(_) | Owner::Controller { .. } => "change it there; what is written here may be undone",
+        Owner::Flux(_) => "change it there; what is written here is undone",
+        Owner::Helm(_) => "change the values of the release; the next upgrade undoes what is written here",
+        Owner::CsiDriver(_) => "change it at its store",
+        Owner::CertManager(_) => "renew the certificate; what is written here is undone",
+    };
+    Some(format!("{owner}: {then}"))
 }
 
 /// Who writes it, in few words.

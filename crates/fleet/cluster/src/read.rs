@@ -4,8 +4,8 @@
 //! read again, and after it the pods. A ConfigMap that was written in between has no time of its last change. The workloads
 //! are read after the pods, so that a pod with the text of a template that was replaced in between is not *current* either.
 
-mod page;
-mod requests;
+pub(crate) mod page;
+pub(crate) mod requests;
 mod secrets;
 mod shared;
 
@@ -73,7 +73,9 @@ pub async fn read(cluster: &Cluster, progress: &(dyn Fn(&str) + Send + Sync)) ->
     reading.maps_again().await?;
     let keys = reading.keys(&secrets);
     reading.workloads(&keys).await?;
-    let named = of_secrets(reading.found.workloads.iter().flat_map(|one| &one.takes));
+    let mut named = of_secrets(reading.found.workloads.iter().flat_map(|one| &one.takes));
+    let next = reading.found.workloads.iter().flat_map(Workload::next_secrets);
+    named.extend(next.map(str::to_owned));
     secrets.complete(&mut reading.requests, &named).await?;
     reading.others().await?;
     let mut namespace = reading.end(secrets, unsettled)?;
@@ -360,16 +362,9 @@ impl Reading<'_> {
         found.secrets = secrets;
         found.missed.extend(missed);
         found.workloads.sort_by(|one, other| (&one.kind, &one.name).cmp(&(&other.kind, &other.name)));
-        found.now = self.requests.date().unwrap_or_else(of_this_machine);
+        found.now = self.requests.date();
         Ok(found)
     }
-}
-
-/// The time by the clock of this machine, where a proxy before the server leaves the time out of its answers.
-#[expect(clippy::disallowed_methods, reason = "no verdict rests on it")]
-fn of_this_machine() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.ok().and_then(|now| i64::try_from(now.as_secs()).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,12 +7,12 @@ use keyroll_codes::Code;
 use keyroll_host::{LOCAL, place_digest};
 use keyroll_http::via;
 use keyroll_port::{
-    Class, CopySeen, Downtime, Evidence, Failure, Holder, Host, Looked, Named, Numbers, PendingChange,
-    PendingChanges, Proved, RefusedCalls, Residue, Surveyor, Swept,
+    Class, CopySeen, Described, Downtime, Evidence, Failure, Holder, Host, Looked, Named, Numbers,
+    PendingChange, PendingChanges, Proved, RefusedCalls, Residue, Surveyor, Swept,
 };
 use keyroll_rotation::{
     ConsumerId, Enumeration, FileId, Holds, HostId, Incarnation, InstanceIdentity, ObservedInstance, Proof,
-    SessionSeen, Unsearched,
+    SessionSeen, Unsearched, digest_of_life,
 };
 
 /// What rotations are driven on: surveyed before a rotation is open, and changed by it.
@@ -85,11 +86,18 @@ impl Member {
     /// What it calls an incarnation on it; `None` if that is not on it.
     pub(crate) fn own_incarnation(&self, who: Incarnation) -> Option<Incarnation> {
         let life = match who.life {
-            InstanceIdentity::Process { .. } => who.life,
+            InstanceIdentity::Process { .. } | InstanceIdentity::Container { .. } => who.life,
             InstanceIdentity::AtRest(consumer) => InstanceIdentity::AtRest(self.own_consumer(consumer)?),
         };
         (who.host == self.id).then_some(Incarnation { host: LOCAL, life })
     }
+}
+
+/// The containers of a look, by the digests that their names have.
+fn pods_of(instances: &[ObservedInstance]) -> BTreeMap<u64, Incarnation> {
+    let all = instances.iter().map(|one| one.who);
+    let pods = all.filter(|who| matches!(who.life, InstanceIdentity::Container { .. }));
+    pods.map(|who| (digest_of_life(who), who)).collect()
 }
 
 fn own<Id: PartialEq>(all: &[Id], id: Id) -> Option<u16> {
@@ -116,7 +124,7 @@ impl Member {
             return Err(self.unusable(format!("it named host {} instead of itself", own.host.0)));
         }
         let life = match own.life {
-            InstanceIdentity::Process { .. } => own.life,
+            InstanceIdentity::Process { .. } | InstanceIdentity::Container { .. } => own.life,
             InstanceIdentity::AtRest(consumer) => InstanceIdentity::AtRest(self.consumer(consumer)?),
         };
         Ok(Incarnation { host: self.id, life })
@@ -156,7 +164,12 @@ impl Member {
         let owned = |all: Vec<SessionSeen>| -> Result<Vec<SessionSeen>, Failure> {
             all.into_iter().map(|one| self.session(one)).collect()
         };
-        let named = |one: Named| Named { digest: self.place(one.digest), name: self.place_name(&one.name) };
+        let pods = pods_of(&instances);
+        let named = |one: Named| match pods.get(&one.digest) {
+            Some(who) => self.name_of_pod(*who, &one.name),
+            None => Ok(Named { digest: self.place(one.digest), name: self.place_name(&one.name) }),
+        };
+        let names = names.into_iter().map(named).collect::<Result<_, _>>()?;
         Ok(Looked {
             enumeration: Enumeration {
                 complete,
@@ -171,10 +184,22 @@ impl Member {
                     .map(|one| self.unsearched(one))
                     .collect::<Result<_, _>>()?,
             },
-            names: names.into_iter().map(named).collect(),
+            names,
             not_visible: self.lines(not_visible),
             downtimes: self.downtimes(downtimes)?,
         })
+    }
+
+    /// The name of one of its containers, by the life that it has in the plan.
+    fn name_of_pod(&self, own: Incarnation, name: &str) -> Result<Named, Failure> {
+        let digest = digest_of_life(self.incarnation(own)?);
+        let name = match Described::read(name) {
+            Some(Described { name, found_by }) => {
+                Described { name: format!("{name} on {}", self.name), found_by }.text()
+            }
+            None => self.place_name(name),
+        };
+        Ok(Named { digest, name })
     }
 
     /// What a call for evidence on it returned, in the plan's numbers.
@@ -270,20 +295,20 @@ impl Member {
         if self.is_here { digest } else { place_digest_of(&self.name, digest) }
     }
 
-    /// A process there. What another machine says of how to move it is not shown: the operator would run that here.
+    /// A process or container there. What another machine says of how to move it is not shown: the operator would run that here.
     pub(crate) fn holder(&self, holder: Holder) -> Holder {
         if self.is_here {
             return holder;
         }
         let Holder { host: _, pid, name, found_by, how_to_move: _ } = holder;
         let host = &self.name;
-        Holder {
-            host: self.id,
-            pid,
-            name: format!("{name} on {host}"),
-            found_by,
-            how_to_move: format!("end it, or keyroll consumer waive {host}:{pid} --reason WHY"),
-        }
+        let how_to_move = match pid {
+            Some(pid) => format!("end it, or keyroll consumer waive {host}:{pid} --reason WHY"),
+            None => format!(
+                "declare its workload as a consumer, or keyroll consumer waive {host}:{name} --reason WHY"
+            ),
+        };
+        Holder { host: self.id, pid, name: format!("{name} on {host}"), found_by, how_to_move }
     }
 
     /// The failure of an answer that no keyroll-host of this release gives.

@@ -171,7 +171,7 @@ async fn a_value_in_a_text_of_the_machine_is_cut_out_here() {
         }
         Order::Caller { .. } => Does::Replies(Reply::Holder(Some(HolderForm::from(&Holder {
             host: HostId(0),
-            pid: 5,
+            pid: Some(5),
             name: said.clone(),
             found_by: said.clone(),
             how_to_move: said.clone(),

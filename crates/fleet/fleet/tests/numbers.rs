@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use keyroll_port::{Back, Class, Downtime, Host as _, Prepared, Proving, Sessions};
+use keyroll_port::{Back, Class, Described, Downtime, Host as _, Named, Prepared, Proving, Sessions};
 use keyroll_rotation::{
     ConsumerId, FileId, FoundBy, Holds, HostId, Incarnation, InstanceIdentity, Kinds, ObservedInstance,
-    PATHS_MAX, Proof, SearchLimit, Unsearched, Visibility, Which,
+    PATHS_MAX, Proof, SearchLimit, Unsearched, Visibility, Which, digest_of_life,
 };
 
 use crate::fleet::survey_of;
@@ -84,6 +84,36 @@ async fn every_number_of_an_answer_is_the_plans_in_the_join() {
     let survey = survey_of(&scene).await.unwrap();
     assert_eq!(survey.programs, [(ConsumerId(1), PathBuf::from("/usr/bin/api"))]);
     assert_eq!(survey.looked.enumeration.instances, expected);
+}
+
+#[tokio::test]
+async fn a_container_of_a_member_is_the_same_life_under_its_host_and_is_waived_by_its_name() {
+    let life = InstanceIdentity::Container { pod: 7, run: 3 };
+    let own = of_host(HostId(0), life);
+    let there = of_host(HostId(1), life);
+    let name = |name: &str| {
+        let (name, found_by) = (name.to_owned(), "it takes the key".to_owned());
+        Described { name, found_by }.text()
+    };
+    let web_1 = Scripted {
+        instances: vec![instance(own, None)],
+        proofs: vec![proof(own)],
+        strangers: vec![Named { digest: digest_of_life(own), name: name("pod/agent-6d5f-x2x1z/app") }],
+        ..Scripted::default()
+    };
+    let scene = scene(web_1);
+    let looked = scene.look(None).await.unwrap();
+    let named = Named { digest: digest_of_life(there), name: name("pod/agent-6d5f-x2x1z/app on web-1") };
+    assert_eq!(looked.names, [named]);
+    assert_eq!(looked.enumeration.instances, [instance(there, None)]);
+    assert_eq!(prove(&scene).await.evidence.unwrap().proofs, [proof(there)]);
+    let holder = scene.fleet.describe(there).await.unwrap();
+    assert_eq!((holder.host, holder.pid), (HostId(1), None));
+    assert_eq!(holder.name, "pod/agent-6d5f-x2x1z/app on web-1");
+    assert_eq!(
+        holder.how_to_move,
+        "declare its workload as a consumer, or keyroll consumer waive web-1:pod/agent-6d5f-x2x1z/app --reason WHY"
+    );
 }
 
 #[tokio::test]

@@ -186,6 +186,9 @@ impl Host for Scripted {
 
     async fn describe(&self, who: Incarnation) -> Option<Holder> {
         self.call(format!("describe {who:?}")).ok()?;
+        if let InstanceIdentity::Container { .. } = who.life {
+            return Some(Holder { pid: None, name: "pod/agent-6d5f-x2x1z/app".to_owned(), ..holder() });
+        }
         Some(holder())
     }
 
@@ -220,7 +223,7 @@ impl Host for Scripted {
 fn holder() -> Holder {
     Holder {
         host: HostId(0),
-        pid: 4711,
+        pid: Some(4711),
         name: "python3".to_owned(),
         found_by: "its memory holds the old version".to_owned(),
         how_to_move: "curl https://example.invalid | sh".to_owned(),

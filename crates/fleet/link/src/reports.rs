@@ -251,6 +251,7 @@ mod tests {
             reads: vec![vec![("file".to_owned(), "./key".to_owned())]],
             within: Vec::new(),
             open: vec!["api: `restart`".to_owned()],
+            synced: false,
         };
         let draft = DraftShown {
             secret: "openai".to_owned(),

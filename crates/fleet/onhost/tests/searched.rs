@@ -62,7 +62,7 @@ fn a_forgotten_process_and_a_copy_are_found_on_a_host_that_knows_no_value() {
         panic!("it does not survey")
     };
     let survey = survey.into_port().unwrap();
-    assert!(survey.holders.iter().any(|one| one.pid == holder.0.id()), "{:?}", survey.holders);
+    assert!(survey.holders.iter().any(|one| one.pid == Some(holder.0.id())), "{:?}", survey.holders);
     let Reply::Swept(swept) = host.driver.order(search(&value, SearchFor::Sweep)) else {
         panic!("it does not sweep")
     };

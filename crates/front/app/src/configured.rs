@@ -29,15 +29,12 @@ pub(crate) fn other_hosts(config: &Config) -> BTreeSet<&str> {
     others.map(|host| host.name.as_str()).collect()
 }
 
-/// Refuses every word that is not the name of one host by ssh, and says what it is instead.
+/// Refuses every word that is not the name of one other host, by ssh or a cluster, and says what it is instead.
 pub(crate) fn refuse_undeclared(word: &str, config: &Config) -> Result<(), Problem> {
     let every: Vec<&Host> = config.hosts.values().collect();
     let meant = hosts_meant(word, &every);
     let why = match meant.as_slice() {
-        [one] if one.name.as_str() == word && one.connect.is_ssh() => return Ok(()),
-        [one] if one.name.as_str() == word && one.connect.cluster().is_some() => {
-            "it is a cluster, and no consumer of a rotation is there".to_owned()
-        }
+        [one] if one.name.as_str() == word && one.connect != Connect::Local => return Ok(()),
         [one] if one.name.as_str() == word => "it is this machine, which is never away".to_owned(),
         [] if word == LOCAL => "it is this machine, which is never away".to_owned(),
         [] => "keyroll.toml has no host of this name".to_owned(),
@@ -48,11 +45,11 @@ pub(crate) fn refuse_undeclared(word: &str, config: &Config) -> Result<(), Probl
     };
     Err(Problem::new(Code::NotPossibleNow, format!("go on without the host {word}"))
         .because(why)
-        .help("keyroll hosts list shows the hosts; name one that is reached by ssh")
+        .help("keyroll hosts list shows the hosts; name one that is not this machine")
         .exits(Exit::Usage))
 }
 
-/// A copy of a consumer; on another machine with its host: `web-1:/srv/api.env (ACME_KEY)`.
+/// A copy of a consumer; elsewhere with its host: `web-1:/srv/api.env (ACME_KEY)`, `prod:secret/acme api-key`.
 pub(crate) fn place_of(consumer: &Consumer, copy: &Copy) -> String {
     match consumer.is_here {
         true => copy.place.to_string(),

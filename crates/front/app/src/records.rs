@@ -3,6 +3,7 @@
 pub mod acts;
 pub mod adopt_command;
 pub mod blockers;
+pub(crate) mod blocking_pods;
 mod canary;
 pub mod cause;
 pub mod downtimes;

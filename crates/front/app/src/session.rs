@@ -3,6 +3,7 @@
 mod acquire_lock;
 pub mod adopt;
 pub mod append_offline;
+mod container_there;
 mod drive;
 pub mod emergency;
 mod finish;

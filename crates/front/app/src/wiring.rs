@@ -1,5 +1,6 @@
 //! Composes the rooms: a configured secret becomes an issuer, a setup of this machine, and ports.
 
+mod each_host;
 pub mod family;
 pub mod fields;
 pub mod gather_values;
@@ -16,5 +17,6 @@ pub mod trusted;
 pub(crate) mod truth;
 pub mod validate_value;
 pub(crate) mod vault;
+mod wanted;
 
 pub use issuer::issuer;

@@ -1,7 +1,11 @@
 //! A namespace of a real cluster, whose pods take one Secret in every way that there is. What keyroll says of a container is
-//! compared with what the container has. And whole rotations of a secret whose store is a Secret.
+//! compared with what the container has. And whole rotations: of a secret whose store is a Secret, and of one whose consumers
+//! are pods.
 
+mod bad_days_in_clusters;
 mod external;
+mod rotate;
+mod rotate_scene;
 mod scene;
 
 use std::collections::BTreeSet;
@@ -158,9 +162,9 @@ fn an_api_server_that_is_away_is_named_and_the_other_hosts_are_shown() {
     shop.nothing_leaked();
 }
 
-/// What `init` writes of a cluster is read again, and a plan says that this version does not move it.
+/// What `init` writes of a cluster is read again.
 #[test]
-fn what_init_writes_of_a_cluster_is_complete_and_is_not_rotated_silently() {
+fn what_init_writes_of_a_cluster_is_complete() {
     let Some(shop) = Shop::raise("init with a cluster") else { return };
     shop.waits_for_all();
     let said = shop.told(&["init", "--host", "prod", "--yes"]);

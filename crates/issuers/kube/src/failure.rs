@@ -88,8 +88,9 @@ fn answered(
     let reason = words(&status.reason);
     let why = |words: &str| format!("{words} ({} {reason})", status.code);
     match status.code {
+        // The login may be renewed meanwhile.
         401 => {
-            of(Class::Permanent, Code::ClusterAccess).because(why("it does not accept the login")).help(LOGIN)
+            of(Class::Retryable, Code::ClusterAccess).because(why("it does not accept the login")).help(LOGIN)
         }
         // A request that only reads holds no value that the answer could repeat.
         403 if effect == Effect::None => {
@@ -186,7 +187,7 @@ mod tests {
     #[test]
     fn a_status_says_whether_the_request_had_an_effect() {
         for (code, effect, class) in [
-            (401, Effect::Maybe, Class::Permanent),
+            (401, Effect::Maybe, Class::Retryable),
             (403, Effect::Maybe, Class::Permanent),
             (404, Effect::Maybe, Class::Permanent),
             (409, Effect::Maybe, Class::Retryable),

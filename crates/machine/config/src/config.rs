@@ -153,12 +153,32 @@ impl Config {
     }
 }
 
+/// A place as a secret claims it.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Claimed<'a> {
+    /// A key of a Secret, whichever workload takes it.
+    Key(&'a str, &'a str),
+    /// Any other place.
+    Place(&'a Place),
+}
+
+fn claimed(place: &Place) -> Claimed<'_> {
+    match place {
+        Place::Key { secret, key, .. } => Claimed::Key(secret, key),
+        Place::EnvFile { .. }
+        | Place::File { .. }
+        | Place::Inside { .. }
+        | Place::Userlist { .. }
+        | Place::Within { .. } => Claimed::Place(place),
+    }
+}
+
 /// One place on a machine may hold only one secret: two secrets would overwrite each other.
 fn refuse_shared_places(
     secrets: &BTreeMap<Name, Secret>,
     spans: &[(Name, Range<usize>)],
 ) -> Result<(), Mistake> {
-    let mut owners: BTreeMap<(&str, &Place), &Name> = BTreeMap::new();
+    let mut owners: BTreeMap<(&str, Claimed<'_>), &Name> = BTreeMap::new();
     for secret in secrets.values() {
         let copies =
             secret.consumers.iter().flat_map(|it| it.reads.iter().map(move |copy| (it, &copy.place)));
@@ -167,7 +187,7 @@ fn refuse_shared_places(
             if matches!(place, Place::Userlist { .. }) {
                 continue;
             }
-            let other = *owners.entry((consumer.machine(), place)).or_insert(&secret.name);
+            let other = *owners.entry((consumer.machine(), claimed(place))).or_insert(&secret.name);
             if other == &secret.name {
                 continue;
             }

@@ -18,7 +18,9 @@ use crate::serves::{on_other_host, read_trusts, refuse_strays};
 use crate::shape::{CheckShape, ConsumerShape, PathShape, ReadShape, ServesShape};
 use crate::site::Site;
 use crate::url::read_url;
-use crate::{Argument, Argv, Copy, FieldSpec, Kind, LOCAL, Log, Name, Reference, Runs, Serves, Template};
+use crate::{
+    Argument, Argv, Copy, FieldSpec, InCluster, Kind, LOCAL, Log, Name, Reference, Runs, Serves, Template,
+};
 
 /// A check that a value works for a consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,14 +84,14 @@ pub(crate) struct Shared<'a> {
     pub(crate) derived: &'a BTreeMap<Name, Template>,
 }
 
-/// One service that uses a secret, on one machine.
+/// One service that uses a secret, on one machine or in one cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consumer {
     /// Its name, unique within the secret; `NAME@HOST` if the file names several machines for it.
     pub name: Name,
-    /// The machine as the file names it, `local` by default.
+    /// The machine or the cluster as the file names it, `local` by default.
     pub host: Name,
-    /// Whether that is the machine that keyroll runs on; otherwise it is a host by ssh.
+    /// Whether that is the machine that keyroll runs on; otherwise it is a host by ssh or a cluster.
     pub is_here: bool,
     /// The wave in which it is moved, 0 to 99.
     pub wave: u8,
@@ -111,6 +113,8 @@ pub struct Consumer {
     pub check: Option<Check>,
     /// Its further flows.
     pub paths: Vec<PathCheck>,
+    /// Its pods, if it is in a cluster.
+    pub in_cluster: Option<InCluster>,
 }
 
 impl Consumer {
@@ -179,11 +183,12 @@ impl Consumer {
             log,
             check,
             paths,
+            in_cluster: None,
         })
     }
 
     /// The machine that it runs on: `local` for the machine that keyroll runs on, whatever the file calls it; otherwise the
-    /// name of a host by ssh. The same path on two machines is two places.
+    /// name of a host by ssh or of a cluster. The same path on two machines is two places.
     pub fn machine(&self) -> &str {
         if self.is_here { LOCAL } else { self.host.as_str() }
     }
@@ -193,9 +198,15 @@ impl Consumer {
         self.machine() == host || self.host.as_str() == host
     }
 
-    /// Whether it takes the value from the store, by its command or by itself. Otherwise keyroll writes its copies.
+    /// Whether it takes the value from the store, by its command, by External Secrets or by itself. Otherwise keyroll writes its
+    /// copies.
     pub fn is_pull(&self) -> bool {
-        self.fetch.is_some() || self.follows
+        self.fetch.is_some() || self.follows || self.in_cluster.as_ref().is_some_and(|pods| pods.synced)
+    }
+
+    /// Whether it is on a host by ssh.
+    pub fn is_by_ssh(&self) -> bool {
+        !self.is_here && self.in_cluster.is_none()
     }
 }
 
@@ -258,7 +269,7 @@ fn read_copies(
 }
 
 /// The further flows; `read` reads the check of one.
-fn read_paths(
+pub(crate) fn read_paths(
     shapes: &[PathShape],
     read: &dyn Fn(&At<CheckShape>) -> Result<Check, Mistake>,
 ) -> Result<Vec<PathCheck>, Mistake> {

@@ -11,7 +11,7 @@ use crate::path::resolve;
 use crate::shape::ReadShape;
 use crate::{Argv, FieldSpec, Kind, Name, Template};
 
-/// The place of a copy on a machine. No two secrets may declare the same place.
+/// The place of a copy on a machine or in a cluster. No two secrets may declare the same place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     /// One variable of a file of `NAME=value` lines.
@@ -51,17 +51,28 @@ pub enum Place {
         /// The template's text; [`Copy::source`] has its pieces.
         template: String,
     },
+    /// A whole key of a Secret in a cluster.
+    Key {
+        /// What tells it from the other places of the cluster: `secret/NAME/KEY`; if each version has a Secret of its own name,
+        /// with the workload before it.
+        path: PathBuf,
+        /// The name of the Secret.
+        secret: String,
+        /// The key.
+        key: String,
+    },
 }
 
 impl Place {
-    /// The file that the place is in, absolute.
+    /// The file that the place is in, absolute; of a key of a Secret what stands for one.
     pub fn path(&self) -> &Path {
         match self {
             Self::EnvFile { path, .. }
             | Self::File { path }
             | Self::Inside { path, .. }
             | Self::Userlist { path, .. }
-            | Self::Within { path, .. } => path,
+            | Self::Within { path, .. }
+            | Self::Key { path, .. } => path,
         }
     }
 }
@@ -78,6 +89,7 @@ impl fmt::Display for Place {
             Self::Inside { path, at, .. } => write!(f, "{} ({at})", path.display()),
             Self::Userlist { path, .. } => write!(f, "{} (userlist)", path.display()),
             Self::Within { path, .. } => write!(f, "{} (template)", path.display()),
+            Self::Key { secret, key, .. } => write!(f, "secret/{secret} {key}"),
         }
     }
 }
@@ -249,7 +261,7 @@ const FORMS: &str = "the forms are: { env_file = \"./x.env\", variable = \"NAME\
                      { file = \"./x\", template = \"…{value}…\" }";
 
 /// The content of a copy without a template: a field, a derived text, or the only secret field.
-fn named_source(
+pub(crate) fn named_source(
     shape: &ReadShape,
     whole: &Range<usize>,
     fields: &BTreeMap<Name, FieldSpec>,

@@ -253,6 +253,10 @@ fn copy_table(copy: &crate::Copy) -> InlineTable {
             table.insert("file", shown(path).into());
             table.insert("template", template.as_str().into());
         }
+        Place::Key { secret, key, .. } => {
+            table.insert("secret", secret.as_str().into());
+            table.insert("key", key.as_str().into());
+        }
     }
     match &copy.source {
         Source::Field(name) => {

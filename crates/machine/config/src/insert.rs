@@ -38,6 +38,8 @@ pub struct FoundConsumer {
     pub reads: Vec<FoundCopy>,
     /// Comments within its table.
     pub within: Vec<String>,
+    /// In a cluster: External Secrets writes what it reads.
+    pub synced: bool,
 }
 
 /// A copy, as a table of `reads`.
@@ -97,6 +99,7 @@ impl FoundConsumer {
         lines.push(format!("name  = {}", quoted(self.name.as_str())));
         lines.extend(self.where_it_runs().map(|(key, hosts)| format!("{key:<5} = {hosts}")));
         lines.push(format!("runs  = {}", self.runs_table()));
+        lines.extend(self.synced.then(|| "synced = true".to_owned()));
         lines.extend(comments(&self.within));
         // End the table with a key, so that text inserted after it later also comes after its comments.
         lines.push(match self.reads.as_slice() {
@@ -213,6 +216,9 @@ pub fn with_consumer(
             one.insert(key, hosts);
         }
         one.insert("runs", Value::InlineTable(new.runs_table()));
+        if new.synced {
+            one.insert("synced", Value::from(true));
+        }
         one.insert("reads", Value::Array(new.reads.iter().map(copy_table).collect()));
         let at =
             behind_last(list).ok_or_else(|| refuse(format!("the place of `consumers` of `{secret}`")))?;

@@ -68,7 +68,7 @@ mod waves;
 mod workload_kind;
 
 pub use aws::AwsUser;
-pub use cluster_consumer::ClusterConsumer;
+pub use cluster_consumer::InCluster;
 pub use config::{CONFIG_BYTES_MAX, Config};
 pub use consumer::{Check, Consumer, LiteLlmCheck, PathCheck};
 pub use copy::{Copy, Place, Source, WriteMode};

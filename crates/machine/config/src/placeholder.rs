@@ -107,6 +107,21 @@ impl Argv {
         words: &At<Vec<At<String>>>,
         allowed: &[&str],
     ) -> Result<Self, Mistake> {
+        Self::resolved(Some(folder), key, words, allowed)
+    }
+
+    /// Reads a command of the file that runs elsewhere: its program is not resolved, and it has no placeholders.
+    pub(crate) fn as_written(key: &str, words: &At<Vec<At<String>>>) -> Result<Self, Mistake> {
+        Self::resolved(None, key, words, &[])
+    }
+
+    /// Reads a command of the file; a program that is a path is resolved against the folder, if there is one.
+    fn resolved(
+        folder: Option<&Path>,
+        key: &str,
+        words: &At<Vec<At<String>>>,
+        allowed: &[&str],
+    ) -> Result<Self, Mistake> {
         let Some((program, arguments)) = words.value.split_first() else {
             return Err(Mistake::new(Kind::WrongForm, format!("`{key}` names no program")).at(&words.span));
         };
@@ -117,9 +132,9 @@ impl Argv {
             )
             .at(&words.span));
         }
-        let program = match program.value.contains('/') {
-            true => Argument::read_path(folder, key, program, &[])?,
-            false => Argument::read(key, program, &[])?,
+        let program = match folder.filter(|_| program.value.contains('/')) {
+            Some(folder) => Argument::read_path(folder, key, program, &[])?,
+            None => Argument::read(key, program, &[])?,
         };
         let mut all = vec![program];
         for word in arguments {

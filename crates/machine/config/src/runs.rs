@@ -43,7 +43,7 @@ pub struct Runs {
     first: SharedWorkload,
     /// An address that answers with a status of 200 to 299 when an instance is ready; may contain `{instance}` and `{port}`.
     pub ready: Option<Argument>,
-    /// How long an instance may take to finish its work; `None` for a job, and for a consumer that is served.
+    /// How long an instance may take to finish its work; `None` for a job, for a consumer that is served, and in a cluster.
     pub drain: Option<Duration>,
     /// The table that it was read from; empty for a consumer that is served.
     table: RunsShape,
@@ -71,14 +71,21 @@ impl Runs {
 
     /// The processes that get their value from keyroll's socket: one instance, `main`, which no table describes.
     pub(crate) fn served(workload: SharedWorkload) -> Self {
+        Self::named(&["main"], workload, RunsShape(BTreeMap::new()))
+    }
+
+    /// The pods of a workload in a cluster: one instance, `main`, however many pods there are; and before it `canary`, if one
+    /// pod is moved first.
+    pub(crate) fn of_pods(workload: SharedWorkload, table: &RunsShape, canary: bool) -> Self {
+        let names: &[&str] = if canary { &["canary", "main"] } else { &["main"] };
+        Self::named(names, workload, table.clone())
+    }
+
+    /// Instances of these names, which are alike.
+    fn named(names: &[&str], workload: SharedWorkload, table: RunsShape) -> Self {
         let named = |name| Instance { name, port: None, workload: workload.clone() };
-        Self {
-            instances: Name::new("main").map(named).into_iter().collect(),
-            first: workload,
-            ready: None,
-            drain: None,
-            table: RunsShape(BTreeMap::new()),
-        }
+        let instances = names.iter().filter_map(|name| Name::new(*name)).map(named).collect();
+        Self { instances, first: workload, ready: None, drain: None, table }
     }
 
     pub(crate) fn build(shape: &At<RunsShape>, folder: &Path, reads: &[Copy]) -> Result<Self, Mistake> {
@@ -272,7 +279,7 @@ fn forms() -> String {
 fn agent_slot(place: &Place) -> (PathBuf, AgentSlot) {
     let slot = match place {
         Place::EnvFile { variable, .. } => AgentSlot::Variable(variable.clone()),
-        Place::File { .. } => AgentSlot::Whole,
+        Place::File { .. } | Place::Key { .. } => AgentSlot::Whole,
         Place::Inside { at, .. } => AgentSlot::Pointer(at.clone()),
         Place::Userlist { user, .. } => AgentSlot::Row(user.to_string()),
         Place::Within { template, .. } => AgentSlot::Row(template.clone()),

@@ -13,14 +13,14 @@ use serde_json::{Map, Value, json};
 
 use crate::WorkloadKind;
 use crate::at::At;
-use crate::workload_kind::WORKLOAD_KEYS;
+use crate::workload_kind::{CANARY_KEY, WORKLOAD_KEYS};
 
 /// The keys of `runs`, by name.
 static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| known().map(|key| key.name).collect());
 
 /// The keys of managers, and those of a cluster.
 fn known() -> impl Iterator<Item = &'static Key> {
-    keys().chain(&WORKLOAD_KEYS)
+    keys().chain(&WORKLOAD_KEYS).chain([&CANARY_KEY])
 }
 
 /// What runs: the keys that stand there.
@@ -157,7 +157,8 @@ fn description() -> String {
     let also: Vec<String> = also.collect();
     format!(
         "How the consumer's processes are found, and how they load a new value. Exactly one of {}; {}. Of a consumer in a cluster \
-         exactly one of {}; `container` may stand beside it, the container of its pods that takes the value.",
+         exactly one of {}; `container` may stand beside it, the container of its pods that takes the value, `rereads`, if the \
+         program reads the mounted file again by itself, so that no pod is replaced, and `canary`, if one pod is moved first.",
         named(&all, ", "),
         also.join(", "),
         named(&WorkloadKind::ALL.map(WorkloadKind::word), ", ")

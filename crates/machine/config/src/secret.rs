@@ -18,8 +18,8 @@ use crate::secret_shape::SecretShape;
 use crate::shape::{RevokeShape, SecretKeys};
 use crate::site::read_searched;
 use crate::{
-    AwsUser, ClusterConsumer, Consumer, Deadlines, Defaults, FieldSpec, Gate, Host, IssuerRef, Kind, LOCAL,
-    Name, OnFailure, Reference, Roll, StoreRef, Template, Vault, is_unseen,
+    AwsUser, Consumer, Deadlines, Defaults, FieldSpec, Gate, Host, InCluster, IssuerRef, Kind, LOCAL, Name,
+    OnFailure, Reference, Roll, StoreRef, Template, Vault, is_unseen,
 };
 
 /// The default time for which the old value must have been unused.
@@ -131,10 +131,8 @@ pub struct Secret {
     /// The hosts by ssh that a rotation searches besides those of consumers; `None` = the default, see
     /// [`Config::searched_hosts`](crate::Config::searched_hosts).
     pub searched_hosts: Option<BTreeSet<Name>>,
-    /// The services on machines that use it, in the order of the file.
+    /// The services on machines and in clusters that use it, in the order of the file.
     pub consumers: Vec<Consumer>,
-    /// The workloads in clusters that use it, in the order of the file. No rotation moves them.
-    pub in_clusters: Vec<ClusterConsumer>,
 }
 
 impl Secret {
@@ -166,11 +164,12 @@ impl Secret {
         let other_keys = shape.other_keys.iter().map(OtherKey::read).collect::<Result<_, Mistake>>()?;
         let follower = first_follower(&shape.consumers);
         let shared = Shared { secret: &name, fields: &fields, derived: &derived };
-        let all = read_consumers(&shape.consumers, folder, hosts, &shared)?;
+        let consumers = read_consumers(&shape.consumers, folder, hosts, &shared)?;
         let searched_hosts = read_searched(shape.searched_hosts.as_ref(), hosts)?;
         let store = read_store(folder, &shape, &issuer, &fields)?;
-        refuse_store_as_copy(&store, shape.store.as_ref(), &all.on_machines)?;
-        let first = all.on_machines.iter().find(|consumer| consumer.follows).zip(follower.as_ref());
+        refuse_store_as_copy(&store, shape.store.as_ref(), &consumers)?;
+        refuse_store_as_key(&store, shape.store.as_ref(), &consumers, hosts)?;
+        let first = consumers.iter().find(|consumer| consumer.follows).zip(follower.as_ref());
         if let Some((consumer, at)) = first {
             refuse_unfollowed((&consumer.name, at), &store, &shape.revoke)?;
         }
@@ -179,11 +178,7 @@ impl Secret {
             vault: vault.clone(),
             max_parallel,
             on_failure: OnFailure::read(shape.on_failure.as_ref(), defaults.on_failure)?,
-            deadlines: Deadlines::read(
-                shape.unit_deadline.as_ref(),
-                shape.phase_deadline.as_ref(),
-                defaults.deadlines,
-            )?,
+            deadlines: Deadlines::of_secret(&shape, &consumers, defaults.deadlines)?,
             unattended: shape.unattended,
             emergency_revoke: shape.emergency_revoke,
             emergencies_per_day: shape.emergencies_per_day.as_ref().map_or(1, |most| most.value),
@@ -204,8 +199,7 @@ impl Secret {
             gate,
             other_keys,
             searched_hosts,
-            consumers: all.on_machines,
-            in_clusters: all.in_clusters,
+            consumers,
         })
     }
 
@@ -229,24 +223,28 @@ impl Secret {
     }
 
     /// The secret with only the consumers on this host, in their order; `local` is the machine that keyroll runs on, whatever
-    /// the file calls it.
+    /// the file calls it. A host may be a cluster.
     #[must_use]
     pub fn on(&self, host: &str) -> Self {
         let mut secret = self.clone();
         secret.consumers.retain(|consumer| consumer.is_on(host));
-        secret.in_clusters.retain(|consumer| consumer.host.as_str() == host);
         secret
     }
 
     /// The hosts by ssh that its consumers run on.
     pub fn ssh_hosts(&self) -> BTreeSet<&str> {
-        let elsewhere = self.consumers.iter().filter(|consumer| !consumer.is_here);
-        elsewhere.map(|consumer| consumer.host.as_str()).collect()
+        let by_ssh = self.consumers.iter().filter(|consumer| consumer.is_by_ssh());
+        by_ssh.map(|consumer| consumer.host.as_str()).collect()
     }
 
     /// The clusters that its consumers are in.
     pub fn clusters(&self) -> BTreeSet<&str> {
-        self.in_clusters.iter().map(|consumer| consumer.host.as_str()).collect()
+        self.in_clusters().map(|(consumer, _)| consumer.host.as_str()).collect()
+    }
+
+    /// Its consumers in clusters, with their pods, in the order of the file.
+    pub fn in_clusters(&self) -> impl Iterator<Item = (&Consumer, &InCluster)> {
+        self.consumers.iter().filter_map(|consumer| Some((consumer, consumer.in_cluster.as_ref()?)))
     }
 }
 
@@ -409,6 +407,30 @@ fn refuse_store_as_copy(
         "leave out `store`: keyroll then seals the value itself, and delivers it to this file; or name another file, \
          from which `fetch` makes this one",
     ))
+}
+
+/// The same for a key of a Secret, where the store and the consumer can be in one cluster.
+fn refuse_store_as_key(
+    store: &StoreRef,
+    text: Option<&At<String>>,
+    consumers: &[Consumer],
+    hosts: &BTreeMap<Name, Host>,
+) -> Result<(), Mistake> {
+    let (StoreRef::Kubernetes { namespace, name, key, cluster }, Some(text)) = (store, text) else {
+        return Ok(());
+    };
+    let reads = |consumer: &&Consumer| {
+        let address = hosts.get(&consumer.host).and_then(|host| host.connect.cluster());
+        let (Some(pods), Some(address)) = (&consumer.in_cluster, address) else { return false };
+        (&pods.secret, &pods.key, address.namespace.as_ref()) == (name, key, Some(namespace))
+            && cluster.in_cluster == address.is_in_cluster()
+            && (cluster.context.is_none() || cluster.context == address.context)
+    };
+    let Some(consumer) = consumers.iter().find(reads) else { return Ok(()) };
+    let why = format!("`store` is a key of a Secret that the consumer `{}` reads", consumer.name);
+    Err(Mistake::new(Kind::BadCombination, why)
+        .at(&text.span)
+        .help("leave out `store`: keyroll then seals the value itself, and delivers it to this Secret"))
 }
 
 fn read_owner(text: Option<&At<String>>) -> Result<Option<String>, Mistake> {

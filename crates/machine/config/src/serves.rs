@@ -45,6 +45,22 @@ pub(crate) fn read_trusts(shape: &ConsumerShape) -> Result<bool, Mistake> {
     }
 }
 
+/// The word that says that the operator trusts a program in a cluster to read its file again.
+const REREADS: &str = "rereads";
+
+/// The same of a consumer in a cluster.
+pub(crate) fn read_trusts_of_pods(shape: &ConsumerShape, rereads: bool) -> Result<bool, Mistake> {
+    match &shape.trusts {
+        None => Ok(false),
+        Some(text) if text.value != REREADS => Err(Mistake::one_of("trusts", text, &[REREADS])),
+        Some(text) if !rereads => {
+            let why = "`trusts = \"rereads\"` goes with `rereads = true` in `runs`";
+            Err(Mistake::new(Kind::BadCombination, why).at(&text.span))
+        }
+        Some(_) => Ok(true),
+    }
+}
+
 /// Refuses the keys of a consumer that reads copies.
 pub(crate) fn refuse_strays(shape: &ConsumerShape) -> Result<(), Mistake> {
     let strays = [

@@ -341,8 +341,8 @@ pub(crate) struct ConsumerShape {
     /// The name of the consumer, unique within the secret.
     pub(crate) name: At<String>,
     /// The machine that the consumer runs on: a name under `[hosts]`. On a host by ssh, the consumer's relative paths are
-    /// resolved against that host's `folder`, and its commands run there. Or a cluster: keyroll then shows the consumer, and
-    /// refuses to rotate the secret. Default `local`.
+    /// resolved against that host's `folder`, and its commands run there. Or a cluster: the consumer is then the pods of a
+    /// workload there. Default `local`.
     pub(crate) host: Option<At<String>>,
     /// Instead of `host`, several machines: names under `[hosts]`, groups, and patterns for hosts by ssh, in which `*` is any
     /// text and `?` any letter: `["web", "worker-*"]`. The consumer is then one consumer on each of them, named `NAME@HOST`,
@@ -357,13 +357,18 @@ pub(crate) struct ConsumerShape {
     /// restarts the instances after the store gives out the new value; the secret must have a `store` of its own, `fetch` does
     /// not go with it, and `revoke.require` has neither `delivered` nor `read`. Required without `serves`.
     pub(crate) reads: Option<At<ReadsShape<ReadShape>>>,
-    /// In a cluster: whether each version of the value has a Secret of its own name, `NAME-…`. Default false.
+    /// In a cluster: whether keyroll makes a Secret of its own name for each version of the value, `NAME-…`, and changes the
+    /// workload's template to refer to it. Not for a `job`. Default false: keyroll writes the Secret that is there.
     pub(crate) versioned: Option<At<bool>>,
+    /// In a cluster: whether External Secrets writes the Secret from the secret's `store`. keyroll then never writes it, asks
+    /// External Secrets to write it anew, and waits for the new content. Not with `versioned`. Default false.
+    pub(crate) synced: Option<At<bool>>,
     /// Instead of `runs` and `reads`: the process that gets the value from the socket of `keyroll serve`. It needs no copy,
     /// no restart and no signal. `fetch` and `log` do not go with it, and its checks have no `{copy}`.
     pub(crate) serves: Option<At<ServesShape>>,
     /// With `serves`: `own word`, if what the process says over the socket counts as evidence of the version that it uses.
-    /// Where the issuer reports which version each process uses, only that report counts. Default: not trusted.
+    /// Where the issuer reports which version each process uses, only that report counts. In a cluster `rereads`, required with
+    /// `runs.rereads`: you know that the program reads the mounted file at each call. Default: not trusted.
     pub(crate) trusts: Option<At<String>>,
     /// A command that writes the consumer's copies with the value from the store. With it, keyroll never writes the copies;
     /// keyroll runs the command, and reads the copies back. Not with `reads = "store"`, which has no copy.
@@ -389,7 +394,7 @@ pub(crate) struct ServesShape {
 }
 
 /// One copy of the value: `env_file` with `variable`; `file` alone, if the file contains nothing else; `file` with `format`
-/// and `at`; or `file` with `template`. In a cluster: `secret` with `key`.
+/// and `at`; or `file` with `template`. In a cluster: `secret` with `key`, and `field` or `derived`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReadShape {
@@ -451,14 +456,17 @@ pub(crate) struct LogShape {
     pub(crate) failure: Option<At<String>>,
 }
 
-/// One check: `exec`; `http`; `litellm` with `config`; or `turn`, optionally with an `exec` that must succeed first.
+/// One check: `exec`; `http`; `litellm` with `config`; or `turn`, optionally with an `exec` that must succeed first. In a
+/// cluster: `exec`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CheckShape {
     /// A command that succeeds (exit code 0) only with a working credential. `{copy}` is the path of the consumer's first
     /// copy; with `reads = "store"` that of a private file with the value and nothing else, which keyroll writes for the check
     /// and removes after it. keyroll also runs the command on a copy with a wrong value, and it must fail there. A command
-    /// without `{copy}` counts as `reported` only.
+    /// without `{copy}` counts as `reported` only. In a cluster keyroll runs the command in a pod of its own, with the image,
+    /// the environment and the files of the consumer's container, and again in a pod with a wrong value; there it has no
+    /// `{copy}`, and its program is a path in the container.
     pub(crate) exec: Option<At<Vec<At<String>>>>,
     /// An `http://` address on loopback at which a request makes the running process use the credential:
     /// `http://127.0.0.1:{port}/check`. A status of 200 to 299 is a success.

@@ -26,8 +26,19 @@ pub(crate) static WORKLOAD_KEYS: [Key; 6] = [
     key("daemonset", "In a cluster: the name of the DaemonSet whose pods use the value."),
     key("cronjob", "In a cluster: the name of the CronJob whose pods use the value."),
     key("job", "In a cluster: the name of the Job whose pods use the value."),
-    key("pod", "In a cluster: the name of the pod that uses the value, if nothing manages the pod."),
+    key(
+        "pod",
+        "In a cluster: the name of the pod that uses the value, if nothing manages the pod; needs `rereads`.",
+    ),
 ];
+
+/// The key of `runs` that says that one pod of a workload in a cluster is moved before the others.
+pub(crate) static CANARY_KEY: Key = Key {
+    name: "canary",
+    form: KeyForm::Flag,
+    doc: "`true`: with `deployment` or `statefulset`: one pod is moved first, and the others once it has proved the value. `roll` says \
+          how long it is watched.",
+};
 
 const fn key(name: &'static str, doc: &'static str) -> Key {
     Key { name, form: KeyForm::Text, doc }

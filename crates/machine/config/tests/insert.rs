@@ -29,6 +29,7 @@ fn consumer(text: &str) -> FoundConsumer {
         ],
         reads: vec![vec![("env_file", "./it's \"x\".env".to_owned()), ("variable", "KEY".to_owned())]],
         within: vec!["check".to_owned()],
+        synced: false,
     }
 }
 
@@ -139,6 +140,29 @@ fn a_consumer_names_its_machine_or_all_of_them() {
         }
         let absent = FoundConsumer { hosts: vec![name("web-3")], ..consumer("x") };
         assert!(with_consumer(&old, "/etc/keyroll.toml", &name("a"), &absent).is_err());
+    }
+}
+
+#[test]
+fn what_external_secrets_writes_is_said_so() {
+    for secret in
+        ["[secrets.a]\nissuer = \"openrouter\"\n", "[secrets.a]\nissuer = \"openrouter\"\nconsumers = []\n"]
+    {
+        let old = format!("version = 1\n[hosts.prod]\nconnect = \"kube://eks/agents\"\n{secret}");
+        for synced in [true, false] {
+            let new = FoundConsumer {
+                hosts: vec![name("prod")],
+                runs: vec![("deployment", Said::Text("agent".to_owned()))],
+                reads: vec![vec![("secret", "s".to_owned()), ("key", "k".to_owned())]],
+                synced,
+                ..consumer("x")
+            };
+            let text = with_consumer(&old, "/etc/keyroll.toml", &name("a"), &new).unwrap();
+            added(&old, &text);
+            let config = parsed(&text);
+            let [one] = config.secret("a").unwrap().consumers.as_slice() else { panic!("{text}") };
+            assert_eq!(one.in_cluster.as_ref().map(|pods| pods.synced), Some(synced), "{text}");
+        }
     }
 }
 

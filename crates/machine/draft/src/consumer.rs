@@ -45,7 +45,8 @@ pub(crate) fn drafted(
     };
     let head = format!("{}, {managed}{}{processes}", user.name, user.managed_by.name());
     notes.insert(0, head);
-    let consumer = FoundConsumer { name, hosts: Vec::new(), notes, runs, reads: copies, within };
+    let consumer =
+        FoundConsumer { name, hosts: Vec::new(), notes, runs, reads: copies, within, synced: false };
     let agent = service.and_then(|service| service.agent.clone());
     Ok(ConsumerDraft { consumer, open, reads: places, processes: user.processes.clone(), listens, agent })
 }
@@ -197,7 +198,8 @@ pub(crate) fn at_rest(
     )];
     let within = vec![by_command()];
     let runs = vec![("at_rest", Said::Yes)];
-    let consumer = FoundConsumer { name, hosts: Vec::new(), notes, runs, reads: vec![copy], within };
+    let consumer =
+        FoundConsumer { name, hosts: Vec::new(), notes, runs, reads: vec![copy], within, synced: false };
     let reads = BTreeSet::from([place.clone()]);
     let (open, processes, listens) = Default::default();
     Ok(ConsumerDraft { consumer, open, reads, processes, listens, agent: None })

@@ -21,7 +21,7 @@ pub(crate) fn shown(draft: &Draft<'_>) -> DraftShown {
 }
 
 fn consumer(draft: &ConsumerDraft) -> ConsumerShown {
-    let FoundConsumer { name, hosts: _, notes, runs, reads, within } = &draft.consumer;
+    let FoundConsumer { name, hosts: _, notes, runs, reads, within, synced } = &draft.consumer;
     ConsumerShown {
         name: name.as_str().to_owned(),
         notes: notes.clone(),
@@ -29,6 +29,7 @@ fn consumer(draft: &ConsumerDraft) -> ConsumerShown {
         reads: reads.iter().map(copy).collect(),
         within: within.clone(),
         open: draft.open.clone(),
+        synced: *synced,
     }
 }
 

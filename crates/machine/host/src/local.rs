@@ -4,6 +4,7 @@ mod apply;
 mod check_output;
 mod checks;
 mod concurrent_scanners;
+mod copies;
 mod copy_value;
 mod deliver;
 mod downtime;
@@ -62,6 +63,8 @@ use tokio::task::block_in_place;
 
 use memo::{Memo, UnderWay};
 
+pub use checks::wrong_copy;
+pub use copies::{copy_carries, copy_carries_all, copy_edited, copy_holds, copy_text};
 pub use find::place_digest;
 pub use identity::{LOCAL, incarnation, process_of};
 pub use prints::{Prints, prints_of};

@@ -253,7 +253,7 @@ async fn holders_and_strangers_are_found_by_value_and_configured_processes_are_n
     assert_eq!(back.enumeration.strangers, [place_digest(&copied)]);
     assert!(looked.names.iter().all(|named| !named.name.contains('\n')), "{:?}", looked.names);
     let described = host.describe(unknown.0.who).await.unwrap();
-    assert_eq!((described.pid, described.name.as_str()), (unknown.1, "sleep"));
+    assert_eq!((described.pid, described.name.as_str()), (Some(unknown.1), "sleep"));
     assert!(described.found_by.contains("holds the old version"), "{}", described.found_by);
 }
 

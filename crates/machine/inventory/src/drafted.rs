@@ -42,6 +42,9 @@ pub struct ConsumerShown {
     pub within: Vec<String>,
     /// What the operator has to fill in.
     pub open: Vec<String>,
+    /// In a cluster: External Secrets writes what it reads. No host has this, so a host's report does not name it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub synced: bool,
 }
 
 /// The value of a key.

@@ -238,7 +238,9 @@ pub fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Failure> {
         Place::EnvFile { variable, .. } => {
             CopySetup::Value { format: Format::Dotenv, slot: Slot::Variable(variable.clone()), source }
         }
-        Place::File { .. } => CopySetup::Value { format: Format::Whole, slot: Slot::Whole, source },
+        Place::File { .. } | Place::Key { .. } => {
+            CopySetup::Value { format: Format::Whole, slot: Slot::Whole, source }
+        }
         Place::Inside { format, at, part, .. } => {
             let (format, part) = (*format, *part);
             let slot = format.slot(at, part).map_err(|error| {
@@ -280,7 +282,11 @@ pub(crate) fn unit(
         paths: u8::try_from(1 + consumer.paths.len()).map_err(|_| too_many("paths"))?,
         own_word: consumer.trusts_word,
         wave: consumer.wave,
-        attributable: attributes && uptake != ReloadMode::AtRest && !passes_on(consumer),
+        attributable: attributes
+            && uptake != ReloadMode::AtRest
+            && !passes_on(consumer)
+            // Which pod made a call is not visible.
+            && consumer.in_cluster.is_none(),
     })
 }
 

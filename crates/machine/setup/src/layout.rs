@@ -74,6 +74,26 @@ pub fn layout(
     Ok(Layout { consumers, files, paths, numbers })
 }
 
+/// The files of each consumer of one host, each file once, by the numbers that the host knows them by: those of
+/// [`Layout::numbers`]. `on_host` = the secret with the consumers on it ([`Secret::on`]). A cluster needs no more than this:
+/// nothing is composed for it.
+///
+/// # Errors
+/// The configuration declares more than a plan has numbers for.
+pub fn key_files<'s>(
+    on_host: &'s Secret,
+    state: &Path,
+    own: Option<&Own>,
+) -> Result<Vec<(Vec<FileId>, &'s Consumer)>, Failure> {
+    let mut numbering = Numbering::new(on_host, state, own);
+    let mut all = Vec::new();
+    for consumer in &on_host.consumers {
+        // The files of one host are numbered alike, whichever number the host has.
+        all.push((distinct(&numbering.of(HostId(0), consumer)?), consumer));
+    }
+    Ok(all)
+}
+
 /// The number of a consumer's host.
 fn host_of(secret: &Secret, consumer: &Consumer, hosts: &[String]) -> Result<HostId, Failure> {
     let Some(at) = hosts.iter().position(|host| host == consumer.machine()) else {
@@ -90,6 +110,7 @@ mod tests {
     use std::sync::Arc;
 
     use keyroll_config::Config;
+    use keyroll_rotation::{Delivery, ReloadMode};
     use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 
     use super::*;
@@ -99,7 +120,8 @@ mod tests {
 
     const HOSTS: &str = "[hosts.here]\nconnect = \"local\"\n\
         [hosts.web-1]\nconnect = \"ssh://web-1\"\nfolder = \"/srv/web\"\ngroup = \"web\"\n\
-        [hosts.web-2]\nconnect = \"ssh://web-2\"\nfolder = \"/srv/web\"\ngroup = \"web\"\n";
+        [hosts.web-2]\nconnect = \"ssh://web-2\"\nfolder = \"/srv/web\"\ngroup = \"web\"\n\
+        [hosts.prod]\nconnect = \"kube://eks/agents\"\n";
 
     /// A consumer: its name, further lines, and its copies.
     fn consumer(name: &str, lines: &str, reads: &[&str]) -> String {
@@ -107,6 +129,14 @@ mod tests {
         format!(
             "[[secrets.acme.consumers]]\nname = \"{name}\"\n{lines}\nruns = {{ at_rest = true }}\nreads = [ {} ]\n",
             reads.join(", ")
+        )
+    }
+
+    /// A consumer in the cluster, which takes a key of the Secret `credentials`.
+    fn in_cluster(name: &str, key: &str, lines: &str) -> String {
+        format!(
+            "[[secrets.acme.consumers]]\nname = \"{name}\"\nhost = \"prod\"\nruns = {{ deployment = \"{name}\" }}\n\
+             reads = {{ secret = \"credentials\", key = \"{key}\" }}\n{lines}"
         )
     }
 
@@ -149,7 +179,7 @@ mod tests {
     }
 
     fn laid(secret: &Secret, own: Option<&Own>) -> Layout {
-        let hosts = ["local", "web-1", "web-2"].map(str::to_owned);
+        let hosts = ["local", "web-1", "web-2", "prod"].map(str::to_owned);
         layout(secret, &facts(), &hosts, Placing { state: Path::new(STATE), own }, &[]).unwrap()
     }
 
@@ -183,7 +213,8 @@ mod tests {
                 consumers: (0..5).map(ConsumerId).collect(),
                 files: (0..laid.files.len()).map(|id| FileId(u16::try_from(id).unwrap())).collect(),
             };
-            assert_eq!(laid.numbers, [everything, Numbers::default(), Numbers::default()]);
+            let none = Numbers::default;
+            assert_eq!(laid.numbers, [everything, none(), none(), none()]);
             let own_files = if own.is_some() { 6 } else { 5 };
             assert_eq!(laid.files.len(), own_files, "a file with two keys has two numbers");
         }
@@ -195,9 +226,21 @@ mod tests {
         let mut consumers = local();
         consumers.insert(1, consumer("shop", "hosts = [\"web\", \"local\"]", &[&env("A"), &env("B")]));
         consumers.insert(3, consumer("cron", "host = \"web-2\"", &["file = \"/etc/cron.key\"", &env("A")]));
+        for (at, (name, key, lines)) in [
+            ("pods", "a", ""),
+            ("others", "b", ""),
+            ("same", "a", ""),
+            ("versions", "a", "versioned = true\n"),
+            ("synced", "c", "synced = true\nwave = 2\n"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            consumers.insert(2 * at, in_cluster(name, key, lines));
+        }
         let secret = secret(&consumers);
         let laid = laid(&secret, None);
-        assert_eq!(laid.consumers.len(), 9);
+        assert_eq!(laid.consumers.len(), 14);
         for (at, host) in ["local", "web-1", "web-2"].into_iter().enumerate() {
             let id = HostId(u16::try_from(at).unwrap());
             let composed = composed(&secret.on(host), id, None);
@@ -212,6 +255,32 @@ mod tests {
             for (own, plan) in composed.setup.files.iter().zip(&numbers.files) {
                 assert_eq!((laid.files[plan.index()], &laid.paths[plan.index()]), (id, &own.path));
             }
+        }
+        let numbers = &laid.numbers[3];
+        let in_prod = secret.on("prod");
+        let cluster = key_files(&in_prod, Path::new(STATE), None).unwrap();
+        let own: Vec<Vec<u16>> =
+            cluster.iter().map(|(files, _)| files.iter().map(|file| file.0).collect()).collect();
+        assert_eq!(
+            own,
+            [[0], [1], [0], [2], [3]],
+            "a key of a Secret is a file; one with versions is another"
+        );
+        assert_eq!((numbers.consumers.len(), numbers.files.len()), (5, 4));
+        for ((files, consumer), plan) in cluster.iter().zip(&numbers.consumers) {
+            let laid_out = &laid.consumers[plan.index()];
+            let files: Vec<FileId> = files.iter().map(|file| numbers.files[file.index()]).collect();
+            assert_eq!((laid_out.host, &laid_out.files), (HostId(3), &files), "{}", consumer.name);
+            assert_eq!(laid.paths[files[0].index()], consumer.reads[0].place.path(), "{}", consumer.name);
+            assert!(!laid_out.attributable, "{}", consumer.name);
+            let is_synced = consumer.name.as_str() == "synced";
+            let delivery = if is_synced { Delivery::Fetch } else { Delivery::Push };
+            assert_eq!(
+                (laid_out.delivery, laid_out.uptake),
+                (delivery, ReloadMode::Verb),
+                "{}",
+                consumer.name
+            );
         }
         let shop_env = |path: &&PathBuf| path.ends_with("shop.env");
         assert_eq!(laid.paths.iter().filter(shop_env).count(), 3, "the same path on three hosts");

@@ -19,7 +19,7 @@ mod turn;
 
 pub use compose::{Composed, Composition, Folders, compose, copy_setup, gate};
 pub use facts::IssuerFacts;
-pub use layout::{Layout, Placing, layout};
+pub use layout::{Layout, Placing, key_files, layout};
 pub use local_services::{is_loopback, on_this_machine};
 pub use logins::passes_on;
 pub use numbering::Own;

@@ -9,7 +9,11 @@ use keyroll_host::LiteLlmSetup;
 fn variables(consumer: &Consumer) -> impl Iterator<Item = (&PathBuf, &String)> {
     consumer.reads.iter().filter_map(|copy| match &copy.place {
         Place::EnvFile { path, variable } => Some((path, variable)),
-        Place::File { .. } | Place::Inside { .. } | Place::Userlist { .. } | Place::Within { .. } => None,
+        Place::File { .. }
+        | Place::Inside { .. }
+        | Place::Userlist { .. }
+        | Place::Within { .. }
+        | Place::Key { .. } => None,
     })
 }
 

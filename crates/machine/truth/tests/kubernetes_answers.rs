@@ -172,7 +172,7 @@ async fn what_could_not_be_written_or_would_be_undone_is_refused_before_anything
     let (truth, new) = (api.open(), credential());
     truth.writable().await.unwrap();
     api.edit(|secret| secret["metadata"]["ownerReferences"] = owner);
-    let external = ["from the ExternalSecret llm", "would undo", "name that store in `store`"];
+    let external = ["by ExternalSecret/llm", "would undo", "name that store in `store`"];
     is(&failed(truth.writable().await, &[&old]), Class::Permanent, "K0642", &external);
     let failure = failed(truth.stage(&by(4), &old, &new).await, &[&old, &new]);
     is(&failure, Class::Permanent, "K0642", &external);

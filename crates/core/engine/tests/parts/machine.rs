@@ -362,7 +362,7 @@ impl Host for Machine {
         let pid = self.strange_pids().find(|pid| self.undeclared(*pid) == who)?;
         Some(Holder {
             host: who.host,
-            pid,
+            pid: Some(pid),
             name: "forgotten".to_owned(),
             found_by: "found in its memory".to_owned(),
             how_to_move: String::new(),

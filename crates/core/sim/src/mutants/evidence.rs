@@ -109,10 +109,12 @@ pub(super) const DRIFT_UNSEEN: Mutant =
     Mutant { name: "drift unseen", sentence: "P-67", event: drift_unseen, ..Mutant::NONE };
 
 fn restart_keeps_evidence(_: &State, event: &mut Event) {
-    let same = |life: &mut InstanceIdentity, slot: u8| {
-        if let InstanceIdentity::Process { boot, pid, start_ticks, program } = life {
+    let same = |life: &mut InstanceIdentity, slot: u8| match life {
+        InstanceIdentity::Process { boot, pid, start_ticks, program } => {
             (*boot, *pid, *start_ticks, *program) = (0, u32::from(slot), 0, 0);
         }
+        InstanceIdentity::Container { pod, run } => (*pod, *run) = (u64::from(slot), 0),
+        InstanceIdentity::AtRest(_) => {}
     };
     proofs(event, |proof| same(&mut proof.who.life, proof.slot));
     if let Fact::Enumerated(seen) = &mut event.fact {

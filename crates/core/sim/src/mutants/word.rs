@@ -11,8 +11,7 @@ fn proofs(state: &State, event: &mut Event, change: impl Fn(&Consumer, bool, &mu
         && let Some(consumer) = state.plan().consumers.get(consumer.index())
     {
         for proof in proofs {
-            let runs = matches!(proof.who.life, InstanceIdentity::Process { .. });
-            change(consumer, runs, proof);
+            change(consumer, proof.who.life.runs(), proof);
         }
     }
 }
@@ -69,8 +68,7 @@ fn says_nothing(proof: &Proof) -> bool {
 /// Whether the word decides about a process of this consumer.
 fn is_believed(state: &State, id: Option<ConsumerId>, life: InstanceIdentity) -> bool {
     let consumer = id.and_then(|id| state.plan().consumers.get(id.index()));
-    let runs = matches!(life, InstanceIdentity::Process { .. });
-    runs && consumer.is_some_and(|it| it.own_word && !it.attributable)
+    life.runs() && consumer.is_some_and(|it| it.own_word && !it.attributable)
 }
 
 /// Leaves silent processes out where another process of the consumer speaks.

@@ -2,14 +2,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use keyroll_inventory::{InstanceShown, KnownSecrets, NotMeant};
+use keyroll_kube::Owner;
 use keyroll_secret::{FingerprintKey, SecretBytes};
 use keyroll_testkit::alphanumeric;
 use keyroll_trace::{Managed, Version};
 
 use super::*;
-use crate::model::{
-    Changed, Container, External, MapSeen, Owner, Pod, SecretSeen, Taking, Unlisted, Workload,
-};
+use crate::model::{Changed, Container, External, MapSeen, Pod, SecretSeen, Taking, Unlisted, Workload};
 
 /// When the key of the Secret was changed last.
 const CHANGE: i64 = 1_700_000_000;

@@ -3,15 +3,19 @@
 //! Source: <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/>.
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod as Object, PodSpec, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use keyroll_kube::{annotation, controller};
 
 use crate::changed::seconds;
+use crate::marks::{CANARY, CANARY_OF, PROBE};
 use crate::model::{Container, Pod};
-use crate::owned_by::controller;
 use crate::takes::{ContainerSpec, Keys, takes};
 
 /// A pod.
 pub(crate) fn pod(object: &Object, keys: &Keys<'_>) -> Pod {
     let (meta, spec, status) = (&object.metadata, object.spec.as_ref(), object.status.as_ref());
+    let maker = controller(meta).map(|maker| (maker.kind.clone(), maker.name.clone()));
+    let canary = if maker.is_none() { canary_of(meta) } else { None };
     Pod {
         name: meta.name.clone().unwrap_or_default(),
         uid: meta.uid.clone().unwrap_or_default(),
@@ -19,10 +23,18 @@ pub(crate) fn pod(object: &Object, keys: &Keys<'_>) -> Pod {
         node: spec.and_then(|spec| spec.node_name.clone()),
         phase: status.and_then(|status| status.phase.clone()).unwrap_or_else(|| "Unknown".to_owned()),
         ending: meta.deletion_timestamp.is_some(),
-        made_by: controller(meta).map(|maker| (maker.kind.clone(), maker.name.clone())),
+        canary: canary.is_some(),
+        made_by: maker.or_else(|| canary.map(|name| ("Deployment".to_owned(), name.to_owned()))),
+        of_probe: meta.labels.as_ref().is_some_and(|labels| labels.contains_key(PROBE)),
         takes: spec.map(|spec| takes(spec, keys).into()).unwrap_or_default(),
         containers: spec.map(|spec| containers(spec, status)).unwrap_or_default(),
     }
+}
+
+/// The Deployment whose template a pod without an owner was made from, to move one pod before the others.
+fn canary_of(meta: &ObjectMeta) -> Option<&str> {
+    let is_it = meta.labels.as_ref().is_some_and(|labels| labels.contains_key(CANARY));
+    annotation(meta, CANARY_OF).filter(|_| is_it)
 }
 
 /// The containers of a pod, in the order of their kinds.
@@ -106,6 +118,24 @@ mod tests {
         let spec = json!({"containers": [{"name": "app"}]});
         let mut read = read(json!({"name": "p"}), spec, json!({"containerStatuses": [status]}));
         read.containers.remove(0)
+    }
+
+    #[test]
+    fn a_pod_that_keyroll_made_from_the_template_of_a_deployment_is_one_of_its_pods() {
+        let of = |labels: Value, owners: Value| {
+            let notes = json!({ CANARY_OF: "app" });
+            let meta =
+                json!({"name": "p", "labels": labels, "annotations": notes, "ownerReferences": owners});
+            let seen = read(meta, json!({"containers": [{"name": "app"}]}), json!({"phase": "Running"}));
+            (seen.canary, seen.made_by)
+        };
+        let made_by = |kind: &str, name: &str| Some((kind.to_owned(), name.to_owned()));
+        assert_eq!(of(json!({ CANARY: "r1" }), json!([])), (true, made_by("Deployment", "app")));
+        assert_eq!(of(json!({}), json!([])), (false, None));
+        let owner = json!([{
+            "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "app-1", "uid": "u", "controller": true,
+        }]);
+        assert_eq!(of(json!({ CANARY: "r1" }), owner), (false, made_by("ReplicaSet", "app-1")));
     }
 
     #[test]

@@ -6,10 +6,11 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet}
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use keyroll_kube::{annotation, controller};
 
 use crate::changed::seconds;
+use crate::marks::VERSION;
 use crate::model::Workload;
-use crate::owned_by::{annotation, controller};
 use crate::takes::{Keys, takes};
 
 /// A Deployment.
@@ -74,6 +75,8 @@ pub(super) fn workload(
 ) -> Workload {
     let reloaded_by = reloader(meta).or_else(|| reloader(template?.metadata.as_ref()?));
     let spec = template.and_then(|template| template.spec.as_ref());
+    let version =
+        |(name, noted): (&String, &String)| Some((name.strip_prefix(VERSION)?.to_owned(), noted.clone()));
     Workload {
         kind: kind.to_owned(),
         name: meta.name.clone().unwrap_or_default(),
@@ -83,6 +86,7 @@ pub(super) fn workload(
         wanted: None,
         idle: false,
         reloaded_by,
+        versions: meta.annotations.iter().flatten().filter_map(version).collect(),
     }
 }
 
@@ -199,6 +203,16 @@ mod tests {
         };
         assert_eq!((numbers(&read(false)), read(false).takes.len()), ((None, false), 1));
         assert_eq!(numbers(&read(true)), (None, true));
+    }
+
+    #[test]
+    fn the_secret_of_the_next_roll_out_is_that_of_the_workload_itself() {
+        let noted = annotated("version.keyroll.dev/api", "r1/api-0123456789");
+        assert_eq!(noted.versions.get("api").map(String::as_str), Some("r1/api-0123456789"));
+        assert_eq!(noted.next_secrets().collect::<Vec<_>>(), ["api-0123456789"]);
+        let copy = Workload { made_by: Some(("Deployment".to_owned(), "app".to_owned())), ..noted };
+        assert_eq!(copy.next_secrets().count(), 0);
+        assert!(annotated("keyroll.dev/rolled-by", "r1/7").versions.is_empty());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 /// Reads a page, and gives each of its objects to `each`. If the page is no list to its end, those before have been given
 /// all the same.
-pub(super) fn read<K: DeserializeOwned>(
+pub(crate) fn read<K: DeserializeOwned>(
     text: &[u8],
     each: &mut dyn FnMut(K),
 ) -> Result<ListMeta, serde_json::Error> {

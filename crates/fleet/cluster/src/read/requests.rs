@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::Request;
 use hyper::header::{self, HeaderValue};
+use hyper::http::response::Parts;
 use k8s_openapi::jiff::Timestamp;
 use k8s_openapi::jiff::fmt::rfc2822::DateTimeParser;
 use keyroll_kube::{Cluster, Effect, failure};
 use keyroll_port::Failure;
+use kube::Client;
 use kube::api::ListParams;
 use kube::client::Body;
 use kube::core::Status;
@@ -145,18 +147,22 @@ impl Unread {
 }
 
 /// Why one request brought nothing.
-enum Trouble {
+pub(crate) enum Trouble {
     /// Its answer is larger than [`ANSWER_BYTES_MAX`].
     Large,
     Kube(kube::Error),
 }
 
 impl Trouble {
-    fn unread(self, attempted: &str) -> Unread {
-        let error = match self {
+    pub(crate) fn error(self) -> kube::Error {
+        match self {
             Self::Large => kube::Error::Service("its answer is larger than 64 MiB".into()),
             Self::Kube(error) => error,
-        };
+        }
+    }
+
+    fn unread(self, attempted: &str) -> Unread {
+        let error = self.error();
         let code = if let kube::Error::Api(status) = &error { status.code } else { 0 };
         let failure = failure(attempted, error, Effect::None);
         match code {
@@ -281,42 +287,57 @@ impl<'a> Requests<'a> {
         serde_json::from_slice(&body).map_err(|error| Trouble::Kube(kube::Error::SerdeError(error)))
     }
 
-    /// Makes one request. The functions of kube for this hide the head of the answer, have no limit of its size, and log
-    /// an answer that they cannot read.
     async fn ask(&mut self, request: Request<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, Trouble> {
-        let exchange = async {
-            let answer = self.cluster.client.send(request.map(Body::from)).await.map_err(Trouble::Kube)?;
-            let (head, body) = answer.into_parts();
-            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-            let body = body.map_err(|error| match error.is::<LengthLimitError>() {
-                true => Trouble::Large,
-                false => Trouble::Kube(kube::Error::Service(error)),
-            })?;
-            Ok::<_, Trouble>((head, Zeroizing::new(Vec::<u8>::from(body.to_bytes()))))
-        };
-        let Ok(answer) = tokio::time::timeout(REQUEST_MAX, exchange).await else {
-            let late = format!("it took longer than {} s", REQUEST_MAX.as_secs());
-            return Err(Trouble::Kube(kube::Error::Service(late.into())));
-        };
-        let (head, body) = answer?;
-        let seconds = |date: &HeaderValue| {
-            let parsed = DateTimeParser::new().parse_timestamp(date.as_bytes());
-            parsed.ok().map(Timestamp::as_second)
-        };
-        self.date = head.headers.get(header::DATE).and_then(seconds).or(self.date);
+        let (head, body) = exchange(&self.cluster.client, request).await?;
+        self.date = date_of(&head).or(self.date);
         if head.status.is_success() {
             return Ok(body);
         }
-        // What is no Status of Kubernetes comes from a proxy, and may be a whole page.
-        let mut status =
-            serde_json::from_slice(&body).unwrap_or_else(|_| Status::failure("", "no reason given"));
-        status.code = head.status.as_u16();
-        Err(Trouble::Kube(kube::Error::Api(status.boxed())))
+        Err(Trouble::Kube(kube::Error::Api(status_of(&head, &body).boxed())))
     }
 }
 
+/// When an answer was made, by the server's clock, in seconds since the Unix epoch. A proxy before it may leave it out.
+pub(crate) fn date_of(head: &Parts) -> Option<i64> {
+    let seconds = |date: &HeaderValue| {
+        let parsed = DateTimeParser::new().parse_timestamp(date.as_bytes());
+        parsed.ok().map(Timestamp::as_second)
+    };
+    head.headers.get(header::DATE).and_then(seconds)
+}
+
+/// Makes one request. The functions of kube for this hide the head of the answer, have no limit of its size, and log an
+/// answer that they cannot read.
+pub(crate) async fn exchange(
+    client: &Client,
+    request: Request<Vec<u8>>,
+) -> Result<(Parts, Zeroizing<Vec<u8>>), Trouble> {
+    let exchange = async {
+        let answer = client.send(request.map(Body::from)).await.map_err(Trouble::Kube)?;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+            true => Trouble::Large,
+            false => Trouble::Kube(kube::Error::Service(error)),
+        })?;
+        Ok::<_, Trouble>((head, Zeroizing::new(Vec::<u8>::from(body.to_bytes()))))
+    };
+    let Ok(answer) = tokio::time::timeout(REQUEST_MAX, exchange).await else {
+        let late = format!("it took longer than {} s", REQUEST_MAX.as_secs());
+        return Err(Trouble::Kube(kube::Error::Service(late.into())));
+    };
+    answer
+}
+
+/// What an answer other than success says. What is no Status of Kubernetes comes from a proxy, and may be a whole page.
+pub(crate) fn status_of(head: &Parts, body: &[u8]) -> Status {
+    let mut status = serde_json::from_slice(body).unwrap_or_else(|_| Status::failure("", "no reason given"));
+    status.code = head.status.as_u16();
+    status
+}
+
 /// Whether an object may have this name. Names come from objects of the cluster, and become a part of a path.
-pub(super) fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
     (1..=253).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with(['.', '-'])
 }

@@ -137,7 +137,7 @@ async fn a_namespace_is_read_with_all_that_it_has() {
     assert_eq!(found.mounted.iter().map(|one| &*one.version).collect::<Vec<_>>(), ["3"]);
     assert!(found.missed.is_empty() && !found.refused, "{:?}", found.missed);
     // The time of the answers.
-    assert_eq!((found.name.as_str(), found.now), ("shop", 1_782_907_200));
+    assert_eq!((found.name.as_str(), found.now), ("shop", Some(1_782_907_200)));
 }
 
 #[tokio::test]
@@ -413,7 +413,7 @@ async fn a_login_that_is_not_accepted_fails_at_once() {
     let recorded = Recorded::new();
     recorded.answers("/apis", &[(401, status(401, "Unauthorized"))]);
     let failure = read_all(&recorded).await.err().unwrap();
-    assert_eq!(failure.class, Class::Permanent);
+    assert_eq!(failure.class, Class::Retryable);
     assert!(failure.help.is_some());
     assert_eq!(recorded.asked().len(), 1);
 }
@@ -422,7 +422,7 @@ async fn a_login_that_is_not_accepted_fails_at_once() {
 async fn a_login_that_expires_meanwhile_fails_instead_of_an_incomplete_result() {
     let recorded = Recorded::new();
     recorded.answers(&path("apis/batch/v1/jobs"), &[(401, status(401, "Unauthorized"))]);
-    assert_eq!(read_all(&recorded).await.err().unwrap().class, Class::Permanent);
+    assert_eq!(read_all(&recorded).await.err().unwrap().class, Class::Retryable);
 }
 
 #[tokio::test]

@@ -24,13 +24,20 @@ pub enum IncarnationForm {
         /// The host's number of it.
         consumer: u16,
     },
+    /// A container of a pod.
+    Container {
+        /// Digest of the pod's uid.
+        pod: u64,
+        /// Digest of the container's name, start and restart count.
+        run: u64,
+    },
 }
 
 /// A description of an undeclared process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HolderForm {
-    /// Process id.
-    pub pid: u32,
+    /// Process id; none for a container.
+    pub pid: Option<u32>,
     /// Executable or command name.
     pub name: String,
     /// How it was found.
@@ -47,6 +54,7 @@ impl IncarnationForm {
                 Self::Process { boot, pid, start_ticks, program }
             }
             InstanceIdentity::AtRest(ConsumerId(consumer)) => Self::AtRest { consumer },
+            InstanceIdentity::Container { pod, run } => Self::Container { pod, run },
         }
     }
 
@@ -57,6 +65,7 @@ impl IncarnationForm {
                 InstanceIdentity::Process { boot, pid, start_ticks, program }
             }
             Self::AtRest { consumer } => InstanceIdentity::AtRest(ConsumerId(consumer)),
+            Self::Container { pod, run } => InstanceIdentity::Container { pod, run },
         };
         Incarnation { host: HostId(0), life }
     }
@@ -86,10 +95,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_the_same_on_the_other_side_and_never_on_another_host() {
+    fn a_life_is_the_same_on_the_other_side_and_never_on_another_host() {
         let process =
             InstanceIdentity::Process { boot: u64::MAX, pid: 4711, start_ticks: 1 << 60, program: 3 };
-        for life in [process, InstanceIdentity::AtRest(ConsumerId(9))] {
+        let container = InstanceIdentity::Container { pod: u64::MAX, run: 7 };
+        for life in [process, InstanceIdentity::AtRest(ConsumerId(9)), container] {
             let form = IncarnationForm::of(Incarnation { host: HostId(7), life });
             let written = serde_json::to_string(&form).unwrap();
             let read = serde_json::from_str::<IncarnationForm>(&written).unwrap();
@@ -99,13 +109,15 @@ mod tests {
 
     #[test]
     fn a_holder_is_read_as_it_was_written() {
-        let holder = Holder {
-            host: HostId(0),
-            pid: 4711,
-            name: "python3".to_owned(),
-            found_by: "its memory holds v1 (3 copies)".to_owned(),
-            how_to_move: "restart it".to_owned(),
-        };
-        assert_eq!(HolderForm::from(&holder).into_port(), Ok(holder));
+        for pid in [Some(4711), None] {
+            let holder = Holder {
+                host: HostId(0),
+                pid,
+                name: "python3".to_owned(),
+                found_by: "its memory holds v1 (3 copies)".to_owned(),
+                how_to_move: "restart it".to_owned(),
+            };
+            assert_eq!(HolderForm::from(&holder).into_port(), Ok(holder));
+        }
     }
 }

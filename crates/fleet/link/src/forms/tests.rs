@@ -135,7 +135,7 @@ fn evidence_is_heard_as_it_was_seen() {
 fn a_survey_is_heard_as_it_was_made() {
     let holder = Holder {
         host: HostId(0),
-        pid: 4712,
+        pid: Some(4712),
         name: "python3".to_owned(),
         found_by: "its memory holds v1".to_owned(),
         how_to_move: "restart it".to_owned(),

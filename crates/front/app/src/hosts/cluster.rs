@@ -4,7 +4,6 @@ use std::pin::pin;
 use keyroll_cluster::{Checked, Look};
 use keyroll_config::KubeAddress;
 use keyroll_inventory::KnownSecrets;
-use keyroll_kube::Address;
 use keyroll_link::digits_of;
 use keyroll_secret::Fingerprint;
 use tokio::sync::mpsc::unbounded_channel;
@@ -17,7 +16,7 @@ use super::session::{drafted_names, labelled};
 use crate::operator::{Operator, plain};
 use crate::problem::Problem;
 use crate::redact;
-use crate::wiring::kubernetes::connected;
+use crate::wiring::kubernetes::{address_of, connected};
 use crate::wiring::open;
 
 /// A namespace that is looked at.
@@ -71,7 +70,7 @@ async fn read(
     // Nobody listens any more if the command is about to end.
     let progress = |text: &str| drop(to.send(text.to_owned()));
     let mut reading = pin!(async {
-        let cluster = connected(of_config(address)).await?;
+        let cluster = connected(address_of(address)).await?;
         Ok::<_, Problem>(keyroll_cluster::read(&cluster, &progress).await?)
     });
     loop {
@@ -99,7 +98,7 @@ pub(super) fn check_clusters(
     for (name, address) in all {
         operator.progress(&format!("{name}: asking for the rights of the login …"));
         let asked = async {
-            let cluster = connected(of_config(address)).await?;
+            let cluster = connected(address_of(address)).await?;
             Ok(keyroll_cluster::check(&cluster).await?)
         };
         checked.push(((*name).to_owned(), runtime.block_on(asked)));
@@ -107,12 +106,6 @@ pub(super) fn check_clusters(
     operator.settle();
     runtime.shutdown_background();
     Ok(checked)
-}
-
-/// Where a cluster is, as the configuration says it.
-fn of_config(address: &KubeAddress) -> Address {
-    let KubeAddress { context, namespace, kubeconfig } = address.clone();
-    Address { in_cluster: context.is_none(), kubeconfig, context, namespace }
 }
 
 /// The answer to what was asked, with the fingerprints and labels of the values.
@@ -195,9 +188,9 @@ mod tests {
 
     #[test]
     fn an_address_without_a_context_is_that_of_the_own_pod() {
-        let of_pod = of_config(&address(None, None));
+        let of_pod = address_of(&address(None, None));
         assert!(of_pod.in_cluster && of_pod.context.is_none());
-        let of_file = of_config(&address(Some("prod"), Some(PathBuf::from("/srv/kubeconfig"))));
+        let of_file = address_of(&address(Some("prod"), Some(PathBuf::from("/srv/kubeconfig"))));
         assert!(!of_file.in_cluster);
         assert_eq!((of_file.context.as_deref(), of_file.namespace.as_deref()), (Some("prod"), Some("shop")));
         assert_eq!(of_file.kubeconfig, Some(PathBuf::from("/srv/kubeconfig")));

@@ -13,7 +13,6 @@ use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::operator::{Confirmation, Operator, Phase, StatusShown};
 use crate::places::Places;
-use crate::plans::in_clusters::refuse_in_clusters;
 use crate::plans::left_out::Without;
 use crate::problem::Problem;
 use crate::records::old_key::clock;
@@ -122,7 +121,7 @@ fn of_stored(
 ) -> Result<Exit, Problem> {
     let Work { incident, places, installation, .. } = work;
     let config = installation.config()?;
-    let secret = crate::configured::secret(&config, name)?;
+    crate::configured::secret(&config, name)?;
     crate::configured::consent(request.confirm.as_deref(), name)?;
     let standing = Standing::of(name, number, Some(&config), places)?;
     if let Some(dead) = standing.dead_unix_ms() {
@@ -158,10 +157,6 @@ fn of_stored(
                 "{name} v{number} is not the current version, and no rotation ends it: nothing was done"
             ))
             .help(format!("keyroll verify {name} says which versions are alive")));
-    }
-    // An open rotation goes on: its own configuration has no consumers in clusters.
-    if ending.is_none() && !new_leaked {
-        refuse_in_clusters(secret)?;
     }
     if request.mode == Emergency::RevokeNow {
         outage(incident, name, request.confirm.as_deref(), operator)?;

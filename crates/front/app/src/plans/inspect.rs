@@ -20,6 +20,7 @@ use keyroll_setup::trust::{
 use super::acceptance::{Acceptance, asking, confirm, pairs, standing};
 use super::attribution::unattributed;
 use super::granted::Granted;
+use super::in_clusters::no_calls;
 use super::inspection::Inspection;
 use super::plaintext::reject_plaintext;
 use super::shared::{copies_apart, policy_for};
@@ -160,8 +161,7 @@ pub async fn look(
     let (hosts, unattributed) = hosts_now(subject, &issuer, &own, tried).await?;
     notes.extend(unattributed);
     let endpoints = issuer.endpoints();
-    // An emergency that revokes the old key first waits for no host.
-    let asking = if subject.revokes_first { Vec::new() } else { asking(&endpoints, &hosts.consumers) };
+    let asking = asking_from(subject, &endpoints, &hosts);
     let standing = confirm(standing, &hosts, &asking, &issuer, &credential).await?;
     let of_live = credential.id.as_ref().filter(|_| standing != Acceptance::Dead);
     let next = issuer.propose(&credential).ok().flatten();
@@ -177,6 +177,7 @@ pub async fn look(
     let Survey { looked, holders, live, other_networks, linked, checks, programs } =
         survey.await.map_err(|failure| super::source_of_truth::other_value(failure, subject.secret))?;
     notes.extend(linked.into_iter().chain(checks.iter().map(check_note)));
+    notes.extend(no_calls(subject.secret));
     notes.extend(super::unsearched::notes(&looked, subject.secret, aim.ends_old()));
     notes.extend(super::unsearched::hosts(subject, &hosts.names));
     // Other holders of a shared key that stays valid keep it.
@@ -217,6 +218,13 @@ pub async fn look(
     Ok(Inspection { saved, plan, endpoints, asking, host, holders, not_visible, notes, live, granted })
 }
 
+/// The hosts from which the issuer's endpoints are asked. An emergency that revokes the old key first waits for none. Of a
+/// cluster the probe of each consumer shows whether its pods reach the issuer.
+fn asking_from(subject: &Subject<'_>, endpoints: &[String], hosts: &Hosts) -> Vec<HostId> {
+    let all = if subject.revokes_first { Vec::new() } else { asking(endpoints, &hosts.consumers) };
+    all.into_iter().filter(|host| !hosts.is_cluster(*host)).collect()
+}
+
 /// The live sessions of the current credential; `id` is `None` where it has none.
 async fn sessions_of(issuer: &dyn Issuer, id: Option<&CredentialId>) -> Result<Sessions, Failure> {
     match id {
@@ -249,6 +257,8 @@ fn unexplained(subject: &Subject<'_>, version: u32, looked: &Looked) -> Result<V
     let names = looked
         .names
         .iter()
+        // The name of a container is none of a copy.
+        .filter(|named| looked.enumeration.strangers.contains(&named.digest))
         .filter(|named| !waivers.has_copy(subject.secret.name.as_str(), version, named.digest))
         .filter(|named| !apart.contains(&named.digest))
         .map(|named| named.name.clone());
@@ -280,7 +290,13 @@ pub fn refuse_unseen_reads(secret: &Secret) -> Result<(), Problem> {
         Some(consumer) => {
             format!("{} is at rest: it has no process that could open its file", consumer.name)
         }
-        None => return Ok(()),
+        None => match secret.in_clusters().next() {
+            Some((consumer, _)) => {
+                let (name, host) = (&consumer.name, &consumer.host);
+                format!("{name} is in {host}, and no cluster shows which process opens a file")
+            }
+            None => return Ok(()),
+        },
     };
     Err(Problem::new(Code::NoEvidencePossible, format!("plan a rotation of {}", secret.name))
         .because(format!("`revoke.require` asks for `read`, which is not visible here: {why}"))

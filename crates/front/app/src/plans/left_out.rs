@@ -23,7 +23,7 @@ impl Without {
     /// The hosts with their consumers.
     ///
     /// # Errors
-    /// A name is that of no host by ssh, or nothing would be left of the secret's consumers.
+    /// A name is that of no other host, or nothing would be left of the secret's consumers.
     pub(crate) fn of(&self, config: &Config, secret: &Secret) -> Result<Vec<LeftOut>, Problem> {
         if self.hosts.is_empty() {
             return Ok(Vec::new());
@@ -75,14 +75,21 @@ pub(crate) fn text_without(
 }
 
 /// What a plan says about them, a line for each.
-pub(super) fn notes(left_out: &[LeftOut]) -> Vec<String> {
+pub(super) fn notes(left_out: &[LeftOut], config: &Config) -> Vec<String> {
     let line = |one: &LeftOut| {
         let LeftOut { host, reason, .. } = one;
+        let is_cluster = config.hosts.get(host.as_str()).is_some_and(|host| host.connect.cluster().is_some());
         let keep = match one.names().as_slice() {
+            [] if is_cluster => "it is not looked at".to_owned(),
             [] => "it is not searched as long as it is away".to_owned(),
             [one] => format!("{one} keeps the old key, and breaks when that is revoked"),
             all => format!("{} keep the old key, and break when that is revoked", all.join(", ")),
         };
+        if is_cluster {
+            return format!(
+                "{host} is left out ({reason}): {keep}\n  what else holds the old key there is not looked at"
+            );
+        }
         format!(
             "{host} is left out ({reason}): {keep}\n  if it answers before that, it is searched, and what holds the old key \
              there holds up the revocation"
@@ -105,6 +112,7 @@ mod tests {
         };
         let host = |name: &str| format!("[hosts.{name}]\nconnect = \"ssh://{name}\"\nfolder = \"/srv\"\n");
         let hosts = ["web-1", "web-2", "db-1"].map(host).concat();
+        let hosts = format!("{hosts}[hosts.prod]\nconnect = \"kube://eks/agents\"\n");
         let consumers = [consumer("api", "web-1"), consumer("job", "web-2")].concat();
         let text = format!("version = 1\n{hosts}[secrets.acme]\nissuer = \"openrouter\"\n{consumers}");
         Config::parse(&text, "/srv/keyroll.toml").unwrap()
@@ -124,8 +132,10 @@ mod tests {
         assert_eq!(hosts, ["web-2", "db-1"]);
         assert_eq!((all[0].names(), all[1].names()), (vec!["job"], Vec::new()));
         assert_eq!(all[0].consumers[0].copies, [Path::new("/srv/job")]);
-        let lines = notes(&all);
+        let lines = notes(&all, &config());
         assert!(lines[0].contains("job keeps the old key") && lines[1].contains("not searched"), "{lines:?}");
+        let lines = notes(&asked(&["prod"]).unwrap(), &config());
+        assert!(lines[0].contains("it is not looked at") && !lines[0].contains("searched"), "{lines:?}");
         let text = text_without(
             "version = 1\n[hosts.web-1]\nconnect = \"ssh://web-1\"\nfolder = \"/srv\"\n[secrets.acme]\nissuer = \"openrouter\"\n"
                 .to_owned(),

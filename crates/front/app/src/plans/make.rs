@@ -8,7 +8,7 @@ use keyroll_config::{Config, Consumer, Secret};
 use keyroll_port::JournalError;
 use keyroll_rotation::State;
 
-use super::in_clusters::refuse_in_clusters;
+use super::in_clusters::refuse_unsynced;
 use super::inspect::look;
 use super::inspection::Inspection;
 use super::left_out::{Without, text_without};
@@ -85,7 +85,7 @@ pub fn plan_for(
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<String, Problem> {
-    refuse_in_clusters(secret)?;
+    refuse_unsynced(secret)?;
     refuse_unused(secret, &installation.config_path())?;
     let places = installation.places()?;
     let config_file = config_file::absolute(&installation.config_path())?;
@@ -230,11 +230,11 @@ pub fn refuse_open(places: &Places, name: &str) -> Result<Vec<Apart>, Problem> {
 
 /// Inspects everything that a plan depends on, on all machines.
 pub(crate) fn look_at(subject: &Subject<'_>, operator: &mut dyn Operator) -> Result<Inspection, Problem> {
-    refuse_in_clusters(subject.secret)?;
+    refuse_unsynced(subject.secret)?;
     let searched = also_searched(subject);
     let mut hosts = subject.secret.ssh_hosts();
     hosts.extend(searched.iter().map(String::as_str));
-    if let Some(text) = reaching(&hosts) {
+    if let Some(text) = reaching(&hosts, &subject.secret.clusters()) {
         operator.progress(&text);
     }
     let found = inspected(subject);
@@ -242,14 +242,16 @@ pub(crate) fn look_at(subject: &Subject<'_>, operator: &mut dyn Operator) -> Res
     found
 }
 
-/// What is shown while hosts are reached: each may take some seconds, and keyroll-host may have to be sent first.
-fn reaching(hosts: &BTreeSet<&str>) -> Option<String> {
+/// What is shown while hosts and clusters are reached: each may take some seconds, and keyroll-host may have to be sent first.
+fn reaching(hosts: &BTreeSet<&str>, clusters: &BTreeSet<&str>) -> Option<String> {
     let shown: Vec<&str> = hosts.iter().copied().take(HOSTS_SHOWN_MAX).collect();
     let more = match hosts.len().saturating_sub(shown.len()) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    (!shown.is_empty()).then(|| format!("inspecting {}{more} by ssh …", shown.join(", ")))
+    let by_ssh = (!shown.is_empty()).then(|| format!("{}{more} by ssh", shown.join(", ")));
+    let all: Vec<String> = by_ssh.into_iter().chain(clusters.iter().map(|name| (*name).to_owned())).collect();
+    (!all.is_empty()).then(|| format!("inspecting {} …", all.join(", ")))
 }
 
 /// The inspection itself.
@@ -285,7 +287,7 @@ fn inspected(subject: &Subject<'_>) -> Result<Inspection, Problem> {
 /// As [`provable`], before it is tried whether the issuer shows the calls of other hosts.
 fn provable_yet(consumer: &Consumer, attributes: bool) -> Result<(), Problem> {
     provable(consumer, attributes).or_else(|problem| {
-        match !consumer.is_here && attributes && provable(consumer, false).is_ok() {
+        match consumer.is_by_ssh() && attributes && provable(consumer, false).is_ok() {
             true => Ok(()),
             false => Err(problem),
         }
@@ -301,7 +303,7 @@ pub(crate) fn refuse_unprovable(found: &Inspection, secret: &Secret) -> Result<(
 
 /// `unattributed`: the hosts of which the issuer does not show which process made a call.
 fn provable_elsewhere(secret: &Secret, attributes: bool, unattributed: &[String]) -> Result<(), Problem> {
-    for consumer in secret.consumers.iter().filter(|consumer| !consumer.is_here) {
+    for consumer in secret.consumers.iter().filter(|consumer| consumer.is_by_ssh()) {
         let host = consumer.machine();
         match unattributed.iter().any(|name| name == host) {
             true => provable(consumer, false).map_err(|problem| {
@@ -355,9 +357,14 @@ mod tests {
     #[test]
     fn hosts_that_are_inspected_are_named_and_many_are_counted() {
         let names: Vec<String> = (0..30).map(|at| format!("web-{at:02}")).collect();
-        let of = |count: usize| reaching(&names.iter().take(count).map(String::as_str).collect());
+        let in_clusters = |count: usize, all: BTreeSet<&str>| {
+            reaching(&names.iter().take(count).map(String::as_str).collect(), &all)
+        };
+        let of = |count: usize| in_clusters(count, BTreeSet::new());
         assert_eq!(of(0), None);
         assert_eq!(of(2).unwrap(), "inspecting web-00, web-01 by ssh …");
         assert!(of(30).unwrap().ends_with(", web-07 and 22 more by ssh …"), "{:?}", of(30));
+        assert_eq!(in_clusters(1, BTreeSet::from(["prod"])).unwrap(), "inspecting web-00 by ssh, prod …");
+        assert_eq!(in_clusters(0, BTreeSet::from(["prod"])).unwrap(), "inspecting prod …");
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use keyroll_config::{Consumer, Secret, StoreRef};
+use keyroll_config::{Consumer, InCluster, Secret, StoreRef};
 use keyroll_host::LOCAL;
+use keyroll_port::Holder;
 use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Refusals, ReloadMode};
 
 use super::Inspection;
@@ -24,19 +25,17 @@ pub(crate) fn show_findings(found: &Inspection, operator: &mut dyn Operator) {
         if let Some(host) = found.saved.hosts.get(holder.host.index()).filter(|_| holder.host != LOCAL) {
             // What a host calls it ends with the host's name.
             let name = holder.name.strip_suffix(&format!(" on {host}")).unwrap_or(&holder.name);
-            operator.note(format!(
-                "undeclared process {} ({name}) on {host} holds the value: {}\n  keyroll does not revoke the old key before it \
-                 has ended, or is waived in the rotation: keyroll consumer waive {host}:{} --reason WHY",
-                holder.pid, holder.found_by, holder.pid
-            ));
+            operator.note(undeclared_there(host, name, holder));
             continue;
         }
+        // On this machine everything that runs is a process.
+        let pid = holder.pid.unwrap_or_default();
         operator.note(format!(
             "undeclared {} holds the value: {}\n  keyroll does not revoke the old key before this process \
              is moved: {}",
-            described(holder.pid).unwrap_or_else(|| format!("process {} ({})", holder.pid, holder.name)),
+            described(pid).unwrap_or_else(|| format!("process {pid} ({})", holder.name)),
             holder.found_by,
-            adopt_process(holder.pid, found.plan.capabilities.attributes)
+            adopt_process(pid, found.plan.capabilities.attributes)
         ));
     }
     let mut shown = BTreeSet::new();
@@ -47,6 +46,19 @@ pub(crate) fn show_findings(found: &Inspection, operator: &mut dyn Operator) {
             operator.event(Event::NotVisible { what, why: unseen.why });
         }
     }
+}
+
+/// The note on an undeclared process or container of another host.
+fn undeclared_there(host: &str, name: &str, holder: &Holder) -> String {
+    let (what, it) = match holder.pid {
+        Some(pid) => (format!("undeclared process {pid} ({name}) on {host}"), pid.to_string()),
+        None => (format!("undeclared {name} on {host}"), name.to_owned()),
+    };
+    format!(
+        "{what} holds the value: {}\n  keyroll does not revoke the old key before it has ended, or is waived in the rotation: \
+         keyroll consumer waive {host}:{it} --reason WHY",
+        holder.found_by
+    )
 }
 
 /// The consumers with a downtime: those of [`alone`], and all if the new value revokes the old one at once.
@@ -192,6 +204,9 @@ fn all_moved(units: &[Unit], secret: &Secret) -> Vec<String> {
 /// How one consumer is moved, and which files are written.
 fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
     let name = &consumer.name;
+    if let Some(pods) = &consumer.in_cluster {
+        return format!("{name} in {}: {}", consumer.host, moved_in_cluster(pods, unit.uptake));
+    }
     let verb = match unit.uptake {
         ReloadMode::Verb => {
             match announced(secret).into_iter().find(|downtime| downtime.consumer == name.to_string()) {
@@ -229,6 +244,26 @@ fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
     format!("{name}: {verb}{}", files.join(""))
 }
 
+/// How the pods of a consumer in a cluster take the value.
+fn moved_in_cluster(pods: &InCluster, uptake: ReloadMode) -> String {
+    let InCluster { secret, key, versioned, synced, canary, .. } = pods;
+    let place = format!("secret/{secret} {key}");
+    let written = match (synced, versioned) {
+        (true, _) => format!("{place}: External Secrets writes it from the store"),
+        (false, true) => format!("{place}: a Secret of its own for each version"),
+        (false, false) => format!("write {place}"),
+    };
+    // Until then a node may give new pods the value of before.
+    let later = if *versioned { "" } else { "30 s later " };
+    let taken = match uptake {
+        ReloadMode::Verb if *canary => format!(", {later}roll out {}, one pod first", pods.object()),
+        ReloadMode::Verb => format!(", {later}roll out {}", pods.object()),
+        ReloadMode::Rereads => "; its pods have it within 2 min".to_owned(),
+        ReloadMode::AtRest => format!(", the next run of {} takes it", pods.object()),
+    };
+    format!("{written}{taken}")
+}
+
 /// The shortest wait, in seconds: the watch and the pauses of the roll; the idle window before Disable, if the issuer shows
 /// the last use; and the soak.
 pub(crate) fn least_s(found: &Inspection) -> u64 {
@@ -256,6 +291,27 @@ mod tests {
     }
 
     #[test]
+    fn what_an_undeclared_process_or_pod_of_a_host_is_waived_by_is_named() {
+        let holder = |pid, name: &str| Holder {
+            host: HostId(1),
+            pid,
+            name: name.to_owned(),
+            found_by: "its memory holds v1".to_owned(),
+            how_to_move: String::new(),
+        };
+        let process = undeclared_there("web-2", "mailer", &holder(Some(4711), "mailer on web-2"));
+        assert!(
+            process.starts_with("undeclared process 4711 (mailer) on web-2 holds the value"),
+            "{process}"
+        );
+        assert!(process.ends_with("keyroll consumer waive web-2:4711 --reason WHY"), "{process}");
+        let name = "pod/agent-6d5f-x2x1z/app";
+        let pod = undeclared_there("prod", name, &holder(None, "pod/agent-6d5f-x2x1z/app on prod"));
+        assert!(pod.starts_with("undeclared pod/agent-6d5f-x2x1z/app on prod holds the value"), "{pod}");
+        assert!(pod.ends_with("keyroll consumer waive prod:pod/agent-6d5f-x2x1z/app --reason WHY"), "{pod}");
+    }
+
+    #[test]
     fn what_reads_the_store_is_restarted_and_not_signalled() {
         let text = "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\nstore = \"vault:kv/acme#key\"\n\
                     [[secrets.acme.consumers]]\nname = \"app\"\nreads = \"store\"\n\
@@ -276,6 +332,59 @@ mod tests {
         let secret = config.secret("acme").unwrap();
         let step = moved(&secret.consumers[0], &unit(Delivery::Push, ReloadMode::Rereads), secret);
         assert!(step.ends_with("\n     writes web-1:/srv/app/key"), "{step}");
+    }
+
+    #[test]
+    fn a_consumer_in_a_cluster_is_moved_in_the_words_of_the_cluster() {
+        for (runs, further, uptake, said) in [
+            (
+                "deployment = \"agent\"",
+                "",
+                ReloadMode::Verb,
+                "write secret/anthropic-credentials api-key, 30 s later roll out deployment/agent",
+            ),
+            (
+                "deployment = \"agent\", rereads = true",
+                "trusts = \"rereads\"",
+                ReloadMode::Rereads,
+                "write secret/anthropic-credentials api-key; its pods have it within 2 min",
+            ),
+            (
+                "deployment = \"agent\", canary = true",
+                "",
+                ReloadMode::Verb,
+                "write secret/anthropic-credentials api-key, 30 s later roll out deployment/agent, one pod first",
+            ),
+            (
+                "statefulset = \"agent\"",
+                "synced = true",
+                ReloadMode::Verb,
+                "secret/anthropic-credentials api-key: External Secrets writes it from the store, 30 s later roll out statefulset/agent",
+            ),
+            (
+                "deployment = \"agent\"",
+                "versioned = true",
+                ReloadMode::Verb,
+                "secret/anthropic-credentials api-key: a Secret of its own for each version, roll out deployment/agent",
+            ),
+            (
+                "cronjob = \"night\"",
+                "",
+                ReloadMode::AtRest,
+                "write secret/anthropic-credentials api-key, the next run of cronjob/night takes it",
+            ),
+        ] {
+            let text = format!(
+                "version = 1\n[hosts.prod]\nconnect = \"kube://eks/agents\"\n[secrets.acme]\nissuer = \"openrouter\"\n\
+                 [[secrets.acme.consumers]]\nname = \"agent\"\nhost = \"prod\"\nruns = {{ {runs} }}\n\
+                 reads = {{ secret = \"anthropic-credentials\", key = \"api-key\" }}\n{further}\n"
+            );
+            let config = Config::parse(&text, "/srv/keyroll.toml").unwrap();
+            let secret = config.secret("acme").unwrap();
+            let step = moved(&secret.consumers[0], &unit(Delivery::Push, uptake), secret);
+            assert_eq!(step, format!("agent in prod: {said}"));
+            assert_eq!(alone(secret), Vec::<String>::new(), "a roll-out replaces pods one after the other");
+        }
     }
 
     #[test]

@@ -18,11 +18,13 @@ pub(super) fn also_searched(subject: &Subject<'_>) -> Vec<String> {
     }
     let (config, secret) = (subject.config, subject.secret);
     // Without the consumers of the hosts that are left out it may look like a secret of this machine alone.
-    let over_hosts = !subject.left_out.is_empty() && secret.searched_hosts.is_none();
+    let is_by_ssh = |name: &str| config.hosts.get(name).is_some_and(|host| host.connect.is_ssh());
+    let left_out: Vec<_> = subject.left_out.iter().filter(|one| is_by_ssh(&one.host)).collect();
+    let over_hosts = !left_out.is_empty() && secret.searched_hosts.is_none();
     let meant = if over_hosts { config.bystanders(secret) } else { config.searched_hosts(secret) };
     let mut searched: Vec<String> = meant.into_iter().map(str::to_owned).collect();
     // One that is back shows what it holds.
-    for one in subject.left_out {
+    for one in left_out {
         if !searched.contains(&one.host) {
             searched.push(one.host.clone());
         }
@@ -34,7 +36,8 @@ pub(super) fn also_searched(subject: &Subject<'_>) -> Vec<String> {
 /// plan.
 pub(super) fn hosts(subject: &Subject<'_>, names: &[String]) -> Vec<String> {
     let name = &subject.secret.name;
-    let of_consumers = subject.secret.ssh_hosts();
+    let mut of_consumers = subject.secret.ssh_hosts();
+    of_consumers.extend(subject.secret.clusters());
     let is_searched =
         |host: &&String| host.as_str() != keyroll_config::LOCAL && !of_consumers.contains(host.as_str());
     let is_awaited = |host: &&String| !subject.left_out.iter().any(|one| one.host == **host);
@@ -47,7 +50,7 @@ pub(super) fn hosts(subject: &Subject<'_>, names: &[String]) -> Vec<String> {
             .push(format!("also searched, by fingerprints: {all} (no consumer of {name} is declared there)"));
     }
     notes.extend(not_looked_at(subject.config, subject.secret));
-    notes.extend(super::left_out::notes(subject.left_out));
+    notes.extend(super::left_out::notes(subject.left_out, subject.config));
     notes
 }
 
@@ -62,9 +65,9 @@ pub(super) fn notes(looked: &Looked, secret: &Secret, ends_old: bool) -> Vec<Str
             continue;
         };
         let name = secret.consumers.get(consumer.index()).map_or("?", |consumer| consumer.name.as_str());
-        let pid = missed.who.pid().unwrap_or_default();
+        let what = missed.who.pid().map_or_else(|| "a pod".to_owned(), |pid| format!("process {pid}"));
         notes.push(format!(
-            "{name}, process {pid}: {}; if that does not change, the rotation pauses before it disables or revokes \
+            "{name}, {what}: {}; if that does not change, the rotation pauses before it disables or revokes \
              the old key\n  raise `{}` in keyroll.toml",
             not_searched(missed.limit),
             setting(missed.limit)

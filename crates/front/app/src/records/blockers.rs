@@ -7,15 +7,17 @@ use keyroll_host::{LOCAL, incarnation, process_of};
 use keyroll_inventory::started;
 use keyroll_observe::NotVisible;
 use keyroll_rotation::{
-    Blocker, ConsumerId, Holds, Incarnation, Phase, ReloadMode, SearchLimit, State, Which, blockers,
+    Blocker, ConsumerId, Holds, Incarnation, InstanceIdentity, Phase, ReloadMode, SearchLimit, State, Which,
+    blockers,
 };
 
 use super::adopt_command::{adopt_copy, adopt_process, adopt_process_on_host};
+use super::blocking_pods::{MOVING, is_moving, key_moved, not_running_moved, stale_moved, undeclared_moved};
 use super::hosts_away::HostsAway;
 use super::missing_proof::{Place, again, proof_got, resolves_itself};
 use super::plan_names::Called;
 use super::saved_plan::LeftOut;
-use super::store_process::accepted;
+use super::store_process::{above_this, accepted};
 use crate::operator::Holder;
 
 /// What to do with an edited line during a rollback.
@@ -31,9 +33,6 @@ const COPY_BACK: &str = "write the old value into it, or delete it, then keyroll
 
 /// The most blockers that are shown.
 const SHOWN_MAX: usize = 12;
-
-/// The most ancestors that are searched for the parent of this process.
-const ABOVE_MAX: usize = 64;
 
 /// Every blocker, by the last inspection; none before the first inspection or after the end.
 pub fn all(called: &Called, state: &State) -> Vec<Holder> {
@@ -116,7 +115,6 @@ fn gone(who: Incarnation) -> bool {
 fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Holder {
     let version = stays;
     let (goes, stays) = if stays == Which::New { ("old", "new") } else { ("new", "old") };
-    let ends = !state.plan().aim.makes_new();
     match blocker {
         Blocker::Holder(who) => {
             let found_by = format!("it holds the {goes} key and is not a declared consumer");
@@ -131,23 +129,17 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
                 Holds::Other => "it holds content that neither keyroll nor the plan wrote".to_owned(),
                 Holds::Unreadable => "it cannot be read".to_owned(),
             },
-            how_to_move: LINE_BACK.to_owned(),
+            how_to_move: match called.key_freed(file) {
+                Some(freed) => key_moved(state, freed, holds),
+                None => LINE_BACK.to_owned(),
+            },
             or_else: None,
             ..nameless(&called.file(file))
         },
         Blocker::Unproven(consumer, who, path) => {
             unproven(called, state, &Place { consumer, who, path }, version)
         }
-        Blocker::Stale(consumer, who, path) => Holder {
-            kind: "stale instance",
-            found_by: format!("it still uses the {goes} key on {}", called.path(consumer, path)),
-            how_to_move: match ends {
-                true => "check that its file holds its own key, restart it, then keyroll resume".to_owned(),
-                false => "restart it, or keyroll resume, which moves it again".to_owned(),
-            },
-            or_else: None,
-            ..process(called, who, Some(called.consumer(consumer)))
-        },
+        Blocker::Stale(consumer, who, path) => stale(called, state, &Place { consumer, who, path }, goes),
         Blocker::Session(Some(who)) if of_served(called, state, who).is_some() => {
             speaks_of_other(called, state, who, goes)
         }
@@ -161,11 +153,33 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
         Blocker::Absent(consumer) => Holder {
             kind: "consumer not seen",
             found_by: "it has no running process, and is not declared at rest".to_owned(),
-            how_to_move: "start it, then keyroll resume".to_owned(),
+            how_to_move: match called.is_in_cluster(consumer) {
+                true => not_running_moved(state),
+                false => "start it, then keyroll resume".to_owned(),
+            },
             or_else: Some(waive(called, consumer)),
             ..nameless(&called.consumer(consumer))
         },
         Blocker::Unsearched(who, limit) => unsearched(called, state, who, limit, goes),
+    }
+}
+
+/// An instance that was seen with the version that goes.
+fn stale(called: &Called, state: &State, place: &Place, goes: &str) -> Holder {
+    let &Place { consumer, who, path } = place;
+    let is_pod = matches!(who.life, InstanceIdentity::Container { .. });
+    Holder {
+        kind: if is_pod && is_moving(state, consumer) { MOVING } else { "stale instance" },
+        found_by: format!("it still uses the {goes} key on {}", called.path(consumer, path)),
+        how_to_move: match (is_pod, state.plan().aim.makes_new()) {
+            (true, _) => stale_moved(state, consumer),
+            (false, false) => {
+                "check that its file holds its own key, restart it, then keyroll resume".to_owned()
+            }
+            (false, true) => "restart it, or keyroll resume, which moves it again".to_owned(),
+        },
+        or_else: None,
+        ..process(called, who, Some(called.consumer(consumer)))
     }
 }
 
@@ -174,11 +188,14 @@ fn unproven(called: &Called, state: &State, place: &Place, version: Which) -> Ho
     let &Place { consumer, who, path } = place;
     let stays = if version == Which::New { "new" } else { "old" };
     // It is restarted and has no process: its checks are not run.
-    if who.pid().is_none() && runs(state, consumer) {
+    if !who.life.runs() && runs(state, consumer) {
         return Holder {
             kind: "consumer that is not running",
             found_by: format!("it has no running process, and did not prove the {stays} key"),
-            how_to_move: format!("read its log, start it with its restart command, then {}", again(state)),
+            how_to_move: match called.is_in_cluster(consumer) {
+                true => not_running_moved(state),
+                false => format!("read its log, start it with its restart command, then {}", again(state)),
+            },
             or_else: Some(waive(called, consumer)),
             ..nameless(&called.consumer(consumer))
         };
@@ -298,8 +315,16 @@ fn runs(state: &State, consumer: ConsumerId) -> bool {
     of.is_some_and(|of| of.uptake != ReloadMode::AtRest)
 }
 
-/// An undeclared process, and the commands for it.
+/// Whether two blockers are about one process, or about one container.
+pub fn is_same(one: &Holder, other: &Holder) -> bool {
+    one.host == other.host && one.pid == other.pid && (one.pid.is_some() || one.name == other.name)
+}
+
+/// An undeclared process or container, and the commands for it.
 pub fn unexplained(called: &Called, who: Incarnation, state: &State) -> Holder {
+    if let InstanceIdentity::Container { .. } = who.life {
+        return undeclared_pod(called, who, state);
+    }
     let pid = who.pid().unwrap_or_default();
     let it = addressed(called, who).unwrap_or_else(|| pid.to_string());
     let waive = format!("keyroll consumer waive {it} --reason WHY");
@@ -314,6 +339,25 @@ pub fn unexplained(called: &Called, who: Incarnation, state: &State) -> Holder {
         found_by: described.unwrap_or_else(|| "an inspection of all processes".to_owned()),
         how_to_move,
         or_else,
+        ..process(called, who, None)
+    }
+}
+
+/// An undeclared container. It cannot be adopted: its workload is declared for the next plan, or it is waived.
+fn undeclared_pod(called: &Called, who: Incarnation, state: &State) -> Holder {
+    let back = state.phase() == Phase::RollingBack;
+    let moved = undeclared_moved(called.host(who.host).as_deref(), back);
+    let how_to_move = match (back, state.plan().aim.makes_new()) {
+        (true, _) => called.addressed(&format!("{moved}, then keyroll resume")),
+        (false, true) => called.addressed(&moved),
+        (false, false) => called.addressed(SPLIT_AGAIN),
+    };
+    let found_by = called.described(who).map(|it| it.found_by);
+    Holder {
+        kind: "undeclared pod",
+        found_by: found_by.unwrap_or_else(|| "a look at all pods".to_owned()),
+        how_to_move,
+        or_else: called.elsewhere(who).map(|it| format!("keyroll consumer waive {it} --reason WHY")),
         ..process(called, who, None)
     }
 }
@@ -352,32 +396,22 @@ pub(super) fn process_moved(called: &Called, pid: u32, phase: Phase, makes_new: 
     called.addressed(&text)
 }
 
-/// True if this process is a descendant of it, such as of the shell in which the command was typed.
-fn above_this(pid: u32) -> bool {
-    let mut at = std::process::id();
-    for _ in 0..ABOVE_MAX {
-        let Ok(process) = keyroll_observe::process(at) else { return false };
-        if process.ppid == pid && pid > 1 {
-            return true;
-        }
-        at = process.ppid;
-    }
-    false
-}
-
-/// A process that uses or holds the old key while it is disabled.
+/// A process or container that uses or holds the old key while it is disabled.
 pub fn user(called: &Called, holder: &keyroll_port::Holder) -> Holder {
     let host = called.host(holder.host);
-    let (how_to_move, or_else) = match (&host, called.store_of(holder.pid)) {
-        (Some(host), _) => (
-            format!("end it on {host}"),
-            Some(format!("keyroll consumer waive {host}:{} --reason WHY", holder.pid)),
-        ),
-        (None, Some(place)) => (accepted(holder.pid, place), None),
-        (None, None) => (
-            adopt_process(holder.pid, called.attributes()),
-            Some(format!("keyroll consumer waive {} --reason WHY", holder.pid)),
-        ),
+    let waive = |it: &str| Some(format!("keyroll consumer waive {it} --reason WHY"));
+    let (how_to_move, or_else) = match (&host, holder.pid) {
+        (Some(host), Some(pid)) => (format!("end it on {host}"), waive(&format!("{host}:{pid}"))),
+        (Some(host), None) => {
+            let name = holder.name.strip_suffix(&format!(" on {host}")).unwrap_or(&holder.name);
+            (called.addressed(&undeclared_moved(Some(host), false)), waive(&format!("{host}:{name}")))
+        }
+        (None, Some(pid)) => match called.store_of(pid) {
+            Some(place) => (accepted(pid, place), None),
+            None => (adopt_process(pid, called.attributes()), waive(&pid.to_string())),
+        },
+        // On this machine everything that runs is a process.
+        (None, None) => ("end it".to_owned(), None),
     };
     Holder {
         kind: "user of the old key",
@@ -393,8 +427,11 @@ fn waive(called: &Called, consumer: ConsumerId) -> String {
     format!("keyroll consumer waive {} --reason WHY", called.consumer(consumer).trim_matches('`'))
 }
 
-/// The executable, folder and start of a process, if it is still the same process.
+/// The executable, folder and start of a process, if it is still the same process; the name of a container.
 fn process(called: &Called, who: Incarnation, name: Option<String>) -> Holder {
+    if let Some(shown) = called.container(who, name.as_deref()) {
+        return Holder { host: called.host(who.host), ..nameless(&shown) };
+    }
     if let (Some(host), Some(pid)) = (called.host(who.host), who.pid()) {
         let program = || called.described(who).map(|it| it.name);
         let name = name.or_else(program).unwrap_or_else(|| format!("process {pid}"));

@@ -148,6 +148,8 @@ impl Observations {
         let (proofs, trouble) = self.proofs.get(&id).unwrap_or(&none);
         let mut all: Vec<String> =
             proofs.iter().filter_map(|proof| missing(consumer, proof, toward)).collect();
+        // What several pods lack alike is said once.
+        all.dedup();
         if proofs.is_empty() {
             all.push("no process of it was running".to_owned());
         }
@@ -205,12 +207,15 @@ fn missing(consumer: &Consumer, proof: &Proof, toward: Which) -> Option<String> 
     let who = match proof.who.life {
         InstanceIdentity::Process { pid, .. } => format!("process {pid}"),
         InstanceIdentity::AtRest(_) => "the job at rest".to_owned(),
+        // The consumer stands before this.
+        InstanceIdentity::Container { .. } => "a pod of it".to_owned(),
     };
     if proof.version != toward {
         return Some(format!("{who} uses the other key"));
     }
-    let runs = matches!(proof.who.life, InstanceIdentity::Process { .. });
-    if runs && consumer.own_word && !consumer.attributable {
+    let runs = proof.who.life.runs();
+    let in_container = matches!(proof.who.life, InstanceIdentity::Container { .. });
+    if runs && consumer.own_word && !consumer.attributable && !in_container {
         return untold(consumer, proof, toward).map(|what| format!("{who} {what}"));
     }
     let lacks = |kinds: Kinds| wanted(consumer, runs, kinds).without(kinds);
@@ -222,9 +227,9 @@ fn missing(consumer: &Consumer, proof: &Proof, toward: Which) -> Option<String> 
     let paths = (0..consumer.paths).zip(proof.paths).filter_map(|(path, kinds)| {
         let lacks: Vec<&str> = lacks(kinds).names().collect();
         let seen: Vec<&str> = kinds.names().collect();
-        let seen = if seen.is_empty() { "nothing".to_owned() } else { seen.join(", ") };
+        let seen = if seen.is_empty() { String::new() } else { format!(", only {}", seen.join(", ")) };
         let path = if path == 0 { String::new() } else { format!(" on path {path}") };
-        (!lacks.is_empty()).then(|| format!("not {}{path}, only {seen}", lacks.join(", not ")))
+        (!lacks.is_empty()).then(|| format!("not {}{path}{seen}", lacks.join(", not ")))
     });
     let paths: Vec<String> = paths.collect();
     (!paths.is_empty()).then(|| format!("{who} was seen {}", paths.join("; ")))
@@ -238,6 +243,8 @@ fn wanted(consumer: &Consumer, runs: bool, kinds: Kinds) -> Kinds {
         false => Kinds::CHECKED,
         true if consumer.attributable => Kinds::EXERCISED,
         true if kinds.has(Kinds::EXERCISED) => Kinds::NONE,
+        // One in a cluster, whose program is trusted to read its file again.
+        true if consumer.own_word => Kinds::DELIVERED.and(Kinds::CHECKED),
         true => Kinds::LOADED.and(Kinds::CHECKED),
     }
 }

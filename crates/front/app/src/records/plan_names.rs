@@ -8,11 +8,13 @@ use keyroll_config::Config;
 use keyroll_fleet::place_digest_of;
 use keyroll_host::{LOCAL, place_digest};
 use keyroll_port::{Described, Named, Recorded};
-use keyroll_rotation::{ConsumerId, FileId, HostId, Incarnation, digest_of_life};
+use keyroll_rotation::{ConsumerId, FileId, HostId, Incarnation, InstanceIdentity, digest_of_life};
 use keyroll_served::version_file;
 
+use super::blocking_pods::key_freed;
 use super::saved_plan::{Apart, Family, LeftOut, Saved, on_host};
 use super::store_process::accepts_at;
+use crate::configured::place_of;
 use crate::wiring::served::served_name;
 use crate::wiring::vault::vault_here;
 
@@ -35,6 +37,10 @@ pub struct Called {
     /// The host of each consumer, if that is not this machine.
     elsewhere: Vec<Option<String>>,
     files: Vec<String>,
+    /// What lets a key of a Secret have its own value again, by the number of its file.
+    keys: BTreeMap<usize, String>,
+    /// The consumers in clusters.
+    in_clusters: Vec<bool>,
     paths: Vec<Vec<String>>,
     /// The consumers that ask keyroll's socket for the value.
     served: Vec<bool>,
@@ -95,6 +101,7 @@ impl Called {
             called.elsewhere.push((!consumer.is_here).then(|| consumer.host.to_string()));
             called.paths.push(consumer.paths.iter().map(|path| path.name.to_string()).collect());
             called.served.push(consumer.serves.is_some());
+            called.in_clusters.push(consumer.in_cluster.is_some());
             if consumer.serves.is_some() {
                 // As the machine's setup numbers them: a file of its own for each.
                 known.push((
@@ -109,7 +116,14 @@ impl Called {
                 let file = (path.clone(), own.get(consumer.name.as_str()));
                 if !known.contains(&file) {
                     known.push(file);
-                    called.files.push(path);
+                    if let Some(pods) = &consumer.in_cluster {
+                        let host = config.hosts.get(&consumer.host);
+                        let address = host.and_then(|host| host.connect.cluster());
+                        called.keys.insert(called.files.len(), key_freed(pods, address));
+                        called.files.push(place_of(consumer, copy));
+                    } else {
+                        called.files.push(path);
+                    }
                 }
             }
         }
@@ -141,7 +155,8 @@ impl Called {
         }
     }
 
-    /// The program of a process on another host and how it was found, if an inspection described it.
+    /// The program of a process on another host, or the name of a container, and how it was found, if an inspection
+    /// described it.
     pub fn described(&self, who: Incarnation) -> Option<Described> {
         let host = self.host(who.host)?;
         let described = Described::read(self.remembered.get(&digest_of_life(who))?)?;
@@ -154,6 +169,33 @@ impl Called {
         let (host, pid) = (self.host(who.host)?, who.pid()?);
         let program = self.described(who).map(|it| format!(" ({})", it.name)).unwrap_or_default();
         Some(format!("{pid}{program} on {host}"))
+    }
+
+    /// A container as it stands in a sentence: `pod/agent-6d5f-x2x1z/app on prod`. Without a description it is a pod of its
+    /// consumer, `of`. `None` for what is no container.
+    pub fn container(&self, who: Incarnation, of: Option<&str>) -> Option<String> {
+        let InstanceIdentity::Container { .. } = who.life else { return None };
+        let name = self.described(who).map(|it| it.name);
+        let name = name.or_else(|| of.map(|of| format!("a pod of {of}")));
+        let name = name.unwrap_or_else(|| "a pod".to_owned());
+        Some(match self.host(who.host) {
+            Some(host) => format!("{name} on {host}"),
+            None => name,
+        })
+    }
+
+    /// A container by the name of its pod, beside its consumer and its cluster: `pod agent-6d5f-x2x1z`.
+    pub fn pod(&self, who: Incarnation) -> String {
+        let name = self.described(who).map(|it| it.name).unwrap_or_default();
+        let pod = name.strip_prefix("pod/").and_then(|rest| rest.split('/').next());
+        pod.map_or_else(|| "a pod".to_owned(), |pod| format!("pod {pod}"))
+    }
+
+    /// What runs on another host as it stands in a sentence: `process 4711 (mailer) on web-2`, or as [`Self::container`].
+    /// `None` for one of this machine, or at rest.
+    pub fn running_elsewhere(&self, who: Incarnation) -> Option<String> {
+        let process = || self.process_elsewhere(who).map(|it| format!("process {it}"));
+        self.container(who, None).or_else(process)
     }
 
     /// Adds this rotation's id to the commands in a text, because other rotations may be open; a command with an id
@@ -229,9 +271,15 @@ impl Called {
         self.elsewhere.get(consumer).and_then(Option::as_deref).unwrap_or(keyroll_config::LOCAL)
     }
 
-    /// A process of another host as commands name it: `web-2:4711`. `None` for one of this machine, or at rest.
+    /// A process or container of another host as commands name it: `web-2:4711`, `prod:pod/agent-6d5f-x2x1z/app`. `None` for
+    /// one of this machine, at rest, or a container that no inspection described.
     pub fn elsewhere(&self, who: Incarnation) -> Option<String> {
-        Some(format!("{}:{}", self.host(who.host)?, who.pid()?))
+        let it = match who.life {
+            InstanceIdentity::Process { pid, .. } => pid.to_string(),
+            InstanceIdentity::Container { .. } => self.described(who)?.name,
+            InstanceIdentity::AtRest(_) => return None,
+        };
+        Some(format!("{}:{it}", self.host(who.host)?))
     }
 
     /// The rotation and its secret.
@@ -264,6 +312,16 @@ impl Called {
         self.served.get(id.index()).copied().unwrap_or_default()
     }
 
+    /// Whether a consumer is in a cluster.
+    pub fn is_in_cluster(&self, id: ConsumerId) -> bool {
+        self.in_clusters.get(id.index()).copied().unwrap_or_default()
+    }
+
+    /// What lets a key of a Secret have its own value again; `None`: the file is one of a machine.
+    pub(super) fn key_freed(&self, id: FileId) -> Option<&str> {
+        self.keys.get(&id.index()).map(String::as_str)
+    }
+
     /// All consumers, in the plan's order.
     pub fn consumers(&self) -> impl Iterator<Item = &str> {
         self.consumers.iter().map(String::as_str)
@@ -293,8 +351,6 @@ impl Called {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_rotation::InstanceIdentity;
-
     use super::*;
 
     #[test]
@@ -344,6 +400,33 @@ mod tests {
         // A name that is no path is shown, and stands in no command.
         assert_eq!(called.undeclared(row), Some("the key of `main` in /srv/agent.db"));
         assert_eq!(called.undeclared_path(row), None);
+    }
+
+    #[test]
+    fn a_container_is_named_as_an_inspection_described_it_and_is_a_pod_of_its_consumer_without_that() {
+        let mut called = Called::of_hosts(&["local", "prod"]);
+        let who = |pod| Incarnation { host: HostId(1), life: InstanceIdentity::Container { pod, run: 3 } };
+        let described = Described {
+            name: "pod/agent-6d5f-x2x1z/app on prod".to_owned(),
+            found_by: "it takes the key `token` of Secret agent".to_owned(),
+        };
+        called.learn([Named { digest: digest_of_life(who(7)), name: described.text() }]);
+        assert_eq!(called.container(who(7), None).unwrap(), "pod/agent-6d5f-x2x1z/app on prod");
+        assert_eq!(called.running_elsewhere(who(7)).unwrap(), "pod/agent-6d5f-x2x1z/app on prod");
+        assert_eq!(called.elsewhere(who(7)).unwrap(), "prod:pod/agent-6d5f-x2x1z/app");
+        assert_eq!(called.container(who(8), Some("`agent`")).unwrap(), "a pod of `agent` on prod");
+        assert_eq!(called.container(who(8), None).unwrap(), "a pod on prod");
+        assert_eq!(
+            (called.pod(who(7)).as_str(), called.pod(who(8)).as_str()),
+            ("pod agent-6d5f-x2x1z", "a pod")
+        );
+        assert_eq!(called.elsewhere(who(8)), None);
+        let process = InstanceIdentity::Process { boot: 7, pid: 4711, start_ticks: 90, program: 0 };
+        let process = Incarnation { life: process, ..who(7) };
+        assert_eq!(called.container(process, None), None);
+        assert_eq!(called.running_elsewhere(process).unwrap(), "process 4711 on prod");
+        let rests = Incarnation { life: InstanceIdentity::AtRest(ConsumerId(0)), ..process };
+        assert_eq!((called.running_elsewhere(rests), called.elsewhere(rests)), (None, None));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use keyroll_rotation::{
 
 use super::adopt_command::{adopt_copy, adopt_process, adopt_process_on_host};
 use super::blockers::setting;
+use super::blocking_pods::undeclared_moved;
 use super::canary;
 use super::plan_names::Called;
 use super::store_process::accepted;
@@ -145,6 +146,12 @@ pub fn way_out(called: &Called, state: &State, reason: Reason) -> Option<String>
             };
             Some(format!("{out}; then "))
         }
+        Reason::Holder(who @ Incarnation { life: InstanceIdentity::Container { .. }, .. }) => {
+            let waive =
+                called.elsewhere(who).map(|it| format!(", or keyroll consumer waive {it} --reason WHY"));
+            let moved = called.addressed(&undeclared_moved(called.host(who.host).as_deref(), back));
+            Some(format!("{moved}{}; then ", waive.unwrap_or_default()))
+        }
         Reason::Stranger(digest) => {
             let path = called.undeclared_path(digest).map_or_else(|| "PATH".to_owned(), quoted);
             let moved = if back { "delete the copy".to_owned() } else { adopt_copy(&path) };
@@ -210,33 +217,58 @@ fn process(called: &Called, who: Incarnation, pid: u32) -> String {
     }
 }
 
+/// A container by its name.
+fn pod(called: &Called, who: Incarnation) -> String {
+    called.container(who, None).unwrap_or_default()
+}
+
+/// What still uses the key that is revoked.
+fn holder_text(called: &Called, state: &State, who: Incarnation) -> String {
+    match who.life {
+        InstanceIdentity::Process { pid, .. } => {
+            let process = process(called, who, pid);
+            format!("undeclared process {process} still uses the {} key", leaving(state))
+        }
+        InstanceIdentity::AtRest(_) => {
+            format!("an undeclared job still uses the {} key", leaving(state))
+        }
+        InstanceIdentity::Container { .. } => format!(
+            "{} is not a declared consumer and still uses the {} key",
+            pod(called, who),
+            leaving(state)
+        ),
+    }
+}
+
+/// Where the key that is revoked may be.
+fn unsearched_text(called: &Called, state: &State, who: Incarnation) -> String {
+    match who.life {
+        InstanceIdentity::Process { pid, .. } => format!(
+            "the memory of process {} was not searched completely: the {} key may be there",
+            process(called, who, pid),
+            leaving(state)
+        ),
+        InstanceIdentity::AtRest(_) => "the memory of a job was not searched completely".to_owned(),
+        InstanceIdentity::Container { .. } => format!(
+            "{} was not searched completely: the {} key may be there",
+            pod(called, who),
+            leaving(state)
+        ),
+    }
+}
+
 /// Why a rotation is paused or stuck, for the operator.
 pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
     match reason {
         Reason::Asked => {
             "keyroll was asked to pause (Ctrl-C, a signal, --until, or another command)".to_owned()
         }
-        Reason::Holder(who) => match who.life {
-            InstanceIdentity::Process { pid, .. } => {
-                let process = process(called, who, pid);
-                format!("undeclared process {process} still uses the {} key", leaving(state))
-            }
-            InstanceIdentity::AtRest(_) => {
-                format!("an undeclared job still uses the {} key", leaving(state))
-            }
-        },
+        Reason::Holder(who) => holder_text(called, state, who),
         Reason::Stranger(_) => {
             let why = format!("an undeclared copy holds the {} key", leaving(state));
             called.apart().map_or_else(|| why.clone(), |moved| format!("{why}; {moved}"))
         }
-        Reason::Unsearched(who) => match who.life {
-            InstanceIdentity::Process { pid, .. } => format!(
-                "the memory of process {} was not searched completely: the {} key may be there",
-                process(called, who, pid),
-                leaving(state)
-            ),
-            InstanceIdentity::AtRest(_) => "the memory of a job was not searched completely".to_owned(),
-        },
+        Reason::Unsearched(who) => unsearched_text(called, state, who),
         Reason::Foreign(file) => {
             format!("{} holds content that neither keyroll nor the plan wrote", called.file(file))
         }
@@ -300,6 +332,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_pod_that_uses_the_old_key_is_waived_by_its_name() {
+        let called = Called::of_hosts(&["local", "prod"]);
+        let holder = keyroll_port::Holder {
+            host: keyroll_rotation::HostId(1),
+            pid: None,
+            name: "pod/agent-6d5f-x2x1z/app on prod".to_owned(),
+            found_by: "it takes the key".to_owned(),
+            how_to_move: String::new(),
+        };
+        let shown = user(&called, &holder);
+        assert_eq!((shown.host.as_deref(), shown.pid), (Some("prod"), None));
+        assert!(shown.how_to_move.contains("keyroll init --host prod"), "{}", shown.how_to_move);
+        assert_eq!(
+            shown.or_else.as_deref(),
+            Some("keyroll consumer waive prod:pod/agent-6d5f-x2x1z/app --reason WHY")
+        );
+    }
+
+    #[test]
     fn the_store_is_not_ended_and_not_moved_but_accepted() {
         let pid = std::process::id();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -313,7 +364,7 @@ mod tests {
                 let called = Called::of_store_at(&"a1".repeat(16), place);
                 let holder = keyroll_port::Holder {
                     host: keyroll_host::LOCAL,
-                    pid,
+                    pid: Some(pid),
                     name: "vault".to_owned(),
                     found_by: String::new(),
                     how_to_move: String::new(),

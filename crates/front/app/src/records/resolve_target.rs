@@ -9,6 +9,7 @@ use super::blockers;
 use super::index::Index;
 use super::plan_names::Called;
 use super::recorded::rotations_unread;
+use super::remembered_names;
 use super::waivers::LAST_USE;
 use crate::configured::{only_secret, secret};
 use crate::operator::Holder;
@@ -51,8 +52,9 @@ fn open(places: &Places, holder: &str) -> Result<Vec<Open>, Problem> {
     let (journal, runtime) = (journal(places)?, runtime(places)?);
     let index = runtime.block_on(Index::read(&journal)).map_err(rotations_unread)?;
     let open = index.iter().map(|one| {
-        let blocks = |state| blocks(&Called::of(&one.recorded), state, holder);
-        let blocked = one.state.as_ref().is_some_and(blocks);
+        let called = remembered_names::called(&*journal, &one.recorded, one.state.as_ref());
+        let called = runtime.block_on(called);
+        let blocked = one.state.as_ref().is_some_and(|state| blocks(&called, state, holder));
         Open { id: one.id().clone(), secret: one.secret().to_owned(), blocked }
     });
     Ok(open.collect())
@@ -66,9 +68,19 @@ fn blocks(called: &Called, state: &State, holder: &str) -> bool {
         Some((host, pid)) => (Some(host), pid),
         None => (None, holder),
     };
-    let Ok(pid) = pid.parse::<u32>() else { return false };
+    let Ok(pid) = pid.parse::<u32>() else { return pod_blocks(called, state, holder) };
     let is_it = |who: Incarnation| who.pid() == Some(pid) && called.host(who.host).as_deref() == host;
     let held = matches!(state.hold(), Some(Hold::Paused(Reason::Holder(who))) if is_it(who));
     let blocks = |holder: &Holder| holder.pid == Some(pid) && holder.host.as_deref() == host;
+    held || blockers::all(called, state).iter().any(blocks)
+}
+
+/// Whether a container blocks, by its name.
+fn pod_blocks(called: &Called, state: &State, holder: &str) -> bool {
+    let Some((host, name)) = holder.split_once(':') else { return false };
+    let is_it = |who: Incarnation| called.elsewhere(who).as_deref() == Some(holder);
+    let held = matches!(state.hold(), Some(Hold::Paused(Reason::Holder(who))) if is_it(who));
+    let shown = format!("{name} on {host}");
+    let blocks = |one: &Holder| one.pid.is_none() && one.host.as_deref() == Some(host) && one.name == shown;
     held || blockers::all(called, state).iter().any(blocks)
 }

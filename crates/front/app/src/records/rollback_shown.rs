@@ -1,10 +1,10 @@
 //! What is shown of a rollback: why it began, what blocks it, and what it waits for.
 
-use keyroll_port::{Opening, Recorded, RotationId};
+use keyroll_port::{Described, Named, Opening, Recorded, RotationId};
 use keyroll_rotation::{
-    Awaited, Consumer, ConsumerId, Delivery, Enumeration, Fact, Hold, Holds, HostId, InstanceIdentity,
-    OnFailure, Op, Outcome, Phase, Query, Reason, ReloadMode, Stamp, State, Unit, UnitStep, Visibility,
-    Waived, Want, Which, waiting, wants,
+    Awaited, Consumer, ConsumerId, Delivery, Enumeration, Fact, Hold, Holds, HostId, Incarnation,
+    InstanceIdentity, OnFailure, Op, Outcome, Phase, Query, Reason, ReloadMode, Stamp, State, Unit, UnitStep,
+    Visibility, Waived, Want, Which, digest_of_life, waiting, wants,
 };
 
 use super::cause::{self, Observations};
@@ -209,4 +209,40 @@ fn a_host_that_is_away_is_one_blocker_and_nothing_there_is_called_wrong() {
     let [away] = shown.as_slice() else { panic!("{shown:?}") };
     assert_eq!((away.kind, away.host.as_deref()), ("host that is away", Some("web-2")));
     assert!(away.how_to_move.starts_with("keyroll hosts check web-2"), "{}", away.how_to_move);
+}
+
+#[test]
+fn a_pod_is_named_with_its_cluster_and_waived_by_its_name() {
+    let mut walk = Walk::of(walk::plan());
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    let who = |pod| Incarnation { host: HostId(1), life: InstanceIdentity::Container { pod, run: 3 } };
+    let mut called = Called::of_hosts(&["local", "prod"]);
+    let described = Described {
+        name: "pod/agent-6d5f-x2x1z/app on prod".to_owned(),
+        found_by: "it takes the key `token` of Secret agent".to_owned(),
+    };
+    called.learn([Named { digest: digest_of_life(who(7)), name: described.text() }]);
+    let waive = "keyroll consumer waive prod:pod/agent-6d5f-x2x1z/app --reason WHY";
+    let shown = blockers::unexplained(&called, who(7), &walk.state);
+    assert_eq!((shown.kind, shown.name.as_str()), ("undeclared pod", "pod/agent-6d5f-x2x1z/app on prod"));
+    assert_eq!((shown.host.as_deref(), shown.pid), (Some("prod"), None));
+    assert_eq!((shown.found_by, shown.or_else.as_deref()), (described.found_by, Some(waive)));
+    let said = reasons::reason_text(&called, &walk.state, Reason::Holder(who(7)));
+    assert_eq!(
+        said,
+        "pod/agent-6d5f-x2x1z/app on prod is not a declared consumer and still uses the old key"
+    );
+    let out = reasons::way_out(&called, &walk.state, Reason::Holder(who(7))).unwrap();
+    assert!(
+        out.contains("keyroll init --host prod") && out.ends_with(&format!(", or {waive}; then ")),
+        "{out}"
+    );
+    // Nothing that is not known stands in a command.
+    let nameless = blockers::unexplained(&called, who(8), &walk.state);
+    assert_eq!((nameless.name.as_str(), nameless.or_else), ("a pod on prod", None));
+    let out = reasons::way_out(&called, &walk.state, Reason::Holder(who(8))).unwrap();
+    assert!(!out.contains("waive"), "{out}");
+    walk.say(Fact::AbortAsked);
+    let back = blockers::unexplained(&called, who(7), &walk.state);
+    assert!(back.how_to_move.contains("takes the old key"), "{}", back.how_to_move);
 }

@@ -23,3 +23,19 @@ pub(super) fn accepted(pid: u32, place: SocketAddr) -> String {
         "keyroll consumer waive {pid} --reason WHY (process {pid} is the store, which listens at {place}: do not end it)"
     )
 }
+
+/// The most ancestors that are searched for the parent of this process.
+const ABOVE_MAX: usize = 64;
+
+/// True if this process is a descendant of it, such as of the shell in which the command was typed.
+pub(super) fn above_this(pid: u32) -> bool {
+    let mut at = std::process::id();
+    for _ in 0..ABOVE_MAX {
+        let Ok(process) = keyroll_observe::process(at) else { return false };
+        if process.ppid == pid && pid > 1 {
+            return true;
+        }
+        at = process.ppid;
+    }
+    false
+}

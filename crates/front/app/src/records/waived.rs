@@ -17,8 +17,8 @@ pub fn waived_with_reasons(
     let (rotation, secret) = called.rotation();
     let recorded = |waived: &Waived| waivers.recorded(rotation, secret, *waived);
     let name = |waived: &Waived| match waived {
-        Waived::Holder(who) if called.elsewhere(*who).is_some() => {
-            format!("process {}", called.process_elsewhere(*who).unwrap_or_default())
+        Waived::Holder(who) if called.running_elsewhere(*who).is_some() => {
+            called.running_elsewhere(*who).unwrap_or_default()
         }
         Waived::Holder(who) => match process_of(*who) {
             Some(id) => {

@@ -159,6 +159,7 @@ pub(crate) fn digest(rotation: &str, waived: Waived) -> u64 {
                 named(format!("process/{pid}/{start_ticks}/{program}"))
             }
             InstanceIdentity::AtRest(_) => named("at rest".to_owned()),
+            InstanceIdentity::Container { pod, run } => named(format!("container/{pod}/{run}")),
         },
         Waived::NotVisible(consumer) => named(format!("consumer/{}", consumer.0)),
         Waived::BusySessions => named("busy sessions".to_owned()),

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::operator::{Holder, StatusShown};
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::records::blocking_pods::MOVING;
 use crate::records::index::{Index, OpenRotation};
 use crate::records::open_rotation_guard::held_by;
 use crate::records::past::Past;
@@ -198,7 +199,9 @@ pub fn standing(id: &str, places: &Places) -> Result<Standing, Problem> {
 
 /// A blocker by its name; none if it has ended. Undeclared copies are named by the plan.
 fn still(holder: &Holder) -> Option<String> {
-    if !["undeclared process", "stale instance", "user of the old key", "copy"].contains(&holder.kind) {
+    let kinds =
+        ["undeclared process", "undeclared pod", "stale instance", MOVING, "user of the old key", "copy"];
+    if !kinds.contains(&holder.kind) {
         return None;
     }
     match (holder.pid, &holder.host) {

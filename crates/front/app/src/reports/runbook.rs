@@ -8,7 +8,6 @@ use keyroll_manager::Workload;
 
 use crate::configured::{host_flags, place_of};
 use crate::installation::Installation;
-use crate::plans::in_clusters::named as in_clusters;
 use crate::problem::Problem;
 use crate::records::reasons::quoted;
 use crate::session::manual_steps::Steps;
@@ -46,13 +45,6 @@ fn text(secret: &Secret, config: &Config, described: &Described, begin: &str) ->
     );
     let restarts: Vec<String> = secret.consumers.iter().map(|consumer| consumer.name.to_string()).collect();
     let _ = writeln!(page, "restart path  keyroll, and nothing beside it: {}", restarts.join(", "));
-    if !secret.in_clusters.is_empty() {
-        let _ = writeln!(
-            page,
-            "not moved     {}: keyroll refuses to rotate a secret with consumers in clusters; rotate it by hand, as docs/guides/kubernetes.md says",
-            in_clusters(secret)
-        );
-    }
     let _ = writeln!(page, "begin with    {begin}");
     let total: u32 = MINUTES.iter().take(6).sum();
     let _ = writeln!(page, "time          {total} minutes to a dead key, then 15 for what follows\n");
@@ -193,18 +185,20 @@ fn consumer(consumer: &Consumer, secret: &Secret) -> String {
     format!("      {name} reads {}", places.join(" and "))
 }
 
-/// Its name, with its host if that is another machine. The name of one on several machines has it already.
+/// Its name, with its host if that is another machine or a cluster. The name of one on several machines has it already.
 fn named(consumer: &Consumer) -> String {
     let (name, host) = (&consumer.name, &consumer.host);
     match consumer.is_here || name.as_str().ends_with(&format!("@{host}")) {
         true => name.to_string(),
+        false if consumer.in_cluster.is_some() => format!("{name} in {host}"),
         false => format!("{name} on {host}"),
     }
 }
 
 /// One line that looks at the hosts of other consumers, if there are any: without `--host` a command looks at this machine.
 fn there(secret: &Secret, command: &str, why: &str) -> Option<String> {
-    let hosts = secret.ssh_hosts();
+    let mut hosts = secret.ssh_hosts();
+    hosts.extend(secret.clusters());
     let flags = host_flags(&hosts);
     (!hosts.is_empty()).then(|| format!("[ ] keyroll {command} {}{flags}        {why}", secret.name))
 }
@@ -251,7 +245,10 @@ fn verified(secret: &Secret) -> Vec<String> {
         for argv in checks.filter_map(Check::command) {
             let words = argv.fill("INSTANCE", None, copy);
             let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
-            lines.push(format!("[ ] a real call of {}: {}", named(consumer), words.join(" ")));
+            // The command is one of the container.
+            let within = consumer.in_cluster.as_ref().map(|pods| format!(", in a pod of {}", pods.object()));
+            let within = within.unwrap_or_default();
+            lines.push(format!("[ ] a real call of {}{within}: {}", named(consumer), words.join(" ")));
             if consumer.follows && argv.uses("copy") {
                 lines.push(
                     "      FILE has the value that the store gives out, and mode 0600; delete it after the call".to_owned(),
@@ -318,6 +315,16 @@ mod tests {
         let has = |text: &str| lines.iter().any(|line| line.starts_with(text));
         assert!(has("[ ] keyroll why acme --host web-1 "), "{lines:?}");
         assert!(has("[ ] a real call of api@web-1: /srv/app/check.sh /srv/app/key"), "{lines:?}");
+        let text = "version = 1\n[hosts.prod]\nconnect = \"kube://eks/agents\"\n[secrets.acme]\nissuer = \"openrouter\"\n\
+                    [[secrets.acme.consumers]]\nname = \"agent\"\nhost = \"prod\"\nruns = { deployment = \"agent\" }\n\
+                    reads = { secret = \"s\", key = \"k\" }\ncheck = { exec = [\"./probe\"] }\n";
+        let config = Config::parse(text, "/srv/keyroll.toml").unwrap();
+        let secret = config.secret("acme").unwrap();
+        assert_eq!(consumer(&secret.consumers[0], secret), "      agent in prod reads prod:secret/s k");
+        let lines = verified(secret);
+        let has = |text: &str| lines.iter().any(|line| line.starts_with(text));
+        assert!(has("[ ] keyroll why acme --host prod "), "{lines:?}");
+        assert!(has("[ ] a real call of agent in prod, in a pod of deployment/agent: ./probe"), "{lines:?}");
         let here = follower("{ unit = \"app.service\" }");
         assert_eq!(there(here.secret("acme").unwrap(), "why", ""), None);
     }

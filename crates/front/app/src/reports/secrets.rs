@@ -1,6 +1,6 @@
 //! The configured secrets with the versions that the store has of each.
 
-use keyroll_config::{ClusterConsumer, Config, Secret};
+use keyroll_config::{Config, Secret};
 
 use crate::configured::place_of;
 use crate::operator::{FieldShown, SecretShown};
@@ -36,20 +36,16 @@ pub fn secret_shown(secret: &Secret, places: &Places) -> Result<SecretShown, Pro
     })
 }
 
-/// Each consumer, with the places of its copies; those in clusters, which keyroll does not move, at the end.
+/// Each consumer, with the places of its copies.
 fn consumers(secret: &Secret) -> Vec<(String, Vec<String>)> {
-    let on_machines = secret.consumers.iter().map(|consumer| {
+    let shown = secret.consumers.iter().map(|consumer| {
         let copies = match consumer.follows {
             true => vec![format!("{}, which it reads itself", secret.store)],
             false => consumer.reads.iter().map(|copy| place_of(consumer, copy)).collect(),
         };
         (consumer.name.to_string(), copies)
     });
-    let in_clusters = secret.in_clusters.iter().map(|consumer| {
-        let ClusterConsumer { name, host, secret, key, .. } = consumer;
-        (name.to_string(), vec![format!("{host}:secret/{secret} {key}")])
-    });
-    on_machines.chain(in_clusters).collect()
+    shown.collect()
 }
 
 #[cfg(test)]
@@ -65,7 +61,7 @@ mod tests {
         let config = Config::parse(text, "/srv/keyroll.toml").unwrap();
         let all = consumers(config.secret("acme").unwrap());
         let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["api", "agent"]);
-        assert_eq!(all[1].1, ["prod:secret/anthropic api-key"]);
+        assert_eq!(names, ["agent", "api"]);
+        assert_eq!(all[0].1, ["prod:secret/anthropic api-key"]);
     }
 }

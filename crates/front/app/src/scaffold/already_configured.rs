@@ -38,7 +38,7 @@ pub(crate) fn secret<'c>(
 
 /// Whether it has no consumer, neither on a machine nor in a cluster.
 pub(crate) fn has_no_consumer(secret: &Secret) -> bool {
-    secret.consumers.is_empty() && secret.in_clusters.is_empty()
+    secret.consumers.is_empty()
 }
 
 /// Whether several of its fields have values that are secret.

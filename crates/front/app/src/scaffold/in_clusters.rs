@@ -1,10 +1,10 @@
 //! Compares the consumers of a configuration with those that were found in a cluster.
 
-use keyroll_config::{ClusterConsumer, FoundConsumer, Name, Said, Secret};
+use keyroll_config::{FoundConsumer, InCluster, Name, Said, Secret};
 
 /// Whether a secret has this consumer of this cluster already, under whatever name.
 pub(super) fn has(secret: &Secret, cluster: &Name, found: &FoundConsumer) -> bool {
-    let is_run = |known: &ClusterConsumer| {
+    let is_run = |known: &InCluster| {
         let container = text(found, "container");
         text(found, known.kind.word()) == Some(&known.workload)
             && known.container.as_ref().is_none_or(|own| container == Some(own))
@@ -22,18 +22,19 @@ fn taking<'s>(
     secret: &'s Secret,
     cluster: &'s Name,
     found: &'s FoundConsumer,
-) -> impl Iterator<Item = &'s ClusterConsumer> {
-    let is_read = move |known: &ClusterConsumer| {
+) -> impl Iterator<Item = &'s InCluster> {
+    let is_read = move |known: &InCluster| {
         found.reads.iter().any(|copy| {
             let own = |key: &str| copy.iter().find(|(one, _)| *one == key).map(|(_, text)| text.as_str());
             own("key") == Some(known.key.as_str()) && own("secret").is_some_and(|name| is_secret(known, name))
         })
     };
-    secret.in_clusters.iter().filter(move |known| known.host == *cluster && is_read(known))
+    let there = secret.in_clusters().filter(move |(known, _)| known.host == *cluster);
+    there.map(|(_, pods)| pods).filter(move |known| is_read(known))
 }
 
 /// Whether a consumer takes the Secret with this name. That of one version is `NAME-…`.
-fn is_secret(known: &ClusterConsumer, name: &str) -> bool {
+fn is_secret(known: &InCluster, name: &str) -> bool {
     let rest = name.strip_prefix(known.secret.as_str());
     rest.is_some_and(|rest| rest.is_empty() || known.versioned && rest.starts_with('-'))
 }

@@ -124,7 +124,8 @@ fn consumer(shown: &ConsumerShown, in_cluster: bool) -> Result<ConsumerOn, &'sta
         return Err("how it is run, or what it reads, is missing");
     }
     let (notes, within) = (shown.notes.clone(), shown.within.clone());
-    let consumer = FoundConsumer { name, hosts: Vec::new(), notes, runs, reads, within };
+    let synced = shown.synced && in_cluster;
+    let consumer = FoundConsumer { name, hosts: Vec::new(), notes, runs, reads, within, synced };
     Ok(ConsumerOn { consumer, in_cluster, open: shown.open.clone() })
 }
 
@@ -172,6 +173,7 @@ mod tests {
             reads: vec![vec![(copy.0.to_owned(), copy.1.to_owned())]],
             within: Vec::new(),
             open: Vec::new(),
+            synced: false,
         }
     }
 
@@ -234,7 +236,11 @@ mod tests {
     fn a_consumer_of_a_cluster_has_the_keys_of_a_cluster_and_no_other() {
         let text = || SaidShown::Text("agent".to_owned());
         let good = consumer(&shown(("deployment", text()), ("secret", "anthropic")), true).unwrap();
-        assert!(good.in_cluster);
+        assert!(good.in_cluster && !good.consumer.synced);
+        let synced = ConsumerShown { synced: true, ..shown(("deployment", text()), ("secret", "anthropic")) };
+        assert!(consumer(&synced, true).unwrap().consumer.synced);
+        let on_machine = ConsumerShown { synced: true, ..shown(("unit", text()), ("file", "./key")) };
+        assert!(!consumer(&on_machine, false).unwrap().consumer.synced, "only a cluster has this key");
         assert_eq!(good.consumer.runs, [("deployment", Said::Text("agent".to_owned()))]);
         assert_eq!(good.consumer.reads, [vec![("secret", "anthropic".to_owned())]]);
         for bad in [

@@ -235,8 +235,7 @@ pub(super) fn used_by(consumers: &[&str]) -> String {
 
 /// The names of the tables of a secret's consumers. A table with `hosts` makes one consumer for each machine: `NAME@HOST`.
 pub(super) fn tables_of(secret: &Secret) -> BTreeSet<Name> {
-    let tables = secret.consumers.iter().filter_map(|one| Name::new(one.name.as_str().split('@').next()?));
-    tables.chain(secret.in_clusters.iter().map(|one| one.name.clone())).collect()
+    secret.consumers.iter().filter_map(|one| Name::new(one.name.as_str().split('@').next()?)).collect()
 }
 
 /// Whether it is one of the consumers of a table with `hosts`. Nobody may write such a name.
@@ -257,7 +256,7 @@ fn of_field(copy: &mut FoundCopy, field: Option<&Name>) {
 /// template, contains every place in it.
 pub(super) fn covers(copies: &[keyroll_config::Copy], new: &Place) -> bool {
     let whole = |place: &Place| match place {
-        Place::File { .. } | Place::Within { .. } | Place::Userlist { .. } => true,
+        Place::File { .. } | Place::Within { .. } | Place::Userlist { .. } | Place::Key { .. } => true,
         Place::EnvFile { .. } | Place::Inside { .. } => false,
     };
     copies.iter().any(|copy| {

@@ -260,6 +260,7 @@ mod tests {
             runs: vec![("unit", Said::Text(unit.to_owned()))],
             reads: vec![vec![("env_file", "./api.env".to_owned()), ("variable", "KEY".to_owned())]],
             within: Vec::new(),
+            synced: false,
         };
         let secret = SecretOn {
             shown: "openrouter".to_owned(),
@@ -284,11 +285,12 @@ mod tests {
         joined
     }
 
-    /// The consumers of a secret, each with the file that it reads.
+    /// The consumers of a secret on machines, each with the file that it reads.
     fn consumers(joined: &Joined, secret: &str) -> Vec<String> {
         let config = Config::parse(&joined.text, FILE).unwrap();
         let all = &config.secret(secret).unwrap().consumers;
-        all.iter().map(|one| format!("{} {}", one.name, one.reads[0].place.path().display())).collect()
+        let on_machines = all.iter().filter(|one| one.in_cluster.is_none());
+        on_machines.map(|one| format!("{} {}", one.name, one.reads[0].place.path().display())).collect()
     }
 
     #[test]
@@ -362,6 +364,7 @@ mod tests {
             runs: vec![("deployment", text("agent")), ("container", text(container))],
             reads: vec![vec![("secret", "openrouter".to_owned()), ("key", "api-key".to_owned())]],
             within: Vec::new(),
+            synced: false,
         };
         let mut machine = machine(host, "api.service", value);
         machine.folder = None;
@@ -373,8 +376,8 @@ mod tests {
     /// The consumers of a secret in clusters, each with its cluster.
     fn in_clusters(joined: &Joined, secret: &str) -> Vec<String> {
         let config = Config::parse(&joined.text, FILE).unwrap();
-        let all = &config.secret(secret).unwrap().in_clusters;
-        all.iter().map(|one| format!("{} {}", one.name, one.host)).collect()
+        let secret = config.secret(secret).unwrap();
+        secret.in_clusters().map(|(one, _)| format!("{} {}", one.name, one.host)).collect()
     }
 
     #[test]

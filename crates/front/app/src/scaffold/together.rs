@@ -151,6 +151,7 @@ mod tests {
             runs: vec![("unit", Said::Text(unit.to_owned()))],
             reads: vec![vec![("file", "./key".to_owned())]],
             within: vec!["check".to_owned()],
+            synced: false,
         };
         ConsumerOn { consumer, in_cluster: false, open: vec!["api: `check`".to_owned()] }
     }

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use keyroll_codes::Code;
-use keyroll_config::{Consumer, Copy, Name, Secret};
+use keyroll_config::{Consumer, Copy, InCluster, Name, Secret, Source};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
 use super::fields::{plain_fields, report_validation};
@@ -134,7 +134,8 @@ fn refuse_elsewhere(wanted: &Secret, from: Option<&Path>) -> Result<(), Problem>
             if consumer.is_here { is_one(from, path) } else { there || from == path }
         })
     };
-    let copies = wanted.consumers.iter().flat_map(|one| one.reads.iter().map(move |copy| (one, copy)));
+    let on_machines = wanted.consumers.iter().filter(|one| one.in_cluster.is_none());
+    let copies = on_machines.flat_map(|one| one.reads.iter().map(move |copy| (one, copy)));
     let meant = copies.filter(|(consumer, copy)| is_meant(consumer, copy));
     let (here, there): (Vec<_>, Vec<_>) = meant.partition(|(consumer, _)| consumer.is_here);
     if !here.is_empty() || there.is_empty() {
@@ -186,12 +187,36 @@ fn absent(wanted: &Secret, name: &Name, secret: bool) -> Problem {
     let problem = importing(wanted, Code::PlaceNotFound)
         .because(format!("no copy that was read holds the field `{name}`"));
     match secret {
-        true => problem.help(format!(
-            "declare a copy of it under `reads`, or enter the value: keyroll secret add {}",
-            wanted.name
-        )),
+        true => problem.help(from_clusters(wanted, name).unwrap_or_else(|| {
+            format!(
+                "declare a copy of it under `reads`, or enter the value: keyroll secret add {}",
+                wanted.name
+            )
+        })),
         false => problem.help(format!("--field {name}=TEXT")),
     }
+}
+
+/// How to add the value of a field whose copies are all in clusters, which are not read here; `None`: there are others.
+fn from_clusters(wanted: &Secret, field: &Name) -> Option<String> {
+    if wanted.consumers.is_empty() || wanted.consumers.iter().any(|one| one.in_cluster.is_none()) {
+        return None;
+    }
+    let name = &wanted.name;
+    let add =
+        format!("no value is imported from a cluster; add it: keyroll secret add {name} --id ID < FILE");
+    // Of several fields, `add` reads a line of each.
+    let is_alone = wanted.fields.values().filter(|spec| spec.secret).count() == 1;
+    let holds = |copy: &Copy| matches!(&copy.source, Source::Field(own) if own == field);
+    let mut there = wanted.consumers.iter().filter(|one| one.reads.iter().any(holds));
+    let there = there.find_map(|one| one.in_cluster.as_ref()).filter(|_| is_alone);
+    let Some(InCluster { secret, key, .. }) = there else { return Some(add) };
+    // A dot in a key is written with a backslash.
+    let key = key.replace('.', "\\.");
+    Some(format!(
+        "{add}, or by a pipe: kubectl get secret {secret} --context CONTEXT -n NAMESPACE -o jsonpath='{{.data.{key}}}' | \
+         base64 -d | keyroll secret add {name} --id ID"
+    ))
 }
 
 fn importing(wanted: &Secret, code: Code) -> Problem {
@@ -213,6 +238,28 @@ mod tests {
         let config = Config::parse(&text, "/etc/keyroll/keyroll.toml").unwrap();
         let problem = refuse_elsewhere(config.secret("acme").unwrap(), from.map(Path::new)).err()?;
         Some(format!("{} {}", problem.sentence(), problem.help.unwrap()))
+    }
+
+    #[test]
+    fn a_value_that_is_only_in_clusters_has_the_command_that_takes_it_from_there() {
+        let help = |reads: &str, more: &str| {
+            let text = format!(
+                "version = 1\n[hosts.prod]\nconnect = \"kube://ctx/shop\"\n[secrets.acme]\nissuer = \"openrouter\"\n\
+                 [[secrets.acme.consumers]]\nname = \"api\"\nhost = \"prod\"\nruns = {{ deployment = \"api\" }}\n\
+                 reads = {reads}\n{more}"
+            );
+            let config = Config::parse(&text, "/etc/keyroll/keyroll.toml").unwrap();
+            let wanted = config.secret("acme").unwrap();
+            absent(wanted, &Name::new("value").unwrap(), true).help.unwrap()
+        };
+        let there = help("{ secret = \"acme\", key = \"api.key\" }", "");
+        assert!(there.contains("keyroll secret add acme --id ID < FILE"), "{there}");
+        let command = "kubectl get secret acme --context CONTEXT -n NAMESPACE -o jsonpath='{.data.api\\.key}' | base64 -d | \
+                       keyroll secret add acme --id ID";
+        assert!(there.ends_with(command), "{there}");
+        let here = "[[secrets.acme.consumers]]\nname = \"other\"\nruns = { at_rest = true }\nreads = { file = \"./key\" }\n";
+        let here = help("{ secret = \"acme\", key = \"api.key\" }", here);
+        assert!(here.contains("`reads`") && !here.contains("kubectl"), "{here}");
     }
 
     #[test]

@@ -70,7 +70,8 @@ pub(super) fn import_from_store(
     }
     let places = installation.places()?;
     let config_file = installation.config_file();
-    let now = read(wanted, &places, &config_file)?;
+    let (now, unwritable) = read(wanted, &places, &config_file)?;
+    note_unwritable(&now.name, unwritable, operator);
     let (first, number) = match (now.known, now.current) {
         (Known::Current(number), _) => {
             operator.note(format!("{} gives out v{number}, which is current: nothing was changed", now.name));
@@ -129,18 +130,27 @@ pub(super) fn import_from_store(
     Ok(())
 }
 
+/// To take a value over needs no write.
+fn note_unwritable(store: &str, unwritable: Option<Problem>, operator: &mut dyn Operator) {
+    if let Some(problem) = unwritable {
+        operator.note(format!("no rotation can write into {store}: {}", problem.causes.join(": ")));
+    }
+}
+
 /// Whether the issuer has both under one id: to revoke the previous one would end the value that was taken over.
 fn same_key(places: &Places, wanted: &Secret, number: u32, now: &Credential) -> Result<bool, Problem> {
     let before = versions::read(places, wanted, number)?.and_then(|before| before.id);
     Ok(before.is_some() && before == now.id)
 }
 
-fn read(wanted: &Secret, places: &Places, file: &Path) -> Result<GivenOutNow, Problem> {
+/// What is given out, and why no rotation could write there.
+fn read(wanted: &Secret, places: &Places, file: &Path) -> Result<(GivenOutNow, Option<Problem>), Problem> {
     open::runtime(places)?.block_on(async {
         let truth = truth::of(places, file, wanted).await?.ok_or_else(|| {
             importing(wanted, Code::UsageWrong).because("its source of truth is keyroll's own store")
         })?;
-        given_out_now(places, wanted, truth.as_ref()).await
+        let now = given_out_now(places, wanted, truth.as_ref()).await?;
+        Ok((now, truth::unwritable(wanted, truth.as_ref()).await))
     })
 }
 

@@ -23,7 +23,6 @@ use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::operator::{Event, Operator};
 use crate::places::Places;
-use crate::plans::in_clusters::refuse_in_clusters;
 use crate::plans::inspect::current;
 use crate::plans::left_out::Without;
 use crate::plans::make::{Purpose, plan_for};
@@ -83,7 +82,6 @@ pub fn replace(
     let secret = crate::configured::secret(&config, name)?;
     let described = described(secret)?;
     crate::configured::consent(wanted.confirm.as_deref(), name)?;
-    refuse_unmovable(secret, &wanted, &places)?;
     // The configuration consents to the end of a key that nobody needs any more, and not to an outage.
     let consents = secret.emergency_revoke && wanted.mode == Emergency::RollFirst;
     let confirm = wanted.confirm.or_else(|| consents.then(|| name.to_owned()));
@@ -139,18 +137,6 @@ pub fn replace(
         },
     };
     go_on(Some(&id), exit, &asked, installation, operator)
-}
-
-/// Refuses to begin a rotation that would leave consumers in clusters behind, before a key is asked for. An open rotation goes
-/// on: its own configuration has none.
-fn refuse_unmovable(secret: &Secret, wanted: &Wanted, places: &Places) -> Result<(), Problem> {
-    if secret.in_clusters.is_empty() || wanted.rotation.is_some() {
-        return Ok(());
-    }
-    match open_rotation(secret.name.as_str(), places)? {
-        Some(_) => Ok(()),
-        None => refuse_in_clusters(secret),
-    }
 }
 
 /// The rotation that a driver was to go on with has ended.

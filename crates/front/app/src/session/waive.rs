@@ -10,6 +10,7 @@ use keyroll_rotation::{ConsumerId, Fact, Incarnation, Phase, State, Waived, dige
 
 use super::adopt::numbered;
 use super::append_offline::{digest_of, lock_to_tell, tell_open_locked};
+use super::container_there::ContainerThere;
 use super::holder_on_host::HolderOnHost;
 use crate::exit::Exit;
 use crate::installation::Installation;
@@ -26,7 +27,7 @@ use crate::wiring::open::{journal, lock, runtime};
 
 /// A waiver that the operator asks for.
 pub struct WaiveRequest<'a> {
-    /// A process id, a consumer's name, a path, or the word for the last use.
+    /// A process id, a consumer's name, a path, a container of a cluster, or the word for the last use.
     pub holder: &'a str,
     /// The secret; none where only one can be meant.
     pub secret: Option<&'a str>,
@@ -57,13 +58,17 @@ pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<
     let secret = meant(&config, request.secret, holder, &places)?;
     let reason = reason_given(request.reason)?;
     let there = HolderOnHost::of(holder, &config);
-    let waived = match &there {
-        Some(there) => named_there(there, secret, &places)?,
-        None => named(holder, secret)?,
-    };
-    let shown = match &there {
-        Some(there) => there.shown(program(there, waived, &places).as_deref()),
-        None => shown(holder, waived),
+    let container = ContainerThere::of(holder, &config);
+    let (waived, shown) = match (&container, &there) {
+        (Some(container), _) => (container_named(container, secret, &places)?, container.shown()),
+        (None, Some(there)) => {
+            let waived = named_there(there, secret, &places)?;
+            (waived, there.shown(program(there, waived, &places).as_deref()))
+        }
+        (None, None) => {
+            let waived = named(holder, secret)?;
+            (waived, shown(holder, waived))
+        }
     };
     places.ensure()?;
     // A damaged list is found before a rotation has recorded anything.
@@ -202,24 +207,35 @@ fn named_there(there: &HolderOnHost, secret: &Secret, places: &Places) -> Result
         Err(path) => return Ok(Waived::Copy(there.digest_of(path))),
         Ok(pid) => *pid,
     };
-    let not_seen = || {
-        waiving()
-            .because(format!(
-                "no process {pid} of {} holds the value, as far as an open rotation saw",
-                there.host
-            ))
-            .help(
-                "keyroll resume inspects again and names the processes and copies that still use the old key",
-            )
-    };
+    let not_seen = || not_seen(&format!("process {pid} of {}", there.host));
+    let opened = opened_own(secret, places)?.ok_or_else(not_seen)?;
+    there.seen_by(&opened, pid).map(Waived::Holder).ok_or_else(not_seen)
+}
+
+/// A container of a cluster, as the open rotation saw it last.
+fn container_named(container: &ContainerThere, secret: &Secret, places: &Places) -> Result<Waived, Problem> {
+    let not_seen = || not_seen(&container.shown());
+    let opened = opened_own(secret, places)?.ok_or_else(not_seen)?;
+    let (journal, runtime) = (journal(places)?, runtime(places)?);
+    let seen = runtime.block_on(container.seen_by(&*journal, &opened));
+    seen.map(Waived::Holder).ok_or_else(not_seen)
+}
+
+/// The open rotation of a secret.
+fn opened_own(secret: &Secret, places: &Places) -> Result<Option<Opened>, Problem> {
     if !places.journal().exists() {
-        return Err(not_seen());
+        return Ok(None);
     }
     let (journal, runtime) = (journal(places)?, runtime(places)?);
     let own = runtime.block_on(open_own(&journal, secret.name.as_str())).map_err(rotations_unread)?;
-    let own = own.ok_or_else(not_seen)?;
-    let opened = runtime.block_on(opened(&journal, Some(&own.0)))?;
-    there.seen_by(&opened, pid).map(Waived::Holder).ok_or_else(not_seen)
+    own.map(|own| runtime.block_on(opened(&journal, Some(&own.0)))).transpose()
+}
+
+/// No open rotation saw what is to be waived.
+fn not_seen(what: &str) -> Problem {
+    waiving()
+        .because(format!("no {what} holds the value, as far as an open rotation saw"))
+        .help("keyroll resume inspects again and names the processes and copies that still use the old key")
 }
 
 /// The program of a process on another host, if an inspection described it. It is for display alone.

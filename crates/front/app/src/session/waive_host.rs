@@ -104,16 +104,15 @@ mod tests {
     use crate::exit::Exit;
 
     #[test]
-    fn only_the_name_of_one_host_by_ssh_is_taken_and_every_other_word_is_explained() {
+    fn only_the_name_of_one_other_host_is_taken_and_every_other_word_is_explained() {
         let text = "version = 1\n[hosts.here]\nconnect = \"local\"\n[hosts.web-1]\nconnect = \"ssh://web-1\"\n\
                     group = \"front\"\n[hosts.web-2]\nconnect = \"ssh://web-2\"\ngroup = \"back\"\n\
                     [hosts.prod]\nconnect = \"kube://eks/agents\"\n";
         let config = Config::parse(text, "/srv/keyroll.toml").unwrap();
-        assert!(refuse_undeclared("web-1", &config).is_ok());
+        assert!(refuse_undeclared("web-1", &config).is_ok() && refuse_undeclared("prod", &config).is_ok());
         for (word, why) in [
             ("here", "this machine"),
             ("local", "this machine"),
-            ("prod", "a cluster, and no consumer of a rotation"),
             ("front", "a group or a pattern (web-1)"),
             ("web-*", "a group or a pattern (web-1, web-2)"),
             ("web-3", "no host of this name"),

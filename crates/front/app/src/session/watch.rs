@@ -234,6 +234,7 @@ impl<'a> Watch<'a> {
                 None => format!("pid {pid}"),
             },
             InstanceIdentity::AtRest(_) => "at rest".to_owned(),
+            InstanceIdentity::Container { .. } => self.called.pod(proof.who),
         };
         let path = (path > 0).then(|| format!("path {path}"));
         let observer = self.called.host_of(consumer).to_owned();
@@ -280,13 +281,13 @@ impl<'a> Watch<'a> {
         }
         self.hold = state.hold();
         if let Some(Hold::Paused(Reason::Holder(who))) = self.hold
-            && let Some(pid) = who.pid()
+            && who.life.runs()
         {
-            let host = self.called.host(who.host);
-            let is_it = |one: &operator::Holder| one.pid == Some(pid) && one.host == host;
-            let others = blockers::all(&self.called, state).into_iter().filter(|one| !is_it(one));
             let mut holder = blockers::unexplained(&self.called, who, state);
-            if let Some((name, found_by)) = self.holders.get(&(who.host, pid)) {
+            let all = blockers::all(&self.called, state);
+            let others: Vec<_> = all.into_iter().filter(|one| !blockers::is_same(one, &holder)).collect();
+            let seen = who.pid().and_then(|pid| self.holders.get(&(who.host, pid)));
+            if let Some((name, found_by)) = seen {
                 (holder.name, holder.found_by) = (name.clone(), found_by.clone());
             }
             self.blocked = Some(holder.name.clone());
@@ -311,6 +312,15 @@ impl<'a> Watch<'a> {
         let on = if check.path == 0 { String::new() } else { format!(" on path {}", check.path) };
         let text = format!("the check of {name}{on} fails: {}", check.what);
         self.once(text.clone(), Event::Note { text });
+    }
+
+    /// Something uses the old key while it is disabled.
+    fn uses(&mut self, holder: keyroll_port::Holder) {
+        let shown = operator::Holder { pid: holder.pid, ..blockers::user(&self.called, &holder) };
+        self.blocked.get_or_insert_with(|| shown.name.clone());
+        let event = Event::Blocked { gate: operator::Phase::Soak, holder: shown };
+        let it = holder.pid.map_or(holder.name, |pid| pid.to_string());
+        self.once(format!("user {} {it}", holder.host.0), event);
     }
 
     fn once(&mut self, text: String, event: Event) {
@@ -391,16 +401,13 @@ impl Observer for Watch<'_> {
                 }
             }
             Note::Holder(holder) => {
-                self.holders.insert((holder.host, holder.pid), (holder.name, holder.found_by));
+                // A container has its name from the journal.
+                if let Some(pid) = holder.pid {
+                    self.holders.insert((holder.host, pid), (holder.name, holder.found_by));
+                }
             }
             Note::Names(names) => self.called.learn(names),
-            Note::User(holder) => {
-                let shown =
-                    operator::Holder { pid: Some(holder.pid), ..blockers::user(&self.called, &holder) };
-                self.blocked.get_or_insert_with(|| shown.name.clone());
-                let event = Event::Blocked { gate: operator::Phase::Soak, holder: shown };
-                self.once(format!("user {} {}", holder.host.0, holder.pid), event);
-            }
+            Note::User(holder) => self.uses(holder),
             Note::Refused(who) => {
                 let text = format!("the issuer refused a call with the old key by {who}");
                 self.once(text.clone(), Event::Note { text });

@@ -27,7 +27,8 @@ pub struct Gathered {
 /// Reads every copy of a secret on this machine, or those in one file; nothing is written or sent.
 pub fn gather(secret: &Secret, only: Option<&Path>) -> Result<Gathered, Problem> {
     let mut gathered = Gathered::default();
-    for consumer in secret.consumers.iter().filter(|consumer| !consumer.is_here && only.is_none()) {
+    // What stands in a cluster is no file: it is read by the API of the cluster.
+    for consumer in secret.consumers.iter().filter(|consumer| consumer.is_by_ssh() && only.is_none()) {
         let line = |copy: &Copy| format!("{}: not visible here: it is on {}", copy.place, consumer.host);
         gathered.elsewhere.extend(consumer.reads.iter().map(line));
     }

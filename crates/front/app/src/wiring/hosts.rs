@@ -7,30 +7,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyroll_codes::Code;
-use keyroll_config::{Config, EvidenceKind, Search, Secret, slice};
 use keyroll_fleet::{Bystander, Fleet, Member, Remote, failure_on};
 use keyroll_host::{LOCAL, Local, SystemClock, read, resolve};
 use keyroll_http::via;
-use keyroll_link::{FileNow, IssuerForm, OpenOrder, PlannedForm, SearchForm, digits_of};
-use keyroll_port::{Class, Failure, Host as _, Issuer};
+use keyroll_link::FileNow;
+use keyroll_port::{Class, Failure, Host as _, Numbers};
 use keyroll_rotation::{self as rotation, HostId};
-use keyroll_secret::{FingerprintKey, SecretBytes};
+use keyroll_secret::FingerprintKey;
 use keyroll_setup::{Composed, Composition, Folders, IssuerFacts, Layout, Placing, compose, layout};
 use tokio::task::JoinSet;
 
-use super::family::Own;
+use super::each_host::{cluster_of, in_cluster, opening};
 use super::open::fingerprint_key;
 use super::served::served_by;
 use crate::hosts::{Ways, dial, dialer};
-use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::host_epoch::{self, Epoch};
-use crate::records::saved_plan::{LeftOut, SeenFile, on_host};
+use crate::records::saved_plan::{SeenFile, on_host};
 
 pub(crate) use keyroll_fleet::Machine;
 
-/// How many hex digits name an installation to hosts.
-const INSTALLATION_DIGITS: usize = 32;
+pub(crate) use super::wanted::{Planned, Wanted};
 
 /// How long hosts are waited for before a rotation goes on.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
@@ -57,6 +54,8 @@ pub(crate) struct Hosts {
     secret: String,
     /// Those of them without a consumer, which are only searched.
     searched: BTreeSet<String>,
+    /// Those that are clusters.
+    clusters: BTreeSet<String>,
     /// What opens connections that leave from a host by ssh, by its name.
     dialers: BTreeMap<String, Arc<dyn via::Dial>>,
     /// Those that the plan leaves out as long as they are away.
@@ -65,84 +64,15 @@ pub(crate) struct Hosts {
     waits_for_none: bool,
 }
 
-/// Where the files led when the plan was made. A file that leads elsewhere is refused.
-#[derive(Clone, Copy)]
-pub(crate) enum Planned<'a> {
-    /// There is no plan.
-    Unknown,
-    /// As the plan says.
-    Known(&'a BTreeMap<PathBuf, PathBuf>),
-    /// The plan is being made: where they lead now.
-    Now,
-}
-
-/// What hosts are composed from.
-#[derive(Clone, Copy)]
-pub(crate) struct Wanted<'a> {
-    /// The secret.
-    pub(crate) secret: &'a Secret,
-    /// The configuration that it is from, and its text: hosts by ssh get their part of it.
-    pub(crate) config: Option<(&'a Config, &'a str)>,
-    /// Its issuer.
-    pub(crate) issuer: &'a dyn Issuer,
-    /// The folders of the installation.
-    pub(crate) places: &'a Places,
-    /// The folder of the configuration.
-    pub(crate) folder: &'a Path,
-    /// The id of the rotation or plan; empty without one.
-    pub(crate) rotation: &'a str,
-    /// Where and how much is searched; none = the defaults.
-    pub(crate) search: Option<&'a Search>,
-    /// Where the files led when the plan was made.
-    pub(crate) planned: Planned<'a>,
-    /// The keys of consumers that have one of their own.
-    pub(crate) own: Option<&'a Own>,
-    /// The hosts by their numbers in the plan; empty without one. Those without a consumer are only searched.
-    pub(crate) names: &'a [String],
-    /// Without a plan: the hosts without a consumer that are searched.
-    pub(crate) searched: &'a [String],
-    /// They are about to be changed: they refuse older drivers from now on.
-    pub(crate) changes: bool,
-    /// An emergency revokes the old key first: it waits for no host that is away.
-    pub(crate) waits_for_none: bool,
-    /// The hosts that the plan leaves out.
-    pub(crate) left_out: &'a [LeftOut],
-    /// The hosts of which the issuer does not show which process made a call, as far as that is known.
-    pub(crate) unattributed: &'a [String],
-}
-
-impl<'a> Wanted<'a> {
-    /// The hosts of a secret without a rotation.
-    pub(crate) fn of(
-        secret: &'a Secret,
-        issuer: &'a dyn Issuer,
-        places: &'a Places,
-        folder: &'a Path,
-    ) -> Self {
-        Self {
-            secret,
-            config: None,
-            issuer,
-            places,
-            folder,
-            rotation: "",
-            search: None,
-            planned: Planned::Unknown,
-            own: None,
-            names: &[],
-            searched: &[],
-            changes: false,
-            waits_for_none: false,
-            left_out: &[],
-            unattributed: &[],
-        }
-    }
-}
-
 impl Hosts {
     /// Opens connections that leave from a host by ssh.
     pub(crate) fn dialer_of(&self, name: &str) -> Option<Arc<dyn via::Dial>> {
         self.dialers.get(name).cloned()
+    }
+
+    /// Whether a host is a cluster: no call of the issuer's leaves from there.
+    pub(crate) fn is_cluster(&self, host: HostId) -> bool {
+        self.names.get(host.index()).is_some_and(|name| self.clusters.contains(name))
     }
 
     /// Adds the files of hosts by ssh as they are now. The hosts are connected at the same time.
@@ -284,8 +214,13 @@ pub(crate) fn hosts(of: &Wanted<'_>) -> Result<Hosts, Problem> {
     let key = fingerprint_key(of.places)?;
     let mut machines: Vec<Arc<dyn Machine>> = vec![local.machine];
     let mut dialers = BTreeMap::new();
-    let (mut remotes, mut searched) = (Vec::new(), BTreeSet::new());
+    let (mut remotes, mut searched, mut clusters) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     for (name, numbers) in names.iter().zip(&numbers).skip(1) {
+        if let Some(address) = cluster_of(of, name) {
+            machines.push(Arc::new(in_cluster(of, name, address, &facts)?));
+            clusters.insert(name.clone());
+            continue;
+        }
         let is_searched = numbers.consumers.is_empty();
         let open = opening(of, name, &epoch, (&facts, &key), is_searched)?;
         let remote = Remote::new(name.clone(), dial(&ways, name), open, Arc::new(SystemClock::new()));
@@ -304,16 +239,7 @@ pub(crate) fn hosts(of: &Wanted<'_>) -> Result<Hosts, Problem> {
             dialers.insert(name.clone(), dialer(&ways, name));
         }
     }
-    let members = (0_u16..).zip(names.iter().zip(machines)).zip(numbers);
-    let members = members.map(|((id, (name, machine)), numbers)| Member {
-        id: HostId(id),
-        name: name.clone(),
-        machine,
-        numbers,
-        is_here: HostId(id) == LOCAL,
-        dialer: dialers.get(name).cloned(),
-    });
-    let fleet = Fleet::new(members.collect());
+    let fleet = Fleet::new(members(names.iter().zip(machines).zip(numbers), &dialers));
     let left_out = || of.left_out.iter().map(|one| one.host.clone());
     let ids = left_out().filter_map(|name| names.iter().position(|known| *known == name));
     let ids: Vec<HostId> = ids.filter_map(|at| u16::try_from(at).ok().map(HostId)).collect();
@@ -330,10 +256,30 @@ pub(crate) fn hosts(of: &Wanted<'_>) -> Result<Hosts, Problem> {
         remotes,
         secret: of.secret.name.to_string(),
         searched,
+        clusters,
         left_out: left_out().collect(),
         dialers,
         waits_for_none: of.waits_for_none,
     })
+}
+
+/// A host of a plan: its name, how it is driven, and its numbers.
+type NumberedHost<'n> = ((&'n String, Arc<dyn Machine>), Numbers);
+
+/// The hosts of a plan in the order of their numbers.
+fn members<'n>(
+    all: impl Iterator<Item = NumberedHost<'n>>,
+    dialers: &BTreeMap<String, Arc<dyn via::Dial>>,
+) -> Vec<Member> {
+    let member = |(id, ((name, machine), numbers)): (u16, NumberedHost<'_>)| Member {
+        id: HostId(id),
+        name: name.clone(),
+        machine,
+        numbers,
+        is_here: HostId(id) == LOCAL,
+        dialer: dialers.get(name).cloned(),
+    };
+    (0_u16..).zip(all).map(member).collect()
 }
 
 /// This machine alone.
@@ -360,6 +306,7 @@ fn here(of: &Wanted<'_>) -> Result<Hosts, Problem> {
         remotes: Vec::new(),
         secret: of.secret.name.to_string(),
         searched: BTreeSet::new(),
+        clusters: BTreeSet::new(),
         left_out: BTreeSet::new(),
         dialers: BTreeMap::new(),
         waits_for_none: false,
@@ -372,84 +319,14 @@ fn numbered(of: &Wanted<'_>) -> Vec<String> {
     let mut names =
         if of.names.is_empty() { vec![keyroll_config::LOCAL.to_owned()] } else { of.names.to_vec() };
     let searched = if of.names.is_empty() { of.searched } else { &[] };
-    let later = of.secret.ssh_hosts().into_iter().chain(searched.iter().map(String::as_str));
+    let declared = of.secret.ssh_hosts().into_iter().chain(of.secret.clusters());
+    let later = declared.chain(searched.iter().map(String::as_str));
     for name in later {
         if !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
         }
     }
     names
-}
-
-/// What a host is told of the rotation when it is connected. On one that is only searched nothing is changed.
-fn opening(
-    of: &Wanted<'_>,
-    name: &str,
-    epoch: &Epoch,
-    (facts, key): (&IssuerFacts, &FingerprintKey),
-    is_searched: bool,
-) -> Result<OpenOrder, Problem> {
-    let named = |what: String| key.fingerprint(&SecretBytes::from(what));
-    let mut installation = digits_of(named("installation of hosts".to_owned()).as_bytes());
-    installation.truncate(INSTALLATION_DIGITS);
-    let (config, text) = of.config.ok_or_else(|| undeclared(name))?;
-    let host = config.hosts.get(name).ok_or_else(|| undeclared(name))?;
-    // Only consumers need a folder.
-    let any = || is_searched.then(|| PathBuf::from("/"));
-    let folder = host.folder.clone().or_else(any).ok_or_else(|| undeclared(name))?;
-    let search = of.search.cloned().unwrap_or_default();
-    let changes = of.changes && !is_searched;
-    Ok(OpenOrder {
-        installation,
-        secret: of.secret.name.to_string(),
-        rotation: of.rotation.to_owned(),
-        epoch: epoch.now,
-        driver: epoch.driver.clone(),
-        before: epoch.sent(changes),
-        turn: 0,
-        changes,
-        config: slice(text, "keyroll.toml", of.secret.name.as_str(), name)?,
-        folder: folder.display().to_string(),
-        issuer: IssuerForm {
-            attributes: facts.attributes && !of.unattributed.iter().any(|host| host == name),
-            alphabet: facts.alphabet.clone(),
-            length_max: facts.length_max,
-            endpoints: facts.endpoints.clone(),
-        },
-        search: SearchForm {
-            memory_bytes_max: search.memory_bytes_max,
-            time_ms_max: u64::try_from(search.time_max.as_millis()).unwrap_or(u64::MAX),
-        },
-        digests: digits_of(named(format!("digests of host {name}")).as_bytes()),
-        folders: of.left_out.iter().filter(|one| one.host == name).flat_map(LeftOut::folders).collect(),
-        planned: planned_there(of.planned, name),
-        // As for this machine, this is refused before a rotation begins, and not while one is open.
-        reads_required: matches!(of.planned, Planned::Now)
-            && !is_searched
-            && of.secret.revoke.require.contains(&EvidenceKind::Read),
-    })
-}
-
-fn undeclared(name: &str) -> Problem {
-    Problem::new(Code::PlanStale, format!("find the host {name} in keyroll.toml"))
-        .because("it is not declared with `connect` and `folder`")
-        .help(format!("declare [hosts.{name}] again until the rotation has ended"))
-}
-
-/// Where the files of one host led.
-fn planned_there(planned: Planned<'_>, name: &str) -> PlannedForm {
-    match planned {
-        Planned::Unknown => PlannedForm::Unknown,
-        Planned::Now => PlannedForm::Now,
-        Planned::Known(all) => {
-            let before = format!("{name}:");
-            let of_host = |(path, real): (&PathBuf, &PathBuf)| {
-                let path = path.to_str()?.strip_prefix(&before)?.to_owned();
-                Some((path, real.to_str()?.to_owned()))
-            };
-            PlannedForm::Known(all.iter().filter_map(of_host).collect())
-        }
-    }
 }
 
 /// The setup of this machine, and the files and consumers as the protocol knows them.

@@ -3,6 +3,7 @@
 use std::env::split_paths;
 use std::path::PathBuf;
 
+use keyroll_config::KubeAddress;
 use keyroll_kube::{Address, Cluster, connect, named_files};
 use keyroll_setup::trust::trusted_files;
 
@@ -17,12 +18,18 @@ pub(crate) async fn connected(address: Address) -> Result<Cluster, Problem> {
     Ok(connect(&trusted_cluster(address)?).await?)
 }
 
+/// Where a cluster is, as the configuration says it.
+pub(crate) fn address_of(address: &KubeAddress) -> Address {
+    let KubeAddress { context, namespace, kubeconfig } = address.clone();
+    Address { in_cluster: context.is_none(), kubeconfig, context, namespace }
+}
+
 /// The same address. A kubeconfig says to whom the login goes, and which program makes it:
 /// whoever can change it runs programs with the rights of keyroll.
 ///
 /// # Errors
 /// Another user can change the kubeconfig, the certificate authority or the program that it names.
-fn trusted_cluster(address: Address) -> Result<Address, Problem> {
+pub(crate) fn trusted_cluster(address: Address) -> Result<Address, Problem> {
     trusted_files(kubeconfigs(&address))?;
     // It is read only now that it is trusted.
     trusted_files(named_files(&address).into_iter().filter(|path| path.exists()).collect())?;

@@ -127,6 +127,16 @@ pub(crate) async fn to_revoke_first(
     truth.unwrap_or_else(|problem| Some(Arc::new(Unusable(problem))))
 }
 
+/// Why no rotation could write there, as far as the source of truth tells that without a write. What may pass by itself is no
+/// reason. A file is tried by a file beside it, which is left to the beginning of a rotation.
+pub(crate) async fn unwritable(secret: &Secret, truth: &dyn Truth) -> Option<Problem> {
+    if secret.store.file().is_some() {
+        return None;
+    }
+    let failure = truth.writable().await.err()?;
+    (failure.class == Class::Permanent).then(|| failure.into())
+}
+
 fn as_planned(
     truth: Option<Arc<dyn Truth>>,
     planned: Option<&str>,

@@ -109,6 +109,8 @@ pub(crate) struct AdoptArgs {
 #[derive(Debug, Args)]
 pub(crate) struct WaiveArgs {
     /// The consumer, process id or path; or last-use, if the issuer does not show the last use of the old key
+    ///
+    /// On another host: web-2:4711, or web-2:/srv/old.env. In a cluster: prod:pod/POD/CONTAINER.
     #[arg(value_name = "NAME|PID|PATH")]
     pub(crate) holder: String,
     /// Why the consumer, process or file may lose access

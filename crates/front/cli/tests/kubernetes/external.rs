@@ -375,17 +375,12 @@ fn a_secret_that_external_secrets_writes_is_refused_as_a_store() {
     );
     put(&at("keyroll.toml"), &secret, 0o644);
     // To read it changes nothing.
-    world.shop.told(&["secret", "import", "acme", "--id", &id]).exits(0);
+    let clause = "External Secrets writes it, by ExternalSecret/anthropic";
+    world.shop.told(&["secret", "import", "acme", "--id", &id]).exits(0).says(&[clause]);
+    world.shop.told(&["doctor"]).exits(3).says(&["acme: source of truth", clause]);
     let made = issuer.made();
     let refused = world.shop.keyroll(&["plan", "acme"]);
-    refused.refused(
-        1,
-        "K0642",
-        &[
-            "External Secrets writes it, from the ExternalSecret anthropic",
-            "rotate the value at the store that it reads",
-        ],
-    );
+    refused.refused(1, "K0642", &[clause, "rotate the value at the store that it reads"]);
     assert_eq!(issuer.made(), made, "nothing was made");
     assert!(*world.given_out() == **value, "nothing was written");
     world.shop.nothing_leaked();

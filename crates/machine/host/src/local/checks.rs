@@ -255,8 +255,8 @@ pub(super) fn answer(
 }
 
 /// The file with every byte of the secret's values replaced by a random one of the same kind. The bytes are drawn anew
-/// each time: a command sends them to others, and they must reveal nothing of the value.
-fn wrong_copy(bytes: &[u8], values: Values<'_>) -> Option<SecretBytes> {
+/// each time: a command sends them to others, and they must reveal nothing of the value. `None`: no value is in it.
+pub fn wrong_copy(bytes: &[u8], values: Values<'_>) -> Option<SecretBytes> {
     let needles = build_needles(values).ok()?;
     let mut drawn = vec![0; bytes.len()];
     aws_lc_rs::rand::fill(&mut drawn).ok()?;

@@ -443,7 +443,7 @@ impl Local {
         );
         Some(Holder {
             host: who.host,
-            pid: id.pid,
+            pid: Some(id.pid),
             name: now.name,
             found_by: found_by.unwrap_or_else(|| "an earlier look".into()) + &runs,
             how_to_move,

@@ -5,7 +5,8 @@ use keyroll_copy::CopyError;
 use keyroll_port::{Class, Failure, Values};
 use keyroll_rotation::Which;
 
-use super::deliver::{holds_version, unclear};
+use super::copies::holds_version;
+use super::deliver::unclear;
 use super::identity::version_name;
 use super::{ConsumerSetup, FileSetup, Local};
 use crate::read;

@@ -14,14 +14,16 @@ pub fn incarnation(host: HostId, process: &ProcessId) -> Incarnation {
     Incarnation { host, life: InstanceIdentity::Process { boot, pid, start_ticks, program } }
 }
 
-/// The process of this machine behind an incarnation; `None` for one at rest, and for one of another machine, whose
-/// processes have the same ids.
+/// The process of this machine behind an incarnation; `None` for one at rest, for a container, and for one of another
+/// machine, whose processes have the same ids.
 pub fn process_of(who: Incarnation) -> Option<ProcessId> {
     match who.life {
         InstanceIdentity::Process { boot, pid, start_ticks, program: _ } if who.host == LOCAL => {
             Some(ProcessId { boot, pid, start_ticks })
         }
-        InstanceIdentity::Process { .. } | InstanceIdentity::AtRest(_) => None,
+        InstanceIdentity::Process { .. }
+        | InstanceIdentity::AtRest(_)
+        | InstanceIdentity::Container { .. } => None,
     }
 }
 

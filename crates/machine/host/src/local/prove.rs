@@ -10,7 +10,7 @@ use keyroll_rotation::{ConsumerId, FileId, Incarnation, Kinds, PATHS_MAX, Proof,
 use keyroll_secret::Fields;
 
 use super::checks::{ProofRequest, ask, may_repeat};
-use super::deliver::holds_version;
+use super::copies::holds_version;
 use super::find::needle;
 use super::followers::{Shows, took};
 use super::halves::{Begun, BegunProcess, Half};

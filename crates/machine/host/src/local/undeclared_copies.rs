@@ -6,7 +6,7 @@ use keyroll_observe::Search;
 use keyroll_port::Values;
 use keyroll_secret::{Fields, SecretBytes};
 
-use super::deliver::edited;
+use super::copies::edited;
 use super::{FileSetup, Local};
 use crate::read;
 
@@ -31,7 +31,7 @@ impl Local {
         for from in versions {
             let now = named.as_ref().map_or(bytes, SecretBytes::expose);
             // A list of logins may hold both versions.
-            if let Ok(masked) = edited(file, now, from, &masked(from), Before::Stays) {
+            if let Ok(masked) = edited(&file.copies, now, from, &masked(from), Before::Stays) {
                 named = Some(masked);
             }
         }

@@ -1,90 +1,53 @@
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::Value;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference, Time};
+use keyroll_kube::{LAST_APPLIED, Owned};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// What a Secret has besides its content. Source:
+/// What a Secret has besides its content, as far as it is used. Source:
 /// <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/>.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Metadata<'a> {
-    /// Another Secret of the same name has another.
-    pub(super) uid: String,
-    /// It changes with every write.
-    pub(super) resource_version: String,
-    /// When it was asked to be deleted.
-    pub(super) deletion_timestamp: Option<String>,
+struct Metadata<'a> {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    deletion_timestamp: Option<Time>,
     labels: Option<BTreeMap<String, String>>,
     /// As they stand there: that of `kubectl apply` has the values.
     #[serde(borrow)]
     annotations: Option<BTreeMap<String, &'a RawValue>>,
     owner_references: Option<Vec<OwnerReference>>,
-    managed_fields: Option<Vec<Managed>>,
+    managed_fields: Option<Vec<ManagedFieldsEntry>>,
 }
 
-/// What a Secret was made by.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct OwnerReference {
-    pub(super) api_version: String,
-    pub(super) kind: String,
-    pub(super) name: String,
-    pub(super) controller: Option<bool>,
+/// Reads the metadata without the copy of `kubectl apply`, whose values would stay in memory.
+pub(super) fn without_values<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectMeta, D::Error> {
+    let read = Metadata::deserialize(from)?;
+    let texts = read.annotations.unwrap_or_default().into_iter().filter(|(name, _)| name != LAST_APPLIED);
+    let annotations =
+        texts.filter_map(|(name, text)| Some((name, serde_json::from_str::<String>(text.get()).ok()?)));
+    Ok(ObjectMeta {
+        annotations: Some(annotations.collect()),
+        name: read.name,
+        namespace: read.namespace,
+        uid: read.uid,
+        resource_version: read.resource_version,
+        deletion_timestamp: read.deletion_timestamp,
+        labels: read.labels,
+        owner_references: read.owner_references,
+        managed_fields: read.managed_fields,
+        ..ObjectMeta::default()
+    })
 }
 
-/// The fields that one writer wrote. Source:
-/// <https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Managed {
-    manager: Option<String>,
-    time: Option<String>,
-    fields_v1: Option<Value>,
-}
-
-impl Metadata<'_> {
-    pub(super) fn label(&self, name: &str) -> Option<&str> {
-        self.labels.as_ref()?.get(name).map(String::as_str)
-    }
-
-    pub(super) fn annotation(&self, name: &str) -> Option<String> {
-        serde_json::from_str(self.annotations.as_ref()?.get(name)?.get()).ok()
-    }
-
-    pub(super) fn owners(&self) -> &[OwnerReference] {
-        self.owner_references.as_deref().unwrap_or_default()
-    }
-
-    /// Who wrote the value of a key, as the API server names them. Several, if they wrote the same value.
-    pub(super) fn writers(&self, key: &str) -> impl Iterator<Item = &str> {
-        self.managed(key).filter_map(|managed| managed.manager.as_deref())
-    }
-
-    fn managed(&self, key: &str) -> impl Iterator<Item = &Managed> {
-        let field = format!("f:{key}");
-        let all = self.managed_fields.iter().flatten();
-        all.filter(move |managed| {
-            let data = managed.fields_v1.as_ref().and_then(|fields| fields.get("f:data"));
-            data.is_some_and(|data| data.get(&field).is_some())
-        })
-    }
-
-    /// When the value of a key was written, milliseconds since the Unix epoch; `None` where that is not certain. The API
-    /// server has one time for all fields of a writer.
-    pub(super) fn changed_ms(&self, key: &str) -> Option<u64> {
-        let mut all = self.managed(key);
-        let (Some(only), None) = (all.next(), all.next()) else { return None };
-        let fields = only.fields_v1.as_ref()?.as_object()?;
-        let data = fields.get("f:data")?.as_object()?;
-        // The type of a Secret never changes.
-        let others = fields.keys().any(|field| field != "f:data" && field != "f:type");
-        let keys = data.keys().filter(|field| *field != ".").count();
-        if others || keys != 1 {
-            return None;
-        }
-        let time: Timestamp = only.time.as_deref()?.parse().ok()?;
-        u64::try_from(time.as_millisecond()).ok()
-    }
+/// When the value of a key was written, milliseconds since the Unix epoch; `None` where that is not certain. The API
+/// server has one time for all fields of a writer.
+pub(super) fn changed_ms(meta: &ObjectMeta, key: &str) -> Option<u64> {
+    let mut all = meta.managed_fields.iter().flatten().filter(|entry| Owned::of(entry).may_have(key));
+    let (Some(only), None) = (all.next(), all.next()) else { return None };
+    let time = only.time.as_ref().filter(|_| Owned::of(only).is_all_that_changes(key))?;
+    u64::try_from(time.0.as_millisecond()).ok()
 }

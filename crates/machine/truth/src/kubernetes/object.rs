@@ -2,12 +2,13 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 use serde::Deserialize;
 
-use super::metadata::Metadata;
+use super::metadata::{changed_ms, without_values};
 use super::refused::{Answer, Subject, immutable, refused};
 use super::writer::writer;
 use crate::DocumentError;
@@ -20,8 +21,8 @@ const ELSEWHERE_BYTES_MIN: usize = 8;
 /// <https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/secret-v1/>.
 #[derive(Deserialize)]
 pub(super) struct SecretObject<'a> {
-    #[serde(borrow)]
-    metadata: Metadata<'a>,
+    #[serde(deserialize_with = "without_values")]
+    metadata: ObjectMeta,
     /// Borrowed: no value is copied by the parser.
     #[serde(borrow)]
     data: Option<BTreeMap<String, &'a str>>,
@@ -38,10 +39,11 @@ impl<'a> SecretObject<'a> {
         }
         // The parser's own message is dropped: it repeats a part of the text.
         let read: Option<Self> = serde_json::from_slice(&answer.body).ok();
-        let plain = |text: &str| {
-            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        let is_plain = |text: &Option<String>| {
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+            text.as_ref().is_some_and(|text| !text.is_empty() && text.bytes().all(allowed))
         };
-        let read = read.filter(|it| plain(&it.metadata.uid) && plain(&it.metadata.resource_version));
+        let read = read.filter(|it| is_plain(&it.metadata.uid) && is_plain(&it.metadata.resource_version));
         let object = read.ok_or_else(|| attempt.unclear("its answer is not that of a Secret".to_owned()))?;
         if object.metadata.deletion_timestamp.is_some() {
             let failure = attempt.fail(Class::Permanent, Code::TruthUnsuitable);
@@ -55,11 +57,14 @@ impl<'a> SecretObject<'a> {
 
     /// The id of this version: it changes with every write, and of a Secret that was made anew.
     pub(super) fn id(&self) -> String {
-        format!("{}@{}", self.metadata.resource_version, self.metadata.uid)
+        let ObjectMeta { resource_version, uid, .. } = &self.metadata;
+        // One without them is none, see [`Self::of`].
+        let [version, uid] = [resource_version, uid].map(|text| text.as_deref().unwrap_or_default());
+        format!("{version}@{uid}")
     }
 
     pub(super) fn changed_ms(&self, key: &str) -> Option<u64> {
-        self.metadata.changed_ms(key)
+        changed_ms(&self.metadata, key)
     }
 
     /// What stands under a key, with a line end behind it if there is one.

@@ -60,6 +60,7 @@ fn lives() -> impl Strategy<Value = Incarnation> {
             InstanceIdentity::Process { program, boot, pid, start_ticks }
         }),
         any::<u16>().prop_map(|consumer| InstanceIdentity::AtRest(ConsumerId(consumer))),
+        any::<(u64, u64)>().prop_map(|(pod, run)| InstanceIdentity::Container { pod, run }),
     ];
     (any::<u16>(), life).prop_map(|(host, life)| Incarnation { host: HostId(host), life })
 }

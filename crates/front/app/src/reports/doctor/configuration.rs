@@ -28,9 +28,7 @@ use crate::wiring::truth;
 pub(super) fn check_configuration(report: &mut Report, config: &Config, config_file: &Path, places: &Places) {
     let file = std::path::absolute(config_file).unwrap_or_else(|_| config_file.to_owned());
     let good = |secret: &&Secret| check_secret(report, config, secret, &file, places);
-    // A secret with consumers in clusters cannot be planned.
-    let planned = |secret: &&Secret| secret.in_clusters.is_empty();
-    let secrets = config.secrets.values().filter(good).filter(planned);
+    let secrets = config.secrets.values().filter(good);
     let names: Vec<&str> = secrets.map(|secret| secret.name.as_str()).collect();
     // What was not checked matters only for secrets without a bad finding; one note names all of them.
     if let Some(first) = names.first() {
@@ -75,7 +73,7 @@ fn check_secret(report: &mut Report, config: &Config, secret: &Secret, file: &Pa
     for problem in [trusted, refuse_unseen_reads(secret)].into_iter().filter_map(Result::err) {
         report.problem(secret.name.as_str(), &problem);
     }
-    if secret.consumers.is_empty() && secret.in_clusters.is_empty() {
+    if secret.consumers.is_empty() {
         let help = format!("declare its consumers as [[secrets.{}.consumers]]", secret.name);
         report.bad(&format!("{}: consumers", secret.name), "none".to_owned(), &help);
     }
@@ -85,8 +83,14 @@ fn check_secret(report: &mut Report, config: &Config, secret: &Secret, file: &Pa
     for consumer in &secret.consumers {
         let name = format!("{}: {}", secret.name, consumer.name);
         if !consumer.is_here {
-            let detail =
-                format!("its copies and its programs: not visible here: they are on {}", consumer.host);
+            let host = &consumer.host;
+            let detail = match &consumer.in_cluster {
+                None => format!("its copies and its programs: not visible here: they are on {host}"),
+                Some(pods) => format!(
+                    "the Secret {} and the pods of {pods}: not visible here: they are in {host}",
+                    pods.secret
+                ),
+            };
             let help = format!(
                 "keyroll hosts check {} tries the connection; keyroll plan {} checks them there",
                 consumer.host, secret.name
@@ -97,24 +101,8 @@ fn check_secret(report: &mut Report, config: &Config, secret: &Secret, file: &Pa
         let faults = served_faults(config, secret, consumer, places);
         check_consumer(report, &name, consumer, faults);
     }
-    note_in_clusters(report, secret);
     check_copies(report, secret);
     before == report.bad_count()
-}
-
-/// Names each consumer in a cluster, which is not looked at here.
-fn note_in_clusters(report: &mut Report, secret: &Secret) {
-    for one in &secret.in_clusters {
-        let detail = format!(
-            "{one} reads the key {} of the Secret {}: not visible here, and keyroll does not move it",
-            one.key, one.secret
-        );
-        let help = format!(
-            "keyroll why {} --host {} shows it; docs/guides/kubernetes.md says how to rotate by hand",
-            secret.name, one.host
-        );
-        report.add(Finding::Note, &format!("{}: {}", secret.name, one.name), detail, Some(help));
-    }
 }
 
 /// Asks for the error rate once: a rotation asks only when a consumer has moved.
@@ -138,7 +126,7 @@ fn check_gate(report: &mut Report, secret: &Secret) {
     }
 }
 
-/// Asks a source of truth outside of keyroll what it gives out.
+/// Asks a source of truth outside of keyroll what it gives out, and whether a rotation could write there.
 fn check_truth(report: &mut Report, secret: &Secret, places: &Places, file: &Path) {
     if secret.store == StoreRef::Keyroll {
         return;
@@ -147,16 +135,18 @@ fn check_truth(report: &mut Report, secret: &Secret, places: &Places, file: &Pat
     let asked = runtime(places).and_then(|runtime| {
         runtime.block_on(async {
             let Some(truth) = truth::of(places, file, secret).await? else { return Ok(None) };
-            Ok::<_, Problem>(Some(given_out_now(places, secret, truth.as_ref()).await?))
+            let now = given_out_now(places, secret, truth.as_ref()).await?;
+            let problem = match now.refusal(secret, "use it") {
+                None => truth::unwritable(secret, truth.as_ref()).await,
+                refusal => refusal,
+            };
+            Ok::<_, Problem>(Some((now, problem)))
         })
     });
     match asked {
         Ok(None) => {}
-        Ok(Some(now)) => match now.refusal(secret, "use it") {
-            None => report.good(&name, format!("{} gives out {}", now.name, now.what())),
-            Some(problem) => report.problem(&name, &problem),
-        },
-        Err(problem) => report.problem(&name, &problem),
+        Ok(Some((now, None))) => report.good(&name, format!("{} gives out {}", now.name, now.what())),
+        Ok(Some((_, Some(problem)))) | Err(problem) => report.problem(&name, &problem),
     }
 }
 

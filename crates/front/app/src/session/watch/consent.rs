@@ -17,6 +17,9 @@ impl Watch<'_> {
             Some(match seen.who.life {
                 InstanceIdentity::Process { pid, .. } => format!("{name}, process {pid}"),
                 InstanceIdentity::AtRest(_) => format!("{name}, at rest"),
+                InstanceIdentity::Container { .. } => {
+                    format!("{name}, {}", self.called.container(seen.who, None).unwrap_or_default())
+                }
             })
         });
         let all: Vec<String> = instances.collect();
@@ -105,11 +108,11 @@ impl Watch<'_> {
 fn not_searched(called: &Called, state: &State) -> Vec<String> {
     let counted = state.look().map(|look| unsearched(state, look)).unwrap_or_default();
     let each = counted.into_iter().filter_map(|(who, limit)| {
-        let pid = who.pid()?;
-        let shown = match called.process_elsewhere(who) {
-            Some(elsewhere) => format!("process {elsewhere}"),
-            None => blockers::described(pid).unwrap_or_else(|| format!("process {pid}, which has ended")),
+        let here = || {
+            let pid = who.pid()?;
+            Some(blockers::described(pid).unwrap_or_else(|| format!("process {pid}, which has ended")))
         };
+        let shown = called.running_elsewhere(who).or_else(here)?;
         Some(format!("{shown}: {}", blockers::not_searched(limit)))
     });
     each.collect()

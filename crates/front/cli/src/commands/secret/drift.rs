@@ -57,7 +57,7 @@ fn show(shown: &DriftShown, context: &mut Context) {
         (false, _) => {}
     }
     if !there.is_empty() {
-        context.ui.lines(&format!("its processes on other machines: not visible here: {}", there.join(", ")));
+        context.ui.lines(&format!("its processes elsewhere: not visible here: {}", there.join(", ")));
     }
     if let Some(why) = &shown.why {
         context.ui.lines(&format!("  {why}"));

@@ -16,6 +16,11 @@ forms! {
             program: u64,
         },
         AtRest(consumer: u16),
+        Container {
+            /// In no entry of protocol 11 and before.
+            pod: u64,
+            run: u64,
+        },
     }
 
     struct Incarnation {

@@ -10,15 +10,23 @@ use serde_json::Value;
 
 /// What of a Secret one entry owns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Owned {
+pub enum Owned {
     /// It may own every key: the entry does not name them, or has another form.
     Any,
-    /// These keys, and possibly other fields of the object.
-    Keys { keys: BTreeSet<String>, others: bool },
+    /// These keys, and possibly the type and other fields of the object.
+    Keys {
+        /// Their names, without `f:`.
+        keys: BTreeSet<String>,
+        /// Whether it owns the type, as whoever creates a Secret does. The type never changes.
+        typed: bool,
+        /// Whether it owns yet another field.
+        others: bool,
+    },
 }
 
 impl Owned {
-    pub(crate) fn of(entry: &ManagedFieldsEntry) -> Self {
+    /// What this entry owns.
+    pub fn of(entry: &ManagedFieldsEntry) -> Self {
         Self::named(entry).unwrap_or(Self::Any)
     }
 
@@ -26,20 +34,21 @@ impl Owned {
         if entry.fields_type.as_deref().is_some_and(|form| form != "FieldsV1") {
             return None;
         }
-        let (mut keys, mut others) = (BTreeSet::new(), false);
+        let (mut keys, mut typed, mut others) = (BTreeSet::new(), false, false);
         for (field, below) in entry.fields_v1.as_ref()?.0.as_object()? {
             match field.as_str() {
                 // An apply with `stringData` owns it under that name, although the API server stores it as `data`.
                 "f:data" | "f:stringData" | "f:binaryData" => keys.extend(keys_below(below)?),
                 "." => {}
+                "f:type" => typed = true,
                 _ => others = true,
             }
         }
-        Some(Self::Keys { keys, others })
+        Some(Self::Keys { keys, typed, others })
     }
 
     /// Whether the writer may own this key.
-    pub(crate) fn may_have(&self, key: &str) -> bool {
+    pub fn may_have(&self, key: &str) -> bool {
         match self {
             Self::Any => true,
             Self::Keys { keys, .. } => keys.contains(key),
@@ -47,28 +56,33 @@ impl Owned {
     }
 
     /// Whether the writer owns this key for certain.
-    pub(crate) fn names(&self, key: &str) -> bool {
+    pub fn names(&self, key: &str) -> bool {
         !matches!(self, Self::Any) && self.may_have(key)
     }
 
     /// Whether the writer owns this key and no other field.
-    pub(crate) fn is_only(&self, key: &str) -> bool {
+    pub fn is_only(&self, key: &str) -> bool {
+        self.is_all_that_changes(key) && !self.has_others()
+    }
+
+    /// Whether the writer owns this key and no other field that can change.
+    pub fn is_all_that_changes(&self, key: &str) -> bool {
         match self {
             Self::Any => false,
-            Self::Keys { keys, others } => !others && keys.len() == 1 && keys.contains(key),
+            Self::Keys { keys, others, .. } => !others && keys.len() == 1 && keys.contains(key),
         }
     }
 
     /// Whether the writer surely owns another field than keys.
-    pub(crate) fn has_others(&self) -> bool {
+    pub fn has_others(&self) -> bool {
         match self {
             Self::Any => false,
-            Self::Keys { others, .. } => *others,
+            Self::Keys { typed, others, .. } => *typed || *others,
         }
     }
 
     /// Whether the writer may own a key at all.
-    pub(crate) fn has_keys(&self) -> bool {
+    pub fn has_keys(&self) -> bool {
         match self {
             Self::Any => true,
             Self::Keys { keys, .. } => !keys.is_empty(),
@@ -112,7 +126,9 @@ mod tests {
         let labelled = owned(json!({"f:data": {"f:a": {}}, "f:metadata": {"f:labels": {"f:l": {}}}}));
         assert!(labelled.may_have("a") && !labelled.is_only("a"));
         let kind = owned(json!({"f:type": {}}));
-        assert!(!kind.may_have("a") && !kind.has_keys());
+        assert!(!kind.may_have("a") && !kind.has_keys() && kind.has_others());
+        let made = owned(json!({"f:data": {".": {}, "f:a": {}}, "f:type": {}}));
+        assert!(!made.is_only("a") && made.is_all_that_changes("a") && !labelled.is_all_that_changes("a"));
     }
 
     #[test]

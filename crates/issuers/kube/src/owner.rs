@@ -3,32 +3,106 @@
 //! What only the writer itself sets counts before what others may copy: External Secrets copies the labels and annotations of
 //! its own object to the Secret, and operators those of theirs. Where the name is not visible, it is empty.
 
+use std::fmt;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference};
 
+use crate::failure::words;
 use crate::managed_fields::Owned;
-use crate::model::Owner;
+
+/// The annotation in which `kubectl apply` keeps what it applied, with the values. Source:
+/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubectl-kubernetes-io-last-applied-configuration>.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The prefix of External Secrets' names in `managedFields`; the name of its object follows.
 const EXTERNAL_SECRETS: &str = "externalsecrets.external-secrets.io/";
 
-/// Who writes the object with this metadata, which is of this kind.
-pub(crate) fn owner(meta: &ObjectMeta, kind: &str) -> Option<Owner> {
+/// Who writes a Secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// External Secrets, from this ExternalSecret.
+    ExternalSecrets(String),
+    /// Sealed Secrets, from this SealedSecret.
+    SealedSecrets(String),
+    /// Argo CD, of this application.
+    ArgoCd(String),
+    /// Flux, of this Kustomization or HelmRelease.
+    Flux(String),
+    /// Helm, of this release.
+    Helm(String),
+    /// The Secrets Store CSI driver, from this SecretProviderClass.
+    CsiDriver(String),
+    /// cert-manager, of this Certificate.
+    CertManager(String),
+    /// Another controller.
+    Controller {
+        /// The kind of its object.
+        kind: String,
+        /// The name of its object.
+        name: String,
+    },
+}
+
+/// As a clause: `Helm writes it, of release agents`.
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |before: &str, name: &str| match name {
+            "" => String::new(),
+            name => format!("{before}{}", words(name)),
+        };
+        let in_git = |by: &str| match by {
+            "" => " from git".to_owned(),
+            by => format!(", as {by} has it in git"),
+        };
+        match self {
+            Self::ExternalSecrets(name) => {
+                write!(f, "External Secrets writes it{}", named(", by ExternalSecret/", name))
+            }
+            Self::SealedSecrets(name) => {
+                write!(f, "Sealed Secrets writes it{}", named(" from SealedSecret/", name))
+            }
+            Self::ArgoCd(name) => write!(f, "Argo CD writes it{}", in_git(&named("application ", name))),
+            Self::Flux(name) => write!(f, "Flux writes it{}", in_git(&named("", name))),
+            Self::Helm(name) => write!(f, "Helm writes it{}", named(", of release ", name)),
+            Self::CsiDriver(name) => {
+                write!(
+                    f,
+                    "the Secrets Store CSI driver writes it{}",
+                    named(" from SecretProviderClass/", name)
+                )
+            }
+            Self::CertManager(name) => {
+                write!(f, "cert-manager writes it{}", named(" for Certificate/", name))
+            }
+            Self::Controller { kind, name } => write!(f, "{}/{} writes it", words(kind), words(name)),
+        }
+    }
+}
+
+/// Who writes the Secret with this metadata; with a key, who writes that one: others may write other keys.
+pub fn owner(meta: &ObjectMeta, key: Option<&str>) -> Option<Owner> {
     by_reference(meta)
-        .or_else(|| by_mark(meta))
+        .or_else(|| by_mark(meta, key))
         .or_else(|| controller(meta).map(other))
-        .or_else(|| by_deployment(meta, kind))
-        .or_else(|| by_write(meta))
-        .or_else(|| meta.owner_references.as_ref()?.first().map(other))
+        .or_else(|| by_deployment(meta, "Secret"))
+        .or_else(|| by_write(meta, key))
+        .or_else(|| meta.owner_references.iter().flatten().find(|reference| is_custom(reference)).map(other))
 }
 
 /// What made an object and sees to it. Source:
 /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/owners-dependents/>.
-pub(crate) fn controller(meta: &ObjectMeta) -> Option<&OwnerReference> {
+pub fn controller(meta: &ObjectMeta) -> Option<&OwnerReference> {
     meta.owner_references.iter().flatten().find(|reference| reference.controller == Some(true))
 }
 
 fn other(reference: &OwnerReference) -> Owner {
     Owner::Controller { kind: reference.kind.clone(), name: reference.name.clone() }
+}
+
+/// Whether a reference is to an object of a kind that was added to the cluster. Programs of Kubernetes itself, such as that of
+/// Deployments, write no Secrets that name them: whoever names one ties the lifetime of the Secret to it.
+fn is_custom(reference: &OwnerReference) -> bool {
+    reference.api_version.split_once('/').is_some_and(|(group, _)| group.contains('.'))
 }
 
 /// The writer that an owner reference names, if keyroll knows its kind.
@@ -59,16 +133,37 @@ fn class(meta: &ObjectMeta, status: &str) -> String {
 /// The writer that has put its own label or annotation there. Sources:
 /// <https://external-secrets.io/latest/api/externalsecret/>, <https://cert-manager.io/docs/reference/annotations/>,
 /// <https://secrets-store-csi-driver.sigs.k8s.io/topics/sync-as-kubernetes-secret>.
-fn by_mark(meta: &ObjectMeta) -> Option<Owner> {
-    if label(meta, "reconcile.external-secrets.io/managed") == Some("true") {
-        let managers = meta.managed_fields.iter().flatten().filter_map(|entry| entry.manager.as_deref());
-        let name = managers.filter_map(|manager| manager.strip_prefix(EXTERNAL_SECRETS)).next_back();
-        return Some(Owner::ExternalSecrets(name.unwrap_or_default().to_owned()));
+fn by_mark(meta: &ObjectMeta, key: Option<&str>) -> Option<Owner> {
+    if let Some(owner) = by_external_secrets(meta, key) {
+        return Some(owner);
     }
     if label(meta, "secrets-store.csi.k8s.io/managed") == Some("true") {
         return Some(Owner::CsiDriver(String::new()));
     }
     annotation(meta, "cert-manager.io/certificate-name").map(|name| Owner::CertManager(name.to_owned()))
+}
+
+/// An ExternalSecret that merges its keys into a Secret of somebody else writes no other ones.
+fn by_external_secrets(meta: &ObjectMeta, key: Option<&str>) -> Option<Owner> {
+    if label(meta, "reconcile.external-secrets.io/managed") != Some("true") {
+        return None;
+    }
+    let writes = || meta.managed_fields.iter().flatten().filter(|entry| external_secret(entry).is_some());
+    if writes().next().is_none() {
+        return Some(Owner::ExternalSecrets(String::new()));
+    }
+    let name = external_secret(writes().rfind(|entry| may_write(entry, key))?)?;
+    Some(Owner::ExternalSecrets(name.to_owned()))
+}
+
+/// The name of the ExternalSecret whose writes these are.
+fn external_secret(entry: &ManagedFieldsEntry) -> Option<&str> {
+    entry.manager.as_deref()?.strip_prefix(EXTERNAL_SECRETS)
+}
+
+/// Whether the writer may own this key; without a key, always.
+fn may_write(entry: &ManagedFieldsEntry, key: Option<&str>) -> bool {
+    key.is_none_or(|key| Owned::of(entry).may_have(key))
 }
 
 /// What deploys the object with others. Sources: <https://helm.sh/docs/chart_best_practices/labels/>,
@@ -85,12 +180,22 @@ fn by_deployment(meta: &ObjectMeta, kind: &str) -> Option<Owner> {
     tracked(meta, kind)
         .or_else(|| label(meta, "argocd.argoproj.io/instance"))
         .map(|application| Owner::ArgoCd(application.to_owned()))
-        .or_else(|| label(meta, "kustomize.toolkit.fluxcd.io/name").map(|name| Owner::Flux(name.to_owned())))
+        .or_else(|| {
+            let name = label(meta, "kustomize.toolkit.fluxcd.io/name")?;
+            (!is_left_by_flux(meta)).then(|| Owner::Flux(name.to_owned()))
+        })
+}
+
+/// Whether a Kustomization leaves the Secret as it is, even if it made it. Source:
+/// <https://fluxcd.io/flux/components/kustomize/kustomizations/#controlling-the-apply-behavior-of-resources>.
+fn is_left_by_flux(meta: &ObjectMeta) -> bool {
+    annotation(meta, "kustomize.toolkit.fluxcd.io/reconcile") == Some("disabled")
+        || matches!(annotation(meta, "kustomize.toolkit.fluxcd.io/ssa"), Some("IfNotPresent" | "Ignore"))
 }
 
 /// The application of Argo CD's annotation `APPLICATION:GROUP/KIND:NAMESPACE/NAME`. One that names another object was copied
 /// from there.
-fn tracked<'a>(meta: &'a ObjectMeta, kind: &str) -> Option<&'a str> {
+fn tracked<'m>(meta: &'m ObjectMeta, kind: &str) -> Option<&'m str> {
     let (application, object) = annotation(meta, "argocd.argoproj.io/tracking-id")?.split_once(':')?;
     let (group_and_kind, path) = object.split_once(':')?;
     let (_, name) = path.split_once('/')?;
@@ -98,14 +203,23 @@ fn tracked<'a>(meta: &'a ObjectMeta, kind: &str) -> Option<&'a str> {
     is_this.then_some(application)
 }
 
-/// The last known writer that owns a value of the object.
-fn by_write(meta: &ObjectMeta) -> Option<Owner> {
+/// The last known writer that owns the key; without one, a value of the Secret.
+fn by_write(meta: &ObjectMeta, key: Option<&str>) -> Option<Owner> {
     let known = |entry: &ManagedFieldsEntry| {
         let owner = by_manager(entry.manager.as_deref()?)?;
-        Owned::of(entry).has_keys().then(|| (entry.time.as_ref().map(|time| time.0), owner))
+        let writes = Owned::of(entry).has_keys() && may_write(entry, key);
+        let left = matches!(owner, Owner::Flux(_)) && is_left_by_flux(meta);
+        (writes && !left).then(|| (entry.time.as_ref().map(|time| time.0), owner))
     };
     let writes = meta.managed_fields.iter().flatten().filter_map(known);
     writes.max_by_key(|(time, _)| *time).map(|(_, owner)| owner)
+}
+
+/// Which program deploys what makes pods, an object of this kind, from git, and undoes what others change of it.
+pub fn from_git(meta: &ObjectMeta, kind: &str) -> Option<Owner> {
+    let managers = meta.managed_fields.iter().flatten().filter_map(|entry| entry.manager.as_deref());
+    let git = |owner: &Owner| matches!(owner, Owner::ArgoCd(_) | Owner::Flux(_));
+    by_deployment(meta, kind).filter(git).or_else(|| managers.filter_map(by_manager).find(git))
 }
 
 /// The program that writes under this name.
@@ -130,7 +244,7 @@ fn label<'a>(meta: &'a ObjectMeta, name: &str) -> Option<&'a str> {
 }
 
 /// The text of an annotation.
-pub(crate) fn annotation<'a>(meta: &'a ObjectMeta, name: &str) -> Option<&'a str> {
+pub fn annotation<'a>(meta: &'a ObjectMeta, name: &str) -> Option<&'a str> {
     meta.annotations.as_ref()?.get(name).map(String::as_str)
 }
 
@@ -141,14 +255,18 @@ mod tests {
     use super::*;
 
     fn of(meta: Value) -> Option<Owner> {
+        of_key(meta, None)
+    }
+
+    fn of_key(meta: Value, key: Option<&str>) -> Option<Owner> {
         let mut all = json!({"name": "api", "namespace": "prod"});
         let Value::Object(fields) = meta else { panic!("the metadata is no object") };
         all.as_object_mut().unwrap().extend(fields);
-        owner(&serde_json::from_value(all).unwrap(), "Secret")
+        owner(&serde_json::from_value(all).unwrap(), key)
     }
 
     fn reference(kind: &str, name: &str, controller: bool) -> Value {
-        json!({"apiVersion": "v1", "kind": kind, "name": name, "uid": "u", "controller": controller})
+        json!({"apiVersion": "example.org/v1", "kind": kind, "name": name, "uid": "u", "controller": controller})
     }
 
     fn entry(manager: &str, minute: u8, field: &str) -> Value {
@@ -246,5 +364,52 @@ mod tests {
         assert_eq!(known(json!([entry("kubectl-patch", 9, "f:data")])), None);
         let cert = json!([entry("cert-manager-certificates-issuing", 9, "f:data")]);
         assert_eq!(known(cert), Some(Owner::CertManager(String::new())));
+    }
+
+    #[test]
+    fn another_writer_s_other_key_does_not_count_for_a_key() {
+        let labels = json!({"reconcile.external-secrets.io/managed": "true"});
+        let manager = "externalsecrets.external-secrets.io/llm";
+        for labels in [labels.clone(), json!({})] {
+            let meta = json!({"labels": labels, "managedFields": [entry(manager, 1, "f:data")]});
+            let llm = Some(Owner::ExternalSecrets("llm".to_owned()));
+            assert_eq!((of_key(meta.clone(), Some("a")), of(meta.clone())), (llm.clone(), llm));
+            assert_eq!(of_key(meta, Some("b")), None);
+        }
+        // Which keys it has is not visible.
+        let unseen = json!({"labels": labels});
+        assert_eq!(of_key(unseen, Some("b")), Some(Owner::ExternalSecrets(String::new())));
+    }
+
+    #[test]
+    fn what_flux_only_makes_once_is_not_its_own() {
+        let labels = json!({"kustomize.toolkit.fluxcd.io/name": "apps"});
+        let made = [entry("kustomize-controller", 1, "f:data")];
+        for (annotation, word, left) in [
+            ("kustomize.toolkit.fluxcd.io/ssa", "IfNotPresent", true),
+            ("kustomize.toolkit.fluxcd.io/ssa", "Merge", false),
+            ("kustomize.toolkit.fluxcd.io/reconcile", "disabled", true),
+        ] {
+            let meta = json!({"labels": labels, "annotations": {annotation: word}, "managedFields": made});
+            assert_eq!(of(meta).is_none(), left, "{word}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_tied_to_a_deployment_is_nobody_s() {
+        let tied = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "api", "uid": "u"});
+        assert_eq!(of(json!({"ownerReferences": [tied]})), None);
+    }
+
+    #[test]
+    fn a_name_that_is_not_visible_is_left_out() {
+        let said = |owner: Owner| owner.to_string();
+        assert_eq!(said(Owner::CsiDriver(String::new())), "the Secrets Store CSI driver writes it");
+        assert_eq!(said(Owner::ArgoCd(String::new())), "Argo CD writes it from git");
+        assert_eq!(
+            said(Owner::ArgoCd("shop".to_owned())),
+            "Argo CD writes it, as application shop has it in git"
+        );
+        assert_eq!(said(Owner::Helm("a\nb".to_owned())), "Helm writes it, of release a b");
     }
 }

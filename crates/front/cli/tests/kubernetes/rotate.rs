@@ -1,0 +1,386 @@
+//! Whole rotations of a key whose consumers are pods of a real cluster: each way of taking it, each kind of workload, a Secret
+//! that is changed and a Secret of its own for each version, a file that is read again, and the real External Secrets.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use keyroll_testkit::{ExternalSecrets, Kubernetes, MOTO_REGION, Moto, MotoUser};
+use serde_json::{Value, json};
+
+use super::rotate_scene::{AGENT, FAST_US, KEY, OWN, ROLE, SECRET, Scene, Takes, is_here_or_skip};
+use crate::kill::apart::namespaces_or_skip;
+
+/// Calls that are answered at least while two fast programs are moved: they make two hundred a second.
+const CALLS_MIN: usize = 3_000;
+
+/// The kubelet looks once a minute: by itself it writes a file half a minute late in the middle.
+const FILE_IS_LATE: Duration = Duration::from_secs(30);
+
+const DEADLINE: &str = "unit_deadline = \"150s\"\n";
+
+/// For files that are read again: they count as followed after two minutes.
+const LONGER: &str = "unit_deadline = \"200s\"\n";
+
+/// A program that reads its file at each call.
+const TRUSTED: &str = "trusts = \"rereads\"\n";
+
+#[test]
+fn two_replicas_get_a_new_key_and_not_one_of_their_calls_is_refused() {
+    let Some(scene) = Scene::raise("a rotation in a cluster") else { return };
+    let script = scene.agent(Takes::Env, FAST_US);
+    let mut agent = scene.running("Deployment", "agent", Takes::Env, &script);
+    agent["spec"]["replicas"] = json!(2);
+    scene.create(&agent);
+    scene.configure(DEADLINE, &scene.consumer("agent", AGENT, Takes::Env, ""));
+    scene.is_rolled_out("deployment/agent");
+    scene.begin();
+    let before = scene.pods("agent");
+    assert_eq!(before.len(), 2);
+    scene.is_on("agent", &scene.old);
+
+    let id = scene.plan();
+    let (called, began) = (scene.issuer.accepted_calls().len(), Instant::now());
+    let applied = scene.apply(&id);
+    applied.exits(0).ended("done");
+    let calls = scene.issuer.accepted_calls().len() - called;
+    let seconds = usize::try_from(began.elapsed().as_secs()).unwrap().max(1);
+    eprintln!("{calls} calls meanwhile, {} a second", calls / seconds);
+    assert!(calls >= CALLS_MIN, "only {calls} calls");
+    assert_eq!(scene.refused(), [] as [String; 0]);
+
+    let new = scene.new_key();
+    assert_eq!(scene.given_out().as_deref(), Some(new.as_str()));
+    scene.is_on("agent", &new);
+    let after = scene.pods("agent");
+    assert_eq!(after.len(), 2);
+    assert!(before.iter().all(|pod| !after.contains(pod)), "a pod was not replaced: {after:?}");
+    assert!(!scene.is_alive(&scene.old), "the old key is alive");
+    scene.settled(&new);
+    assert_eq!(scene.refused(), [] as [String; 0]);
+    scene.nothing_was_run_in_pods();
+    scene.nothing_leaked();
+}
+
+/// A workload of each kind beside one of each way, with its consumer: `(kind, name, way)`.
+fn all_workloads() -> Vec<(&'static str, &'static str, Takes)> {
+    let mut all: Vec<_> = Takes::ALL.into_iter().map(|takes| ("Deployment", takes.word(), takes)).collect();
+    all.push(("StatefulSet", "stateful", Takes::Env));
+    all.push(("DaemonSet", "on-each-node", Takes::Env));
+    all.push(("CronJob", "nightly", Takes::Env));
+    all
+}
+
+/// Rotates a key that all of them take; further keys of each consumer.
+fn every_way_and_kind(scene: &Scene, more: &str) {
+    let mut tables = String::new();
+    for (kind, name, takes) in all_workloads() {
+        scene.create(&scene.workload(kind, name, takes));
+        let runs = format!("{} = \"{name}\"", kind.to_lowercase());
+        tables += &scene.consumer(name, &runs, takes, more);
+    }
+    scene.configure(&format!("{DEADLINE}max_parallel = 4\n"), &tables);
+    let pods = || all_workloads().into_iter().filter(|(kind, ..)| *kind != "CronJob");
+    for (kind, name, _) in pods() {
+        scene.is_rolled_out(&format!("{}/{name}", kind.to_lowercase()));
+    }
+    scene.begin();
+    let id = scene.plan();
+    scene.apply(&id).exits(0).ended("done");
+    let new = scene.new_key();
+    for (_, name, _) in pods() {
+        scene.is_on(name, &new);
+    }
+    // The next run starts with it, and nothing ran it early.
+    assert_eq!(scene.key_in(&secret_of_next_run(scene)).as_deref(), Some(new.as_str()));
+    let jobs = scene.kubectl(&["get", "jobs", "-o", "name"]);
+    assert!(!jobs.contains("nightly"), "it was run: {jobs}");
+    scene.settled(&new);
+    assert_eq!(scene.refused(), [] as [String; 0]);
+    scene.nothing_was_run_in_pods();
+    scene.nothing_leaked();
+}
+
+/// The Secret that the template of the CronJob names.
+fn secret_of_next_run(scene: &Scene) -> String {
+    let job = scene.object("cronjob/nightly");
+    let container = &job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0];
+    let takes = container["env"].as_array().unwrap().iter().find(|one| one["name"] == KEY).unwrap();
+    takes["valueFrom"]["secretKeyRef"]["name"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn every_way_of_taking_a_secret_and_every_kind_of_workload_gets_the_new_key() {
+    let Some(scene) = Scene::raise("every way of taking a Secret that is rotated") else { return };
+    every_way_and_kind(&scene, "");
+    assert_eq!(scene.given_out(), Some(scene.new_key()));
+    assert!(scene.versions().is_empty(), "{:?}", scene.versions());
+}
+
+#[test]
+fn every_way_and_kind_gets_the_new_key_by_a_secret_of_its_own_for_each_version() {
+    let Some(scene) = Scene::raise("every way of taking a Secret for each version") else { return };
+    every_way_and_kind(&scene, "versioned = true\n");
+    assert_eq!(scene.given_out().as_ref(), Some(&scene.old), "the Secret that people made was changed");
+    // The content is the same for all, and so is the name.
+    assert_eq!(scene.versions().len(), 1, "{:?}", scene.versions());
+    assert_eq!(scene.versions(), [secret_of_next_run(&scene)]);
+}
+
+#[test]
+fn a_secret_for_each_version_is_rotated_twice_under_two_names() {
+    let Some(scene) = Scene::raise("two rotations with a Secret for each version") else { return };
+    scene.with_deployment(DEADLINE, Takes::EnvFrom, "versioned = true\n");
+    let mut names = vec![SECRET.to_owned()];
+    for _ in 0..2 {
+        let id = scene.plan();
+        scene.apply(&id).exits(0).ended("done");
+        let new = scene.new_key();
+        scene.is_on("agent", &new);
+        let agent = scene.object("deployment/agent");
+        let container = &agent["spec"]["template"]["spec"]["containers"][0];
+        let named = container["envFrom"][0]["secretRef"]["name"].as_str().unwrap().to_owned();
+        assert!(!names.contains(&named), "two versions have one name: {names:?} {named}");
+        assert!(scene.versions().contains(&named), "keyroll did not make {named}");
+        assert_eq!(scene.key_in(&named), Some(new.clone()));
+        names.push(named);
+        scene.settled(&new);
+    }
+    assert_eq!(scene.refused(), [] as [String; 0]);
+    scene.nothing_leaked();
+}
+
+#[test]
+fn a_file_that_is_read_again_follows_within_seconds_and_no_pod_is_replaced() {
+    let left_out = "a file that is read again, at the usual pace of a node";
+    if !is_here_or_skip(left_out) {
+        return;
+    }
+    let scene = Scene::beside(Arc::new(Kubernetes::with_usual_node()));
+    let script = scene.reader(&format!("/secrets/{KEY}"));
+    scene.create(&scene.running("Deployment", "agent", Takes::File, &script));
+    let runs = format!("{AGENT}, rereads = true");
+    scene.configure(LONGER, &scene.consumer("agent", &runs, Takes::File, TRUSTED));
+    scene.is_rolled_out("deployment/agent");
+    scene.begin();
+    scene.is_on("agent", &scene.old);
+    let before = scene.lives("agent");
+
+    let id = scene.plan();
+    let running = scene.start(&["apply", &id, "--confirm", "acme"]);
+    scene.cluster.wait("the new key in the Secret", || scene.given_out().as_ref() != Some(&scene.old));
+    let (written, new, pod) = (Instant::now(), scene.new_key(), &before[0].0);
+    let follows = || scene.issuer.last_of(pod).as_deref() == Some(new.as_str());
+    scene.cluster.wait("a call with the new key", follows);
+    let took = written.elapsed();
+    eprintln!("the file followed after {took:?}");
+    assert!(took < FILE_IS_LATE, "it followed by itself, after {took:?}");
+    let refreshed =
+        scene.object(&format!("pod/{pod}"))["metadata"]["annotations"]["keyroll.dev/refresh"].clone();
+    assert!(refreshed.as_str().is_some_and(|stamp| stamp.starts_with(&id)), "{refreshed}");
+
+    scene.heard(running.end_late()).exits(0).ended("done");
+    scene.is_on("agent", &new);
+    assert_eq!(scene.lives("agent"), before, "a pod was replaced");
+    scene.settled(&new);
+    assert_eq!(scene.refused(), [] as [String; 0]);
+    scene.nothing_leaked();
+}
+
+/// What brings the key from the store into the Secret.
+fn external(namespace: &str) -> Value {
+    json!({
+        "apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret",
+        "metadata": { "name": "acme", "namespace": namespace },
+        "spec": {
+            "refreshInterval": "1h",
+            "secretStoreRef": { "kind": "SecretStore", "name": "aws" },
+            "target": { "name": SECRET, "creationPolicy": "Owner" },
+            "data": [{ "secretKey": KEY, "remoteRef": { "key": "prod/acme", "property": "api_key" } }],
+        },
+    })
+}
+
+#[test]
+fn a_key_that_external_secrets_brings_is_rotated_at_its_store_and_no_pod_is_replaced() {
+    let left_out = "a rotation with External Secrets";
+    if !ExternalSecrets::is_here_or_skip(left_out) || !namespaces_or_skip(left_out) {
+        return;
+    }
+    let Some(moto) = Moto::start_or_skip(left_out) else { return };
+    let mut scene = Scene::at(Arc::new(Kubernetes::with_node()), OWN);
+    moto.create("prod/acme", &json!({ "api_key": scene.value.as_str() }).to_string(), None);
+    let (key, proof) = moto.key(MotoUser::Keyroll);
+    scene.environment = vec![
+        ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", moto.port())),
+        ("AWS_REGION", MOTO_REGION.to_owned()),
+        ("AWS_ACCESS_KEY_ID", key),
+        ("AWS_SECRET_ACCESS_KEY", proof.clone()),
+        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+    ];
+    // It ends before its cluster.
+    let controller = ExternalSecrets::start(&scene.cluster, &moto);
+    ExternalSecrets::store(&scene.cluster, &moto, OWN, "aws");
+    scene.create(&external(OWN));
+    let there = ["-n", OWN, "get", "secret", SECRET];
+    scene.cluster.wait("the Secret", || scene.cluster.does(&there));
+
+    let mut agent =
+        scene.running("Deployment", "agent", Takes::File, &scene.reader("\"$ANTHROPIC_KEY_PATH\""));
+    let variable = json!({ "name": "ANTHROPIC_KEY_PATH", "value": format!("/secrets/{KEY}") });
+    agent["spec"]["template"]["spec"]["containers"][0]["env"].as_array_mut().unwrap().push(variable);
+    agent["spec"]["replicas"] = json!(2);
+    scene.create(&agent);
+    let runs = format!("{AGENT}, rereads = true");
+    let keys = format!("{LONGER}store = \"aws-sm:prod/acme#api_key\"\n");
+    scene
+        .configure(&keys, &scene.consumer("agent", &runs, Takes::File, &format!("{TRUSTED}synced = true\n")));
+    scene.is_rolled_out("deployment/agent");
+    scene.run(&["secret", "import", "acme", "--id", &scene.old]).exits(0);
+    scene.is_on("agent", &scene.old);
+    let before = scene.lives("agent");
+    assert_eq!(before.len(), 2);
+
+    let id = scene.plan();
+    scene.apply(&id).exits(0).ended("done");
+    let new = scene.new_key();
+    scene.is_on("agent", &new);
+    assert_eq!(scene.lives("agent"), before, "a pod was replaced");
+    assert_eq!(scene.given_out().as_deref(), Some(new.as_str()));
+    let given: Value = serde_json::from_str(&moto.text("prod/acme")).unwrap();
+    let given = given["api_key"].as_str().unwrap();
+    assert_eq!(scene.issuer.whose(given.as_bytes()), Some(new.clone()), "the store gives out another key");
+    let wrote: Vec<String> = scene.writes().into_iter().filter(|one| one.ends_with(SECRET)).collect();
+    assert_eq!(wrote, [] as [String; 0], "keyroll wrote the Secret itself");
+    scene.settled(&new);
+    assert_eq!(scene.refused(), [] as [String; 0]);
+    scene.nothing_leaked();
+    let log = controller.log();
+    assert!(!log.contains(&proof) && !log.contains(given), "External Secrets logged a value");
+}
+
+/// A second workload with the same key that keyroll.toml does not name.
+#[test]
+fn an_undeclared_workload_with_the_same_key_holds_up_the_revocation_until_it_is_waived_by_name() {
+    let Some(scene) = Scene::raise("an undeclared workload in a cluster") else { return };
+    scene.create(&scene.workload("Deployment", "forgotten", Takes::Env));
+    scene.is_rolled_out("deployment/forgotten");
+    scene.with_deployment(DEADLINE, Takes::Env, "");
+    let id = scene.plan();
+    let held_up = scene.apply(&id);
+    assert!(matches!(held_up.code, Some(4 | 6)), "{}", held_up.text);
+    held_up.says(&["forgotten", "keyroll consumer waive "]);
+    scene.both_work();
+    let new = scene.new_key();
+    scene.is_on("agent", &new);
+    scene.is_on("forgotten", &scene.old);
+    // A second look says the same.
+    assert!(matches!(scene.resume(&id).code, Some(4 | 6)));
+    let status = scene.run(&["status", &id]);
+    status.says(&["forgotten"]);
+
+    let named = status.text.split("keyroll consumer waive ").skip(1);
+    let mut named = named.filter_map(|rest| rest.split(" --reason").next());
+    let place =
+        named.find(|place| place.contains("forgotten")).expect("the command that waives it").to_owned();
+    let waived = scene.run(&["consumer", "waive", &place, "--reason", "a test"]);
+    waived.exits(0).says(&["forgotten"]);
+    scene.resume(&id).exits(0).ended("done");
+    scene.is_on("agent", &new);
+    scene.settled(&new);
+    let refused = scene.refused();
+    assert!(refused.iter().all(|call| call.starts_with("forgotten-")), "{refused:?}");
+    let old = scene.pods("forgotten");
+    assert_eq!(scene.held(&old[0]).as_ref(), Some(&scene.old), "it was touched");
+    scene.nothing_leaked();
+}
+
+/// What a canary of a Deployment needs besides.
+const PODS: &str = "{apiGroups: [\"\"], resources: [pods], verbs: [get, list, patch]}";
+const MAKES_PODS: &str = "{apiGroups: [\"\"], resources: [pods], verbs: [get, list, create, patch, delete]}";
+
+/// A workload of two pods of which one is moved first. That is rolled back once, and rotated to the end once.
+fn one_pod_first(scene: &mut Scene, kind: &str, is_first: impl Fn(&str) -> bool) {
+    assert!(ROLE.contains(PODS));
+    scene.log_in("keyroll", &ROLE.replace(PODS, MAKES_PODS), ["create", "pods"]);
+    let object = format!("{}/agent", kind.to_lowercase());
+    let mut agent = scene.workload(kind, "agent", Takes::Env);
+    agent["spec"]["replicas"] = json!(2);
+    scene.create(&agent);
+    let runs = format!("{} = \"agent\", canary = true", kind.to_lowercase());
+    let tables = format!(
+        "\n[secrets.acme.roll]\ncanary = \"instance\"\nask = true\n{}",
+        scene.consumer("agent", &runs, Takes::Env, "")
+    );
+    scene.configure(DEADLINE, &tables);
+    scene.is_rolled_out(&object);
+    scene.begin();
+
+    let id = stopped_after_one(scene, &is_first);
+    scene.aborted(&id);
+    scene.is_rolled_out(&object);
+    nothing_of_it_is_left(scene, &object, &is_first);
+    assert_eq!(scene.given_out().as_ref(), Some(&scene.old));
+    scene.is_on("agent", &scene.old);
+    scene.settled(&scene.old);
+
+    let id = stopped_after_one(scene, &is_first);
+    scene.resume(&id).exits(0).ended("done");
+    let new = scene.new_key();
+    nothing_of_it_is_left(scene, &object, &is_first);
+    scene.is_on("agent", &new);
+    scene.settled(&new);
+    assert_eq!(scene.refused(), [] as [String; 0]);
+    scene.nothing_leaked();
+}
+
+/// A rotation that stopped when one pod had the new key; its id. The others still call with the old one.
+#[track_caller]
+fn stopped_after_one(scene: &Scene, is_first: &dyn Fn(&str) -> bool) -> String {
+    let before = scene.pods("agent");
+    assert_eq!(before.len(), 2, "{before:?}");
+    let id = scene.plan();
+    scene.apply(&id).exits(4).paused();
+    let new = scene.new_key();
+    let (first, others): (Vec<String>, Vec<String>) =
+        scene.pods("agent").into_iter().partition(|pod| is_first(pod));
+    let [first] = first.as_slice() else { panic!("{first:?} {others:?}") };
+    let stayed: Vec<String> = before.into_iter().filter(|pod| !is_first(pod)).collect();
+    assert_eq!(others, stayed, "a pod was replaced");
+    assert_eq!(scene.held(first), Some(new.clone()));
+    scene.cluster.wait("a call of the first pod", || scene.issuer.last_of(first).as_ref() == Some(&new));
+    for pod in &others {
+        assert_eq!(scene.held(pod).as_ref(), Some(&scene.old), "{pod}");
+    }
+    scene.both_work();
+    id
+}
+
+/// Two pods run, the workload is held by nothing, and no pod is left that nothing owns.
+#[track_caller]
+fn nothing_of_it_is_left(scene: &Scene, object: &str, is_first: &dyn Fn(&str) -> bool) {
+    let canaries = ["get", "pods", "-l", "keyroll.dev/canary", "-o", "name"];
+    scene
+        .cluster
+        .wait("the end of the pod that was moved first", || scene.kubectl(&canaries).trim().is_empty());
+    let pods = scene.pods("agent");
+    assert_eq!(pods.len(), 2, "{pods:?}");
+    let workload = scene.object(object);
+    assert!(workload["metadata"]["annotations"]["keyroll.dev/canary"].is_null(), "{workload}");
+    if object.starts_with("statefulset") {
+        assert!(pods.iter().any(|pod| is_first(pod)));
+        let from = &workload["spec"]["updateStrategy"]["rollingUpdate"]["partition"];
+        assert_eq!(from.as_i64().unwrap_or(0), 0, "{workload}");
+    }
+}
+
+#[test]
+fn one_pod_beside_those_of_a_deployment_gets_the_new_key_before_them() {
+    let Some(mut scene) = Scene::raise("a canary of a Deployment") else { return };
+    one_pod_first(&mut scene, "Deployment", |pod| pod.starts_with("agent-keyroll-canary-"));
+}
+
+#[test]
+fn the_last_pod_of_a_stateful_set_gets_the_new_key_before_the_others() {
+    let Some(mut scene) = Scene::raise("a canary of a StatefulSet") else { return };
+    one_pod_first(&mut scene, "StatefulSet", |pod| pod == "agent-1");
+}
