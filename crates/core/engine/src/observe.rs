@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use keyroll_codes::Code;
 use keyroll_port::{Class, Described, Evidence, Failure, Label, Listed, Listing, Named, Proving, Swept};
 use keyroll_rotation::{
-    ConsumerId, Delivery, Fact, HostId, Incarnation, InstanceIdentity, KeyList, LastUse, Phase,
-    PreflightDefect, Proof, Query, Seq, State, Which, digest_of_life,
+    ConsumerId, Delivery, Fact, HostId, Incarnation, KeyList, LastUse, Phase, PreflightDefect, Proof, Query,
+    Seq, State, Which, digest_of_life,
 };
 use keyroll_secret::Credential;
 
@@ -213,7 +213,7 @@ impl Executor {
         self.note_downtimes(looked.downtimes);
         let seen = &looked.enumeration;
         let strangers = looked.names.iter().filter(|named| seen.strangers.contains(&named.digest));
-        let pods = seen.instances.iter().map(|it| it.who).filter(|who| is_container(*who));
+        let pods = seen.instances.iter().map(|it| it.who).filter(|who| who.life.is_container());
         let pods: BTreeSet<u64> = pods.map(digest_of_life).collect();
         let of_pods = looked.names.iter().filter(|named| pods.contains(&named.digest));
         let named = strangers.take(NAMES_MAX).chain(of_pods.take(NAMES_MAX));
@@ -288,15 +288,16 @@ impl Executor {
 
     /// Remembers the names of the containers that are proven for the first time.
     async fn name_pods(&self, proofs: &[Proof], state: &State) {
-        let first = |who: &Incarnation| is_container(*who) && state.proof(*who).is_none();
+        let first = |who: &Incarnation| who.life.is_container() && state.proof(*who).is_none();
         let pods: Vec<Incarnation> =
             proofs.iter().map(|proof| proof.who).filter(first).take(NAMES_MAX).collect();
+        let mut named = Vec::new();
         for who in pods {
             if let Some(holder) = self.ports.host.describe(who).await {
-                let named = Named { digest: digest_of_life(who), name: Described::of(&holder).text() };
-                self.remember(vec![named]).await;
+                named.push(Named { digest: digest_of_life(who), name: Described::of(&holder).text() });
             }
         }
+        self.remember(named).await;
     }
 
     async fn last_used(&self, old: &Old) -> Result<Fact, Failure> {
@@ -326,11 +327,6 @@ impl Executor {
         }
         Ok(Fact::Swept { residues: count })
     }
-}
-
-/// Whether it is a container of a cluster.
-fn is_container(who: Incarnation) -> bool {
-    matches!(who.life, InstanceIdentity::Container { .. })
 }
 
 /// A name of limited length, which ends with a whole character.

@@ -122,6 +122,11 @@ impl InstanceIdentity {
             Self::AtRest(_) => false,
         }
     }
+
+    /// Whether it is a container of a cluster.
+    pub fn is_container(self) -> bool {
+        matches!(self, Self::Container { .. })
+    }
 }
 
 impl Incarnation {

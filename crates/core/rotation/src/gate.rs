@@ -222,8 +222,7 @@ fn suffices(consumer: &crate::Consumer, life: InstanceIdentity, kinds: Kinds) ->
         }
         InstanceIdentity::Process { .. } | InstanceIdentity::Container { .. } => {
             // Nothing shows what a program in a container has read. Its host says `delivered` only when the file must have it.
-            let in_container = matches!(life, InstanceIdentity::Container { .. });
-            let is_believed = in_container && consumer.uptake == ReloadMode::Rereads;
+            let is_believed = life.is_container() && consumer.uptake == ReloadMode::Rereads;
             kinds.has(Kinds::EXERCISED)
                 || kinds.has(Kinds::LOADED.and(Kinds::CHECKED))
                 || trusted(Kinds::TOLD)

@@ -15,24 +15,29 @@
     missing_docs
 )]
 
+#[path = "parts/http.rs"]
+mod http;
 #[path = "namespace/objects.rs"]
 mod objects;
+#[path = "parts/process.rs"]
+mod process;
 #[path = "namespace/server.rs"]
 mod server;
 
 use std::env;
-use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use keyroll_cluster::Look;
 use keyroll_inventory::{InstanceShown, KnownSecrets};
-use keyroll_kube::{Address, Cluster, connect};
+use keyroll_kube::connect;
 use keyroll_secret::FingerprintKey;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+
+use self::process::{Server, memory_mb, rounded};
 
 /// What is read.
 struct Scene {
@@ -88,15 +93,15 @@ fn main() -> ExitCode {
 
 /// Reads one namespace, finds its secrets and makes its reports.
 fn measured(runtime: &Runtime, scene: &Scene) -> Value {
-    let mut server = Server::start(scene);
+    let mut server = Server::start(&["serve", scene.word], "");
     let before_mb = memory_mb("VmRSS:");
     let begun = Instant::now();
     let namespace = runtime.block_on(async {
-        let cluster = server.cluster().await;
+        let cluster = connect(&server.at()).await.expect("the cluster");
         keyroll_cluster::read(&cluster, &|_: &str| {}).await.expect("the namespace is read")
     });
     let read_s = seconds(begun);
-    let (requests, bytes) = server.count();
+    let (requests, bytes) = count(&mut server);
     let read_peak_mb = memory_mb("VmHWM:");
     let begun = Instant::now();
     let known = KnownSecrets { key: FingerprintKey::new(&[7; 32]), managed: Vec::new(), values: Vec::new() };
@@ -117,7 +122,7 @@ fn measured(runtime: &Runtime, scene: &Scene) -> Value {
     let (found, instances) = (report.found.len(), report.instances.len());
     drop((report, look));
     // Only now: it has a peak of its own.
-    let peer_s = server.fetched();
+    let peer_s = fetched(&server);
     json!({
         "pods": scene.workloads * scene.pods_of_each, "workloads": scene.workloads, "secrets": scene.secrets,
         "found": found, "instances": instances,
@@ -140,74 +145,27 @@ fn expect_all(scene: &Scene, instances: &[InstanceShown]) {
     assert!(instances.len() >= 3 * pods, "{} instances", instances.len());
 }
 
-/// The API server, a process of its own. It ends with its input.
-struct Server {
-    child: Child,
-    told: BufReader<ChildStdout>,
-    address: String,
-    folder: tempfile::TempDir,
+/// How many requests the server answered, with how many bytes.
+fn count(server: &mut Server) -> (usize, f64) {
+    let text = server.count();
+    let (requests, bytes) = text.split_once(' ').expect("two numbers");
+    (requests.parse().unwrap(), bytes.parse().unwrap())
 }
 
-impl Server {
-    fn start(scene: &Scene) -> Self {
-        let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["serve", scene.word]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("the server starts");
-        let mut told = BufReader::new(child.stdout.take().unwrap());
-        let address = line(&mut told);
-        Self { child, told, address, folder: tempfile::tempdir().unwrap() }
+/// How long it takes only to fetch all answers of the server and to read each as JSON.
+fn fetched(server: &Server) -> f64 {
+    let begun = Instant::now();
+    let stream = TcpStream::connect(&server.address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let mut answers = BufReader::new(stream.try_clone().unwrap());
+    let mut requests = stream;
+    for number in 0.. {
+        write!(requests, "GET /{number} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        let Some(body) = body(&mut answers) else { break };
+        let read: Value = serde_json::from_slice(&body).unwrap();
+        assert!(read.is_object());
     }
-
-    /// The cluster that it is.
-    async fn cluster(&self) -> Cluster {
-        let path = self.folder.path().join("kubeconfig");
-        let text = format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{name: c, cluster: {{server: \"http://{}\"}}}}]\n\
-             users: [{{name: u, user: {{}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u, namespace: {}}}}}]\n",
-            self.address,
-            objects::NAMESPACE,
-        );
-        fs::write(&path, text).unwrap();
-        connect(&Address { kubeconfig: Some(path), ..Address::default() }).await.expect("the cluster")
-    }
-
-    /// How many requests it answered, with how many bytes.
-    fn count(&mut self) -> (usize, f64) {
-        self.child.stdin.as_mut().unwrap().write_all(b"count\n").unwrap();
-        let text = line(&mut self.told);
-        let (requests, bytes) = text.split_once(' ').expect("two numbers");
-        (requests.parse().unwrap(), bytes.parse().unwrap())
-    }
-
-    /// How long it takes only to fetch all answers and to read each as JSON.
-    fn fetched(&self) -> f64 {
-        let begun = Instant::now();
-        let stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        let mut answers = BufReader::new(stream.try_clone().unwrap());
-        let mut requests = stream;
-        for number in 0.. {
-            write!(requests, "GET /{number} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
-            let Some(body) = body(&mut answers) else { break };
-            let read: Value = serde_json::from_slice(&body).unwrap();
-            assert!(read.is_object());
-        }
-        seconds(begun)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        drop(self.child.wait());
-    }
-}
-
-/// The next line that the server says.
-fn line(told: &mut BufReader<ChildStdout>) -> String {
-    let mut line = String::new();
-    told.read_line(&mut line).unwrap();
-    line.trim_end().to_owned()
+    seconds(begun)
 }
 
 /// The body of an answer; `None`: there is no such one.
@@ -233,19 +191,6 @@ fn body(answers: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
     good.then_some(body)
 }
 
-/// What the kernel says of this process's memory, megabytes.
-fn memory_mb(name: &str) -> f64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    // In units of 1,024 bytes. Source: proc(5).
-    let kib: f64 = line.trim().strip_suffix(" kB").unwrap().parse().unwrap();
-    kib * 1.024e-3
-}
-
 fn seconds(begun: Instant) -> f64 {
     begun.elapsed().as_secs_f64()
-}
-
-fn rounded(number: f64) -> f64 {
-    (number * 100.0).round() / 100.0
 }

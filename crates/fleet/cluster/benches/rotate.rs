@@ -16,15 +16,17 @@
     missing_docs
 )]
 
+#[path = "parts/http.rs"]
+mod http;
 #[path = "namespace/objects.rs"]
 mod objects;
+#[path = "parts/process.rs"]
+mod process;
 #[path = "rotate/server.rs"]
 mod server;
 
 use std::env;
-use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,13 +34,14 @@ use keyroll_cluster::{ClusterHost, ClusterSetup, KeySetup, PodsSetup};
 use keyroll_config::WorkloadKind;
 use keyroll_copy::{Format, Slot};
 use keyroll_host::{CopySetup, CopySource, SystemClock};
-use keyroll_kube::Address;
 use keyroll_port::{AllowedChanges, Applied, Asked, Clock as _, Host as _, Proving, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Holds, Kinds, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 use keyroll_testkit::alphanumeric;
 use serde_json::json;
 use tokio::runtime::Runtime;
+
+use self::process::{Server, memory_mb, rounded};
 
 const WORKLOADS: u16 = 100;
 /// The most requests for each workload.
@@ -63,9 +66,9 @@ fn main() -> ExitCode {
 /// Rotates the value. Whether the limits are met.
 async fn rotated() -> bool {
     let (old, new) = (alphanumeric(40), alphanumeric(40));
-    let mut server = Server::start(&old);
+    let mut server = Counted(Server::start(&["serve"], &format!("{old}\n")), 0);
     let clock = Arc::new(SystemClock::new());
-    let host = ClusterHost::new(server.at(), setup(), FingerprintKey::new(&[7; 32]), clock.clone());
+    let host = ClusterHost::new(server.0.at(), setup(), FingerprintKey::new(&[7; 32]), clock.clone());
     let fields = |text: &str| Fields::single(SecretBytes::from(text.to_owned()));
     let (old, new) = (fields(&old), fields(&new));
     let values = Values { old: &old, new: Some(&new), old_ended: false };
@@ -142,73 +145,14 @@ fn setup() -> ClusterSetup {
     }
 }
 
-/// The API server, a process of its own. It ends with its input.
-struct Server {
-    child: Child,
-    told: BufReader<ChildStdout>,
-    address: String,
-    folder: tempfile::TempDir,
-    /// How many requests it had answered at the last count.
-    counted: u32,
-}
+/// The API server, with how many requests it had answered at the last count.
+struct Counted(Server, u32);
 
-impl Server {
-    /// One whose Secret has this value.
-    fn start(value: &str) -> Self {
-        let mut command = Command::new(env::current_exe().unwrap());
-        command.arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("the server starts");
-        writeln!(child.stdin.as_mut().unwrap(), "{value}").unwrap();
-        let mut told = BufReader::new(child.stdout.take().unwrap());
-        let address = line(&mut told);
-        Self { child, told, address, folder: tempfile::tempdir().unwrap(), counted: 0 }
-    }
-
-    /// Where it is.
-    fn at(&self) -> Address {
-        let path = self.folder.path().join("kubeconfig");
-        let text = format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{name: c, cluster: {{server: \"http://{}\"}}}}]\n\
-             users: [{{name: u, user: {{}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u, namespace: {}}}}}]\n",
-            self.address,
-            objects::NAMESPACE,
-        );
-        fs::write(&path, text).unwrap();
-        Address { kubeconfig: Some(path), ..Address::default() }
-    }
-
+impl Counted {
     /// How many requests it answered since the last count.
     fn count(&mut self) -> u32 {
-        self.child.stdin.as_mut().unwrap().write_all(b"count\n").unwrap();
-        let all: u32 = line(&mut self.told).parse().unwrap();
-        let before = std::mem::replace(&mut self.counted, all);
+        let all: u32 = self.0.count().parse().unwrap();
+        let before = std::mem::replace(&mut self.1, all);
         all - before
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        drop(self.child.wait());
-    }
-}
-
-/// The next line that the server says.
-fn line(told: &mut BufReader<ChildStdout>) -> String {
-    let mut line = String::new();
-    told.read_line(&mut line).unwrap();
-    line.trim_end().to_owned()
-}
-
-/// What the kernel says of this process's memory, megabytes.
-fn memory_mb(name: &str) -> f64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    // In units of 1,024 bytes. Source: proc(5).
-    let kib: f64 = line.trim().strip_suffix(" kB").unwrap().parse().unwrap();
-    kib * 1.024e-3
-}
-
-fn rounded(number: f64) -> f64 {
-    (number * 100.0).round() / 100.0
 }

@@ -96,7 +96,7 @@ impl Member {
 /// The containers of a look, by the digests that their names have.
 fn pods_of(instances: &[ObservedInstance]) -> BTreeMap<u64, Incarnation> {
     let all = instances.iter().map(|one| one.who);
-    let pods = all.filter(|who| matches!(who.life, InstanceIdentity::Container { .. }));
+    let pods = all.filter(|who| who.life.is_container());
     pods.map(|who| (digest_of_life(who), who)).collect()
 }
 

@@ -49,6 +49,11 @@ pub(crate) fn refuse_undeclared(word: &str, config: &Config) -> Result<(), Probl
         .exits(Exit::Usage))
 }
 
+/// What runs on a host, by its name there: `mailer` of `mailer on web-2`.
+pub(crate) fn without_host<'n>(name: &'n str, host: &str) -> &'n str {
+    name.strip_suffix(host).and_then(|rest| rest.strip_suffix(" on ")).unwrap_or(name)
+}
+
 /// A copy of a consumer; elsewhere with its host: `web-1:/srv/api.env (ACME_KEY)`, `prod:secret/acme api-key`.
 pub(crate) fn place_of(consumer: &Consumer, copy: &Copy) -> String {
     match consumer.is_here {

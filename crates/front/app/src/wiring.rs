@@ -17,6 +17,6 @@ pub mod trusted;
 pub(crate) mod truth;
 pub mod validate_value;
 pub(crate) mod vault;
-mod wanted;
+pub(crate) mod wanted;
 
 pub use issuer::issuer;

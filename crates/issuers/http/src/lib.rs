@@ -27,5 +27,5 @@ pub use error::HttpError;
 pub use exchange::{Excess, Limits, Response, exchange};
 pub use hyper::header;
 pub use hyper::{HeaderMap, Method, Uri};
-pub use request::{Request, basic, bearer, joined, percent_encode, secret_header};
+pub use request::{Request, base64_text, basic, bearer, joined, percent_encode, secret_header};
 pub use stream::Stream;

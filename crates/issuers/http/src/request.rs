@@ -103,6 +103,14 @@ pub fn joined(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     all
 }
 
+/// A value in base64, in a buffer of the full size as well.
+pub fn base64_text(value: &SecretBytes) -> Zeroizing<String> {
+    let len = base64::encoded_len(value.len(), true).unwrap_or_default();
+    let mut text = Zeroizing::new(String::with_capacity(len));
+    BASE64.encode_string(value.expose(), &mut text);
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

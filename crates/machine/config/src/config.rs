@@ -14,7 +14,7 @@ use crate::search::Search;
 use crate::secret::Secret;
 use crate::server::Server;
 use crate::suggest::nearest;
-use crate::{ConfigError, Defaults, Host, Kind, Name, StoreRef, Vault};
+use crate::{ConfigError, Defaults, Host, Kind, KubeAddress, Name, StoreRef, Vault};
 
 /// The largest keyroll.toml that is read, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1_048_576;
@@ -131,6 +131,11 @@ impl Config {
         let of_consumers = secret.ssh_hosts();
         let by_ssh = self.hosts.values().filter(|host| host.connect.is_ssh());
         by_ssh.map(|host| host.name.as_str()).filter(|name| !of_consumers.contains(name)).collect()
+    }
+
+    /// The address of a host that is a cluster.
+    pub fn cluster(&self, host: &str) -> Option<&KubeAddress> {
+        self.hosts.get(host)?.connect.cluster()
     }
 
     /// One secret by name.

@@ -242,6 +242,12 @@ impl Secret {
         self.in_clusters().map(|(consumer, _)| consumer.host.as_str()).collect()
     }
 
+    /// The hosts that its consumers are on besides this machine: those by ssh, and clusters.
+    pub fn other_hosts(&self) -> BTreeSet<&str> {
+        let elsewhere = self.consumers.iter().filter(|consumer| !consumer.is_here);
+        elsewhere.map(|consumer| consumer.host.as_str()).collect()
+    }
+
     /// Its consumers in clusters, with their pods, in the order of the file.
     pub fn in_clusters(&self) -> impl Iterator<Item = (&Consumer, &InCluster)> {
         self.consumers.iter().filter_map(|consumer| Some((consumer, consumer.in_cluster.as_ref()?)))

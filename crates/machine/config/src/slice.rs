@@ -42,7 +42,7 @@ pub fn slice(text: &str, file: &str, secret: &str, host: &str) -> Result<String,
     let wanted =
         config.secret(secret).map_err(|help| refuse(format!("there is no secret `{secret}`"), Some(help)))?;
     let wanted = wanted.on(host);
-    if config.hosts.get(host).is_some_and(|host| host.connect.cluster().is_some()) {
+    if config.cluster(host).is_some() {
         return Err(refuse(format!("`{host}` is a cluster, which gets no slice"), None));
     }
     let named = Names::of(host, &config);

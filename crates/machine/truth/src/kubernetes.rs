@@ -9,14 +9,12 @@ use std::mem;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::header::{ACCEPT, CONTENT_TYPE};
 use hyper::{Method, Request};
 use keyroll_codes::Code;
-use keyroll_copy::{Format, Slot};
-use keyroll_http::joined;
+use keyroll_copy::{Format, Pointer, Slot};
+use keyroll_http::{base64_text, joined};
 use keyroll_kube::Cluster;
 use keyroll_port::{Class, Failure, MadeBy, Truth, TruthVersion};
 use keyroll_secret::SecretBytes;
@@ -227,8 +225,8 @@ impl Cell for SecretCell {
 /// The request to replace a value, in the Secret of this version, if it is still the former one. Other keys and labels may
 /// have changed since. `stringData` is not used: other writers would not be seen to own the same key.
 fn patch(id: &str, key: &str, (before, after): (&SecretBytes, &SecretBytes)) -> Zeroizing<Vec<u8>> {
-    let (uid, key) = (object::uid_of(id), pointer(key));
-    let (before, after) = (encoded(before), encoded(after));
+    let (uid, key) = (object::uid_of(id), Pointer::escaped(key));
+    let (before, after) = (base64_text(before), base64_text(after));
     joined(&[
         b"[{\"op\":\"test\",\"path\":\"/metadata/uid\",\"value\":\"",
         uid.as_bytes(),
@@ -242,19 +240,6 @@ fn patch(id: &str, key: &str, (before, after): (&SecretBytes, &SecretBytes)) -> 
         after.as_bytes(),
         b"\"}]",
     ])
-}
-
-/// One part of a JSON pointer: <https://datatracker.ietf.org/doc/html/rfc6901#section-3>.
-fn pointer(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
-}
-
-/// As it stands in `data`, in a buffer of the full size: one that grows leaves a copy of a value in memory.
-fn encoded(value: &SecretBytes) -> Zeroizing<String> {
-    let len = base64::encoded_len(value.len(), true).unwrap_or_default();
-    let mut text = Zeroizing::new(String::with_capacity(len));
-    STANDARD.encode_string(value.expose(), &mut text);
-    text
 }
 
 #[cfg(test)]
@@ -272,6 +257,6 @@ mod tests {
             { "op": "replace", "path": "/data/a.KEY", "value": "bmV+L3c=" },
         ]);
         assert_eq!(patch, wanted);
-        assert_eq!(pointer("a~/b"), "a~0~1b");
+        assert_eq!(Pointer::escaped("a~/b"), "a~0~1b");
     }
 }

@@ -1,14 +1,14 @@
 //! An API server of generated answers, as far as a look at a namespace asks it.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, BufRead, BufReader};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use serde_json::{Value, json};
 
 use crate::Scene;
+use crate::http;
 use crate::objects::{self, NAMESPACE};
 
 /// How many objects a page has; the client asks for as many.
@@ -38,14 +38,7 @@ struct Answers {
 /// Says its address, and for each line of its input how many requests it answered with how many bytes, until it ends.
 pub(crate) fn serve(scene: &Scene) {
     let answers: &'static Answers = Box::leak(Box::new(Answers::of(scene)));
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    println!("{}", listener.local_addr().unwrap());
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            // A connection that its client closes is at its end.
-            thread::spawn(move || drop(connection(&stream, answers)));
-        }
-    });
+    http::listen(move |stream| connection(stream, answers));
     for _ in io::stdin().lines().map_while(Result::ok) {
         println!("{} {}", answers.requests.load(Ordering::SeqCst), answers.bytes.load(Ordering::SeqCst));
     }
@@ -53,9 +46,7 @@ pub(crate) fn serve(scene: &Scene) {
 
 /// Answers the requests of one connection.
 fn connection(stream: &TcpStream, answers: &Answers) -> io::Result<()> {
-    stream.set_nodelay(true)?;
     let mut requests = BufReader::new(stream);
-    let mut writer = stream;
     while let Some(name) = requested(&mut requests)? {
         let known = match name.strip_prefix('/').and_then(|number| number.parse::<usize>().ok()) {
             // One of all, for the peer.
@@ -67,17 +58,7 @@ fn connection(stream: &TcpStream, answers: &Answers) -> io::Result<()> {
                 known
             }
         };
-        let status = if known.is_some() { "200 OK" } else { "404 Not Found" };
-        let absent: &[u8] =
-            br#"{"kind":"Status","status":"Failure","code":404,"reason":"NotFound","message":"absent"}"#;
-        let body: &[u8] = known.map_or(absent, Vec::as_slice);
-        write!(
-            writer,
-            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ndate: Wed, 01 Jul 2026 12:00:00 GMT\r\n\
-             content-length: {}\r\n\r\n",
-            body.len()
-        )?;
-        writer.write_all(body)?;
+        http::answer(stream, known.map(Vec::as_slice), "Wed, 01 Jul 2026 12:00:00 GMT")?;
     }
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! An API server with one Secret and the workloads that take it, which can be written.
 
-use std::io::{self, BufRead, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, BufRead, BufReader, Read as _};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use serde_json::{Value, json};
 
+use crate::http;
 use crate::objects::{self, NAMESPACE};
 
 /// The Secret that all of them take, and its key that is rotated.
@@ -46,17 +46,9 @@ pub(crate) fn serve(workloads: usize) {
     let mut input = io::stdin().lines().map_while(Result::ok);
     let value = input.next().unwrap();
     let world = Arc::new(Mutex::new(World::new(&value, workloads)));
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    println!("{}", listener.local_addr().unwrap());
     let answered = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&answered);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let (world, count) = (Arc::clone(&world), Arc::clone(&count));
-            // A connection that its client closes is at its end.
-            thread::spawn(move || drop(connection(&stream, &world, &count)));
-        }
-    });
+    http::listen(move |stream| connection(stream, &world, &count));
     for _ in input {
         println!("{}", answered.load(Ordering::SeqCst));
     }
@@ -64,23 +56,15 @@ pub(crate) fn serve(workloads: usize) {
 
 /// Answers the requests of one connection.
 fn connection(stream: &TcpStream, world: &Mutex<World>, count: &AtomicUsize) -> io::Result<()> {
-    stream.set_nodelay(true)?;
     let mut requests = BufReader::new(stream);
-    let mut writer = stream;
     while let Some(asked) = requested(&mut requests)? {
         count.fetch_add(1, Ordering::SeqCst);
         let (known, date) = {
             let mut world = world.lock().unwrap();
             (world.answer(&asked), world.time(("Wed, 01 Jul 2026 ", " GMT")))
         };
-        let status = if known.is_some() { "200 OK" } else { "404 Not Found" };
-        let absent = || json!({ "kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound", "message": "absent" });
-        let body = known.unwrap_or_else(absent).to_string();
-        write!(
-            writer,
-            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ndate: {date}\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        )?;
+        let body = known.map(|known| known.to_string().into_bytes());
+        http::answer(stream, body.as_deref(), &date)?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use hyper::header::{ACCEPT, CONTENT_TYPE};
 use hyper::{Method, Request};
 use keyroll_codes::Code;
 use keyroll_config::WorkloadKind;
+use keyroll_copy::Pointer;
 use keyroll_kube::{Cluster, Effect, failure};
 use keyroll_port::{Class, Failure, FailureKind};
 use kube::api::ListParams;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::read::page;
-use crate::read::requests::{Trouble, date_of, exchange, status_of};
+use crate::read::requests::{Trouble, date_of, exchange, path_of, status_of};
 
 /// As whom keyroll writes, in `managedFields`.
 const MANAGER: &str = "keyroll";
@@ -85,11 +86,7 @@ const JSON_PATCH: &str = "application/json-patch+json";
 impl Api<'_> {
     /// The path of the objects of a kind: `path("", "v1", "secrets")`.
     pub(super) fn path(self, group: &str, version: &str, plural: &str) -> String {
-        let namespace = &self.cluster.namespace;
-        match group {
-            "" => format!("/api/{version}/namespaces/{namespace}/{plural}"),
-            group => format!("/apis/{group}/{version}/namespaces/{namespace}/{plural}"),
-        }
+        path_of(&self.cluster.namespace, group, version, plural)
     }
 
     /// The path of a Secret.
@@ -276,8 +273,7 @@ impl Api<'_> {
             Err(failure) => failure,
         };
         // Whatever happened to it, it changed nothing.
-        let class = if refused.class == Class::Unknown { Class::Retryable } else { refused.class };
-        Err(Failure { class, ..refused })
+        Err(repeatable(refused))
     }
 
     async fn ask(self, call: Call<'_>) -> Result<Answer, Failure> {
@@ -349,6 +345,12 @@ pub(super) fn unreached(failure: Failure) -> Failure {
     if away { failure.kind(FailureKind::Unreached) } else { failure }
 }
 
+/// The failure of what may be done again after an unknown outcome.
+pub(super) fn repeatable(failure: Failure) -> Failure {
+    let class = if failure.class == Class::Unknown { Class::Retryable } else { failure.class };
+    Failure { class, ..failure }
+}
+
 fn parsed<K: DeserializeOwned>(body: &[u8], attempted: &str, effect: Effect) -> Result<K, Failure> {
     serde_json::from_slice(body).map_err(|error| failure(attempted, kube::Error::SerdeError(error), effect))
 }
@@ -358,10 +360,10 @@ pub(super) fn overtaken(attempted: impl Into<String>) -> Failure {
     Failure::new(Class::Retryable, Code::FileChanged, attempted).because("somebody else changed it meanwhile")
 }
 
-/// One part of a JSON pointer: <https://datatracker.ietf.org/doc/html/rfc6901#section-3>.
-pub(super) fn pointer(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
-}
+/// The metadata of an object.
+pub(super) const OWN: &str = "/metadata";
+/// The metadata of the pods of a workload that is rolled out.
+pub(super) const PODS: &str = "/spec/template/metadata";
 
 /// A patch that gives an object this annotation, in the metadata at a place of the object: `/metadata`. It changes only the
 /// version of the object that was read.
@@ -373,9 +375,14 @@ pub(super) fn annotation(object: &Value, metadata: &str, name: &str, text: &str)
 pub(super) fn annotate(object: &Value, metadata: &str, name: &str, text: &str) -> Value {
     let annotations = format!("{metadata}/annotations");
     match object.pointer(&annotations).and_then(Value::as_object) {
-        Some(_) => json!({ "op": "add", "path": format!("{annotations}/{}", pointer(name)), "value": text }),
+        Some(_) => json!({ "op": "add", "path": Pointer::behind(&annotations, name), "value": text }),
         None => json!({ "op": "add", "path": annotations, "value": { name: text } }),
     }
+}
+
+/// The part of a patch that removes an annotation.
+pub(super) fn unannotate(metadata: &str, name: &str) -> Value {
+    json!({ "op": "remove", "path": Pointer::behind(&format!("{metadata}/annotations"), name) })
 }
 
 /// A patch of these parts. It changes only the version of the object that was read.
@@ -387,7 +394,7 @@ pub(super) fn changed(object: &Value, mut parts: Vec<Value>) -> Zeroizing<Vec<u8
 
 /// An annotation of an object, in the metadata at a place of the object.
 pub(super) fn annotated<'v>(object: &'v Value, metadata: &str, name: &str) -> Option<&'v str> {
-    object.pointer(&format!("{metadata}/annotations/{}", pointer(name)))?.as_str()
+    object.pointer(&Pointer::behind(&format!("{metadata}/annotations"), name))?.as_str()
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::ClusterHost;
-use super::api::{Patched, annotated, overtaken};
+use super::api::{OWN, Patched, annotated, overtaken};
 use super::own::Own;
-use super::rolled_out::held;
+use super::rolled_out::{Held, held};
 use super::setup::{KeySetup, PodsSetup};
 use super::template::{Template, is_stamped};
 use crate::marks::ROLLED_BY;
@@ -153,10 +153,7 @@ impl ClusterHost {
             if is_stamped(&workload, &stamp) {
                 return Ok(());
             }
-            if let Some(held) = held(&workload) {
-                let command = held.command(&pods.object(), &api.cluster.options);
-                return Err(not_done(pods, &held.why()).help(command));
-            }
+            refuse_held(pods, held(&workload), &api.cluster.options)?;
             self.refuse_foreign(pods, own.take()).await?;
             self.may_begin(asked, || attempted.clone())?;
             let template = Template::of(workload, pods.kind, key, &self.setup.rotation);
@@ -173,7 +170,7 @@ impl ClusterHost {
     /// Whether the workload has the stamp of this intent. A job and a program that reads the file again never have it.
     pub(super) async fn is_rolled_by(&self, consumer: ConsumerId, intent: Seq) -> Result<bool, Failure> {
         let pods = self.pods_setup(consumer)?;
-        if pods.is_job() || pods.rereads || pods.kind == WorkloadKind::Pod {
+        if !pods.has_roll_out() {
             return Ok(false);
         }
         let api = self.api().await?;
@@ -186,7 +183,7 @@ impl ClusterHost {
         }
         match (pods.canary, pods.kind) {
             (true, WorkloadKind::StatefulSet) => {
-                Ok(annotated(&workload, "/metadata", ROLLED_BY) == Some(stamp.as_str()))
+                Ok(annotated(&workload, OWN, ROLLED_BY) == Some(stamp.as_str()))
             }
             (true, _) => self.has_canary(pods, &stamp).await,
             (false, _) => Ok(false),
@@ -219,6 +216,12 @@ pub(super) fn not_done(pods: &PodsSetup, why: &str) -> Failure {
     Failure::new(Class::Permanent, Code::RollOutNotDone, attempted(pods)).because(why)
 }
 
+/// Refuses a workload that replaces no pod, or not all, before somebody changes it. `options`: those of kubectl.
+pub(super) fn refuse_held(pods: &PodsSetup, held: Option<Held>, options: &str) -> Result<(), Failure> {
+    let Some(held) = held else { return Ok(()) };
+    Err(not_done(pods, &held.why()).help(held.command(&pods.object(), options)))
+}
+
 /// There is no such workload.
 pub(super) fn gone(pods: &PodsSetup) -> Failure {
     not_done(pods, "it does not exist")
@@ -227,24 +230,10 @@ pub(super) fn gone(pods: &PodsSetup) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_rotation::FileId;
     use serde_json::json;
 
     use super::*;
-
-    fn pods() -> PodsSetup {
-        PodsSetup {
-            name: "agent".to_owned(),
-            kind: WorkloadKind::Deployment,
-            workload: "agent".to_owned(),
-            container: None,
-            file: FileId(0),
-            rereads: false,
-            trusted: false,
-            canary: false,
-            checks: Vec::new(),
-        }
-    }
+    use crate::host::sample::pods;
 
     #[test]
     fn the_nodes_have_the_new_value_one_second_after_their_caches_ended() {
@@ -263,8 +252,7 @@ mod tests {
     #[test]
     fn what_holds_a_workload_is_a_failure_that_names_the_command() {
         let held = |spec: Value| {
-            let held = held(&json!({ "spec": spec }))?;
-            let failure = not_done(&pods(), &held.why()).help(held.command("deployment/agent", "-n shop"));
+            let failure = refuse_held(&pods(), held(&json!({ "spec": spec })), "-n shop").err()?;
             Some((failure.source.unwrap().to_string(), failure.help.unwrap()))
         };
         let (why, help) = held(json!({ "paused": true })).unwrap();

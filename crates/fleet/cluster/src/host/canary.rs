@@ -9,30 +9,25 @@ use std::path::Path;
 
 use keyroll_config::WorkloadKind;
 use keyroll_host::place_digest;
-use keyroll_port::{Asked, Class, Failure};
+use keyroll_port::{Asked, Failure};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::ClusterHost;
-use super::api::{Api, Created, Patched, annotate, annotated, changed, overtaken, pointer};
-use super::apply::{ATTEMPTS_MAX, attempted, gone, not_done};
+use super::api::{
+    Api, Created, OWN, PODS, Patched, annotate, annotated, changed, overtaken, repeatable, unannotate,
+};
+use super::apply::{ATTEMPTS_MAX, attempted, gone, not_done, refuse_held};
 use super::own::Own;
 use super::rolled_out::{
-    Held, RollOut, has_ended, held, listed, number, selector_of, state_of_pod, state_of_top, text,
+    Held, RollOut, TEMPLATE_HASH, has_ended, held, listed, number, replicas, selector_of, state_of_pod,
+    state_of_top, text,
 };
 use super::setup::PodsSetup;
 use crate::marks::{CANARY, CANARY_OF, ROLLED_BY};
 use crate::model::Pod;
 use crate::takers::Taker;
-
-/// Where the stamp of what is moved first stands, and that of the others of a StatefulSet: a change of the template would
-/// replace the first one once more.
-const TEMPLATE: &str = "/spec/template/metadata";
-const OWN: &str = "/metadata";
-
-/// The label that the template of a ReplicaSet has.
-const TEMPLATE_HASH: &str = "pod-template-hash";
 
 /// How much of the name of a Deployment the name of such a pod has at most, bytes. A name of a pod has at most 253.
 const STEM_MAX: usize = 200;
@@ -76,17 +71,15 @@ impl ClusterHost {
     ) -> Result<(), Failure> {
         let api = self.api().await?;
         let (path, attempted) = (api.workload(pods.kind, &pods.workload), attempted(pods));
-        let (place, stamp) = (if slot == 0 { TEMPLATE } else { OWN }, self.stamp(asked.intent));
+        // The stamp of the others is not in the template: its change would replace the first one once more.
+        let (place, stamp) = (if slot == 0 { PODS } else { OWN }, self.stamp(asked.intent));
         for _ in 0..ATTEMPTS_MAX {
             let set: Option<Value> = api.get(&path, &attempted).await?;
             let Some(set) = set else { return Err(gone(pods)) };
             if annotated(&set, place, ROLLED_BY) == Some(stamp.as_str()) {
                 return Ok(());
             }
-            if let Some(held) = held_by_others(&set, &self.setup.rotation) {
-                let command = held.command(&pods.object(), &api.cluster.options);
-                return Err(not_done(pods, &held.why()).help(command));
-            }
+            refuse_held(pods, held_by_others(&set, &self.setup.rotation), &api.cluster.options)?;
             refuse_empty(pods, &set)?;
             self.refuse_foreign(pods, own.take()).await?;
             self.may_begin(asked, || attempted.clone())?;
@@ -115,10 +108,7 @@ impl ClusterHost {
         if before.iter().any(|pod| is_stamped(pod, &stamp)) {
             return Ok(());
         }
-        if let Some(held) = held(&deployment) {
-            let command = held.command(&pods.object(), &api.cluster.options);
-            return Err(not_done(pods, &held.why()).help(command));
-        }
+        refuse_held(pods, held(&deployment), &api.cluster.options)?;
         refuse_empty(pods, &deployment)?;
         self.refuse_foreign(pods, own).await?;
         self.may_begin(asked, || attempted.clone())?;
@@ -137,10 +127,7 @@ impl ClusterHost {
         for pods in self.setup.consumers.iter().filter(|pods| pods.canary) {
             let attempted = format!("end what was moved first of {}", pods.object());
             // A repetition looks first, and does nothing twice: an unknown outcome can be retried.
-            self.remove_canary(pods, &attempted).await.map_err(|failure| Failure {
-                class: if failure.class == Class::Permanent { Class::Permanent } else { Class::Retryable },
-                ..failure
-            })?;
+            self.remove_canary(pods, &attempted).await.map_err(repeatable)?;
         }
         Ok(())
     }
@@ -157,7 +144,7 @@ impl ClusterHost {
         if set_to.is_none() || set_to != Some(partition(&set)) {
             return Ok(());
         }
-        let patch = changed(&set, vec![with_partition(&set, 0), without_note()]);
+        let patch = changed(&set, vec![with_partition(&set, 0), unannotate(OWN, CANARY)]);
         match api.patch::<IgnoredAny>(&path, patch, attempted).await? {
             Patched::Done(_) | Patched::Gone => Ok(()),
             Patched::Overtaken => Err(overtaken(attempted)),
@@ -213,7 +200,7 @@ impl ClusterHost {
         }
         let api = self.api().await?;
         let deployment: Option<Value> = api.get(&api.workload(pods.kind, &pods.workload), &attempted).await?;
-        let rolled = deployment.and_then(|one| intent(&one, TEMPLATE, &self.setup.rotation));
+        let rolled = deployment.and_then(|one| intent(&one, PODS, &self.setup.rotation));
         let (over, others): (Vec<&Value>, Vec<&Value>) =
             all.iter().partition(|pod| intent(pod, OWN, &self.setup.rotation) < rolled);
         // What cannot be deleted now is deleted with the end of the rotation.
@@ -265,11 +252,6 @@ fn refuse_empty(pods: &PodsSetup, workload: &Value) -> Result<(), Failure> {
     }
     let failure = not_done(pods, "it is scaled to 0, so that no pod can be moved before the others");
     Err(failure.help(format!("scale {} up; then run: keyroll retry", pods.object())))
-}
-
-/// How many pods a workload is to have. The server sets it; without it the meaning is 1.
-fn replicas(workload: &Value) -> i64 {
-    workload.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1)
 }
 
 /// The number of the intent of this rotation that stamped an object; `None`: none did.
@@ -333,7 +315,7 @@ fn top_alone(set: &Value, stamp: &str) -> Zeroizing<Vec<u8>> {
     let from = (replicas(set) - 1).max(0);
     let parts = vec![
         with_partition(set, from),
-        annotate(set, TEMPLATE, ROLLED_BY, stamp),
+        annotate(set, PODS, ROLLED_BY, stamp),
         annotate(set, OWN, CANARY, &format!("{stamp}/{from}")),
     ];
     changed(set, parts)
@@ -343,7 +325,7 @@ fn top_alone(set: &Value, stamp: &str) -> Zeroizing<Vec<u8>> {
 fn the_others(set: &Value, stamp: &str) -> Zeroizing<Vec<u8>> {
     let mut parts = vec![with_partition(set, 0), annotate(set, OWN, ROLLED_BY, stamp)];
     if annotated(set, OWN, CANARY).is_some() {
-        parts.push(without_note());
+        parts.push(unannotate(OWN, CANARY));
     }
     changed(set, parts)
 }
@@ -355,11 +337,6 @@ fn with_partition(set: &Value, from: i64) -> Value {
         Some(_) => json!({ "op": "add", "path": format!("{rolling}/partition"), "value": from }),
         None => json!({ "op": "add", "path": rolling, "value": { "partition": from } }),
     }
-}
-
-/// The part of a patch that forgets whose the partition is.
-fn without_note() -> Value {
-    json!({ "op": "remove", "path": format!("{OWN}/annotations/{}", pointer(CANARY)) })
 }
 
 #[cfg(test)]

@@ -90,17 +90,6 @@ impl ClusterHost {
         })
     }
 
-    /// What a key holds, by value. Where both versions are the same in this key, it holds the one that stays.
-    pub(super) fn holds(
-        &self,
-        key: &KeySetup,
-        bytes: Option<&SecretBytes>,
-        values: Values<'_>,
-        stays: Which,
-    ) -> Holds {
-        key.holding(bytes, values, stays)
-    }
-
     /// The Secret that a pod of the next roll-out would take the key from, and what it would get; `None`: the workload is not
     /// there, or its template names none, or several.
     pub(super) fn secret_of<'s>(
@@ -194,8 +183,8 @@ impl KeySetup {
         Values { new: self.own.as_deref().or(values.new), ..values }
     }
 
-    /// Which version these bytes hold.
-    fn holding(&self, bytes: Option<&SecretBytes>, values: Values<'_>, stays: Which) -> Holds {
+    /// Which version these bytes hold, by value. Where both are the same in this key, it is the one that stays.
+    pub(super) fn holding(&self, bytes: Option<&SecretBytes>, values: Values<'_>, stays: Which) -> Holds {
         let Some(bytes) = bytes else { return Holds::Unreadable };
         let values = self.versions(values);
         let holds = |fields: &Fields| copy_holds(&self.copy, bytes.expose(), fields);
@@ -258,23 +247,14 @@ impl KeySetup {
 #[cfg(test)]
 mod tests {
     use keyroll_config::WorkloadKind;
-    use keyroll_copy::{Format, Slot};
-    use keyroll_host::{CopySetup, CopySource};
     use keyroll_testkit::alphanumeric;
 
     use super::*;
-    use crate::model::{SecretSeen, Way};
+    use crate::host::sample;
+    use crate::model::SecretSeen;
 
     fn key() -> KeySetup {
-        let source = CopySource::Field("value".to_owned());
-        KeySetup {
-            secret: "api".to_owned(),
-            key: "k".to_owned(),
-            copy: CopySetup::Value { format: Format::Whole, slot: Slot::Whole, source },
-            synced: false,
-            versioned: None,
-            own: None,
-        }
+        KeySetup { key: "k".to_owned(), ..sample::key() }
     }
 
     fn bytes(text: &str) -> SecretBytes {
@@ -309,14 +289,7 @@ mod tests {
     }
 
     fn taking(name: &str) -> Taking {
-        Taking {
-            container: "app".to_owned(),
-            init: false,
-            from: From::Secret { name: name.to_owned(), key: Some("k".to_owned()) },
-            way: Way::Env("KEY".to_owned()),
-            optional: false,
-            shadowed: false,
-        }
+        sample::takes(name, "k", sample::env())
     }
 
     #[test]

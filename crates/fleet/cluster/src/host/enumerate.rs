@@ -74,7 +74,7 @@ impl ClusterHost {
         match self.secret_of(key, seen) {
             Some((name, _)) if seen.namespace.hidden.contains(name) => Holds::Unreadable,
             Some((name, None)) if key.is_added() && seen.namespace.secret(name).is_some() => Holds::Other,
-            Some((_, bytes)) => self.holds(key, bytes, values, stays),
+            Some((_, bytes)) => key.holding(bytes, values, stays),
             None => Holds::Unreadable,
         }
     }
@@ -124,7 +124,7 @@ impl ClusterHost {
     fn holds_of(&self, one: &Taken<'_>, seen: &Seen, values: Values<'_>, stays: Which) -> Holds {
         self.setup.key(one.file).map_or(Holds::Unreadable, |key| {
             let secret = seen.namespace.secret(one.secret);
-            self.holds(key, secret.and_then(|secret| secret.data.get(&key.key)), values, stays)
+            key.holding(secret.and_then(|secret| secret.data.get(&key.key)), values, stays)
         })
     }
 

@@ -7,7 +7,6 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 
 use keyroll_codes::Code;
-use keyroll_config::WorkloadKind;
 use keyroll_host::{LOCAL, place_digest};
 use keyroll_port::{Class, Evidence, Failure, Prepared, Proved, Proving};
 use keyroll_rotation::{Holds, Incarnation, InstanceIdentity, Kinds, PATHS_MAX, Proof, Visibility, Which};
@@ -105,7 +104,7 @@ impl ClusterHost {
         // What the operator trusts of a program says nothing of a pod whose node is gone: each has to be ready.
         let is_rolled_out = match pods.rereads {
             true => pods.trusted,
-            false => !pods.is_job() && pods.kind != WorkloadKind::Pod,
+            false => pods.has_roll_out(),
         };
         let own = if pods.canary { None } else { self.see_for_evidence(pods).await? };
         let (seen, roll_out) = match own {
@@ -141,7 +140,7 @@ impl ClusterHost {
 
     /// The Secret that a new pod would take the key from, if it holds the version.
     fn with_version<'s>(&self, key: &'s KeySetup, seen: &'s Seen, of: Proving<'_>) -> Option<&'s SecretSeen> {
-        let holds = |bytes| self.holds(key, bytes, of.values, of.which) == Holds::of(of.which);
+        let holds = |bytes| key.holding(bytes, of.values, of.which) == Holds::of(of.which);
         let secret = self.secret_of(key, seen).filter(|(_, bytes)| holds(*bytes));
         secret.and_then(|(name, _)| seen.namespace.secret(name))
     }
@@ -311,51 +310,26 @@ fn unknown() -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_copy::{Format, Slot};
-    use keyroll_host::{CopySetup, CopySource};
-
+    use keyroll_config::WorkloadKind;
     use keyroll_rotation::ConsumerId;
 
     use super::*;
     use crate::host::memo::Memo;
+    use crate::host::sample;
     use crate::model::Taking;
 
     fn pods(kind: WorkloadKind) -> PodsSetup {
-        PodsSetup {
-            name: "agent".to_owned(),
-            kind,
-            workload: "agent".to_owned(),
-            container: None,
-            file: keyroll_rotation::FileId(0),
-            rereads: false,
-            trusted: false,
-            canary: false,
-            checks: vec![None],
-        }
+        PodsSetup { kind, ..sample::pods() }
     }
 
     fn key() -> KeySetup {
-        let source = CopySource::Field("value".to_owned());
-        KeySetup {
-            secret: "api".to_owned(),
-            key: "k".to_owned(),
-            copy: CopySetup::Value { format: Format::Whole, slot: Slot::Whole, source },
-            synced: false,
-            versioned: Some((WorkloadKind::Deployment, "agent".to_owned())),
-            own: None,
-        }
+        let versioned = Some((WorkloadKind::Deployment, "agent".to_owned()));
+        KeySetup { key: "k".to_owned(), versioned, ..sample::key() }
     }
 
     /// The variable of a container.
     fn taking(secret: &str, key: &str, optional: bool) -> Taking {
-        Taking {
-            container: "app".to_owned(),
-            init: false,
-            from: From::Secret { name: secret.to_owned(), key: Some(key.to_owned()) },
-            way: Way::Env("KEY".to_owned()),
-            optional,
-            shadowed: false,
-        }
+        Taking { optional, ..sample::takes(secret, key, sample::env()) }
     }
 
     const MADE: i64 = 1_000;

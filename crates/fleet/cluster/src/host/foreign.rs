@@ -5,6 +5,7 @@
 //! was started, nothing is compared.
 
 use keyroll_codes::Code;
+use keyroll_copy::Pointer;
 use keyroll_host::{CopySetup, copy_text};
 use keyroll_kube::words;
 use keyroll_port::{Class, Failure, Values};
@@ -12,7 +13,6 @@ use keyroll_rotation::FileId;
 use keyroll_secret::{Fields, SecretBytes};
 
 use super::ClusterHost;
-use super::api::pointer;
 use super::apply::attempted;
 use super::own::Own;
 use super::setup::{KeySetup, PodsSetup};
@@ -92,7 +92,7 @@ impl ClusterHost {
 
 /// How a person lets keyroll write its own value over that of somebody else. `options`: those of kubectl.
 pub(super) fn written_again(key: &KeySetup, options: &str) -> String {
-    let patch = format!("[{{\"op\":\"remove\",\"path\":\"/data/{}\"}}]", pointer(&key.key));
+    let patch = format!("[{{\"op\":\"remove\",\"path\":\"{}\"}}]", Pointer::behind("/data", &key.key));
     format!(
         "see who wrote it; to let keyroll write its own value again, remove the key: kubectl {options} patch secret {} \
          --type=json -p '{patch}'; then run: keyroll retry",

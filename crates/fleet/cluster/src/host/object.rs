@@ -2,19 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Secret;
 use keyroll_codes::Code;
-use keyroll_copy::CopyError;
+use keyroll_copy::{CopyError, Pointer};
 use keyroll_host::{copy_edited, copy_holds};
-use keyroll_http::joined;
+use keyroll_http::{base64_text, joined};
 use keyroll_port::{Class, Failure};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::api::pointer;
 use super::setup::{KeySetup, VERSION_DIGITS};
 use crate::marks::VERSION_OF;
 use crate::model::{Namespace, SecretSeen};
@@ -29,8 +26,6 @@ pub(super) struct Object {
     /// It only waits for its finalizers.
     pub(super) is_ending: bool,
     pub(super) labels: BTreeMap<String, String>,
-    /// Of a Secret that keyroll made for one version: the name that the configuration has.
-    pub(super) version_of: Option<String>,
     pub(super) seen: SecretSeen,
 }
 
@@ -38,13 +33,11 @@ impl Object {
     /// Its values are moved.
     pub(super) fn of(object: Secret) -> Self {
         let meta = &object.metadata;
-        let mark = meta.annotations.as_ref().and_then(|annotations| annotations.get(VERSION_OF));
         Self {
             uid: meta.uid.clone().unwrap_or_default(),
             version: meta.resource_version.clone().unwrap_or_default(),
             is_ending: meta.deletion_timestamp.is_some(),
             labels: meta.labels.clone().unwrap_or_default(),
-            version_of: mark.cloned(),
             seen: secret(object),
         }
     }
@@ -131,8 +124,8 @@ pub(super) fn patch(
     (before, after): (&SecretBytes, &SecretBytes),
 ) -> Zeroizing<Vec<u8>> {
     let (uid, version) = (quoted(&object.uid), quoted(&object.version));
-    let path = quoted(&format!("/data/{}", pointer(key)));
-    let (before, after) = (encoded(before), encoded(after));
+    let path = quoted(&Pointer::behind("/data", key));
+    let (before, after) = (base64_text(before), base64_text(after));
     joined(&[
         b"[{\"op\":\"test\",\"path\":\"/metadata/uid\",\"value\":",
         uid.as_bytes(),
@@ -156,9 +149,9 @@ pub(super) fn added(object: &Object, key: &str, value: &SecretBytes) -> Zeroizin
     // Without any key there may be no `data` either.
     let (path, before, after) = match object.seen.data.is_empty() {
         true => ("/data".to_owned(), format!("{{{}:\"", quoted(key)), "\"}"),
-        false => (format!("/data/{}", pointer(key)), "\"".to_owned(), "\""),
+        false => (Pointer::behind("/data", key), "\"".to_owned(), "\""),
     };
-    let (path, value) = (quoted(&path), encoded(value));
+    let (path, value) = (quoted(&path), base64_text(value));
     joined(&[
         b"[{\"op\":\"test\",\"path\":\"/metadata/uid\",\"value\":",
         uid.as_bytes(),
@@ -182,14 +175,20 @@ pub(super) type Data = BTreeMap<String, SecretBytes>;
 pub(super) fn version_name(key: &FingerprintKey, base: &str, data: &Data) -> String {
     let parts = data.iter().flat_map(|(name, value)| [name.as_bytes(), value.expose()]);
     let parts: Vec<&[u8]> = std::iter::once(base.as_bytes()).chain(parts).collect();
-    // The length before each part: no two contents give the same bytes.
-    let lengths: Vec<[u8; 8]> = parts.iter().map(|part| (part.len() as u64).to_le_bytes()).collect();
-    let all: Vec<&[u8]> =
-        lengths.iter().zip(&parts).flat_map(|(length, part)| [length.as_slice(), *part]).collect();
-    let mut content = joined(&all);
-    let print = key.fingerprint(&SecretBytes::new(std::mem::take(&mut *content))).to_string();
+    let print = key.fingerprint(&framed(&parts)).to_string();
     let digits: String = print.chars().take(VERSION_DIGITS).collect();
     format!("{base}-{digits}")
+}
+
+/// These parts, each behind its own length, so that no two lists of parts are alike. The buffer has the full size: one that
+/// grows leaves copies of values in memory.
+pub(super) fn framed(parts: &[&[u8]]) -> SecretBytes {
+    let mut all = Vec::with_capacity(parts.iter().map(|part| part.len().saturating_add(8)).sum());
+    for part in parts {
+        all.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+        all.extend_from_slice(part);
+    }
+    SecretBytes::new(all)
 }
 
 /// The Secret of one version, as the API takes it: nobody can change its content.
@@ -211,7 +210,7 @@ pub(super) fn version_body(name: &str, key: &KeySetup, former: &Object, data: &D
     // The values follow within the same object.
     head.pop();
     let values: Vec<(String, Zeroizing<String>)> =
-        data.iter().map(|(key, value)| (quoted(key), encoded(value))).collect();
+        data.iter().map(|(key, value)| (quoted(key), base64_text(value))).collect();
     let mut parts: Vec<&[u8]> = vec![head.as_bytes()];
     let mut before: &[u8] = b",\"data\":{";
     for (key, value) in &values {
@@ -252,32 +251,15 @@ fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// As it stands in `data`, in a buffer of the full size: one that grows leaves a copy of a value in memory.
-fn encoded(value: &SecretBytes) -> Zeroizing<String> {
-    let len = base64::encoded_len(value.len(), true).unwrap_or_default();
-    let mut text = Zeroizing::new(String::with_capacity(len));
-    STANDARD.encode_string(value.expose(), &mut text);
-    text
-}
-
 #[cfg(test)]
 mod tests {
-    use keyroll_copy::{Format, Slot};
-    use keyroll_host::{CopySetup, CopySource};
     use keyroll_testkit::alphanumeric;
 
     use super::*;
+    use crate::host::sample;
 
     fn key(name: &str) -> KeySetup {
-        let source = CopySource::Field("value".to_owned());
-        KeySetup {
-            secret: "api".to_owned(),
-            key: name.to_owned(),
-            copy: CopySetup::Value { format: Format::Whole, slot: Slot::Whole, source },
-            synced: false,
-            versioned: None,
-            own: None,
-        }
+        KeySetup { key: name.to_owned(), ..sample::key() }
     }
 
     fn fields(value: &str) -> Fields {

@@ -10,6 +10,7 @@ use k8s_openapi::api::batch::v1::JobStatus;
 use k8s_openapi::api::core::v1::PodStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use keyroll_codes::Code;
+use keyroll_config::WorkloadKind;
 use keyroll_host::{place_digest, wrong_copy};
 use keyroll_port::{Class, Failure, FailureKind, Proving, Values};
 use keyroll_rotation::{ConsumerId, Kinds, Which};
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::ClusterHost;
-use super::api::{Api, Created, Patched, overtaken};
+use super::api::{Created, Patched, overtaken};
 use super::memo::Run;
 use super::probe_job::{KEPT_S, ProbeJob, probe_job, probe_secret};
 use super::probe_result::{Ended, Over, Shown, ended, over, shown};
@@ -108,8 +109,7 @@ impl ClusterHost {
         let Some(content) = secret.data.get(&key.key) else { return Ok((Kinds::NONE, None)) };
         let at = (of.consumer, path, of.which);
         let command = check.fill("main", None, None);
-        let (consumer, path, which) = at;
-        let stem = stem(&self.setup.rotation, consumer, path, which);
+        let stem = stem(&self.setup.rotation, of.consumer, path, of.which);
         // Drawn, so that no node has a Secret of this name from before.
         let name = format!("{stem}{:06x}", RandomState::new().hash_one(&stem) & 0xff_ffff);
         let unit_ms = u64::try_from(self.setup.unit_time_max.as_millis()).unwrap_or(u64::MAX);
@@ -211,7 +211,7 @@ impl ClusterHost {
         let kept = matches!(&ended, Ok((Ended::Failed(_), _)));
         for twin in twins.iter().skip(usize::from(kept)) {
             // What stays is deleted before the next probe, and at the end of the rotation.
-            drop(api.delete(&job_path(api, &twin.name), "delete the Job of a check").await);
+            drop(api.delete(&api.workload(WorkloadKind::Job, &twin.name), "delete the Job of a check").await);
         }
         ended
     }
@@ -274,7 +274,7 @@ impl ClusterHost {
         ]);
         let attempted = format!("begin job/{}", twin.name);
         let patch = Zeroizing::new(patch.to_string().into_bytes());
-        match api.patch::<Named>(&job_path(api, &twin.name), patch, &attempted).await? {
+        match api.patch::<Named>(&api.workload(WorkloadKind::Job, &twin.name), patch, &attempted).await? {
             Patched::Done(_) => Ok(()),
             Patched::Overtaken | Patched::Gone => Err(overtaken(attempted)),
         }
@@ -283,7 +283,8 @@ impl ClusterHost {
     /// Waits until a Job has ended, or the time is over.
     async fn end_of(&self, twin: &Twin<'_>, until_ms: u64) -> Result<Ended, Failure> {
         let api = self.api().await?;
-        let (path, attempted) = (job_path(api, &twin.name), format!("read job/{}", twin.name));
+        let (path, attempted) =
+            (api.workload(WorkloadKind::Job, &twin.name), format!("read job/{}", twin.name));
         let over = loop {
             let Some(job) = api.get::<Stated<JobStatus>>(&path, &attempted).await? else {
                 return Ok(Ended::Unknown(format!("somebody deleted job/{}", twin.name)));
@@ -319,7 +320,7 @@ impl ClusterHost {
         let all = api.list::<Named>(&jobs, &selector, "find what is left of checks").await?;
         let names = all.into_iter().flat_map(|all| all.items).filter_map(|one| one.metadata.name);
         for name in names.filter(|name| name.starts_with(begin)) {
-            api.delete(&job_path(api, &name), "delete what is left of a check").await?;
+            api.delete(&api.workload(WorkloadKind::Job, &name), "delete what is left of a check").await?;
         }
         Ok(())
     }
@@ -332,10 +333,6 @@ impl ClusterHost {
         }
         self.remove_probes(NAME).await
     }
-}
-
-fn job_path(api: Api<'_>, name: &str) -> String {
-    format!("{}/{name}", api.path("batch", "v1", "jobs"))
 }
 
 /// What the names of the Jobs of one check of a rotation begin with.

@@ -7,6 +7,7 @@ use keyroll_secret::SecretBytes;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
+use super::template::pod_spec;
 use crate::marks::PROBE;
 
 /// How long a Job that has ended is kept, seconds.
@@ -63,14 +64,7 @@ pub(super) struct ProbeJob<'a> {
 
 /// The Job, which does not begin yet; `None`: the workload has no such container.
 pub(super) fn probe_job(workload: &Value, of: &ProbeJob<'_>) -> Option<Value> {
-    let spec = workload.pointer(match of.kind {
-        WorkloadKind::Deployment
-        | WorkloadKind::StatefulSet
-        | WorkloadKind::DaemonSet
-        | WorkloadKind::Job => "/spec/template/spec",
-        WorkloadKind::CronJob => "/spec/jobTemplate/spec/template/spec",
-        WorkloadKind::Pod => "/spec",
-    })?;
+    let spec = workload.pointer(pod_spec(of.kind))?;
     let mut container = picked(container(spec, of)?, &OF_CONTAINER);
     let mut pod = picked(spec, &OF_POD);
     let before = before(spec, container.get("name"));

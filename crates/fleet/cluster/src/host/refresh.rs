@@ -7,11 +7,12 @@ use std::time::Duration;
 use keyroll_config::WorkloadKind;
 use keyroll_port::Failure;
 use keyroll_rotation::{FileId, Seq};
+use serde::Deserialize as _;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::ClusterHost;
-use super::api::{Patched, annotation};
+use super::api::{OWN, Patched, annotation};
 use super::rolled_out::{selector_of, text};
 use super::setup::{KeySetup, PodsSetup};
 use crate::marks::REFRESH;
@@ -56,13 +57,12 @@ impl ClusterHost {
         };
         for pod in all.iter().filter(|pod| is_refreshed(pod, key)) {
             let path = api.workload(WorkloadKind::Pod, text(pod, "/metadata/name"));
-            let patched =
-                api.patch::<IgnoredAny>(&path, annotation(pod, "/metadata", REFRESH, &stamp), &attempted);
+            let patched = api.patch::<IgnoredAny>(&path, annotation(pod, OWN, REFRESH, &stamp), &attempted);
             if let Patched::Overtaken = patched.await? {
                 // Its state changed meanwhile.
                 let pod: Option<Value> = api.get(&path, &attempted).await?;
                 if let Some(pod) = pod.filter(|pod| is_refreshed(pod, key)) {
-                    let again = annotation(&pod, "/metadata", REFRESH, &stamp);
+                    let again = annotation(&pod, OWN, REFRESH, &stamp);
                     api.patch::<IgnoredAny>(&path, again, &attempted).await?;
                 }
             }
@@ -73,7 +73,7 @@ impl ClusterHost {
 
 /// Whether a pod runs and has the key in a file that follows the Secret.
 fn is_refreshed(pod: &Value, key: &KeySetup) -> bool {
-    let read = serde_json::from_value::<k8s_openapi::api::core::v1::Pod>(pod.clone());
+    let read = k8s_openapi::api::core::v1::Pod::deserialize(pod);
     read.is_ok_and(|read| mounts(&objects::pod(&read, &|_| None), key))
 }
 
@@ -89,23 +89,10 @@ fn mounts(pod: &Pod, key: &KeySetup) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_copy::{Format, Slot};
-    use keyroll_host::{CopySetup, CopySource};
     use serde_json::json;
 
     use super::*;
-
-    fn key() -> KeySetup {
-        let source = CopySource::Field("value".to_owned());
-        KeySetup {
-            secret: "api".to_owned(),
-            key: "key".to_owned(),
-            copy: CopySetup::Value { format: Format::Whole, slot: Slot::Whole, source },
-            synced: false,
-            versioned: None,
-            own: None,
-        }
-    }
+    use crate::host::sample::key;
 
     /// A pod that mounts a volume with this mount.
     fn pod(volume: Value, mount: Value) -> Value {

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use self::state::items;
 pub(super) use self::state::{
-    Held, RollOut, has_ended, held, number, state, state_of_pod, state_of_top, text,
+    Held, RollOut, TEMPLATE_HASH, has_ended, held, number, replicas, state, state_of_pod, state_of_top, text,
 };
 use super::ClusterHost;
 use super::api::Api;
@@ -40,10 +40,10 @@ impl ClusterHost {
                 Some(selector) => selector,
                 None => return Ok(RollOut::AtRest),
             },
-            WorkloadKind::Pod => return Ok(state(&workload, &[], &[], self.server_time(date))),
+            WorkloadKind::Pod => return Ok(self.state_of(&workload, &[], &[], date)),
         };
         let (sets, all, date) = sets_and_pods(api, pods.kind, &selector, &attempted).await?;
-        Ok(state(&workload, &all, &sets, self.server_time(date)))
+        Ok(self.state_of(&workload, &all, &sets, date))
     }
 
     /// The workload of a consumer with its kind, and when it was read.

@@ -68,6 +68,11 @@ impl PodsSetup {
         matches!(self.kind, WorkloadKind::CronJob | WorkloadKind::Job)
     }
 
+    /// Whether a roll-out replaces its pods.
+    pub(crate) fn has_roll_out(&self) -> bool {
+        !self.is_job() && !self.rereads && self.kind != WorkloadKind::Pod
+    }
+
     /// As kubectl names it: `deployment/agent`.
     pub(crate) fn object(&self) -> String {
         format!("{}/{}", self.kind.word(), self.workload)

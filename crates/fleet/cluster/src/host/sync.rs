@@ -4,15 +4,14 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use keyroll_codes::Code;
-use keyroll_kube::Owner;
-use keyroll_kube::words;
+use keyroll_kube::{Owner, words};
 use keyroll_port::{Asked, Class, Failure, Values};
 use keyroll_rotation::{ConsumerId, Holds, Which};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::ClusterHost;
-use super::api::{Api, Patched, annotated, annotation, overtaken};
+use super::api::{Api, OWN, Patched, annotated, annotation, overtaken};
 use super::apply::{ANSWER_MS, ATTEMPTS_MAX};
 use super::rolled_out::text;
 use super::setup::KeySetup;
@@ -103,7 +102,7 @@ impl ClusterHost {
         let api = self.api().await?;
         let secret = api.get::<Secret>(&api.secret(&key.secret), attempted).await?.map(objects::secret);
         let bytes = secret.as_ref().and_then(|secret| secret.data.get(&key.key));
-        let holds = self.holds(key, bytes, values, which);
+        let holds = key.holding(bytes, values, which);
         let owner = match secret.and_then(|secret| secret.owner) {
             Some(Owner::ExternalSecrets(name)) if !name.is_empty() => Some(name),
             _ => None,
@@ -123,8 +122,8 @@ impl ClusterHost {
         let mut object = syncing.object.clone();
         for _ in 0..ATTEMPTS_MAX {
             self.may_begin(asked, || attempted.to_owned())?;
-            let text = another(annotated(&object, "/metadata", SYNC), &stamp);
-            let patch = annotation(&object, "/metadata", SYNC, &text);
+            let text = another(annotated(&object, OWN, SYNC), &stamp);
+            let patch = annotation(&object, OWN, SYNC, &text);
             match api.patch::<IgnoredAny>(&syncing.path, patch, attempted).await {
                 // One that was removed reads the store anyway, if somebody makes it again.
                 Ok(Patched::Done(_) | Patched::Gone) => return Ok(None),
@@ -293,7 +292,7 @@ impl Reasons<'_> {
 }
 
 /// Whether an interval of Go is 0: `0`, `0s`, `0h0m0s`. Without one it is an hour.
-fn is_never(interval: Option<&str>) -> bool {
+pub(super) fn is_never(interval: Option<&str>) -> bool {
     let zero =
         |interval: &str| interval.contains('0') && !interval.contains(|one: char| ('1'..='9').contains(&one));
     interval.is_some_and(zero)
@@ -301,22 +300,13 @@ fn is_never(interval: Option<&str>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_copy::{Format, Slot};
-    use keyroll_host::{CopySetup, CopySource};
     use serde_json::json;
 
     use super::*;
+    use crate::host::sample;
 
     fn key() -> KeySetup {
-        let source = CopySource::Field("value".to_owned());
-        KeySetup {
-            secret: "api".to_owned(),
-            key: "key".to_owned(),
-            copy: CopySetup::Value { format: Format::Whole, slot: Slot::Whole, source },
-            synced: true,
-            versioned: None,
-            own: None,
-        }
+        KeySetup { synced: true, ..sample::key() }
     }
 
     /// An ExternalSecret with this target and key.

@@ -6,14 +6,9 @@ use keyroll_config::WorkloadKind;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::api::{annotate, annotated, annotation, changed, pointer};
+use super::api::{OWN, PODS, annotate, annotated, annotation, changed, unannotate};
 use super::setup::KeySetup;
 use crate::marks::ROLLED_BY;
-
-/// The metadata of a workload.
-const OWN: &str = "/metadata";
-/// The metadata of the pods of a workload that is rolled out.
-const PODS: &str = "/spec/template/metadata";
 
 /// The references of a template to the Secrets of one key, as it was read.
 pub(super) struct Template {
@@ -112,8 +107,7 @@ impl Template {
     /// The change that removes what was noted: the template itself says it.
     fn unmarked(&self) -> Vec<Value> {
         let mark = self.mark.iter().filter(|mark| annotated(&self.workload, OWN, mark).is_some());
-        mark.map(|mark| json!({ "op": "remove", "path": format!("{OWN}/annotations/{}", pointer(mark)) }))
-            .collect()
+        mark.map(|mark| unannotate(OWN, mark)).collect()
     }
 }
 
@@ -148,7 +142,7 @@ fn places(workload: &Value, kind: WorkloadKind) -> Vec<String> {
 }
 
 /// Where the specification of its pods is.
-fn pod_spec(kind: WorkloadKind) -> &'static str {
+pub(super) fn pod_spec(kind: WorkloadKind) -> &'static str {
     match kind {
         WorkloadKind::CronJob => "/spec/jobTemplate/spec/template/spec",
         WorkloadKind::Pod => "/spec",

@@ -6,7 +6,6 @@ use std::sync::PoisonError;
 use std::task::Poll;
 
 use keyroll_codes::Code;
-use keyroll_config::WorkloadKind;
 use keyroll_host::copy_carries_all;
 use keyroll_port::{Class, Failure, Proving, Values};
 use keyroll_rotation::{ConsumerId, FileId, Kinds, Which};
@@ -14,7 +13,7 @@ use keyroll_secret::Fields;
 use serde_json::Value;
 
 use super::ClusterHost;
-use super::api::annotation;
+use super::api::{PODS, annotation};
 use super::apply::{ATTEMPTS_MAX, attempted, gone};
 use super::object::{patch, unfit};
 use super::setup::{KeySetup, PodsSetup};
@@ -97,8 +96,7 @@ impl ClusterHost {
     /// template begins it, and was tried.
     async fn try_roll_out(&self, pods: &PodsSetup) -> Result<(), Failure> {
         let key = self.key_setup(pods.file)?;
-        let is_patched = !pods.is_job() && !pods.rereads && pods.kind != WorkloadKind::Pod;
-        if !is_patched || key.versioned.is_some() || key.own.is_some() {
+        if !pods.has_roll_out() || key.versioned.is_some() || key.own.is_some() {
             return Ok(());
         }
         let (api, attempted) = (self.api().await?, attempted(pods));
@@ -106,7 +104,7 @@ impl ClusterHost {
         let mut tried = Ok(());
         for _ in 0..ATTEMPTS_MAX {
             let Some(workload) = api.get::<Value>(&path, &attempted).await? else { return Err(gone(pods)) };
-            let patch = annotation(&workload, "/spec/template/metadata", ROLLED_BY, &self.setup.rotation);
+            let patch = annotation(&workload, PODS, ROLLED_BY, &self.setup.rotation);
             tried = api.try_patch(&path, patch, &attempted).await;
             // Its controller writes its status at any time.
             if !tried.as_ref().is_err_and(|failure| failure.code == Code::FileChanged) {

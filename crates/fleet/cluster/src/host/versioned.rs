@@ -17,7 +17,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::ClusterHost;
-use super::api::{Created, Patched, overtaken};
+use super::api::{Created, Patched, overtaken, repeatable};
 use super::apply::ATTEMPTS_MAX;
 use super::deliver::version;
 use super::object::{Data, Object, version_body, version_name};
@@ -204,16 +204,13 @@ impl ClusterHost {
         let (path, attempted) = (api.secret(name), format!("delete secret/{name}"));
         let Some(secret) = api.get::<Secret>(&path, &attempted).await? else { return Ok(()) };
         let object = Object::of(secret);
-        let is_own = object.version_of.as_ref() == Some(&key.secret) && object.seen.immutable;
+        let is_own = object.seen.version_of.as_ref() == Some(&key.secret) && object.seen.immutable;
         if !is_own || object.is_ending || !object.holds(key, new) {
             return Ok(());
         }
         self.may_begin(asked, || attempted.clone())?;
         // A repetition looks first, and does nothing twice: an unknown outcome can be retried.
-        api.delete(&path, &attempted).await.map(drop).map_err(|failure| Failure {
-            class: if failure.class == Class::Permanent { Class::Permanent } else { Class::Retryable },
-            ..failure
-        })
+        api.delete(&path, &attempted).await.map(drop).map_err(repeatable)
     }
 }
 
@@ -276,8 +273,6 @@ fn changed(attempted: &str, why: String) -> Failure {
 mod tests {
     use std::sync::Arc;
 
-    use keyroll_copy::{Format, Slot};
-    use keyroll_host::{CopySetup, CopySource};
     use keyroll_testkit::alphanumeric;
 
     use super::*;
@@ -303,15 +298,8 @@ mod tests {
     #[test]
     fn the_secrets_of_an_ended_version_that_nothing_names_are_superseded() {
         let [one, two] = [(); 2].map(|()| alphanumeric(24));
-        let source = CopySource::Field("value".to_owned());
-        let key = KeySetup {
-            secret: "api".to_owned(),
-            key: "k".to_owned(),
-            copy: CopySetup::Value { format: Format::Whole, slot: Slot::Whole, source },
-            synced: false,
-            versioned: Some((WorkloadKind::Deployment, "agent".to_owned())),
-            own: None,
-        };
+        let versioned = Some((WorkloadKind::Deployment, "agent".to_owned()));
+        let key = KeySetup { key: "k".to_owned(), versioned, ..sample::key() };
         let secret = |name: &str, value: &str| {
             let data = [("k".to_owned(), SecretBytes::from(value.to_owned()))].into();
             SecretSeen { name: name.to_owned(), data, ..SecretSeen::default() }

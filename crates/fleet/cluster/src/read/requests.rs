@@ -54,10 +54,7 @@ impl Kind {
     }
 
     fn path(&self, namespace: &str) -> String {
-        match self.group {
-            "" => format!("/api/{}/namespaces/{namespace}/{}", self.version, self.plural),
-            group => format!("/apis/{group}/{}/namespaces/{namespace}/{}", self.version, self.plural),
-        }
+        path_of(namespace, self.group, self.version, self.plural)
     }
 
     /// How a rule of a Role names the kind.
@@ -66,6 +63,14 @@ impl Kind {
             "" => format!("resources [{}]", self.plural),
             group => format!("apiGroups [{group}] resources [{}]", self.plural),
         }
+    }
+}
+
+/// The path of the objects of a kind; the group of the core is empty.
+pub(crate) fn path_of(namespace: &str, group: &str, version: &str, plural: &str) -> String {
+    match group {
+        "" => format!("/api/{version}/namespaces/{namespace}/{plural}"),
+        group => format!("/apis/{group}/{version}/namespaces/{namespace}/{plural}"),
     }
 }
 

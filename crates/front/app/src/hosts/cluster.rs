@@ -153,23 +153,21 @@ fn answer(look: &Look, call: &HostCall, known: &Known) -> Result<Answer, Problem
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use keyroll_secret::FingerprintKey;
 
     use super::*;
     use crate::hosts::nobody::Nobody;
-
-    fn address(context: Option<&str>, kubeconfig: Option<PathBuf>) -> KubeAddress {
-        KubeAddress { context: context.map(str::to_owned), namespace: Some("shop".to_owned()), kubeconfig }
-    }
 
     #[test]
     fn a_cluster_that_cannot_be_read_is_one_entry_with_its_problem_and_the_next_one_is_asked() {
         let folder = tempfile::tempdir().unwrap();
         let asked = |name: &str| ClusterAsked {
             name: name.to_owned(),
-            address: address(Some("prod"), Some(folder.path().join("absent"))),
+            address: KubeAddress {
+                context: Some("prod".to_owned()),
+                namespace: Some("shop".to_owned()),
+                kubeconfig: Some(folder.path().join("absent")),
+            },
             secrets: KnownSecrets {
                 key: FingerprintKey::new(&[7; 32]),
                 managed: Vec::new(),
@@ -184,15 +182,5 @@ mod tests {
             .map(|(name, looked)| (name.as_str(), looked.as_ref().err().unwrap().code.as_str()))
             .collect();
         assert_eq!(told, [("prod", "K0966"), ("test", "K0966")]);
-    }
-
-    #[test]
-    fn an_address_without_a_context_is_that_of_the_own_pod() {
-        let of_pod = address_of(&address(None, None));
-        assert!(of_pod.in_cluster && of_pod.context.is_none());
-        let of_file = address_of(&address(Some("prod"), Some(PathBuf::from("/srv/kubeconfig"))));
-        assert!(!of_file.in_cluster);
-        assert_eq!((of_file.context.as_deref(), of_file.namespace.as_deref()), (Some("prod"), Some("shop")));
-        assert_eq!(of_file.kubeconfig, Some(PathBuf::from("/srv/kubeconfig")));
     }
 }

@@ -1,7 +1,7 @@
 //! What a plan refuses of consumers in clusters.
 
 use keyroll_codes::Code;
-use keyroll_config::{Secret, StoreRef};
+use keyroll_config::{Consumer, InCluster, Secret, StoreRef};
 
 use crate::configured::host_flags;
 use crate::problem::Problem;
@@ -53,7 +53,7 @@ pub(crate) fn no_calls(secret: &Secret) -> Vec<String> {
 
 /// The consumers in clusters: `agent (deployment agent in prod), job (cronjob job in prod)`.
 fn named(secret: &Secret) -> String {
-    let one = |(consumer, pods): (&keyroll_config::Consumer, &keyroll_config::InCluster)| {
+    let one = |(consumer, pods): (&Consumer, &InCluster)| {
         format!("{} ({pods} in {})", consumer.name, consumer.host)
     };
     secret.in_clusters().map(one).collect::<Vec<_>>().join(", ")

@@ -32,12 +32,13 @@ use crate::records::saved_plan::{Saved, SeenAll};
 use crate::records::waivers::Waivers;
 use crate::wiring::family;
 use crate::wiring::family::Own;
-use crate::wiring::hosts::{Hosts, Planned, Wanted, hosts};
+use crate::wiring::hosts::{Hosts, hosts};
 use crate::wiring::issuer::Described;
 use crate::wiring::open::folder_of;
 use crate::wiring::policy::policy;
 use crate::wiring::served::refuse_unserved;
 use crate::wiring::trusted::trusted;
+use crate::wiring::wanted::{Planned, Wanted};
 
 /// The current version of a secret, with its values.
 pub async fn current(store: &dyn Store, secret: &Secret) -> Result<(u32, Credential), Problem> {

@@ -78,7 +78,7 @@ pub(crate) fn text_without(
 pub(super) fn notes(left_out: &[LeftOut], config: &Config) -> Vec<String> {
     let line = |one: &LeftOut| {
         let LeftOut { host, reason, .. } = one;
-        let is_cluster = config.hosts.get(host.as_str()).is_some_and(|host| host.connect.cluster().is_some());
+        let is_cluster = config.cluster(host).is_some();
         let keep = match one.names().as_slice() {
             [] if is_cluster => "it is not looked at".to_owned(),
             [] => "it is not searched as long as it is away".to_owned(),

@@ -9,7 +9,7 @@ use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Refusals, 
 
 use super::Inspection;
 use super::pace::least_ms;
-use crate::configured::place_of;
+use crate::configured::{place_of, without_host};
 use crate::operator::{DowntimeShown, Event, Operator, duration};
 use crate::records::adopt_command::adopt_process;
 use crate::records::blockers::described;
@@ -23,9 +23,7 @@ pub(crate) fn show_findings(found: &Inspection, operator: &mut dyn Operator) {
     }
     for holder in &found.holders {
         if let Some(host) = found.saved.hosts.get(holder.host.index()).filter(|_| holder.host != LOCAL) {
-            // What a host calls it ends with the host's name.
-            let name = holder.name.strip_suffix(&format!(" on {host}")).unwrap_or(&holder.name);
-            operator.note(undeclared_there(host, name, holder));
+            operator.note(undeclared_there(host, without_host(&holder.name, host), holder));
             continue;
         }
         // On this machine everything that runs is a process.

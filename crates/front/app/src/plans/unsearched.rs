@@ -36,8 +36,7 @@ pub(super) fn also_searched(subject: &Subject<'_>) -> Vec<String> {
 /// plan.
 pub(super) fn hosts(subject: &Subject<'_>, names: &[String]) -> Vec<String> {
     let name = &subject.secret.name;
-    let mut of_consumers = subject.secret.ssh_hosts();
-    of_consumers.extend(subject.secret.clusters());
+    let of_consumers = subject.secret.other_hosts();
     let is_searched =
         |host: &&String| host.as_str() != keyroll_config::LOCAL && !of_consumers.contains(host.as_str());
     let is_awaited = |host: &&String| !subject.left_out.iter().any(|one| one.host == **host);

@@ -7,8 +7,7 @@ use keyroll_host::{LOCAL, incarnation, process_of};
 use keyroll_inventory::started;
 use keyroll_observe::NotVisible;
 use keyroll_rotation::{
-    Blocker, ConsumerId, Holds, Incarnation, InstanceIdentity, Phase, ReloadMode, SearchLimit, State, Which,
-    blockers,
+    Blocker, ConsumerId, Holds, Incarnation, Phase, ReloadMode, SearchLimit, State, Which, blockers,
 };
 
 use super::adopt_command::{adopt_copy, adopt_process, adopt_process_on_host};
@@ -18,6 +17,7 @@ use super::missing_proof::{Place, again, proof_got, resolves_itself};
 use super::plan_names::Called;
 use super::saved_plan::LeftOut;
 use super::store_process::{above_this, accepted};
+use crate::configured::without_host;
 use crate::operator::Holder;
 
 /// What to do with an edited line during a rollback.
@@ -167,7 +167,7 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
 /// An instance that was seen with the version that goes.
 fn stale(called: &Called, state: &State, place: &Place, goes: &str) -> Holder {
     let &Place { consumer, who, path } = place;
-    let is_pod = matches!(who.life, InstanceIdentity::Container { .. });
+    let is_pod = who.life.is_container();
     Holder {
         kind: if is_pod && is_moving(state, consumer) { MOVING } else { "stale instance" },
         found_by: format!("it still uses the {goes} key on {}", called.path(consumer, path)),
@@ -322,7 +322,7 @@ pub fn is_same(one: &Holder, other: &Holder) -> bool {
 
 /// An undeclared process or container, and the commands for it.
 pub fn unexplained(called: &Called, who: Incarnation, state: &State) -> Holder {
-    if let InstanceIdentity::Container { .. } = who.life {
+    if who.life.is_container() {
         return undeclared_pod(called, who, state);
     }
     let pid = who.pid().unwrap_or_default();
@@ -403,7 +403,7 @@ pub fn user(called: &Called, holder: &keyroll_port::Holder) -> Holder {
     let (how_to_move, or_else) = match (&host, holder.pid) {
         (Some(host), Some(pid)) => (format!("end it on {host}"), waive(&format!("{host}:{pid}"))),
         (Some(host), None) => {
-            let name = holder.name.strip_suffix(&format!(" on {host}")).unwrap_or(&holder.name);
+            let name = without_host(&holder.name, host);
             (called.addressed(&undeclared_moved(Some(host), false)), waive(&format!("{host}:{name}")))
         }
         (None, Some(pid)) => match called.store_of(pid) {
@@ -416,6 +416,7 @@ pub fn user(called: &Called, holder: &keyroll_port::Holder) -> Holder {
     Holder {
         kind: "user of the old key",
         host,
+        pid: holder.pid,
         found_by: holder.found_by.clone(),
         how_to_move,
         or_else,

@@ -106,7 +106,7 @@ mod tests {
         );
         let config = Config::parse(&text, "/srv/keyroll.toml").unwrap();
         let consumer = &config.secret("acme").unwrap().consumers[0];
-        let address = config.hosts.get(&consumer.host).and_then(|host| host.connect.cluster());
+        let address = config.cluster(consumer.host.as_str());
         key_freed(consumer.in_cluster.as_ref().unwrap(), address)
     }
 

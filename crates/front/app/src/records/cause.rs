@@ -214,8 +214,7 @@ fn missing(consumer: &Consumer, proof: &Proof, toward: Which) -> Option<String> 
         return Some(format!("{who} uses the other key"));
     }
     let runs = proof.who.life.runs();
-    let in_container = matches!(proof.who.life, InstanceIdentity::Container { .. });
-    if runs && consumer.own_word && !consumer.attributable && !in_container {
+    if runs && consumer.own_word && !consumer.attributable && !proof.who.life.is_container() {
         return untold(consumer, proof, toward).map(|what| format!("{who} {what}"));
     }
     let lacks = |kinds: Kinds| wanted(consumer, runs, kinds).without(kinds);

@@ -14,7 +14,7 @@ use keyroll_served::version_file;
 use super::blocking_pods::key_freed;
 use super::saved_plan::{Apart, Family, LeftOut, Saved, on_host};
 use super::store_process::accepts_at;
-use crate::configured::place_of;
+use crate::configured::{place_of, without_host};
 use crate::wiring::served::served_name;
 use crate::wiring::vault::vault_here;
 
@@ -117,8 +117,7 @@ impl Called {
                 if !known.contains(&file) {
                     known.push(file);
                     if let Some(pods) = &consumer.in_cluster {
-                        let host = config.hosts.get(&consumer.host);
-                        let address = host.and_then(|host| host.connect.cluster());
+                        let address = config.cluster(consumer.host.as_str());
                         called.keys.insert(called.files.len(), key_freed(pods, address));
                         called.files.push(place_of(consumer, copy));
                     } else {
@@ -160,8 +159,8 @@ impl Called {
     pub fn described(&self, who: Incarnation) -> Option<Described> {
         let host = self.host(who.host)?;
         let described = Described::read(self.remembered.get(&digest_of_life(who))?)?;
-        let name = described.name.strip_suffix(&format!(" on {host}")).unwrap_or(&described.name);
-        Some(Described { name: name.to_owned(), found_by: described.found_by })
+        let name = without_host(&described.name, &host).to_owned();
+        Some(Described { name, ..described })
     }
 
     /// A process on another host by its number and, if an inspection described it, its program: `4711 (mailer) on web-2`.
@@ -174,7 +173,9 @@ impl Called {
     /// A container as it stands in a sentence: `pod/agent-6d5f-x2x1z/app on prod`. Without a description it is a pod of its
     /// consumer, `of`. `None` for what is no container.
     pub fn container(&self, who: Incarnation, of: Option<&str>) -> Option<String> {
-        let InstanceIdentity::Container { .. } = who.life else { return None };
+        if !who.life.is_container() {
+            return None;
+        }
         let name = self.described(who).map(|it| it.name);
         let name = name.or_else(|| of.map(|of| format!("a pod of {of}")));
         let name = name.unwrap_or_else(|| "a pod".to_owned());

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use keyroll_port::{Journal, Named, Recorded};
-use keyroll_rotation::{Hold, Incarnation, InstanceIdentity, Reason, State, Waived, digest_of_life};
+use keyroll_rotation::{Hold, Reason, State, Waived, digest_of_life};
 
 use super::plan_names::Called;
 
@@ -25,8 +25,8 @@ fn digests(state: &State) -> BTreeSet<u64> {
     if let Some(look) = state.look() {
         let seen = look.seen.as_ref();
         all.extend(seen.strangers.iter().copied());
-        let is_pod = |who: Incarnation| matches!(who.life, InstanceIdentity::Container { .. });
-        let undeclared = seen.instances.iter().filter(|it| it.consumer.is_none() || is_pod(it.who));
+        let undeclared =
+            seen.instances.iter().filter(|it| it.consumer.is_none() || it.who.life.is_container());
         let undeclared = undeclared.map(|it| it.who);
         let unsearched = seen.unsearched.iter().map(|it| it.who);
         let sessions = seen.sessions.iter().flatten().filter_map(|session| session.who);

@@ -57,7 +57,7 @@ pub fn drift(
     }
     operator.settle();
     for (secret, _) in &all {
-        for host in secret.ssh_hosts().union(&secret.clusters()) {
+        for host in secret.other_hosts() {
             operator.event(Event::NotVisible {
                 what: format!("which value of {} the processes on {host} use", secret.name),
                 why: format!(
@@ -112,11 +112,7 @@ fn shown(secret: &Secret, answer: &Answer, seen: &Inventory, places: &Places) ->
         there: Vec::new(),
         versions,
         processes: found.map(|found| processes(seen, found, None)).unwrap_or_default(),
-        hosts_not_visible: secret
-            .ssh_hosts()
-            .union(&secret.clusters())
-            .map(|host| (*host).to_owned())
-            .collect(),
+        hosts_not_visible: secret.other_hosts().into_iter().map(str::to_owned).collect(),
         why: None,
         help: None,
     };

@@ -197,8 +197,7 @@ fn named(consumer: &Consumer) -> String {
 
 /// One line that looks at the hosts of other consumers, if there are any: without `--host` a command looks at this machine.
 fn there(secret: &Secret, command: &str, why: &str) -> Option<String> {
-    let mut hosts = secret.ssh_hosts();
-    hosts.extend(secret.clusters());
+    let hosts = secret.other_hosts();
     let flags = host_flags(&hosts);
     (!hosts.is_empty()).then(|| format!("[ ] keyroll {command} {}{flags}        {why}", secret.name))
 }

@@ -1,6 +1,6 @@
 //! The configured secrets with the versions that the store has of each.
 
-use keyroll_config::{Config, Secret};
+use keyroll_config::{Config, Consumer, Secret};
 
 use crate::configured::place_of;
 use crate::operator::{FieldShown, SecretShown};
@@ -38,14 +38,14 @@ pub fn secret_shown(secret: &Secret, places: &Places) -> Result<SecretShown, Pro
 
 /// Each consumer, with the places of its copies.
 fn consumers(secret: &Secret) -> Vec<(String, Vec<String>)> {
-    let shown = secret.consumers.iter().map(|consumer| {
+    let shown = |consumer: &Consumer| {
         let copies = match consumer.follows {
             true => vec![format!("{}, which it reads itself", secret.store)],
             false => consumer.reads.iter().map(|copy| place_of(consumer, copy)).collect(),
         };
         (consumer.name.to_string(), copies)
-    });
-    shown.collect()
+    };
+    secret.consumers.iter().map(shown).collect()
 }
 
 #[cfg(test)]

@@ -32,13 +32,8 @@ pub(crate) fn secret<'c>(
         }
     }
     // A secret that was added and has no consumers yet.
-    let bare = config.secrets.get(found.name.as_str()).filter(|secret| has_no_consumer(secret));
+    let bare = config.secrets.get(found.name.as_str()).filter(|secret| secret.consumers.is_empty());
     bare.map(|secret| (secret, None))
-}
-
-/// Whether it has no consumer, neither on a machine nor in a cluster.
-pub(crate) fn has_no_consumer(secret: &Secret) -> bool {
-    secret.consumers.is_empty()
 }
 
 /// Whether several of its fields have values that are secret.

@@ -122,8 +122,7 @@ impl Joined {
 
     /// Extends a configured secret with new consumers and copies.
     fn extend(&mut self, secret: &Secret, field: Option<&Name>, draft: &Draft<'_>, file_name: &str) {
-        let mut elsewhere = secret.ssh_hosts();
-        elsewhere.extend(secret.clusters());
+        let elsewhere = secret.other_hosts();
         for one in &draft.consumers {
             let Some(new) = already_configured::read(&one.consumer, file_name) else {
                 let why = "it cannot be written in keyroll.toml";

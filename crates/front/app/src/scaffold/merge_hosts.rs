@@ -6,7 +6,7 @@ use std::path::Path;
 use keyroll_config::{Config, ConfigError, Consumer, FoundConsumer, FoundSecret, Name, Secret, StoreRef};
 use keyroll_draft::Form;
 
-use super::already_configured::{has_no_consumer, has_several_fields, is_same_on, read, reads_same};
+use super::already_configured::{has_several_fields, is_same_on, read, reads_same};
 use super::in_clusters;
 use super::issuer::{Issuer, issuer};
 use super::machines::{ConsumerOn, Machine};
@@ -58,7 +58,8 @@ fn configured<'c>(config: &'c Config, group: &[On]) -> Option<&'c Name> {
         let by_name = group.iter().filter(|on| on.secret.by_name);
         let named = by_name.filter_map(|on| config.secrets.get(on.secret.name.as_str()));
         // What the store of somebody else has is not known here.
-        let mut named = named.filter(|secret| has_no_consumer(secret) && secret.store == StoreRef::Keyroll);
+        let mut named =
+            named.filter(|secret| secret.consumers.is_empty() && secret.store == StoreRef::Keyroll);
         named.next()
     };
     by_value.next().or_else(by_copy).or_else(bare).map(|secret| &secret.name)

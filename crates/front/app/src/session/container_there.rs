@@ -2,7 +2,7 @@
 
 use keyroll_config::Config;
 use keyroll_port::{Described, Journal};
-use keyroll_rotation::{Incarnation, InstanceIdentity, digest_of_life};
+use keyroll_rotation::{Incarnation, digest_of_life};
 
 use crate::records::recorded::Opened;
 
@@ -21,8 +21,7 @@ impl ContainerThere {
     /// What a word names in a declared cluster, if it does: nothing there is looked at.
     pub(super) fn of(holder: &str, config: &Config) -> Option<Self> {
         let (host, name) = holder.split_once(':')?;
-        let declared = config.hosts.get(host).is_some_and(|one| one.connect.cluster().is_some());
-        let is_meant = declared && name.starts_with(POD);
+        let is_meant = config.cluster(host).is_some() && name.starts_with(POD);
         is_meant.then(|| Self { host: host.to_owned(), name: name.to_owned() })
     }
 
@@ -37,7 +36,7 @@ impl ContainerThere {
         let seen = opened.state.look()?.seen.as_ref();
         let undeclared = seen.instances.iter().filter(|it| it.consumer.is_none()).map(|it| it.who);
         let there = undeclared.filter(|who| who.host == host);
-        for who in there.filter(|who| matches!(who.life, InstanceIdentity::Container { .. })) {
+        for who in there.filter(|who| who.life.is_container()) {
             let text = journal.recall(digest_of_life(who)).await.ok().flatten();
             if text.is_some_and(|text| self.is_described(&text)) {
                 return Some(who);

@@ -44,11 +44,12 @@ use crate::records::store_freshness::agree;
 use crate::records::waivers::{Waivers, host_waiver};
 use crate::wiring::family;
 use crate::wiring::family::store_of;
-use crate::wiring::hosts::{Machine, Planned, Wanted, hosts};
+use crate::wiring::hosts::{Machine, hosts};
 use crate::wiring::issuer::{Described, described};
 use crate::wiring::open::{folder_of, journal, lock, not_locked, ports, runtime};
 use crate::wiring::trusted::trusted_of;
 use crate::wiring::truth;
+use crate::wiring::wanted::{Planned, Wanted};
 
 /// Applies a plan; refuses a stale one.
 pub fn apply(

@@ -12,6 +12,7 @@ use super::adopt::numbered;
 use super::append_offline::{digest_of, lock_to_tell, tell_open_locked};
 use super::container_there::ContainerThere;
 use super::holder_on_host::HolderOnHost;
+use crate::configured::without_host;
 use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::places::Places;
@@ -244,7 +245,7 @@ fn program(there: &HolderOnHost, waived: Waived, places: &Places) -> Option<Stri
     let (journal, runtime) = (journal(places).ok()?, runtime(places).ok()?);
     let remembered = runtime.block_on(journal.recall(digest_of_life(who))).ok()??;
     let name = Described::read(&remembered)?.name;
-    Some(name.strip_suffix(&format!(" on {}", there.host)).unwrap_or(&name).to_owned())
+    Some(without_host(&name, &there.host).to_owned())
 }
 
 /// The waived holder, as the operator reads it.

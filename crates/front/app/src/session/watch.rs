@@ -316,7 +316,7 @@ impl<'a> Watch<'a> {
 
     /// Something uses the old key while it is disabled.
     fn uses(&mut self, holder: keyroll_port::Holder) {
-        let shown = operator::Holder { pid: holder.pid, ..blockers::user(&self.called, &holder) };
+        let shown = blockers::user(&self.called, &holder);
         self.blocked.get_or_insert_with(|| shown.name.clone());
         let event = Event::Blocked { gate: operator::Phase::Soak, holder: shown };
         let it = holder.pid.map_or(holder.name, |pid| pid.to_string());

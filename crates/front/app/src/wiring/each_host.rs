@@ -21,12 +21,6 @@ use crate::records::saved_plan::LeftOut;
 /// How many hex digits name an installation to hosts.
 const INSTALLATION_DIGITS: usize = 32;
 
-/// The address of a host that is a cluster.
-pub(super) fn cluster_of<'a>(of: &Wanted<'a>, name: &str) -> Option<&'a KubeAddress> {
-    let (config, _) = of.config?;
-    config.hosts.get(name)?.connect.cluster()
-}
-
 /// A namespace of a cluster. It is not connected yet.
 pub(super) fn in_cluster(
     of: &Wanted<'_>,

@@ -17,17 +17,16 @@ use keyroll_secret::FingerprintKey;
 use keyroll_setup::{Composed, Composition, Folders, IssuerFacts, Layout, Placing, compose, layout};
 use tokio::task::JoinSet;
 
-use super::each_host::{cluster_of, in_cluster, opening};
+use super::each_host::{in_cluster, opening};
 use super::open::fingerprint_key;
 use super::served::served_by;
+use super::wanted::{Planned, Wanted};
 use crate::hosts::{Ways, dial, dialer};
 use crate::problem::Problem;
 use crate::records::host_epoch::{self, Epoch};
 use crate::records::saved_plan::{SeenFile, on_host};
 
 pub(crate) use keyroll_fleet::Machine;
-
-pub(crate) use super::wanted::{Planned, Wanted};
 
 /// How long hosts are waited for before a rotation goes on.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
@@ -216,7 +215,7 @@ pub(crate) fn hosts(of: &Wanted<'_>) -> Result<Hosts, Problem> {
     let mut dialers = BTreeMap::new();
     let (mut remotes, mut searched, mut clusters) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     for (name, numbers) in names.iter().zip(&numbers).skip(1) {
-        if let Some(address) = cluster_of(of, name) {
+        if let Some(address) = of.config.and_then(|(config, _)| config.cluster(name)) {
             machines.push(Arc::new(in_cluster(of, name, address, &facts)?));
             clusters.insert(name.clone());
             continue;

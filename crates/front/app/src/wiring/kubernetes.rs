@@ -77,4 +77,19 @@ mod tests {
         set("login", "", 0o777);
         assert!(trusted_cluster(address).is_err());
     }
+
+    #[test]
+    fn an_address_without_a_context_is_that_of_the_own_pod() {
+        let address = |context: Option<&str>, kubeconfig: Option<PathBuf>| KubeAddress {
+            context: context.map(str::to_owned),
+            namespace: Some("shop".to_owned()),
+            kubeconfig,
+        };
+        let of_pod = address_of(&address(None, None));
+        assert!(of_pod.in_cluster && of_pod.context.is_none());
+        let of_file = address_of(&address(Some("prod"), Some(PathBuf::from("/srv/kubeconfig"))));
+        assert!(!of_file.in_cluster);
+        assert_eq!((of_file.context.as_deref(), of_file.namespace.as_deref()), (Some("prod"), Some("shop")));
+        assert_eq!(of_file.kubeconfig, Some(PathBuf::from("/srv/kubeconfig")));
+    }
 }

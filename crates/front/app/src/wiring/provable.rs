@@ -22,7 +22,7 @@ pub fn provable(consumer: &Consumer, attributes: bool) -> Result<(), Problem> {
         let enough = match check {
             _ if seen_there && path.is_none() => true,
             // It says so itself. What the issuer shows of its calls counts more.
-            _ if consumer.trusts_word && !seen_there && consumer.in_cluster.is_none() => true,
+            _ if consumer.trusts_word && !seen_there && !in_cluster => true,
             Some(Check::Http(_) | Check::Turn { after: None, .. }) => seen_there,
             Some(Check::Exec(argv) | Check::Turn { after: Some(argv), .. }) => {
                 !seen_there && (in_cluster || argv.uses("copy"))

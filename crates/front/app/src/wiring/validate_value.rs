@@ -8,11 +8,12 @@ use keyroll_rotation::Holds;
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
 use super::fields::refuse_unfit_fields;
-use super::hosts::{Wanted, hosts};
+use super::hosts::hosts;
 use super::issuer::{Described, described, issuer};
 use super::open::runtime;
 use super::served::served_folder;
 use super::truth;
+use super::wanted::Wanted;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::weak_values::{Strength, WeakField};

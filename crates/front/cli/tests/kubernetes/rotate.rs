@@ -336,7 +336,7 @@ fn one_pod_first(scene: &mut Scene, kind: &str, is_first: impl Fn(&str) -> bool)
 /// A rotation that stopped when one pod had the new key; its id. The others still call with the old one.
 #[track_caller]
 fn stopped_after_one(scene: &Scene, is_first: &dyn Fn(&str) -> bool) -> String {
-    let before = scene.pods("agent");
+    let (before, revoked) = (scene.pods("agent"), scene.issuer.deletions());
     assert_eq!(before.len(), 2, "{before:?}");
     let id = scene.plan();
     scene.apply(&id).exits(4).paused();
@@ -351,7 +351,7 @@ fn stopped_after_one(scene: &Scene, is_first: &dyn Fn(&str) -> bool) -> String {
     for pod in &others {
         assert_eq!(scene.held(pod).as_ref(), Some(&scene.old), "{pod}");
     }
-    scene.both_work();
+    scene.both_work_since(&revoked);
     id
 }
 

@@ -578,7 +578,13 @@ impl Scene {
     /// Nothing was revoked, and both keys of an open rotation are alive.
     #[track_caller]
     pub fn both_work(&self) {
-        assert_eq!(self.issuer.deletions(), [] as [String; 0]);
+        self.both_work_since(&[]);
+    }
+
+    /// The same, where earlier rotations revoked these.
+    #[track_caller]
+    pub fn both_work_since(&self, revoked: &[String]) {
+        assert_eq!(self.issuer.deletions(), revoked);
         assert!(self.is_alive(&self.old) && self.is_alive(&self.new_key()), "{:?}", self.issuer.keys());
     }
 

@@ -133,13 +133,12 @@ impl ClusterHost {
             }
             if secret.of_probe {
                 search.found.probes.push(secret.name.clone());
-                continue;
+                return;
             }
             // Each version's own Secret has the other keys, too: to the operator they are one place.
             let name = base.map_or(&secret.name, |setup| &setup.secret).clone();
             search.note(&Place::Secret { name, key: key.clone(), entry: None });
         }
-        search.found.probes.dedup();
     }
 }
 

@@ -76,7 +76,7 @@ impl ClusterHost {
         let mut all = Vec::new();
         for secret in seen.namespace.secrets.iter().filter(|one| is_of(key, one)) {
             let bytes = secret.data.get(&key.key);
-            let is_old = bytes.is_some() && self.holds(key, bytes, values, Which::New) == Holds::Old;
+            let is_old = bytes.is_some() && key.holding(bytes, values, Which::New) == Holds::Old;
             if present == Some(secret.name.as_str()) || !is_old {
                 continue;
             }

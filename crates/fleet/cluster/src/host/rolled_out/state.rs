@@ -11,7 +11,7 @@ use serde_json::Value;
 const SETTLE_S: i64 = 10;
 
 /// The label that only the template of a ReplicaSet has.
-const TEMPLATE_HASH: &str = "pod-template-hash";
+pub(crate) const TEMPLATE_HASH: &str = "pod-template-hash";
 
 /// Why a container does not run, where another attempt will not help by itself. Source: `pkg/kubelet/images/types.go` and
 /// `pkg/kubelet/kuberuntime/kuberuntime_container.go` of <https://github.com/kubernetes/kubernetes>.
@@ -160,9 +160,13 @@ pub(crate) fn state_of_pod(pod: &Value, now: i64) -> RollOut {
 fn wanted(workload: &Value) -> i64 {
     match text(workload, "/kind") {
         "DaemonSet" => number(workload, "/status/desiredNumberScheduled"),
-        // The server sets it; without it the meaning is 1.
-        _ => workload.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1),
+        _ => replicas(workload),
     }
+}
+
+/// How many pods its specification asks for. The server sets it; without it the meaning is 1.
+pub(crate) fn replicas(workload: &Value) -> i64 {
+    workload.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1)
 }
 
 /// The pods of a workload that have not ended.

@@ -12,6 +12,7 @@ use crate::commands::never_follows;
 use crate::host::ClusterHost;
 use crate::host::seen::{Seen, is_of};
 use crate::host::setup::{KeySetup, PodsSetup};
+use crate::host::sync::is_never;
 use crate::model::{Namespace, SecretSeen, Way};
 use crate::owner::{writer, written_by};
 use crate::takers::{Taker, Use, uses};
@@ -265,7 +266,7 @@ fn refuse_sync(namespace: &Namespace, key: &KeySetup) -> Result<(), Failure> {
         };
         return Err(unfit(Code::NotPlannable, what, why).help(help));
     };
-    if external.refresh.as_deref().is_some_and(is_zero) {
+    if is_never(external.refresh.as_deref()) {
         let why = format!(
             "ExternalSecret/{} has refreshInterval 0: it reads the store once and never again",
             external.name
@@ -273,10 +274,4 @@ fn refuse_sync(namespace: &Namespace, key: &KeySetup) -> Result<(), Failure> {
         return Err(unfit(Code::NotPlannable, what, why).help("set its refreshInterval, to 1h for example"));
     }
     Ok(())
-}
-
-/// Whether a duration is none: `0`, `0s`, `0h0m`.
-fn is_zero(text: &str) -> bool {
-    let mut digits = text.chars().filter(char::is_ascii_digit).peekable();
-    digits.peek().is_some() && digits.all(|digit| digit == '0')
 }

@@ -1,6 +1,5 @@
 //! What a roll-out makes live besides the value: changes of other keys, and of the template.
 
-use keyroll_config::WorkloadKind;
 use keyroll_port::{Failure, PendingChange};
 use keyroll_rotation::Difference;
 use keyroll_secret::{FingerprintKey, SecretBytes};
@@ -9,6 +8,7 @@ use keyroll_trace::{Names, Values};
 use super::workload::Raw;
 use crate::commands::never_follows;
 use crate::host::ClusterHost;
+use crate::host::object::framed;
 use crate::host::own::{Own, typed};
 use crate::host::seen::{Seen, is_of};
 use crate::host::setup::PodsSetup;
@@ -30,7 +30,7 @@ impl ClusterHost {
         seen: &Seen,
         pods: &PodsSetup,
     ) -> Result<Vec<PendingChange>, Failure> {
-        if pods.rereads || pods.is_job() || pods.kind == WorkloadKind::Pod {
+        if !pods.has_roll_out() {
             return Ok(Vec::new());
         }
         let mut all = self.keys_pending(seen, pods);
@@ -130,14 +130,9 @@ impl ClusterHost {
         })
     }
 
-    /// The first half of a keyed digest. Each part follows its own length, so that no two lists of parts are alike.
+    /// The first half of a keyed digest.
     fn digest(&self, parts: &[&[u8]]) -> u64 {
-        let mut all = Vec::with_capacity(parts.iter().map(|part| part.len().saturating_add(8)).sum());
-        for part in parts {
-            all.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
-            all.extend_from_slice(part);
-        }
-        let print = self.key.fingerprint(&SecretBytes::new(all));
+        let print = self.key.fingerprint(&framed(parts));
         print.as_bytes().iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
     }
 }

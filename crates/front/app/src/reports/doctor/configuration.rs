@@ -17,13 +17,14 @@ use crate::problem::Problem;
 use crate::records::given_out::given_out_now;
 use crate::wiring::fields::refuse_unfit_fields;
 use crate::wiring::gather_values::gather;
-use crate::wiring::hosts::{Wanted, composed};
+use crate::wiring::hosts::composed;
 use crate::wiring::issuer::{Described, described};
 use crate::wiring::open::{folder_of, runtime};
 use crate::wiring::provable::provable;
 use crate::wiring::served::served_faults;
 use crate::wiring::trusted::trusted;
 use crate::wiring::truth;
+use crate::wiring::wanted::Wanted;
 
 pub(super) fn check_configuration(report: &mut Report, config: &Config, config_file: &Path, places: &Places) {
     let file = std::path::absolute(config_file).unwrap_or_else(|_| config_file.to_owned());

@@ -11,9 +11,10 @@ use crate::problem::Problem;
 use crate::records::recorded::Opened;
 use crate::records::saved_plan::{SeenFile, on_host};
 use crate::session::holder_on_host::HolderOnHost;
-use crate::wiring::hosts::{Planned, Wanted, hosts};
+use crate::wiring::hosts::hosts;
 use crate::wiring::issuer::issuer;
 use crate::wiring::open::{folder_of, runtime};
+use crate::wiring::wanted::{Planned, Wanted};
 
 /// A configuration with the consumer.
 #[derive(Clone, Copy)]

@@ -18,10 +18,11 @@ use crate::records::open_rotation_guard::open_of;
 use crate::records::recorded::{Opened, rotations_unread};
 use crate::records::saved_plan::Saved;
 use crate::session::append_offline::{digest_of, may_follow, tell_open};
-use crate::wiring::hosts::{Wanted, files_seen, hosts};
+use crate::wiring::hosts::{files_seen, hosts};
 use crate::wiring::issuer::issuer;
 use crate::wiring::open::{fingerprint_key, folder_of, journal, runtime};
 use crate::wiring::provable::provable;
+use crate::wiring::wanted::Wanted;
 
 /// A consumer that is adopted into the configuration, and into the secret's open rotation.
 pub(super) struct Adoption<'a> {
