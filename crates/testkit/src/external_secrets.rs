@@ -21,6 +21,7 @@ const PROGRAM: GoProgram = GoProgram {
         ("pkg/generator/register/register.go", include_str!("external_secrets/generators.go")),
     ],
     linked: "",
+    package: None,
     beside: Some("deploy/crds/bundle.yaml"),
 };
 

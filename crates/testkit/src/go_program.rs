@@ -20,6 +20,8 @@ pub(crate) struct GoProgram {
     pub(crate) sources: &'static [(&'static str, &'static str)],
     /// What the linker gets besides `-s -w`.
     pub(crate) linked: &'static str,
+    /// Its package, where that is not the module's folder: `./cmd/helm`.
+    pub(crate) package: Option<&'static str>,
     /// A file of the module that is kept beside the program, under its own name.
     pub(crate) beside: Option<&'static str>,
 }
@@ -47,7 +49,7 @@ impl GoProgram {
         let made = work.path().join("made");
         let mut build = Command::new("nice");
         build.args(["-n", "10", "go", "build", "-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags"]);
-        build.arg(format!("-s -w {}", self.linked)).arg("-o").arg(&made).arg(".");
+        build.arg(format!("-s -w {}", self.linked)).arg("-o").arg(&made).arg(self.package.unwrap_or("."));
         ran(build.env("CGO_ENABLED", "0").current_dir(&module))?;
         if let Some(path) = self.beside.map(Path::new) {
             fs::copy(module.join(path), folder.join(path.file_name().unwrap_or_default())).map_err(said)?;
@@ -62,7 +64,8 @@ impl GoProgram {
         let mut key = version.map_err(|error| format!("Go cannot be started: {error}"))?.stdout;
         self.sources.iter().for_each(|(_, text)| key.extend_from_slice(text.as_bytes()));
         let (name, sum) = self.module.unwrap_or_default();
-        for text in [self.linked, name, sum, self.beside.unwrap_or_default()] {
+        let (beside, package) = (self.beside.unwrap_or_default(), self.package.unwrap_or_default());
+        for text in [self.linked, name, sum, beside, package] {
             key.extend_from_slice(text.as_bytes());
         }
         Ok(sha256_hex(&key))

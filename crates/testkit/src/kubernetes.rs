@@ -1,4 +1,5 @@
 mod configuration;
+mod image;
 mod program;
 
 use std::fs::{self, File};
@@ -21,6 +22,9 @@ use crate::keeper::Keeper;
 /// How long anything that must come may take, milliseconds.
 const COMES_MS_MAX: u64 = 100_000;
 const LOOK_PAUSE_MS: u64 = 50;
+
+/// How many times as long what takes minutes itself may take.
+const LATE: u64 = 4;
 
 /// How often the kubelet looks: its default, and so often that a test need not wait.
 const USUAL: &str = "1m";
@@ -184,6 +188,7 @@ impl Kubernetes {
         fs::write(node.join("kubelet.json"), kubelet.to_string())?;
         let script = self.at("node.sh");
         fs::write(&script, NODE)?;
+        fs::write(self.at(image::FILE), image::SCRIPT)?;
         let words = [script.as_path(), home, self.program.as_path()].map(|path| path.display().to_string());
         let [script, home, program] = &words;
         Keeper::of(&[script, home, program, &cgroup], File::create(self.at("node.log"))?)
@@ -301,6 +306,15 @@ impl Kubernetes {
         }
     }
 
+    /// The same for what takes minutes itself, such as a rotation that waits for the nodes.
+    #[track_caller]
+    #[allow(clippy::panic, reason = "a broken part is a broken test")]
+    pub fn wait_late(&self, what: &str, condition: impl FnMut() -> bool) {
+        if let Err(error) = self.comes_within(COMES_MS_MAX * LATE, what, condition) {
+            panic!("{error}");
+        }
+    }
+
     /// Ends the API server, as a crash would. Whoever asks it is refused the connection.
     pub fn stop_api_server(&mut self) {
         if let Some(api) = self.api.take() {
@@ -350,8 +364,12 @@ impl Kubernetes {
             && self.asked(&["get", "--raw", "/readyz"], None).is_ok()
     }
 
-    fn comes(&self, what: &str, mut condition: impl FnMut() -> bool) -> Result<(), String> {
-        let end = Instant::now() + Duration::from_millis(COMES_MS_MAX);
+    fn comes(&self, what: &str, condition: impl FnMut() -> bool) -> Result<(), String> {
+        self.comes_within(COMES_MS_MAX, what, condition)
+    }
+
+    fn comes_within(&self, ms: u64, what: &str, mut condition: impl FnMut() -> bool) -> Result<(), String> {
+        let end = Instant::now() + Duration::from_millis(ms);
         while !condition() {
             if Instant::now() >= end {
                 return Err(format!("in vain: {what}\n{}", self.log()));

@@ -113,7 +113,7 @@ pub(crate) const PARTS: [Part; 25] = [
     },
     Part {
         name: "kubernetes",
-        what: "what a cluster has: real Kubernetes 1.33 with pods that take Secrets, and External Secrets 0.20; a Secret as a store",
+        what: "what a cluster has: real Kubernetes 1.33 with pods that take Secrets, and External Secrets 0.20; a Secret as a store; the manifests and the chart",
         units: &["cli/kubernetes", "testkit/external_secrets", "testkit/kubernetes", "truth/kubernetes_real"],
         only: &[
             "cli/kubernetes::",
@@ -121,9 +121,10 @@ pub(crate) const PARTS: [Part; 25] = [
             "testkit/kubernetes::",
             "truth/kubernetes_real::",
         ],
+        kept: &["cli/kubernetes::manifests::the_chart_has_the_kind_of_the_base"],
         rotates: true,
         rooms: &["cluster", "kube", "truth"],
-        files: &["crates/front/cli/tests/stores"],
+        files: &["crates/front/cli/tests/stores", "deploy/kubernetes/"],
         ..NONE
     },
     Part {

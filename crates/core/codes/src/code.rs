@@ -168,6 +168,7 @@ registry! {
         ClusterUnreachable "K0965" "A cluster cannot be reached" [];
         ClusterAccess "K0966" "keyroll has no access to a cluster" [];
         RollOutNotDone "K0967" "A roll-out in a cluster does not complete" [];
+        LeaseNotHeld "K0968" "Another keyroll is in charge, or the Lease cannot be renewed" [];
     }
     "The demo" {
         DemoFailed "K0901" "The demo could not run" ["K0902" "K0903" "K0904" "K0905" "K0906"];

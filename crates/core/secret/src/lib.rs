@@ -7,6 +7,7 @@
 mod bytes;
 mod credential;
 mod fields_form;
+mod file_mode;
 mod fingerprint;
 mod key_file;
 mod locked_memory;
@@ -17,6 +18,7 @@ mod wrap;
 pub use bytes::SecretBytes;
 pub use credential::{Credential, CredentialId, Field, Fields};
 pub use fields_form::FieldsError;
+pub use file_mode::is_private;
 pub use fingerprint::{Fingerprint, FingerprintKey};
 pub use key_file::{KeyFile, KeyFileError, Staged};
 pub use locked_memory::LockedMemory;

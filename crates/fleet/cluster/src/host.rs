@@ -10,6 +10,7 @@ mod canary;
 mod compose;
 #[cfg(test)]
 mod conformance_tests;
+mod content;
 mod deliver;
 #[cfg(test)]
 mod drawn_tests;
@@ -59,6 +60,7 @@ use tokio::sync::OnceCell;
 
 use self::api::Api;
 pub use self::compose::ClusterComposition;
+pub use self::content::content;
 use self::memo::Memo;
 pub use self::setup::{ClusterSetup, KeySetup, PodsSetup};
 

@@ -36,7 +36,7 @@ mod verdict;
 mod why;
 
 pub use check::{Checked, Grade, check};
-pub use host::{ClusterComposition, ClusterHost, ClusterSetup, KeySetup, PodsSetup};
+pub use host::{ClusterComposition, ClusterHost, ClusterSetup, KeySetup, PodsSetup, content};
 pub use look::Look;
 pub use model::Namespace;
 pub use read::read;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use keyroll_codes::Code;
-use keyroll_config::CONFIG_BYTES_MAX;
+use keyroll_config::{COMPOSED, CONFIG_BYTES_MAX};
 
 use crate::atomic_file;
 use crate::atomic_file::TempFile;
@@ -38,6 +38,11 @@ pub fn create(path: &Path, text: &str, option: &str) -> Result<(), Problem> {
 pub fn replace(path: &Path, old: &str, new: &str) -> Result<(), Problem> {
     // A link is resolved: the file behind it is replaced.
     let problem = || Problem::new(Code::ConfigNotWritten, format!("write {}", path.display()));
+    if old.starts_with(COMPOSED) {
+        return Err(problem()
+            .because("a server in a cluster writes this file, and would write over the change")
+            .help("change the SecretRotation object of the secret, or the base file of the server"));
+    }
     let path = path.canonicalize().map_err(|error| problem().because_of(&error))?;
     let temporary = TempFile::write(&path, new.as_bytes()).map_err(|error| problem().because_of(&error))?;
     if !holds(&path, old).map_err(|error| problem().because_of(&error))? {

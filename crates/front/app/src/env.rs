@@ -41,7 +41,10 @@ registry! {
     BAO_ADDR = "BAO_ADDR": "with `BAO_NAMESPACE`, `BAO_CACERT`, `BAO_TOKEN` and `BAO_AGENT_ADDR`: where a secret with `store = \"vault:…\"` is, and the login, unless `[vault]` of keyroll.toml says so";
     VAULT_ADDR = "VAULT_ADDR": "the same with `VAULT_…`, where the variable of OpenBao is not set";
     KUBECONFIG = "KUBECONFIG": "the files of kubectl's configuration, for a cluster without a `kubeconfig` in keyroll.toml";
-    KUBERNETES_SERVICE_HOST = "KUBERNETES_SERVICE_HOST": "with `KUBERNETES_SERVICE_PORT`: the API server of the cluster in whose pod keyroll runs; Kubernetes sets both";
+    KUBERNETES_SERVICE_HOST = "KUBERNETES_SERVICE_HOST": "with `KUBERNETES_SERVICE_PORT`: the API server of the cluster in whose pod keyroll runs; Kubernetes sets both. In a pod, a file with a credential that belongs to root may be readable for a group of keyroll, as files of a Secret's volume are";
+    POD_NAME = "POD_NAME": "with `serve --kubernetes` in a pod: the name of the pod, as its manifest gives it";
+    POD_UID = "POD_UID": "with `serve --kubernetes` in a pod: the uid of the pod, as its manifest gives it";
+    POD_NAMESPACE = "POD_NAMESPACE": "with `serve --kubernetes` in a pod: the namespace of the pod, as its manifest gives it";
     GIT_INDEX_FILE = "GIT_INDEX_FILE": "the index that `leaks --staged` scans; git sets it for its hooks";
     NO_COLOR = "NO_COLOR": "not empty: no colours";
     TERM = "TERM": "`dumb`: no colours and no redrawn lines";

@@ -6,7 +6,7 @@ pub mod fields;
 pub mod gather_values;
 pub(crate) mod hosts;
 pub mod issuer;
-pub(crate) mod kubernetes;
+pub mod kubernetes;
 pub mod open;
 pub mod policy;
 pub mod provable;

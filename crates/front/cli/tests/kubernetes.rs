@@ -4,9 +4,13 @@
 
 mod bad_days_in_clusters;
 mod external;
+mod manifests;
 mod rotate;
 mod rotate_scene;
 mod scene;
+mod served;
+mod served_pod;
+mod served_scene;
 
 use std::collections::BTreeSet;
 

@@ -118,7 +118,7 @@ impl Rotation {
 }
 
 /// Dead means that the issuer was seen to refuse it; an end that was only asked for is `revoked`.
-fn old_key(row: &StatusShown) -> &'static str {
+pub(crate) fn old_key(row: &StatusShown) -> &'static str {
     match (row.outcome, row.old_key.state) {
         (Some(Outcome::Done), "ended") => "dead",
         (_, "ended") => "revoked",

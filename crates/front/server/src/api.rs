@@ -4,7 +4,7 @@
 
 pub(crate) mod approvals;
 mod body;
-mod child;
+pub(crate) mod child;
 pub(crate) mod commands;
 pub(crate) mod events;
 pub(crate) mod ledger;
@@ -14,4 +14,4 @@ mod query;
 pub(crate) mod reads;
 pub(crate) mod rotations;
 mod shown;
-mod start;
+pub(crate) mod start;

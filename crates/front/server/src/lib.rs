@@ -8,10 +8,13 @@
 mod alerts;
 mod answer;
 mod api;
+mod check;
+mod consent_text;
 mod counters;
 mod drives;
 mod guard;
 mod guesses;
+mod kubernetes;
 mod listen;
 mod log;
 mod metrics;
@@ -34,6 +37,9 @@ mod upkeep;
 mod values;
 
 pub use api::openapi::openapi_json;
+pub use check::check;
+pub use keyroll_controller::CRD_YAML;
+pub use kubernetes::rights;
 pub use metrics::ALERT_RULES;
 pub use notices::{Tested, test_notices};
 pub use role::Role;

@@ -36,13 +36,14 @@ use crate::counters::Counters;
 use crate::drives::{Drives, Errand, Left, Operate, Step, itself};
 use crate::guesses::Limit;
 
+use crate::kubernetes::Followed;
 use crate::log::{Log, News};
 use crate::role::Role;
 use crate::server::Server;
 use crate::tokens::Tokens;
 use crate::upkeep::Kept;
 use crate::values::Values;
-use crate::{alerts, guard, listen, metrics, notices, rotate, schedule, show, values};
+use crate::{alerts, guard, kubernetes, listen, metrics, notices, rotate, schedule, show, values};
 
 /// How many requests without a valid token are answered within a minute; the others are told to wait.
 const GUESSES_MAX: usize = 20;
@@ -65,6 +66,8 @@ pub struct Setup {
     /// The role that a command needs which the server runs for a caller, by its words behind `keyroll`. The error says why
     /// the server does not run it.
     pub readable: fn(&[String]) -> Result<Role, String>,
+    /// The base file, where the server goes by the `SecretRotation` objects of a cluster.
+    pub kubernetes: Option<PathBuf>,
 }
 
 fn starting() -> Problem {
@@ -93,9 +96,20 @@ pub fn table<'c>(
 /// `K0951`: no server is configured, another one runs, or the address is taken. `K0950`: there is no usable admin token.
 /// Else a state folder that cannot be used.
 pub fn serve(setup: Setup) -> Result<Exit, Problem> {
-    let Setup { locations, program, log, readable } = setup;
+    let Setup { locations, program, log, readable, kubernetes } = setup;
     // Nobody can be asked later.
     let locations = Locations { ask: None, ..locations };
+    let runtime =
+        Builder::new_multi_thread().worker_threads(2).max_blocking_threads(BLOCKING_MAX).enable_all().build();
+    let runtime = runtime.map_err(|error| starting().because_of(&error))?;
+    let followed = match kubernetes {
+        None => None,
+        // It writes the configuration that everything below goes by.
+        Some(base) => match runtime.block_on(kubernetes::begin(&locations, &base, &log))? {
+            Some(followed) => Some(followed),
+            None => return Ok(Exit::Done),
+        },
+    };
     let installation = Installation::new(locations.clone());
     let config = installation.config()?;
     let places = installation.places()?;
@@ -137,18 +151,20 @@ pub fn serve(setup: Setup) -> Result<Exit, Problem> {
         streams: Arc::default(),
     });
     drop(installation);
-    let runtime =
-        Builder::new_multi_thread().worker_threads(2).max_blocking_threads(BLOCKING_MAX).enable_all().build();
-    let runtime = runtime.map_err(|error| starting().because_of(&error))?;
     let values = {
         let _inside = runtime.enter();
         values::open(&config, table, &places, server.log.clone())?
     };
-    runtime.block_on(run(server, table.listen, values))?;
+    runtime.block_on(run(server, table.listen, values, followed))?;
     Ok(Exit::Done)
 }
 
-async fn run(server: Arc<Server>, address: SocketAddr, values: Option<Values>) -> Result<(), Problem> {
+async fn run(
+    server: Arc<Server>,
+    address: SocketAddr,
+    values: Option<Values>,
+    followed: Option<Arc<Followed>>,
+) -> Result<(), Problem> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
         starting()
             .because(format!("could not listen on {address}"))
@@ -163,24 +179,54 @@ async fn run(server: Arc<Server>, address: SocketAddr, values: Option<Values>) -
     if let Some(values) = values {
         values.start(&server, stopped.clone());
     }
+    if let Some(followed) = &followed {
+        tokio::spawn(kubernetes::keep(server.clone(), followed.clone(), stopped.clone()));
+    }
     let listening = tokio::spawn(listen::listen(listener, router(&server), stopped));
     server.log(&format!(
         "listening on http://{bound}: POST /rotate-secret, POST /alerts/…, GET /secret-status, GET /metrics, /v1/…"
     ));
     let _ = sd_notify::notify(false, &[NotifyState::Ready]);
     let watchdog = tokio::spawn(watchdog());
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let lost = async {
+        match &followed {
+            Some(followed) => followed.lost().await,
+            None => std::future::pending().await,
+        }
+    };
+    let lost = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        why = lost => Some(why),
+    };
     let _ = sd_notify::notify(false, &[NotifyState::Stopping]);
     server.log("stopping: every rotation pauses after the step in hand; the next start goes on with it");
-    server.drives.stop().await;
+    match &followed {
+        // It stays in charge until the last driver has paused.
+        Some(followed) if lost.is_none() => {
+            let stopping = server.drives.stop();
+            tokio::pin!(stopping);
+            tokio::select! {
+                () = &mut stopping => {}
+                _ = followed.lost() => stopping.await,
+            }
+        }
+        Some(_) | None => server.drives.stop().await,
+    }
     let _ = stop.send(true);
     server.streams.end();
     let _ = listening.await;
     watchdog.abort();
-    Ok(())
+    match (lost, followed) {
+        (Some(why), _) => Err(Problem::new(Code::LeaseNotHeld, "stay in charge").because(why).help(
+            "start it again: it waits until no other keyroll is in charge, and goes on with every rotation",
+        )),
+        (None, Some(followed)) => {
+            followed.release().await;
+            Ok(())
+        }
+        (None, None) => Ok(()),
+    }
 }
 
 fn router(server: &Arc<Server>) -> Router {

@@ -15,6 +15,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use keyroll_app::problem::Problem;
 use keyroll_codes::Code;
+use keyroll_secret::is_private;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -54,7 +55,7 @@ pub(crate) fn private(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32), Problem>
     let file = file.map_err(|error| failed().because_of(&error))?;
     let meta = file.metadata().map_err(|error| failed().because_of(&error))?;
     let mode = meta.mode() & 0o7777;
-    if !meta.is_file() || mode & 0o077 != 0 {
+    if !meta.is_file() || !is_private(mode, meta.uid(), meta.gid()) {
         return Err(failed()
             .because(format!("other users can access it, or it is not a file (mode {mode:04o})"))
             .help(format!("chmod 600 {}", path.display())));

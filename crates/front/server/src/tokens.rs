@@ -24,6 +24,7 @@ use keyroll_app::problem::Problem;
 use keyroll_app::records::acts::Act;
 use keyroll_app::wall_clock;
 use keyroll_codes::Code;
+use keyroll_secret::is_private;
 use rustix::fs::FlockOperation;
 use zeroize::Zeroizing;
 
@@ -279,7 +280,7 @@ fn one_at_a_time(path: &Path) -> Result<File, Problem> {
         .map_err(|error| problem("lock the admin tokens in", path).because_of(&error))
 }
 
-/// The text of the file, if only its owner has access and this user or root is its owner.
+/// The text of the file, if it is private and this user or root is its owner.
 fn read_checked(file: &File, path: &Path) -> Result<Zeroizing<String>, Problem> {
     let failed = || problem("read the admin tokens in", path);
     let meta = file.metadata().map_err(|error| failed().because_of(&error))?;
@@ -287,7 +288,7 @@ fn read_checked(file: &File, path: &Path) -> Result<Zeroizing<String>, Problem> 
         return Err(failed().because("it is not a file"));
     }
     let mode = meta.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if !is_private(mode, meta.uid(), meta.gid()) {
         return Err(failed()
             .because(format!("other users can access it (mode {mode:04o})"))
             .help(format!("chmod 600 {}", path.display())));

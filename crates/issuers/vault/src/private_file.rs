@@ -5,7 +5,7 @@ use std::path::Path;
 
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure};
-use keyroll_secret::SecretBytes;
+use keyroll_secret::{SecretBytes, is_private};
 use rustix::fs::{Mode, OFlags};
 use zeroize::Zeroizing;
 
@@ -34,7 +34,7 @@ pub(crate) fn read(attempt: &Attempt<'_>, path: &Path) -> Result<SecretBytes, Fa
         return Err(refused(attempt.codes.access, "it is not a regular file".to_owned()).help(LOGIN));
     }
     let mode = meta.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if !is_private(mode, meta.uid(), meta.gid()) {
         let why = format!("other users can access it (mode {mode:04o})");
         return Err(refused(Code::OpenToOtherUsers, why).help(format!("chmod 600 {}", path.display())));
     }

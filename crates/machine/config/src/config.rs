@@ -19,6 +19,10 @@ use crate::{ConfigError, Defaults, Host, Kind, KubeAddress, Name, StoreRef, Vaul
 /// The largest keyroll.toml that is read, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1_048_576;
 
+/// What a keyroll.toml begins with that a server in a cluster writes: changes of it would be written over, and another file
+/// is never written over by it.
+pub const COMPOSED: &str = "# Written by keyroll serve --kubernetes,";
+
 /// What messages call a text that is no file.
 const FILE_NAME: &str = "keyroll.toml";
 
@@ -48,7 +52,7 @@ impl Config {
     /// [`Kind::Unreadable`] if it is missing, not a regular file, not UTF-8 or above [`CONFIG_BYTES_MAX`]; else as
     /// [`Config::parse`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = read_text(path)?;
+        let text = Self::text(path)?;
         let folder = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -57,6 +61,14 @@ impl Config {
             .canonicalize()
             .map_err(|error| unreadable(path, &format!("its folder cannot be resolved: {error}")))?;
         Self::parse_in(&text, &path.display().to_string(), &folder)
+    }
+
+    /// The text of a file, unchecked.
+    ///
+    /// # Errors
+    /// [`Kind::Unreadable`], as for [`Config::load`].
+    pub fn text(path: &Path) -> Result<String, ConfigError> {
+        read_text(path)
     }
 
     /// Checks a text. `file` is used in messages only, and is not read; its folder, as written, is the base of relative
@@ -106,7 +118,8 @@ impl Config {
         refuse_shared_places(&secrets, &spans)?;
         refuse_shared_stores(&secrets, &spans)?;
         refuse_shared_roles(&secrets, &spans)?;
-        let server = shape.server.map(|server| Server::build(&server.value, folder, &secrets)).transpose()?;
+        let server = shape.server.map(|server| Server::build(&server.value, folder, &secrets, &hosts));
+        let server = server.transpose()?;
         Ok(Self { folder: folder.to_path_buf(), defaults, schedule, search, hosts, secrets, server })
     }
 

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use crate::at::At;
 use crate::host_shape::HostShape;
 use crate::secret_shape::SecretShape;
-use crate::shape::{DefaultsShape, ScheduleShape, SearchShape, ServerShape, VaultShape};
+use crate::shape::{DefaultsShape, ScheduleShape, SearchShape, ServerShape};
+use crate::vault_shape::VaultShape;
 
 /// The file keyroll.toml. It never contains the value of a credential, only references to files that do.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -15,6 +15,8 @@ const TABLES: &[(&str, &str)] = &[
     ("ServerShape", "[server]"),
     ("EmergencyShape", "[server.emergency]"),
     ("RecipientShape", "[server.notices.NAME]"),
+    ("FollowedShape", "[server.kubernetes]"),
+    ("FollowedNamespaceShape", "[server.kubernetes.namespaces.HOST]"),
     ("VaultShape", "[vault]"),
     ("AppRoleShape", "[vault.approle]"),
     ("SecretShape", "[secrets.NAME]"),

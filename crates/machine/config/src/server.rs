@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::at::At;
 use crate::copy::Place;
+use crate::followed::Followed;
 use crate::mistake::Mistake;
 use crate::notices::Recipient;
 use crate::path::resolve;
@@ -11,7 +12,7 @@ use crate::secret::Secret;
 use crate::shape::{AlertsShape, ServerShape};
 use crate::suggest::nearest;
 use crate::url::read_url;
-use crate::{Kind, Name, Reference};
+use crate::{Host, Kind, Name, Reference};
 
 /// The longest alias, in bytes.
 const ALIAS_BYTES_MAX: usize = 256;
@@ -41,6 +42,8 @@ pub struct Server {
     pub alerts: Alerts,
     /// Who is sent notices, in the order of names.
     pub notices: Vec<Recipient>,
+    /// The namespaces whose `SecretRotation` objects it follows.
+    pub kubernetes: Option<Followed>,
 }
 
 /// The sources of alerts, each with the file of its secret, absolute.
@@ -100,6 +103,7 @@ impl Server {
         shape: &ServerShape,
         folder: &Path,
         secrets: &BTreeMap<Name, Secret>,
+        hosts: &BTreeMap<Name, Host>,
     ) -> Result<Self, Mistake> {
         let emergency = &shape.emergency.value;
         let Reference::File(admin_token) =
@@ -115,6 +119,8 @@ impl Server {
         let listen = listen(&shape.listen)?;
         let approvals = approvals(shape.approvals.as_ref())?;
         let socket = shape.socket.as_ref().map(|text| socket(text, folder)).transpose()?;
+        let kubernetes =
+            shape.kubernetes.as_ref().map(|table| Followed::read(&table.value, hosts, &admin_token));
         Ok(Self {
             listen,
             rotates_due: shape.rotates_due,
@@ -124,6 +130,7 @@ impl Server {
             aliases,
             alerts,
             notices,
+            kubernetes: kubernetes.transpose()?,
         })
     }
 

@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 use crate::at::At;
 use crate::mistake::Mistake;
 use crate::path::resolve;
-use crate::shape::VaultShape;
 use crate::url::read_url;
+use crate::vault_shape::VaultShape;
 use crate::{Kind, Reference};
 
 /// The longest path of a unix socket, in bytes: `sun_path` of unix(7) without its closing NUL.

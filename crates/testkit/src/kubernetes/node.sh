@@ -28,35 +28,24 @@ kernel/panic_on_oops 1
 kernel/keys/root_maxkeys 1000000
 kernel/keys/root_maxbytes 25000000
 END
-# An image with the programs of busybox, and one that only waits: what holds the namespaces of a pod.
-(
-    mkdir -p image/root/bin image/root/tmp image/root/etc
-    cp "$(command -v busybox)" image/root/bin/busybox
-    for each in $(busybox --list); do
-        [ "$each" = busybox ] || ln -s busybox "image/root/bin/$each"
-    done
-    cd image
-    tar --owner=0 --group=0 -C root -cf layer.tar .
-    layer=$(sha256sum layer.tar | cut -d" " -f1)
-    image() {
-        printf '{"architecture":"amd64","os":"linux","config":{"Entrypoint":%s,"Env":["PATH=/bin"]},"rootfs":%s}' \
-            "$2" '{"type":"layers","diff_ids":["sha256:'"$layer"'"]}' >config.json
-        printf '[{"Config":"config.json","RepoTags":["test.local/%s:1"],"Layers":["layer.tar"]}]' "$1" >manifest.json
-        tar -cf "../$1.tar" config.json manifest.json layer.tar
-    }
-    image bb '["/bin/sh"]'
-    image pause '["/bin/sh","-c","trap exit TERM INT; while :; do sleep 1000 & wait; done"]'
-)
-rm -r image
+mkdir -p image/root/bin image/root/tmp image/root/etc
+cp "$(command -v busybox)" image/root/bin/busybox
+for each in $(busybox --list); do
+    [ "$each" = busybox ] || ln -s busybox "image/root/bin/$each"
+done
 exec 3<&0 </dev/null
 containerd --config containerd.toml >containerd.log 2>&1 3<&- &
 until ctr -a containerd.sock version >/dev/null 2>&1; do
     kill -0 $! || exit 1
     sleep 0.05
 done
-for each in bb pause; do
-    ctr -a containerd.sock -n k8s.io images import "$each.tar"
-done
+# An image with the programs of busybox, and one that only waits: what holds the namespaces of a pod.
+(
+    cd image
+    sh "$1/image.sh" bb '["/bin/sh"]' "$1/node/containerd.sock"
+    sh "$1/image.sh" pause '["/bin/sh","-c","trap exit TERM INT; while :; do sleep 1000 & wait; done"]' "$1/node/containerd.sock"
+)
+rm -r image
 "$2" kubelet --config=kubelet.json --kubeconfig=../node.conf --hostname-override=localhost \
     --root-dir="$1/node/kubelet" --cert-dir="$1/node/pki" >kubelet.log 2>&1 3<&- &
 trap 'exit 0' TERM

@@ -14,6 +14,7 @@ const PROGRAM: GoProgram = GoProgram {
     ],
     linked: "-X k8s.io/component-base/version.gitVersion=v1.33.13 -X k8s.io/component-base/version.gitMajor=1 \
              -X k8s.io/component-base/version.gitMinor=33",
+    package: None,
     beside: None,
 };
 

@@ -12,6 +12,7 @@ const PROGRAM: GoProgram = GoProgram {
         ("go.sum", include_str!("../vault/server/go.sum")),
     ],
     linked: "",
+    package: None,
     beside: None,
 };
 

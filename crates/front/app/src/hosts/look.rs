@@ -209,7 +209,10 @@ mod tests {
             folders: BTreeMap::new(),
         };
         // In no form that keyroll knows.
-        let unformed = format!("sk-proj-{}", keyroll_testkit::alphanumeric(48));
+        let mixed = |one: char| [one, '7'];
+        let unformed: String = keyroll_testkit::alphanumeric(24).chars().flat_map(mixed).collect();
+        // Of 48 characters that are drawn alone, one in some hundred has too few changes between letters and digits.
+        let unformed = format!("sk-proj-{unformed}");
         let folder = format!("/srv/{}/api.env", "0d63".repeat(16));
         for word in ["openai", "OPENAI_API_KEY", "container 0d634b36799c", "sk-…·9f3c21d07a11", &folder] {
             assert_eq!(sendable(&why(word), &root("/srv/app"), &known).unwrap(), ["/srv/app"], "{word}");

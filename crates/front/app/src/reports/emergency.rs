@@ -1,7 +1,7 @@
 //! What the emergency endpoint says of a rotation: how far it is, by which key, and what is still on the old one.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -98,6 +98,19 @@ impl Open {
 /// The journal cannot be read.
 pub fn open_rotation(secret: &str, places: &Places) -> Result<Option<Open>, Problem> {
     Ok(open_rotations(&[secret], places)?.pop().map(|(_, open)| open))
+}
+
+/// Those of the secrets that have an open rotation, also one whose state cannot be read.
+///
+/// # Errors
+/// The journal cannot be read.
+pub fn open_secrets(secrets: &[String], places: &Places) -> Result<BTreeSet<String>, Problem> {
+    if !places.journal().exists() {
+        return Ok(BTreeSet::new());
+    }
+    let (journal, runtime) = (journal(places)?, runtime(places)?);
+    let index = runtime.block_on(Index::read(&journal)).map_err(rotations_unread)?;
+    Ok(secrets.iter().filter(|secret| index.own(secret).is_some()).cloned().collect())
 }
 
 /// The open rotation of each secret that has one.

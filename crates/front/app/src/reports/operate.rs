@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use keyroll_port::{Journal as _, RotationId};
+use keyroll_rotation::Hold;
 
 use crate::operator::StatusShown;
 use crate::places::Places;
@@ -21,6 +22,8 @@ pub struct Named {
     pub row: StatusShown,
     /// It is paused or stuck.
     pub held: bool,
+    /// It is stuck: only another attempt goes on.
+    pub stuck: bool,
     /// It waits for the consent to revoke the old key.
     pub consent: bool,
     /// What identifies each of its waivers. The sentences in `row` change when a process ends, and these do not.
@@ -59,6 +62,7 @@ pub fn named(given: &str, places: &Places) -> Result<Named, Problem> {
     let waived: BTreeSet<String> = waived.collect();
     Ok(Named {
         held: state.hold().is_some(),
+        stuck: matches!(state.hold(), Some(Hold::Stuck(_))),
         consent: !state.ended() && wants_consent(&state),
         waived: waived.into_iter().collect(),
         row,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use keyroll_codes::Code;
 use keyroll_config::{Name, Secret};
-use keyroll_secret::SecretBytes;
+use keyroll_secret::{Credential, SecretBytes};
 
 use crate::exit::Exit;
 use crate::operator::{Event, Operator};
@@ -106,4 +106,14 @@ pub(super) fn adding(secret: &Secret) -> Problem {
     Problem::new(Code::ValueRefused, format!("add {}", secret.name)).help(
         "run it again at a terminal, which prompts for each field; on stdin, write one NAME=VALUE line for each",
     )
+}
+/// Refuses a key whose id at the issuer nobody says.
+pub(super) fn refuse_unbound(wanted: &Secret, credential: &Credential) -> Result<(), Problem> {
+    // A login has its name.
+    if credential.id.is_some() || wanted.server.is_some() {
+        return Ok(());
+    }
+    Err(Problem::new(Code::NotPossibleNow, format!("import the value of {}", wanted.name))
+        .because("the issuer does not say which of its keys this is, so keyroll could not revoke it")
+        .help(format!("keyroll secret import {} --id ID", wanted.name)))
 }

@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use keyroll_codes::Code;
-use keyroll_config::{Consumer, Copy, InCluster, Name, Secret, Source};
+use keyroll_config::{Consumer, Copy, Name, Secret};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
-use super::fields::{plain_fields, report_validation};
+use super::fields::{plain_fields, refuse_unbound, report_validation};
 use super::import_from_store::{StoreImport, import_from_store, is_from_store};
 use crate::configured::{place_of, secret};
 use crate::installation::Installation;
@@ -15,7 +15,7 @@ use crate::operator::{CheckShown, Event, Finding, Operator};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::versions;
-use crate::wiring::gather_values::{Gathered, gather, is_one};
+use crate::wiring::gather_values::{Gathered, gather, gather_clusters, is_one};
 use crate::wiring::{open, validate_value};
 
 /// What to import.
@@ -30,6 +30,8 @@ pub struct ImportRequest<'a> {
     pub fields: &'a [String],
     /// Imports a value although its validation failed.
     pub anyway: bool,
+    /// Refuses a key whose id at the issuer nobody says: keyroll could not revoke it.
+    pub bound: bool,
 }
 
 /// Imports the value of one secret, or of all that have none. Returns whether an import failed that was not named.
@@ -82,8 +84,8 @@ fn import_one(
     operator: &mut dyn Operator,
 ) -> Result<(), Problem> {
     if is_from_store(wanted, request.from)? {
-        let ImportRequest { id, fields, anyway, .. } = *request;
-        return import_from_store(&StoreImport { wanted, id, fields, anyway }, installation, operator);
+        let ImportRequest { id, fields, anyway, bound, .. } = *request;
+        return import_from_store(&StoreImport { wanted, id, fields, anyway, bound }, installation, operator);
     }
     refuse_elsewhere(wanted, request.from)?;
     let places = &installation.places()?;
@@ -91,7 +93,11 @@ fn import_one(
     if !request.anyway {
         validate_value::readable(wanted)?;
     }
-    let gathered = gather(wanted, request.from)?;
+    let mut gathered = gather(wanted, request.from)?;
+    if request.from.is_none() && wanted.in_clusters().next().is_some() {
+        let config = installation.config()?;
+        open::runtime(places)?.block_on(gather_clusters(&mut gathered, wanted, &config))?;
+    }
     if !gathered.not_read.is_empty() && !request.anyway {
         let problem = importing(wanted, Code::PlaceNotFound);
         let problem = gathered.not_read.iter().fold(problem, |problem, why| problem.because(why.clone()));
@@ -109,6 +115,9 @@ fn import_one(
     };
     if credential.id.is_none() {
         credential.id = validate_value::whose(wanted, &credential, places)?;
+    }
+    if request.bound {
+        refuse_unbound(wanted, &credential)?;
     }
     let mut looked = validate_value::look(wanted, &credential, places, open::folder_of(&config_file))?;
     validate_value::beside_truth(wanted, &credential, (places, &config_file), &mut looked)?;
@@ -187,36 +196,12 @@ fn absent(wanted: &Secret, name: &Name, secret: bool) -> Problem {
     let problem = importing(wanted, Code::PlaceNotFound)
         .because(format!("no copy that was read holds the field `{name}`"));
     match secret {
-        true => problem.help(from_clusters(wanted, name).unwrap_or_else(|| {
-            format!(
-                "declare a copy of it under `reads`, or enter the value: keyroll secret add {}",
-                wanted.name
-            )
-        })),
+        true => problem.help(format!(
+            "declare a copy of it under `reads`, or enter the value: keyroll secret add {}",
+            wanted.name
+        )),
         false => problem.help(format!("--field {name}=TEXT")),
     }
-}
-
-/// How to add the value of a field whose copies are all in clusters, which are not read here; `None`: there are others.
-fn from_clusters(wanted: &Secret, field: &Name) -> Option<String> {
-    if wanted.consumers.is_empty() || wanted.consumers.iter().any(|one| one.in_cluster.is_none()) {
-        return None;
-    }
-    let name = &wanted.name;
-    let add =
-        format!("no value is imported from a cluster; add it: keyroll secret add {name} --id ID < FILE");
-    // Of several fields, `add` reads a line of each.
-    let is_alone = wanted.fields.values().filter(|spec| spec.secret).count() == 1;
-    let holds = |copy: &Copy| matches!(&copy.source, Source::Field(own) if own == field);
-    let mut there = wanted.consumers.iter().filter(|one| one.reads.iter().any(holds));
-    let there = there.find_map(|one| one.in_cluster.as_ref()).filter(|_| is_alone);
-    let Some(InCluster { secret, key, .. }) = there else { return Some(add) };
-    // A dot in a key is written with a backslash.
-    let key = key.replace('.', "\\.");
-    Some(format!(
-        "{add}, or by a pipe: kubectl get secret {secret} --context CONTEXT -n NAMESPACE -o jsonpath='{{.data.{key}}}' | \
-         base64 -d | keyroll secret add {name} --id ID"
-    ))
 }
 
 fn importing(wanted: &Secret, code: Code) -> Problem {
@@ -238,28 +223,6 @@ mod tests {
         let config = Config::parse(&text, "/etc/keyroll/keyroll.toml").unwrap();
         let problem = refuse_elsewhere(config.secret("acme").unwrap(), from.map(Path::new)).err()?;
         Some(format!("{} {}", problem.sentence(), problem.help.unwrap()))
-    }
-
-    #[test]
-    fn a_value_that_is_only_in_clusters_has_the_command_that_takes_it_from_there() {
-        let help = |reads: &str, more: &str| {
-            let text = format!(
-                "version = 1\n[hosts.prod]\nconnect = \"kube://ctx/shop\"\n[secrets.acme]\nissuer = \"openrouter\"\n\
-                 [[secrets.acme.consumers]]\nname = \"api\"\nhost = \"prod\"\nruns = {{ deployment = \"api\" }}\n\
-                 reads = {reads}\n{more}"
-            );
-            let config = Config::parse(&text, "/etc/keyroll/keyroll.toml").unwrap();
-            let wanted = config.secret("acme").unwrap();
-            absent(wanted, &Name::new("value").unwrap(), true).help.unwrap()
-        };
-        let there = help("{ secret = \"acme\", key = \"api.key\" }", "");
-        assert!(there.contains("keyroll secret add acme --id ID < FILE"), "{there}");
-        let command = "kubectl get secret acme --context CONTEXT -n NAMESPACE -o jsonpath='{.data.api\\.key}' | base64 -d | \
-                       keyroll secret add acme --id ID";
-        assert!(there.ends_with(command), "{there}");
-        let here = "[[secrets.acme.consumers]]\nname = \"other\"\nruns = { at_rest = true }\nreads = { file = \"./key\" }\n";
-        let here = help("{ secret = \"acme\", key = \"api.key\" }", here);
-        assert!(here.contains("`reads`") && !here.contains("kubectl"), "{here}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use keyroll_config::{Secret, StoreRef};
 use keyroll_port::Label;
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
-use super::fields::{plain_fields, report_validation};
+use super::fields::{plain_fields, refuse_unbound, report_validation};
 use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::operator::Operator;
@@ -26,6 +26,8 @@ pub(super) struct StoreImport<'a> {
     pub(super) fields: &'a [String],
     /// Imports a value although its validation failed.
     pub(super) anyway: bool,
+    /// Refuses a key whose id at the issuer nobody says.
+    pub(super) bound: bool,
 }
 
 /// Whether the value is taken from the secret's store and not from its copies: where `--from` names the store, or the secret
@@ -179,6 +181,9 @@ fn credential(request: &StoreImport<'_>, now: &GivenOutNow, places: &Places) -> 
     }
     if credential.id.is_none() {
         credential.id = validate_value::whose(wanted, &credential, places)?;
+    }
+    if request.bound {
+        refuse_unbound(wanted, &credential)?;
     }
     Ok(credential)
 }

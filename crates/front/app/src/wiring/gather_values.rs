@@ -1,17 +1,21 @@
 //! Reads the value from the configured copies, before it is in the store.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use keyroll_config::{Copy, Secret};
+use keyroll_cluster::content;
+use keyroll_config::{Config, Copy, Secret};
 use keyroll_copy::Template;
 use keyroll_host::{CopySetup, CopySource, read, resolve};
 use keyroll_port::Failure;
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 use keyroll_setup::copy_setup;
 
+use crate::configured::place_of;
 use crate::problem::Problem;
 use crate::redact;
+use crate::wiring::kubernetes::cluster_of;
 
 /// The values read from the copies of one secret.
 #[derive(Default)]
@@ -39,23 +43,41 @@ pub fn gather(secret: &Secret, only: Option<&Path>) -> Result<Gathered, Problem>
         }
         let place = copy.place.to_string();
         let setup = copy_setup(secret, copy)?;
-        match fields_of(&setup, copy.place.path()) {
-            Ok(found) => found.into_iter().for_each(|(name, value)| {
-                // A host or user name is not secret: redacting it would make every message unreadable.
-                if secret.fields.get(name.as_str()).is_none_or(|field| field.secret) {
-                    redact::remember(&value);
-                }
-                gathered.put(name, value, &place);
-            }),
-            Err(why) => {
-                let line = format!("{place}: {why}");
-                if !gathered.not_read.contains(&line) {
-                    gathered.not_read.push(line);
-                }
-            }
-        }
+        let found = fields_of(&setup, copy.place.path());
+        gathered.take(secret, found, &place);
     }
     Ok(gathered)
+}
+
+/// Reads the copies of a secret in clusters, each by the API of its cluster; nothing is written there.
+///
+/// # Errors
+/// A login is not trusted, or cannot be used.
+pub async fn gather_clusters(
+    gathered: &mut Gathered,
+    secret: &Secret,
+    config: &Config,
+) -> Result<(), Problem> {
+    let mut clusters = BTreeMap::new();
+    for consumer in &secret.consumers {
+        let (Some(its), Some(address)) = (&consumer.in_cluster, config.cluster(consumer.host.as_str()))
+        else {
+            continue;
+        };
+        let cluster = match clusters.entry(consumer.host.as_str()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(cluster_of(address).await?),
+        };
+        for copy in &consumer.reads {
+            let found = match content(cluster, &its.secret, &its.key).await {
+                Ok(Some(value)) => found_in(&copy_setup(secret, copy)?, value.expose()),
+                Ok(None) => Err("there is no such Secret, or it does not have this key".to_owned()),
+                Err(failure) => Err(said(failure)),
+            };
+            gathered.take(secret, found, &place_of(consumer, copy));
+        }
+    }
+    Ok(())
 }
 
 /// True if both paths lead to the same file.
@@ -64,6 +86,25 @@ pub(crate) fn is_one(path: &Path, other: &Path) -> bool {
 }
 
 impl Gathered {
+    /// Takes what was found at a place.
+    fn take(&mut self, secret: &Secret, found: Result<Vec<(String, SecretBytes)>, String>, place: &str) {
+        match found {
+            Ok(found) => found.into_iter().for_each(|(name, value)| {
+                // A host or user name is not secret: redacting it would make every message unreadable.
+                if secret.fields.get(name.as_str()).is_none_or(|field| field.secret) {
+                    redact::remember(&value);
+                }
+                self.put(name, value, place);
+            }),
+            Err(why) => {
+                let line = format!("{place}: {why}");
+                if !self.not_read.contains(&line) {
+                    self.not_read.push(line);
+                }
+            }
+        }
+    }
+
     fn put(&mut self, name: String, value: SecretBytes, place: &str) {
         let values = self.fields.entry(name).or_default();
         match values.iter_mut().find(|(known, _)| *known == value) {
@@ -102,9 +143,16 @@ fn group(name: &str, fingerprint: Fingerprint, places: &[String]) -> String {
 
 /// The fields in one copy.
 fn fields_of(setup: &CopySetup, path: &Path) -> Result<Vec<(String, SecretBytes)>, String> {
-    let said = |failure: Failure| Problem::from(failure).causes.join(": ");
     let content = resolve(path).and_then(|resolved| read(&resolved)).map_err(said)?;
-    let bytes = content.bytes.expose();
+    found_in(setup, content.bytes.expose())
+}
+
+fn said(failure: Failure) -> String {
+    Problem::from(failure).causes.join(": ")
+}
+
+/// The fields in the text of a copy.
+fn found_in(setup: &CopySetup, bytes: &[u8]) -> Result<Vec<(String, SecretBytes)>, String> {
     let found = match setup {
         CopySetup::Value { format, slot, source } => {
             let value = format.read(bytes, slot).map_err(|error| error.to_string())?;

@@ -10,7 +10,7 @@ use keyroll_host::{read, resolve};
 use keyroll_issuer::{Runner, Spec, SpecError};
 use keyroll_logins::{Admins, Table};
 use keyroll_port::Issuer;
-use keyroll_secret::SecretBytes;
+use keyroll_secret::{SecretBytes, is_private};
 use keyroll_setup::trust::is_foreign;
 use keyroll_truth::VaultSettings;
 
@@ -143,7 +143,7 @@ pub fn spec_text(path: &Path) -> Result<String, Problem> {
 /// The admin credential, from a file that others may not read, and that is not another user's.
 pub(crate) fn admin_file(path: &Path) -> Result<SecretBytes, Problem> {
     let resolved = resolve(path)?;
-    if resolved.mode & 0o077 != 0 {
+    if !is_private(resolved.mode, resolved.uid, resolved.gid) {
         return Err(Problem::new(
             Code::OpenToOtherUsers,
             format!("use the admin credential in {}", path.display()),

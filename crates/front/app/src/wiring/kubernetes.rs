@@ -18,6 +18,14 @@ pub(crate) async fn connected(address: Address) -> Result<Cluster, Problem> {
     Ok(connect(&trusted_cluster(address)?).await?)
 }
 
+/// Makes ready for requests to a cluster of the configuration. Nothing is sent yet.
+///
+/// # Errors
+/// Another user can change what the login rests on, or the login cannot be used.
+pub async fn cluster_of(address: &KubeAddress) -> Result<Cluster, Problem> {
+    connected(address_of(address)).await
+}
+
 /// Where a cluster is, as the configuration says it.
 pub(crate) fn address_of(address: &KubeAddress) -> Address {
     let KubeAddress { context, namespace, kubeconfig } = address.clone();

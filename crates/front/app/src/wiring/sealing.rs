@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use keyroll_codes::Code;
-use keyroll_secret::{KeyFile, SealingKey, SecretBytes, WrapError, Wrapped, Wrapping};
+use keyroll_secret::{KeyFile, SealingKey, SecretBytes, WrapError, Wrapped, Wrapping, is_private};
 use keyroll_store::SealedStore;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::OFlags;
@@ -74,7 +74,7 @@ fn read_key(path: &Path, private: bool) -> Result<SecretBytes, String> {
         return Err("it is not a regular file".to_owned());
     }
     // systemd chooses the modes of its credentials.
-    if private && meta.mode() & 0o077 != 0 {
+    if private && !is_private(meta.mode(), meta.uid(), meta.gid()) {
         return Err(format!("other users can access it (mode {:04o})", meta.mode() & 0o7777));
     }
     read_all(file)

@@ -99,6 +99,9 @@ pub(crate) struct SecretImportArgs {
     /// Validation fails if the form is wrong, the issuer refuses the value, or a copy holds another value.
     #[arg(long)]
     pub(crate) anyway: bool,
+    /// Refuse a key whose id at the issuer is not known
+    #[arg(long, hide = true, conflicts_with = "anyway")]
+    pub(crate) bound: bool,
 }
 
 /// `secret drift`.

@@ -16,6 +16,21 @@ pub(crate) struct ServeArgs {
     /// Print the description of the API (OpenAPI 3.1, JSON), and end
     #[arg(long, conflicts_with_all = ["unit", "alert_rules"])]
     pub(crate) openapi: bool,
+    /// Go by the SecretRotation objects of a cluster: write the file of --config from this file and the objects [default: /etc/keyroll/base.toml]
+    #[arg(long, value_name = "BASE", num_args = 0..=1, default_missing_value = "/etc/keyroll/base.toml")]
+    pub(crate) kubernetes: Option<PathBuf>,
+    /// Print the roles that the server needs in the cluster for the objects that it follows now, and end
+    #[arg(long, conflicts_with_all = ["unit", "alert_rules", "openapi"])]
+    pub(crate) rights: bool,
+    /// With --rights: whom the roles are for
+    #[arg(long, value_name = "NAMESPACE/NAME", requires = "rights")]
+    pub(crate) account: Option<String>,
+    /// Print the CustomResourceDefinition of SecretRotation, and end
+    #[arg(long, conflicts_with_all = ["unit", "alert_rules", "openapi", "kubernetes"])]
+    pub(crate) crd: bool,
+    /// Ask the running server of this configuration whether it answers, and end
+    #[arg(long, conflicts_with_all = ["unit", "alert_rules", "openapi", "kubernetes", "crd"])]
+    pub(crate) check: bool,
 }
 
 /// `notice`.

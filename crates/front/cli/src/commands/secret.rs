@@ -62,6 +62,7 @@ fn import_values(args: &SecretImportArgs, context: &mut Context) -> Result<Exit,
         id: args.id.as_deref(),
         fields: &args.fields,
         anyway: args.anyway,
+        bound: args.bound,
     };
     let failed = import(&request, &context.installation, &mut context.ui)?;
     Ok(if failed { Exit::Findings } else { Exit::Done })

@@ -4,7 +4,7 @@ use keyroll_app::exit::Exit;
 use keyroll_app::places::Locations;
 use keyroll_app::problem::Problem;
 use keyroll_codes::Code;
-use keyroll_server::{ALERT_RULES, Setup, openapi_json, serve, unit};
+use keyroll_server::{ALERT_RULES, CRD_YAML, Setup, check, openapi_json, rights, serve, unit};
 
 use crate::args::ServeArgs;
 use crate::context::Context;
@@ -24,6 +24,18 @@ pub(super) fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Probl
         context.ui.file((openapi_json() + "\n").as_bytes());
         return Ok(Exit::Done);
     }
+    if args.crd {
+        context.ui.file(CRD_YAML.as_bytes());
+        return Ok(Exit::Done);
+    }
+    if args.check {
+        return check(&context.installation);
+    }
+    if args.rights {
+        let text = rights(args.kubernetes.as_deref(), args.account.as_deref(), &context.installation)?;
+        context.ui.file(text.as_bytes());
+        return Ok(Exit::Done);
+    }
     let program = std::env::current_exe().map_err(|error| {
         Problem::new(Code::ServerNotStarted, "find the program of keyroll").because_of(&error)
     })?;
@@ -38,5 +50,5 @@ pub(super) fn run(args: &ServeArgs, context: &mut Context) -> Result<Exit, Probl
     };
     let look = ui::Look { json: false, live: false, ..context.ui.look };
     let log = Arc::new(move |line: &str| ui::aside(look, line));
-    serve(Setup { locations, program, log, readable: remote::readable })
+    serve(Setup { locations, program, log, readable: remote::readable, kubernetes: args.kubernetes.clone() })
 }

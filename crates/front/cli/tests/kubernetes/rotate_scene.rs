@@ -4,11 +4,12 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use keyroll_needle::Needles;
 use keyroll_testkit::command::{Ran, Running, dress, kill};
 use keyroll_testkit::issuer::{Issuer, sha256_hex, without};
 use keyroll_testkit::{Kubernetes, TempDir, alphanumeric};
@@ -21,7 +22,7 @@ use crate::stores::needles::needles_of;
 use crate::stores::relay::Relay;
 use crate::way::Act;
 
-const KEYROLL: &str = env!("CARGO_BIN_EXE_keyroll");
+pub const KEYROLL: &str = env!("CARGO_BIN_EXE_keyroll");
 
 /// The Secret that the pods take the key from, and the key of it.
 pub const SECRET: &str = "credentials";
@@ -152,6 +153,8 @@ pub struct Scene {
     /// The id of the key that everything starts with, and its value.
     pub old: String,
     pub value: Zeroizing<String>,
+    /// Whom the API server takes keyroll for.
+    pub user: String,
     /// Variables of keyroll.
     pub environment: Vec<(&'static str, String)>,
     kubeconfig: PathBuf,
@@ -215,6 +218,7 @@ impl Scene {
             namespace: namespace.to_owned(),
             old,
             value,
+            user: format!("system:serviceaccount:{namespace}:keyroll"),
             environment: Vec::new(),
             kubeconfig: PathBuf::new(),
             home,
@@ -237,6 +241,11 @@ impl Scene {
     /// The cluster, which no other scene has.
     pub fn cluster_mut(&mut self) -> &mut Kubernetes {
         Arc::get_mut(&mut self.cluster).expect("a cluster of its own")
+    }
+
+    /// The folder of everything that keyroll is given and makes.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     pub fn dir(&self) -> PathBuf {
@@ -444,10 +453,15 @@ impl Scene {
         fs::write(self.dir().join("keyroll.toml"), text).unwrap();
     }
 
-    /// The table of a consumer, whose check is a call.
+    /// The words of a check, which is a call.
+    pub fn check(&self, takes: Takes) -> [String; 3] {
+        let script = format!("K={}; {}", takes.read(), self.call(CHECK));
+        ["sh".to_owned(), "-c".to_owned(), script]
+    }
+
+    /// The table of a consumer with that check.
     pub fn consumer(&self, name: &str, runs: &str, takes: Takes, more: &str) -> String {
-        let check = format!("K={}; {}", takes.read(), self.call(CHECK));
-        let check = serde_json::to_string(&["sh", "-c", &check]).unwrap();
+        let check = serde_json::to_string(&self.check(takes)).unwrap();
         format!(
             "\n[[secrets.acme.consumers]]\nname = \"{name}\"\nhost = \"prod\"\nruns = {{ {runs} }}\n\
              reads = {{ secret = \"{SECRET}\", key = \"{KEY}\" }}\ncheck = {{ exec = {check} }}\n{more}"
@@ -470,8 +484,7 @@ impl Scene {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("unshare");
-        command.args(["-pf", "--mount-proc", "--kill-child", "sh", "-c", FIRST, "sh", KEYROLL]).args(words);
+        let mut command = apart(words);
         dress(&mut command, &self.dir(), self.home.path());
         command.envs(self.environment.iter().map(|(name, text)| (*name, text.as_str())));
         command
@@ -608,11 +621,10 @@ impl Scene {
     }
 
     /// What keyroll asked of the API server.
-    fn asked(&self) -> Vec<Value> {
-        let user = format!("system:serviceaccount:{}:keyroll", self.namespace);
+    pub fn asked(&self) -> Vec<Value> {
         let log = self.cluster.audit_log();
         let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        events.filter(|event| event["user"]["username"] == user).collect()
+        events.filter(|event| event["user"]["username"] == self.user).collect()
     }
 
     /// What keyroll changed, in this order: `patch deployments/agent`. A dry run changes nothing.
@@ -644,13 +656,19 @@ impl Scene {
         }
     }
 
-    /// No value is in anything that keyroll said or wrote, or in what the cluster shows and recorded.
+    /// What finds each value that there was.
     #[track_caller]
-    pub fn nothing_leaked(&self) {
+    pub fn needles(&self) -> Needles {
         let mut values = self.issuer.values();
         values.retain(|value| self.issuer.whose(value).is_some() || value.starts_with(b"admin_"));
         assert!(values.len() >= 2, "{} values were looked for", values.len());
-        let needles = needles_of(&values);
+        needles_of(&values)
+    }
+
+    /// No value is in anything that keyroll said or wrote, or in what the cluster shows and recorded.
+    #[track_caller]
+    pub fn nothing_leaked(&self) {
+        let needles = self.needles();
         let said = self.said.borrow();
         assert!(!said.is_empty());
         assert!(said.iter().all(|text| needles.is_clean(text.as_bytes())), "a value was said");
@@ -672,8 +690,15 @@ impl Scene {
 /// What runs the Deployment of [`Scene::with_deployment`].
 pub const AGENT: &str = "deployment = \"agent\", container = \"app\"";
 
+/// keyroll, in a namespace of processes of its own.
+pub fn apart(words: &[&str]) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["-pf", "--mount-proc", "--kill-child", "sh", "-c", FIRST, "sh", KEYROLL]).args(words);
+    command
+}
+
 /// Kills everything in the namespace of processes that this process made, and waits for it.
-fn kill_all_of(unshare: u32) {
+pub fn kill_all_of(unshare: u32) {
     let children = fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children")).unwrap_or_default();
     children
         .split_whitespace()

@@ -44,7 +44,7 @@ pub(super) async fn lines<L: DeserializeOwned>(
 }
 
 /// The same; none if it took longer than `limit`, and was ended. `held` is dropped once it has ended.
-pub(super) async fn lines_within<L: DeserializeOwned, H: Send + 'static>(
+pub(crate) async fn lines_within<L: DeserializeOwned, H: Send + 'static>(
     server: &Server,
     words: &[&str],
     limit: Duration,

@@ -16,6 +16,7 @@ use keyroll_config::Config;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::consent_text::consent_text;
 use crate::role::Role;
 use crate::tokens::Tokens;
 
@@ -164,6 +165,17 @@ impl Consents {
             "the approvals do not count any more: {count} of {of} do, because a waiver was added, a token was revoked or a \
              day has passed"
         )))
+    }
+
+    /// Whether a consent of one who decides alone counts now: for the waivers that the rotation has.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub(crate) fn check_text(&self, rotation: &str, text: &str) -> Result<Result<(), String>, Problem> {
+        let installation = Installation::new(self.locations.clone());
+        let named = operate::named(rotation, &installation.places()?)?;
+        let counts = named.row.decided || named.row.ended || consent_text(rotation, &named.waived) == text;
+        Ok(if counts { Ok(()) } else { Err("a waiver was added since the consent".to_owned()) })
     }
 
     /// Whether as many approvals of this rotation count as are needed. It may wait for the journal.

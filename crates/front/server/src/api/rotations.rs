@@ -279,7 +279,7 @@ async fn stepped(
     let Found { id, secret, .. } = found;
     let what = match &step {
         Step::Apply(_) => format!("asked to apply the plan {id}"),
-        Step::Resume(_) | Step::Consent => format!("asked to go on with rotation {id}"),
+        Step::Resume(_) | Step::Consent | Step::Confirm(_) => format!("asked to go on with rotation {id}"),
         Step::Retry => format!("asked to retry the step of rotation {id}"),
         Step::Abort => format!("asked to roll back rotation {id}"),
     };

@@ -112,7 +112,7 @@ pub(super) async fn start(
 }
 
 /// What a driver of the secret that is there already means for a request.
-pub(super) enum Beside {
+pub(crate) enum Beside {
     /// It does what is asked for.
     Same,
     /// It makes way.
@@ -120,7 +120,7 @@ pub(super) enum Beside {
     InTheWay(Refusal),
 }
 
-pub(super) fn beside(drive: &Drive, secret: &str, operate: &Operate) -> Beside {
+pub(crate) fn beside(drive: &Drive, secret: &str, operate: &Operate) -> Beside {
     let its = drive.rotation();
     let same = its.as_ref() == Some(&operate.rotation);
     let help = its.as_ref().map(|id| format!("keyroll status {id}"));
@@ -137,7 +137,7 @@ pub(super) fn beside(drive: &Drive, secret: &str, operate: &Operate) -> Beside {
     let plain = match &operate.step {
         Step::Apply(_) => true,
         Step::Resume(accept) => accept.is_empty(),
-        Step::Consent | Step::Retry | Step::Abort => false,
+        Step::Consent | Step::Confirm(_) | Step::Retry | Step::Abort => false,
     };
     // What is due is driven without anything accepted, and with the consent of the configuration.
     let does = drive.operate().map_or(same && plain, |does| does.includes(operate));

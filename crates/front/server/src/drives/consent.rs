@@ -10,9 +10,17 @@ use crate::seen::Told;
 impl Drives {
     /// Why a driver that has the turn does not start. Approvals may have become void while it waited for the turn.
     pub(super) async fn unapproved(&self, own: &Drive) -> Option<Told> {
-        let rotation = consents(own)?;
+        let confirmed = own.operate().and_then(|operate| match &operate.step {
+            Step::Confirm(text) => Some((operate.rotation.clone(), Some(text.clone()))),
+            Step::Apply(_) | Step::Resume(_) | Step::Consent | Step::Retry | Step::Abort => None,
+        });
+        let (rotation, text) = confirmed.or_else(|| consents(own).map(|rotation| (rotation, None)))?;
         let (approvals, its) = (self.consents.clone(), rotation.clone());
-        let (code, why) = match spawn_blocking(move || approvals.check(&its)).await {
+        let check = move || match text {
+            Some(text) => approvals.check_text(&its, &text),
+            None => approvals.check(&its),
+        };
+        let (code, why) = match spawn_blocking(check).await {
             Ok(Ok(Ok(()))) => return None,
             Ok(Ok(Err(why))) => (Code::NotPossibleNow, why),
             Ok(Err(problem)) => (problem.code, problem.sentence()),

@@ -45,8 +45,11 @@ pub(crate) enum Step {
     Apply(Vec<String>),
     /// It goes on, and these pending changes are accepted.
     Resume(Vec<String>),
-    /// It goes on, with the consent to revoke the old key.
+    /// It goes on, with the consent to revoke the old key, which tokens approved.
     Consent,
+    /// The same by one who may decide it alone: whoever may write the object that the secret is declared by. What the consent
+    /// says.
+    Confirm(String),
     /// The step at which it is stuck or paused is retried.
     Retry,
     /// It rolls back.
@@ -58,7 +61,7 @@ impl Step {
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Apply(_) => "apply",
-            Self::Resume(_) | Self::Consent => "resume",
+            Self::Resume(_) | Self::Consent | Self::Confirm(_) => "resume",
             Self::Retry => "retry",
             Self::Abort => "abort",
         }
@@ -68,7 +71,7 @@ impl Step {
     pub(crate) fn consents(&self) -> Option<&'static str> {
         match self {
             Self::Apply(accept) | Self::Resume(accept) if !accept.is_empty() => Some("--accept"),
-            Self::Consent => Some("--confirm"),
+            Self::Consent | Self::Confirm(_) => Some("--confirm"),
             Self::Apply(_) | Self::Resume(_) | Self::Retry | Self::Abort => None,
         }
     }
@@ -133,7 +136,7 @@ impl Operate {
             // What was accepted is in the journal.
             (Step::Apply(_) | Step::Resume(_) | Step::Retry, true) => ("resume", Vec::new()),
             (Step::Retry, false) => ("retry", Vec::new()),
-            (Step::Consent, _) => ("resume", vec![format!("--confirm={secret}")]),
+            (Step::Consent | Step::Confirm(_), _) => ("resume", vec![format!("--confirm={secret}")]),
             // Also where it rolls back already: forward would be wrong if its first driver was killed too early.
             (Step::Abort, _) => ("abort", Vec::new()),
         };
@@ -144,18 +147,24 @@ impl Operate {
     pub(crate) fn includes(&self, other: &Self) -> bool {
         self.rotation == other.rotation
             && match (&self.step, &other.step) {
-                (Step::Abort, Step::Abort) | (Step::Consent, Step::Consent) | (Step::Retry, Step::Retry) => {
-                    true
-                }
+                (Step::Abort, Step::Abort)
+                | (Step::Consent | Step::Confirm(_), Step::Consent | Step::Confirm(_))
+                | (Step::Retry, Step::Retry) => true,
                 (Step::Apply(has), Step::Apply(wants) | Step::Resume(wants))
                 | (Step::Resume(has), Step::Resume(wants)) => wants.iter().all(|name| has.contains(name)),
                 // It began, so there is nothing to apply.
-                (Step::Resume(_) | Step::Consent | Step::Retry, Step::Apply(_)) => true,
-                (Step::Consent | Step::Retry, Step::Resume(wants)) => wants.is_empty(),
-                (Step::Apply(_) | Step::Resume(_), Step::Consent | Step::Retry | Step::Abort)
-                | (Step::Consent, Step::Retry | Step::Abort)
-                | (Step::Retry, Step::Consent | Step::Abort)
-                | (Step::Abort, Step::Apply(_) | Step::Resume(_) | Step::Consent | Step::Retry) => false,
+                (Step::Resume(_) | Step::Consent | Step::Confirm(_) | Step::Retry, Step::Apply(_)) => true,
+                (Step::Consent | Step::Confirm(_) | Step::Retry, Step::Resume(wants)) => wants.is_empty(),
+                (
+                    Step::Apply(_) | Step::Resume(_),
+                    Step::Consent | Step::Confirm(_) | Step::Retry | Step::Abort,
+                )
+                | (Step::Consent | Step::Confirm(_), Step::Retry | Step::Abort)
+                | (Step::Retry, Step::Consent | Step::Confirm(_) | Step::Abort)
+                | (
+                    Step::Abort,
+                    Step::Apply(_) | Step::Resume(_) | Step::Consent | Step::Confirm(_) | Step::Retry,
+                ) => false,
             }
     }
 }
@@ -172,6 +181,11 @@ mod tests {
         Operate { rotation: "01a2".to_owned(), step }
     }
 
+    /// The consent of one who decides alone, to the end of the old key with a consumer waived.
+    fn confirm() -> Step {
+        Step::Confirm("01a2/5f3c9d10".to_owned())
+    }
+
     #[test]
     fn each_errand_has_its_command_and_goes_on_with_its_rotation() {
         let accept = vec!["PORT".to_owned()];
@@ -186,6 +200,8 @@ mod tests {
             (Work::Operate(operate(Step::Apply(accept.clone()))), "apply 01a2 --accept=PORT", "resume 01a2"),
             (Work::Operate(operate(Step::Resume(accept))), "resume 01a2 --accept=PORT", "resume 01a2"),
             (Work::Operate(operate(Step::Consent)), "resume 01a2 --confirm=db", "resume 01a2 --confirm=db"),
+            // The command goes by the secret: what the text names is compared before it starts.
+            (Work::Operate(operate(confirm())), "resume 01a2 --confirm=db", "resume 01a2 --confirm=db"),
             (Work::Operate(operate(Step::Retry)), "retry 01a2", "resume 01a2"),
             (Work::Operate(operate(Step::Abort)), "abort 01a2", "abort 01a2"),
         ] {
@@ -211,10 +227,32 @@ mod tests {
             (Step::Retry, Step::Resume(none()), true),
             (Step::Resume(none()), Step::Retry, false),
             (Step::Abort, Step::Abort, true),
+            (confirm(), confirm(), true),
+            (confirm(), Step::Consent, true),
+            (Step::Consent, confirm(), true),
+            (confirm(), Step::Apply(port()), true),
+            (confirm(), Step::Resume(none()), true),
+            (confirm(), Step::Resume(port()), false),
+            (Step::Apply(none()), confirm(), false),
+            (Step::Resume(none()), confirm(), false),
+            (confirm(), Step::Retry, false),
+            (Step::Retry, confirm(), false),
+            (confirm(), Step::Abort, false),
+            (Step::Abort, confirm(), false),
         ] {
             assert_eq!(operate(does.clone()).includes(&operate(asked.clone())), same, "{does:?} {asked:?}");
         }
         let other = Operate { rotation: "02".to_owned(), step: Step::Abort };
         assert!(!operate(Step::Abort).includes(&other));
+    }
+
+    #[test]
+    fn a_consent_is_asked_for_as_a_terminal_would_give_it() {
+        for step in [Step::Consent, confirm()] {
+            assert_eq!((step.word(), step.consents()), ("resume", Some("--confirm")), "{step:?}");
+        }
+        for step in [Step::Resume(Vec::new()), Step::Retry, Step::Abort] {
+            assert_eq!(step.consents(), None, "{step:?}");
+        }
     }
 }

@@ -1,0 +1,96 @@
+//! What keyroll knows of one object's secret at one moment: all that its status is made of.
+
+use std::collections::BTreeMap;
+
+use crate::object::{Asked, Blocker, Ended, Pods, RotationStatus};
+
+/// What became of an object's `spec`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// It counts.
+    Yes,
+    /// It cannot be used, and the one that was accepted last counts.
+    Former(String),
+    /// It cannot be used, and none was before.
+    No(String),
+}
+
+/// What keyroll knows of one object's secret.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// Now, RFC 3339.
+    pub now: String,
+    /// What became of its `spec`.
+    pub accepted: Accepted,
+    /// The consumers of the configuration that counts: name and workload, `deployment/agent`.
+    pub consumers: Vec<(String, String)>,
+    /// The current version; or why there is none.
+    pub value: Result<Value, String>,
+    /// The open rotation.
+    pub open: Option<Open>,
+    /// The one that ended last.
+    pub last: Option<Ended>,
+    /// By workload, `deployment/agent`; none: not looked at yet, or why that failed.
+    pub pods: Option<Result<BTreeMap<String, Pods>, String>>,
+    /// A rotation that the object shows as open and that the journal does not have.
+    pub lost: Option<String>,
+    /// What was asked for, as far as it was dealt with.
+    pub asked: Asked,
+    /// What was asked for, or is due, and waits for its turn or is about to begin; a sentence.
+    pub queued: Option<String>,
+    /// Why the base file does not count as it is now.
+    pub base: Option<String>,
+    /// What keyroll calls itself, for commands: `kubectl -n keyroll exec keyroll-0 -- `; empty outside of a cluster.
+    pub prefix: String,
+}
+
+/// The current version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    /// Its number.
+    pub version: u32,
+    /// When it was added, RFC 3339.
+    pub since: Option<String>,
+    /// When it is due, RFC 3339.
+    pub due: Option<String>,
+    /// It is due now; why it does not begin by itself, if it does not.
+    pub overdue: Option<Option<String>>,
+}
+
+/// The open rotation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Open {
+    /// As it is shown.
+    pub shown: RotationStatus,
+    /// It is rolled back.
+    pub rolls_back: bool,
+    /// It waits for the consent to the end of the old key.
+    pub consent: bool,
+    /// What the annotation must say for this consent: the id, and a digest of the waivers if there are any.
+    pub confirm: String,
+    /// It is paused or stuck, and why.
+    pub held: Option<String>,
+    /// It is stuck: only another attempt goes on.
+    pub stuck: bool,
+    /// What keeps its old key alive.
+    pub blockers: Vec<Blocker>,
+    /// By consumer: how far it is.
+    pub stages: BTreeMap<String, String>,
+}
+
+impl Accepted {
+    /// Why it cannot be used; empty if it counts.
+    pub(crate) fn why(&self) -> &str {
+        match self {
+            Self::Yes => "",
+            Self::Former(why) | Self::No(why) => why,
+        }
+    }
+}
+
+impl Open {
+    /// It ends only when a person acts.
+    pub fn needs_person(&self) -> bool {
+        self.consent || self.held.is_some() || self.shown.waits.as_ref().is_some_and(|waits| waits.person)
+    }
+}
