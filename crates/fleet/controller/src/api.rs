@@ -7,19 +7,14 @@ use kube::api::{Api, DynamicObject, PostParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use serde_json::json;
 
-use crate::news::News;
+use crate::cut::cut;
+use crate::news::{NOTE_BYTES_MAX, News};
 use crate::object::{GROUP, KIND, SecretRotation, Status, VERSION, resource};
 
 /// Who writes the events.
 const REPORTER: &str = "keyroll.dev/keyroll";
 /// What the events are about.
 const ACTION: &str = "Rotate";
-/// The longest note of an event. Source: `NoteLengthLimit` of
-/// <https://github.com/kubernetes/kubernetes/blob/master/pkg/apis/core/validation/events.go>.
-const NOTE_BYTES_MAX: usize = 1024;
-/// The end of a note that was cut.
-const CUT: &str = " …";
-
 /// Whether a status was written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Shown {
@@ -89,7 +84,7 @@ pub async fn tell(cluster: &Cluster, object: &SecretRotation, news: &[News]) -> 
         let event = Event {
             type_: if one.warning { EventType::Warning } else { EventType::Normal },
             reason: one.reason.to_owned(),
-            note: Some(cut(&one.note)),
+            note: Some(cut(&one.note, NOTE_BYTES_MAX)),
             action: ACTION.to_owned(),
             secondary: None,
         };
@@ -98,15 +93,6 @@ pub async fn tell(cluster: &Cluster, object: &SecretRotation, news: &[News]) -> 
         })?;
     }
     Ok(())
-}
-
-/// A note that is not too long.
-fn cut(note: &str) -> String {
-    if note.len() <= NOTE_BYTES_MAX {
-        return note.to_owned();
-    }
-    let (kept, _) = note.split_at(note.floor_char_boundary(NOTE_BYTES_MAX - CUT.len()));
-    format!("{kept}{CUT}")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Texts of a limited length.
 
 /// What a cut text ends with.
-const MARK: &str = "…";
+pub(crate) const MARK: &str = "…";
 
 /// A text of at most so many bytes; a cut one says so. A control character that would be six bytes of JSON is a space.
 pub(crate) fn cut(text: &str, bytes_max: usize) -> String {

@@ -3,8 +3,9 @@
 use crate::cut::cut;
 use crate::object::{Condition, ConsumerStatus, Ended, Phase, RotationStatus, Status};
 
-/// The longest note that the API server takes.
-const NOTE_BYTES_MAX: usize = 1_024;
+/// The longest note of an event. Source: `NoteLengthLimit` of
+/// <https://github.com/kubernetes/kubernetes/blob/master/pkg/apis/core/validation/events.go>.
+pub(crate) const NOTE_BYTES_MAX: usize = 1_024;
 /// The most news of one change.
 const NEWS_MAX: usize = 20;
 /// How `keyroll status` says that a consumer was moved, and proven.

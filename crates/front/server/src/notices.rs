@@ -11,6 +11,8 @@ mod mail;
 mod notice;
 mod webhook;
 
+pub(crate) use notice::rfc3339;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -2,6 +2,7 @@ use hyper::Method;
 use serde_json::Value;
 
 use super::*;
+use crate::cut::MARK;
 use crate::fake::Fake;
 use crate::object::RotationStatus;
 
@@ -91,7 +92,7 @@ async fn each_piece_of_news_is_an_event_with_its_own_note() {
     let events = fake.all(EVENTS);
     let notes: Vec<&str> = events.iter().map(|event| event["note"].as_str().unwrap()).collect();
     assert_eq!(notes[..2], ["agent has v2", "mailer has v2"]);
-    let kept = notes[2].strip_suffix(CUT).unwrap();
+    let kept = notes[2].strip_suffix(MARK).unwrap();
     assert!(notes[2].len() <= NOTE_BYTES_MAX && kept.len() > 1000 && long.starts_with(kept));
     let types: Vec<&str> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
     assert_eq!(types, ["Normal", "Normal", "Warning"]);

@@ -105,11 +105,7 @@ pub fn open_rotation(secret: &str, places: &Places) -> Result<Option<Open>, Prob
 /// # Errors
 /// The journal cannot be read.
 pub fn open_secrets(secrets: &[String], places: &Places) -> Result<BTreeSet<String>, Problem> {
-    if !places.journal().exists() {
-        return Ok(BTreeSet::new());
-    }
-    let (journal, runtime) = (journal(places)?, runtime(places)?);
-    let index = runtime.block_on(Index::read(&journal)).map_err(rotations_unread)?;
+    let Some(index) = open_index(places)? else { return Ok(BTreeSet::new()) };
     Ok(secrets.iter().filter(|secret| index.own(secret).is_some()).cloned().collect())
 }
 
@@ -121,13 +117,18 @@ pub fn open_rotations<'s, S: AsRef<str>>(
     secrets: &'s [S],
     places: &Places,
 ) -> Result<Vec<(&'s str, Open)>, Problem> {
-    if !places.journal().exists() {
-        return Ok(Vec::new());
-    }
-    let (journal, runtime) = (journal(places)?, runtime(places)?);
-    let index = runtime.block_on(Index::read(&journal)).map_err(rotations_unread)?;
+    let Some(index) = open_index(places)? else { return Ok(Vec::new()) };
     let own = secrets.iter().map(AsRef::as_ref).filter_map(|secret| Some((secret, index.own(secret)?)));
     own.map(|(secret, own)| Ok((secret, open(secret, own, places)?))).collect()
+}
+
+/// The open rotations; none if no rotation ever began.
+fn open_index(places: &Places) -> Result<Option<Index>, Problem> {
+    if !places.journal().exists() {
+        return Ok(None);
+    }
+    let (journal, runtime) = (journal(places)?, runtime(places)?);
+    runtime.block_on(Index::read(&journal)).map(Some).map_err(rotations_unread)
 }
 
 fn open(secret: &str, own: &OpenRotation, places: &Places) -> Result<Open, Problem> {

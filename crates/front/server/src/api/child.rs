@@ -44,7 +44,7 @@ pub(super) async fn lines<L: DeserializeOwned>(
 }
 
 /// The same; none if it took longer than `limit`, and was ended. `held` is dropped once it has ended.
-pub(crate) async fn lines_within<L: DeserializeOwned, H: Send + 'static>(
+pub(super) async fn lines_within<L: DeserializeOwned, H: Send + 'static>(
     server: &Server,
     words: &[&str],
     limit: Duration,
@@ -56,6 +56,24 @@ pub(crate) async fn lines_within<L: DeserializeOwned, H: Send + 'static>(
     let lines = out.bytes.split(|byte| *byte == b'\n');
     let lines = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
     Ok(Some((lines, status)))
+}
+
+/// The same for who is told in a sentence why there is nothing; `what` is called so: `the plan`.
+///
+/// # Errors
+/// It took too long, or could not be started.
+pub(crate) async fn said_within<L: DeserializeOwned, H: Send + 'static>(
+    server: &Server,
+    what: &str,
+    words: &[&str],
+    limit: Duration,
+    held: H,
+) -> Result<(Vec<L>, ExitStatus), String> {
+    match lines_within(server, words, limit, held).await {
+        Ok(Some(ended)) => Ok(ended),
+        Ok(None) => Err(format!("{what} took more than {} s", limit.as_secs())),
+        Err(error) => Err(format!("{what} could not be started: {error}")),
+    }
 }
 
 /// Runs a command without stdin, and returns what it wrote; stderr only if the command has it piped. None if it took longer

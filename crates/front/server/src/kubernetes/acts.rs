@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::decide::{Ask, Memory, Wish, decide, refuse};
 use super::facts::Facts;
 use super::followed::{Begun, Followed};
-use crate::api::child::lines_within;
+use crate::api::child::said_within;
 use crate::api::start::{Beside, beside};
 use crate::drives::{Errand, Operate, Step};
 use crate::seen::Told;
@@ -92,9 +92,8 @@ fn forget_gone(followed: &Followed, object: &SecretRotation) {
     let mut begun = followed.begun.lock().unwrap_or_else(PoisonError::into_inner);
     let secret = object.secret();
     // A plan that was applied is remembered: it is never applied twice.
-    let applies = |begun: &Begun| begun.what.starts_with("apply ");
-    let stands = |begun: &Begun| stand.iter().any(|ask| begun.what.ends_with(&format!(" {ask}")));
-    begun.retain(|of, begun| *of != secret || applies(begun) || stands(begun));
+    let applies = |begun: &Begun| matches!(begun.operate.step, Step::Apply(_));
+    begun.retain(|of, begun| *of != secret || applies(begun) || stand.contains(&begun.ask));
 }
 
 /// Writes down what came of a step.
@@ -125,7 +124,7 @@ fn memory(
     let (driven, busy) = (server.drives.any(&secret).is_some(), server.drives.count() > 0);
     let applied = object.status.asked.plan.as_ref().filter(|plan| {
         let begun = followed.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        begun.get(&secret).is_some_and(|begun| begun.what == what(&applying(plan), ""))
+        begun.get(&secret).is_some_and(|begun| begun.operate == applying(plan))
     });
     let applied = applied.map(|plan| match server.drives.refusals.of(plan) {
         Some(refused) => Err(with_help(&refused.told)),
@@ -189,10 +188,6 @@ fn applying(plan: &str) -> Operate {
     Operate { rotation: plan.to_owned(), step: Step::Apply(Vec::new()) }
 }
 
-fn what(operate: &Operate, ask: &str) -> String {
-    format!("{} {} {ask}", operate.step.word(), operate.rotation)
-}
-
 /// Begins the step, unless it is being done, or was done a moment ago and brought nothing.
 async fn begin(
     server: &Arc<Server>,
@@ -202,10 +197,9 @@ async fn begin(
     ask: &str,
 ) -> Went {
     let secret = object.secret();
-    let what = what(operate, ask);
     let times = {
         let begun = followed.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = begun.get(&secret).filter(|begun| begun.what == what);
+        let before = begun.get(&secret).filter(|begun| begun.operate == *operate && begun.ask == ask);
         let pause = |times: u32| AGAIN.saturating_mul(1 << times.saturating_sub(1).min(6)).min(AGAIN_MAX);
         if before.is_some_and(|begun| begun.at.elapsed() < pause(begun.times)) {
             let over = server.drives.any(&secret).is_none();
@@ -248,7 +242,8 @@ async fn begin(
         return Went::Refused(format!("what is begun could not be written down: {error}"));
     }
     let mut begun = followed.begun.lock().unwrap_or_else(PoisonError::into_inner);
-    begun.insert(secret, Begun { what, at: Instant::now(), times: times + 1 });
+    let (operate, ask) = (operate.clone(), ask.to_owned());
+    begun.insert(secret, Begun { operate, ask, at: Instant::now(), times: times + 1 });
     Went::On
 }
 
@@ -281,12 +276,8 @@ async fn plan(server: Arc<Server>, secret: String, asker: Asker) -> super::jobs:
     // One plan at a time, also of those that callers ask for.
     let place = server.planning.clone().lock_owned().await;
     server.log(&format!("{secret}: a plan is made, asked for by {}", asker.by));
-    let ended = lines_within::<Line, _>(&server, &["plan", &secret], PLAN_MAX, place).await;
-    let (said, status) = match ended {
-        Ok(Some(ended)) => ended,
-        Ok(None) => return Err(format!("the plan took more than {} s", PLAN_MAX.as_secs())),
-        Err(error) => return Err(format!("the plan could not be started: {error}")),
-    };
+    let (said, status) =
+        said_within::<Line, _>(&server, "the plan", &["plan", &secret], PLAN_MAX, place).await?;
     let mut plan = Err(format!("keyroll plan ended with {status}"));
     for line in said {
         match line {

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::answer::old_key;
-use crate::consent_text::consent_text;
 use jiff::Timestamp;
 use keyroll_app::installation::Installation;
 use keyroll_app::operator::{DueShown, Holder, StatusShown};
@@ -18,13 +16,17 @@ use keyroll_codes::Code;
 use keyroll_config::{Config, Secret};
 use keyroll_controller::{Blocker, Ended, Open, RotationStatus, SecretRotation, Value, Waits};
 
+use crate::answer::old_key;
+use crate::consent_text::consent_text;
+use crate::notices::rfc3339;
+
 /// What is known of one secret.
 pub(super) struct Facts {
     pub(super) consumers: Vec<(String, String)>,
     pub(super) value: Option<Value>,
     pub(super) open: Option<Open>,
     pub(super) last: Option<Ended>,
-    /// The rotation that the object shows as open, if no journal has it.
+    /// What the object shows and the state folder does not have: a rotation, or the version that was current, `v4`.
     pub(super) lost: Option<String>,
     /// What became of the plan that was made for the object.
     pub(super) planned: Planned,
@@ -56,11 +58,6 @@ pub(super) enum Planned {
     Gone,
     /// It is of another secret: somebody wrote it into the status.
     Foreign,
-}
-
-/// A time of another status, which people read: `2026-11-30 03:44:48Z`.
-fn rfc3339(time: &str) -> String {
-    time.replacen(' ', "T", 1)
 }
 
 /// Now as RFC 3339, to the second.

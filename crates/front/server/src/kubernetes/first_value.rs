@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::acts::with_help;
 use super::followed::Followed;
-use crate::api::child::lines_within;
+use crate::api::child::said_within;
 use crate::seen::Told;
 use crate::server::Server;
 
@@ -46,25 +46,19 @@ async fn import(server: Arc<Server>, secret: String, id: Option<String>) -> Resu
     let option = id.map(|id| format!("--id={id}"));
     let words: Vec<&str> =
         ["secret", "import", secret.as_str(), "--bound"].into_iter().chain(option.as_deref()).collect();
-    let why = match lines_within::<Line, _>(&server, &words, IMPORT_MAX, ()).await {
-        Ok(Some((_, status))) if status.success() => {
-            server.log(&format!("{secret}: its value was imported from the cluster"));
-            return Ok(String::new());
-        }
-        Ok(Some((said, status))) => {
-            let told = said.into_iter().find_map(|line| match line {
-                Line::Error(told) => Some(told),
-                Line::Other => None,
-            });
-            match told {
-                Some(told) if told.is(Code::NotPossibleNow) => format!("{}; {KEY_ID_HELP}", told.sentence()),
-                Some(told) => with_help(&told),
-                None => format!("keyroll secret import ended with {status}"),
-            }
-        }
-        Ok(None) => format!("the import took more than {} s", IMPORT_MAX.as_secs()),
-        Err(error) => format!("the import could not be started: {error}"),
-    };
+    let (said, status) = said_within::<Line, _>(&server, "the import", &words, IMPORT_MAX, ()).await?;
+    if status.success() {
+        server.log(&format!("{secret}: its value was imported from the cluster"));
+        return Ok(String::new());
+    }
+    let told = said.into_iter().find_map(|line| match line {
+        Line::Error(told) => Some(told),
+        Line::Other => None,
+    });
     // The object says it, and it is tried again and again.
-    Err(why)
+    Err(match told {
+        Some(told) if told.is(Code::NotPossibleNow) => format!("{}; {KEY_ID_HELP}", told.sentence()),
+        Some(told) => with_help(&told),
+        None => format!("keyroll secret import ended with {status}"),
+    })
 }

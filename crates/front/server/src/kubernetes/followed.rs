@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::jobs::Jobs;
 use super::seen::Seen;
 use super::writing::Writing;
+use crate::drives::Operate;
 
 /// The objects that are followed, and what is known of them in this life of the server.
 pub(crate) struct Followed {
@@ -53,7 +54,9 @@ impl Followed {
 
 /// A step that was begun for an object, and how often.
 pub(super) struct Begun {
-    pub(super) what: String,
+    pub(super) operate: Operate,
+    /// The annotation that asked for it, as `abort=TEXT`; empty: a plan that the status has.
+    pub(super) ask: String,
     pub(super) at: Instant,
     pub(super) times: u32,
 }

@@ -57,8 +57,12 @@ async fn look(
         said.insert("the base file".to_owned(), why.clone());
     }
     let upkeep = server.upkeep().await?;
-    let of = objects.clone();
-    let mut all = server.blocking(move |installation| facts(&of, &upkeep, installation)).await?;
+    let (objects, mut all) = server
+        .blocking(move |installation| {
+            let all = facts(&objects, &upkeep, installation)?;
+            Ok((objects, all))
+        })
+        .await?;
     for object in objects {
         let accepted =
             each.get(&object.id).cloned().unwrap_or_else(|| Accepted::No("it was not read".to_owned()));

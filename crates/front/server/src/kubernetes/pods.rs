@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::followed::Followed;
 use super::seen::Looked;
-use crate::api::child::lines_within;
+use crate::api::child::said_within;
 use crate::seen::Told;
 use crate::server::Server;
 use crate::stop::stopped;
@@ -89,12 +89,8 @@ pub(super) async fn keep(
 async fn look(server: &Arc<Server>, followed: &Followed, object: &SecretRotation) {
     let secret = object.secret();
     let words = ["trace", secret.as_str(), "--host", object.id.host.as_str()];
-    let looked = match lines_within::<Line, _>(server, &words, LOOK_MAX, ()).await {
-        Ok(Some((said, _))) => counted(said),
-        Ok(None) => Err(format!("the look took more than {} s", LOOK_MAX.as_secs())),
-        Err(error) => Err(format!("the look could not be started: {error}")),
-    };
-    followed.pods.put(&object.id, looked);
+    let said = said_within::<Line, _>(server, "the look", &words, LOOK_MAX, ()).await;
+    followed.pods.put(&object.id, said.and_then(|(said, _)| counted(said)));
 }
 
 #[cfg(test)]

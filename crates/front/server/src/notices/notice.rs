@@ -134,7 +134,7 @@ impl Notice {
 }
 
 /// A time as it is shown, `2026-11-26 09:00:00Z`, with the T of RFC 3339.
-pub(super) fn rfc3339(shown: &str) -> String {
+pub(crate) fn rfc3339(shown: &str) -> String {
     shown.replacen(' ', "T", 1)
 }
 
