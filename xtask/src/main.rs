@@ -29,7 +29,7 @@ cargo xtask parts              install the real parts that are missing (as root,
 cargo xtask tests [WORD…]      only the tests, or the modules whose name (crate/module) has one of the words
 cargo xtask kill [N]           the kill ring alone, for a night: N kills in all (1000), with the released program
 cargo xtask tidy               the tree's own rules: sizes, error pages, protocol ids, words
-cargo xtask sim ARGS…          the simulation in release (--seeds N, --exhaustive 2, --mutants, --full-pairs, --triples)
+cargo xtask sim ARGS…          the simulation in release (--seeds N, --exhaustive 2, --helpful N, --mutants, --full-pairs, --triples)
 cargo xtask mutants WHICH      mutants made from the code of rotation and engine: --all, --sample N, --only NUMBER|FILE|FILE:LINE,
                                --equivalents, --list; [--json]
 cargo xtask replay FILE        one stored fault plan, step by step

@@ -37,7 +37,7 @@ pub(crate) fn leaves(test: &str) -> bool {
 /// Prints the parts.
 pub(crate) fn list() {
     for part in &PARTS {
-        println!("{:<12} {}", part.name, part.what);
+        println!("{:<18} {}", part.name, part.what);
     }
 }
 
@@ -59,13 +59,13 @@ pub(crate) fn night(names: &[String]) -> Result<(), String> {
         let ended = part.run();
         let minutes = begun.elapsed().as_secs_f64() / 60.0;
         let how = ended.as_ref().map_or_else(|why| format!("FAILED: {why}"), |()| "passed".to_owned());
-        lines.push(format!("{:<12} {minutes:>6.1} {how}", part.name));
+        lines.push(format!("{:<18} {minutes:>6.1} {how}", part.name));
         record(part, ended.is_ok(), minutes)?;
         if ended.is_err() {
             failed.push(part.name);
         }
     }
-    println!("\n{:<12} minutes", "part");
+    println!("\n{:<18} minutes", "part");
     lines.iter().for_each(|line| println!("{line}"));
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
 }
@@ -100,9 +100,9 @@ impl Part {
         let fronts = FRONTS.into_iter().filter(|_| self.rotates);
         let built_with = BUILT_WITH.into_iter().filter(|_| self.name != "licences");
         let named = self.files.iter().copied().chain(fronts).chain(built_with).map(str::to_owned);
-        // The tests of `cli/postgres` are in such a file or folder.
+        // The tests of `cli/postgres` and `cli/kubernetes::served` are in such a file or folder.
         let tests = self.units.iter().filter_map(|unit| unit.strip_prefix("cli/"));
-        named.chain(tests.map(|module| format!("crates/front/cli/tests/{module}")))
+        named.chain(tests.map(|module| format!("crates/front/cli/tests/{}", module.replace("::", "/"))))
     }
 
     fn run(&self) -> Result<(), String> {

@@ -24,6 +24,9 @@ const SEEDS: &str = "12000";
 /// Of so many single faults, and first faults of a pair, a change's test tries one.
 const FAULTS_EVERY: &str = "61";
 
+/// Of so many single faults a change's test tries one with an operator who does what the rotation names, forward and back.
+const HELPED_EVERY: &str = "97";
+
 /// The program that is built together with the tests.
 const BUILT: &str = "target/debug/keyroll";
 
@@ -97,7 +100,7 @@ fn beside() -> Vec<Beside> {
     let sim = |name: &str, words: &[&str]| Unit::background(name, sim::BUILT, words);
     let demo = Unit::plain(DEMO, &root().join("target/debug/xtask"), &[DEMO, BUILT]);
     // In one run, because together they must reach every fault in every phase.
-    let words = ["--exhaustive", "2", "--every", FAULTS_EVERY, "--seeds", SEEDS];
+    let words = ["--exhaustive", "2", "--every", FAULTS_EVERY, "--helpful", HELPED_EVERY, "--seeds", SEEDS];
     let mut all: Vec<Beside> = sdk::python().map(|unit| Beside { unit, needs: None }).into_iter().collect();
     all.push(Beside { unit: sim("simulation/schedules", &words), needs: Some("sim") });
     all.push(Beside { unit: demo, needs: Some("keyroll") });

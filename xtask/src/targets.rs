@@ -85,25 +85,29 @@ pub(crate) enum Which<'a> {
     Change,
     /// All tests of the units whose name (`crate/module`) has one of these words; without words, all tests.
     Named(&'a [String]),
-    /// All tests of the units whose name begins so.
+    /// All tests of the units whose name begins so, and all tests whose name (`crate/module::…`) does.
     Begins(&'a [&'a str]),
 }
 
 impl Which<'_> {
-    /// Whether this test is left to a part of a night.
-    fn leaves(&self, test: &str) -> bool {
-        matches!(self, Self::Change) && night::leaves(test)
+    /// Whether it runs this test (`crate/module::…`) where it runs the unit. Several parts of a night may share a module.
+    fn has_test(&self, test: &str) -> bool {
+        match self {
+            Self::Change => !night::leaves(test),
+            Self::Named(_) => true,
+            Self::Begins(all) => all.iter().any(|beginning| test.starts_with(beginning)),
+        }
     }
 
     /// Each word and each beginning must be of a unit: else nothing would run, and pass.
     fn refuse_unknown(&self, units: &[Unit]) -> Result<(), String> {
-        let unknown = |of: &dyn Fn(&str) -> bool| !units.iter().any(|unit| of(&unit.name));
+        let unknown = |of: &dyn Fn(&Unit) -> bool| !units.iter().any(of);
         let found: Option<&str> = match self {
             Self::Change => None,
             Self::Named(words) => {
-                words.iter().map(String::as_str).find(|word| unknown(&|name| name.contains(word)))
+                words.iter().map(String::as_str).find(|word| unknown(&|unit| unit.name.contains(word)))
             }
-            Self::Begins(all) => all.iter().copied().find(|one| unknown(&|name| name.starts_with(one))),
+            Self::Begins(all) => all.iter().copied().find(|one| unknown(&|unit| begins(unit, one))),
         };
         found.map_or(Ok(()), |word| Err(format!("no unit is called `{word}`")))
     }
@@ -116,13 +120,20 @@ impl Which<'_> {
         }
     }
 
-    fn has_unit(&self, name: &str) -> bool {
+    fn has_unit(&self, unit: &Unit) -> bool {
         match self {
             Self::Change => true,
-            Self::Named(words) => words.is_empty() || words.iter().any(|word| name.contains(word)),
-            Self::Begins(beginnings) => beginnings.iter().any(|beginning| name.starts_with(beginning)),
+            Self::Named(words) => words.is_empty() || words.iter().any(|word| unit.name.contains(word)),
+            Self::Begins(all) => all.iter().any(|beginning| begins(unit, beginning)),
         }
     }
+}
+
+/// Whether the name of a unit begins so, or that of a test that it runs.
+fn begins(unit: &Unit, beginning: &str) -> bool {
+    let room = unit.name.split('/').next().unwrap_or_default();
+    let is_so = |word: &String| format!("{room}/{word}").starts_with(beginning);
+    unit.name.starts_with(beginning) || unit.words.iter().any(is_so)
 }
 
 /// Runs the units whose name (`crate/module`) has one of these words, or all, with all their tests.
@@ -221,7 +232,7 @@ impl Units<'_> {
             all.extend(units);
         }
         self.which.refuse_unknown(&all)?;
-        all.retain(|unit| self.which.has_unit(&unit.name));
+        all.retain(|unit| self.which.has_unit(unit));
         Ok(all)
     }
 }
@@ -421,7 +432,7 @@ fn split(program: Unit, which: &Which<'_>, named: &mut BTreeSet<&'static str>) -
         tests.retain(|test| {
             let test = format!("{room}/{test}");
             named.extend(night::beginnings().filter(|beginning| test.starts_with(beginning)));
-            !which.leaves(&test)
+            which.has_test(&test)
         });
         let name = format!("{room}/{module}");
         let each = SPLIT.contains(&name.as_str());
@@ -461,6 +472,20 @@ mod tests {
         assert_eq!(modules["hostile"], ["hostile::word::one"]);
         assert_eq!(modules["main"], ["alone"]);
         assert_eq!(modules.len(), 3);
+    }
+
+    #[test]
+    fn a_part_runs_the_tests_that_begin_as_it_says_of_a_module_that_it_shares() {
+        let which = Which::Begins(&["cli/kubernetes::served", "leak/"]);
+        assert!(which.has_test("cli/kubernetes::served_pod::one") && which.has_test("leak/one::two"));
+        assert!(!which.has_test("cli/kubernetes::rotate::one"));
+        let unit = |name: &str, words: &[&str]| Unit::plain(name, Path::new("suite"), words);
+        let shared = unit("cli/kubernetes", &["--exact", "kubernetes::served::one"]);
+        let other = unit("cli/kubernetes", &["--exact", "kubernetes::rotate::one"]);
+        assert!(which.has_unit(&shared) && which.has_unit(&unit("leak/lib", &[])) && !which.has_unit(&other));
+        let unknown = which.refuse_unknown(&[unit("leak/lib", &[]), other]).unwrap_err();
+        assert_eq!(unknown, "no unit is called `cli/kubernetes::served`");
+        which.refuse_unknown(&[unit("leak/lib", &[]), shared]).unwrap();
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(crate) fn print(base: Option<&str>) -> Result<(), String> {
     let mut names = Vec::new();
     for part in &PARTS {
         if let Some(file) = changed.iter().find(|file| touches(file, part, &graph)) {
-            println!("{:<12} {} ({file})", part.name, part.what);
+            println!("{:<18} {} ({file})", part.name, part.what);
             names.push(part.name);
         }
     }
@@ -78,7 +78,9 @@ mod tests {
         }
         assert!(touched("README.md").is_empty());
         let scanner = touched("crates/leaks/scanner/src/lib.rs");
-        assert_eq!(scanner, ["kubernetes", "served", "discovery", "fleet", "leaks"]);
+        let clusters = ["kubernetes", "kubernetes-rotate", "kubernetes-served"];
+        assert_eq!(scanner, [&clusters[..], &["served", "discovery", "fleet", "leaks"]].concat());
+        assert_eq!(touched("crates/front/cli/tests/kubernetes/served_pod.rs"), ["kubernetes-served"]);
     }
 
     #[test]

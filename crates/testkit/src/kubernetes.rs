@@ -26,9 +26,10 @@ const LOOK_PAUSE_MS: u64 = 50;
 /// How many times as long what takes minutes itself may take.
 const LATE: u64 = 4;
 
-/// How often the kubelet looks: its default, and so often that a test need not wait.
-const USUAL: &str = "1m";
+/// How often the kubelet looks by itself: so often that a test need not wait, and so seldom that it never sees it. Its default
+/// is a minute.
 const OFTEN: &str = "1s";
+const SELDOM: &str = "1h";
 
 /// The port of the API server that pods know.
 const API_PORT: u16 = 443;
@@ -95,12 +96,12 @@ impl Kubernetes {
         started(Self::start(Some(OFTEN)))
     }
 
-    /// The same with the kubelet's own pace: such a change takes about a minute.
+    /// The same with a kubelet that looks at a pod only where something makes it: by itself, such a change takes an hour.
     ///
     /// # Panics
     /// If it cannot be started.
-    pub fn with_usual_node() -> Self {
-        started(Self::start(Some(USUAL)))
+    pub fn with_slow_node() -> Self {
+        started(Self::start(Some(SELDOM)))
     }
 
     fn start(looks: Option<&str>) -> Result<Self, String> {

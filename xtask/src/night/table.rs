@@ -11,7 +11,8 @@ pub(crate) struct Part {
     pub(crate) name: &'static str,
     /// What it tests.
     pub(crate) what: &'static str,
-    /// The test modules that it runs, by the beginning of their names (`crate/module`), with all of their tests.
+    /// The test modules that it runs, by the beginning of their names (`crate/module`), with all of their tests; of a module
+    /// that several parts share, the tests that begin so (`crate/module::…`).
     pub(crate) units: &'static [&'static str],
     /// Tests of these modules that the test of a change does not run, by the beginning of their names
     /// (`crate/module::…`).
@@ -54,6 +55,20 @@ pub(super) const BUILT_WITH: [&str; 6] = [
     "xtask/src/world.rs",
 ];
 
+/// The tests that look at clusters, and those of a Secret as a store. Other parts rotate in clusters.
+const LOOKS_AT_CLUSTERS: [&str; 10] = [
+    "cli/kubernetes::a_",
+    "cli/kubernetes::an_",
+    "cli/kubernetes::copies_",
+    "cli/kubernetes::every_way_",
+    "cli/kubernetes::external",
+    "cli/kubernetes::manifests",
+    "cli/kubernetes::what_",
+    "testkit/external_secrets",
+    "testkit/kubernetes",
+    "truth/kubernetes_real",
+];
+
 /// A part without anything.
 const NONE: Part = Part {
     name: "",
@@ -69,7 +84,7 @@ const NONE: Part = Part {
 };
 
 /// Every part.
-pub(crate) const PARTS: [Part; 25] = [
+pub(crate) const PARTS: [Part; 27] = [
     Part {
         name: "issuers",
         what: "whole rotations with every shipped spec, with faults and in emergencies",
@@ -114,17 +129,45 @@ pub(crate) const PARTS: [Part; 25] = [
     Part {
         name: "kubernetes",
         what: "what a cluster has: real Kubernetes 1.33 with pods that take Secrets, and External Secrets 0.20; a Secret as a store; the manifests and the chart",
-        units: &["cli/kubernetes", "testkit/external_secrets", "testkit/kubernetes", "truth/kubernetes_real"],
-        only: &[
-            "cli/kubernetes::",
-            "testkit/external_secrets::",
-            "testkit/kubernetes::",
-            "truth/kubernetes_real::",
-        ],
+        units: &LOOKS_AT_CLUSTERS,
+        only: &LOOKS_AT_CLUSTERS,
         kept: &["cli/kubernetes::manifests::the_chart_has_the_kind_of_the_base"],
         rotates: true,
         rooms: &["cluster", "kube", "truth"],
-        files: &["crates/front/cli/tests/stores", "deploy/kubernetes/"],
+        files: &[
+            "crates/front/cli/tests/kubernetes.rs",
+            "crates/front/cli/tests/kubernetes/scene",
+            "crates/front/cli/tests/stores",
+            "deploy/kubernetes/",
+        ],
+        ..NONE
+    },
+    Part {
+        name: "kubernetes-rotate",
+        what: "rotations of secrets that pods use: every way of taking them, every kind of workload, under load, and on bad days",
+        units: &["cli/kubernetes::bad_days_in_clusters", "cli/kubernetes::rotate", "cli/kubernetes::scaled"],
+        only: &[
+            "cli/kubernetes::bad_days_in_clusters::",
+            "cli/kubernetes::rotate::",
+            "cli/kubernetes::scaled::",
+        ],
+        rotates: true,
+        rooms: &["cluster", "kube"],
+        files: &["crates/front/cli/tests/stores"],
+        ..NONE
+    },
+    Part {
+        name: "kubernetes-served",
+        what: "the server in a cluster: what its objects ask for, its rights, killed at any moment, two servers, and in a pod",
+        units: &["cli/kubernetes::served"],
+        only: &["cli/kubernetes::served::", "cli/kubernetes::served_pod::"],
+        rotates: true,
+        rooms: &["cluster", "controller", "kube"],
+        files: &[
+            "crates/front/cli/tests/kubernetes/rotate_scene",
+            "crates/front/server/",
+            "deploy/kubernetes/",
+        ],
         ..NONE
     },
     Part {
@@ -392,7 +435,7 @@ pub(crate) const PARTS: [Part; 25] = [
         what: "the simulation: every pair of faults; the model with two disturbances and a crash",
         units: &["model/exhaustive"],
         only: &["model/exhaustive::two_disturbances_"],
-        chore: Some(|| sim::sim(&["--exhaustive".to_owned(), "2".to_owned()])),
+        chore: Some(|| sim::sim(&["--exhaustive", "2", "--helpful", "5"].map(str::to_owned))),
         rooms: &["sim", "model"],
         ..NONE
     },

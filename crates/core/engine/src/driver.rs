@@ -126,8 +126,8 @@ impl<C: Core> Driver<C> {
             self.asking.values_mut().for_each(|asking| asking.stale = true);
             self.inbox.retain(|(_, fact, told)| *told || matches!(fact, Fact::Ended { .. }));
         }
-        if matches!(pending.event.fact, Fact::Waived(Waived::Host(_))) {
-            // A look that began while the host was there would end its waiver.
+        if matches!(pending.event.fact, Fact::Waived(Waived::Host(_) | Waived::Gone(_))) {
+            // A look that began while the host was there, or the consumer ran, would end its waiver.
             if let Some(asking) = self.asking.get_mut(&Query::Enumerate) {
                 asking.stale = true;
             }

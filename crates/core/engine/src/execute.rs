@@ -1,7 +1,7 @@
 //! Carries out operations: one attempt each.
 
 use keyroll_codes::Code;
-use keyroll_port::{AllowedChanges, Applied, Asked, Class, Failure, FailureKind, Label, VersionInfo};
+use keyroll_port::{AllowedChanges, Applied, Asked, Class, Failure, FailureKind, Label, Named, VersionInfo};
 use keyroll_rotation::{
     ConsumerId, CredId, DeletedAnswers, Delivery, Effect, NotDead, Op, Outcome, Overlap, Seq, State, Which,
 };
@@ -34,7 +34,13 @@ impl Executor {
         }
         match self.attempt(effect, asked, state).await {
             Ok(minted) => Outcome::Done(minted),
-            Err(failure) => self.failed(failure),
+            Err(failure) => {
+                // A hold names its cause also when nobody drives any more. Of what fails on hosts the consumer is named.
+                if !effect.op.on_host() {
+                    self.remember(vec![Named::of_failure(&self.id.0, state.phase(), &failure)]).await;
+                }
+                self.failed(failure)
+            }
         }
     }
 

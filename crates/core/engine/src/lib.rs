@@ -32,6 +32,6 @@ pub use driver::Driver;
 pub use exchange::{Action, AppendError, DriverState, Input, Poll};
 pub use executor::Note;
 pub use pace::Pace;
-pub use ports::{Ports, other_key_help};
+pub use ports::{OtherKeys, Ports};
 pub use run::{Command, Ending, Observer, ObserverReply, replay, run, run_over};
 pub use task::{Limit, Spawner, Task, TokioSpawner};

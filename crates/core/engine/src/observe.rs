@@ -11,7 +11,7 @@ use keyroll_rotation::{
 use keyroll_secret::Credential;
 
 use crate::executor::{Executor, Note, Old, cred, listed_key, values};
-use crate::ports::other_key_help;
+use crate::ports::OtherKeys;
 
 /// The host that keyroll runs on: its processes are looked at when they are shown.
 const HERE: HostId = HostId(0);
@@ -93,7 +93,9 @@ impl Executor {
         if let Some(staged) = &staged {
             match self.ports.host.carries(&staged.fields).await {
                 Ok(()) => carried = true,
-                Err(failure) => self.note(Note::Failed(failure)),
+                Err(failure) if failure.class == Class::Permanent => self.note(Note::Failed(failure)),
+                // A host that does not answer says nothing about the format of its copies.
+                Err(failure) => return Err(failure),
             }
         }
         Ok(Fact::StageChecked { intact, carried })
@@ -125,7 +127,7 @@ impl Executor {
         for entry in &listing.entries {
             let intent = self.intent_of(entry).await?;
             if intent == Some(Seq::MAX) && old.credential.id.as_ref() != Some(&entry.id) {
-                self.note(Note::Failed(unknown_label(self.secret(), entry)));
+                self.note(Note::Failed(unknown_label(self.secret(), entry, &self.ports.other_keys)));
             }
             list.keys.push(listed_key(entry, intent));
         }
@@ -154,7 +156,7 @@ impl Executor {
             return Ok(label.seen_by(&self.id.0, true));
         }
         // Both must match: a label is copied easily, and another rotation of the other keyroll has another label.
-        if self.ports.other_keys.contains(&(entry.id.to_string(), text.to_owned())) {
+        if self.ports.other_keys.named.contains(&(entry.id.to_string(), text.to_owned())) {
             return Ok(None);
         }
         // A journal that cannot be read neither knows nor denies a label: then the look shows nothing.
@@ -244,7 +246,7 @@ impl Executor {
     }
 
     /// Stores names, for display alone: without them the look is the same.
-    async fn remember(&self, names: Vec<Named>) {
+    pub(crate) async fn remember(&self, names: Vec<Named>) {
         for named in &names {
             if let Err(error) = self.ports.journal.remember(named.digest, &named.name).await {
                 self.note(Note::Journal(error.to_string()));
@@ -363,12 +365,12 @@ fn same(one: &Credential, other: &Credential) -> bool {
 }
 
 /// A key whose label names a rotation that the journal does not have.
-fn unknown_label(secret: &str, entry: &Listed) -> Failure {
+fn unknown_label(secret: &str, entry: &Listed, others: &OtherKeys) -> Failure {
     let (id, label) = (&entry.id, entry.label.as_deref().unwrap_or_default());
     Failure::new(Class::Permanent, Code::LabelUnknown, "identify the keys at the issuer")
         .because(format!("key {id} carries the label {label}, which is not in this journal"))
         .help(format!(
             "if another keyroll made it: {}; if nobody needs it, delete it at the issuer",
-            other_key_help(secret, id.as_str(), label)
+            others.help(secret, id.as_str(), label)
         ))
 }

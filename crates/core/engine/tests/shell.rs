@@ -8,7 +8,7 @@ use keyroll_engine::{
     Command, DriverState, Ending, Input, Limit, Note, Observer, ObserverReply, Pace, Spawner as _, Task,
     TokioSpawner, run,
 };
-use keyroll_port::{Described, Label, Probe, RotationId};
+use keyroll_port::{Described, Label, Probe, RotationId, digest_of_failure};
 use keyroll_rotation::{
     Capabilities, Consumer, CredId, Delivery, Emergency, Event, Fact, FileId, Hold, HostId, LastUsed,
     MintedBy, OldKey, Op, Outcome, Overlap, Person, Phase, Plan, Reason, Refusals, ReloadMode, Seq, State,
@@ -372,6 +372,10 @@ fn a_label_that_the_journal_does_not_know_freezes_before_anything_is_ended() {
     let (standing, state) = drive(&scene);
     assert!(matches!(standing, DriverState::Held(Hold::Stuck(Reason::UnknownLabel(_)))), "{standing:?}");
     assert!(locked(&scene.keys.ended).is_empty() && !state.decided());
+    // A rollback gives the old value back all the same, and leaves that key alone.
+    let (standing, state) = drive_before(&scene, There::Nobody, &[Command::Tell(Fact::AbortAsked)]);
+    assert_eq!((standing, state.phase()), (DriverState::Ended, Phase::RolledBack));
+    assert_eq!(*locked(&scene.keys.ended), ["id-2"]);
 }
 
 #[test]
@@ -822,6 +826,9 @@ fn what_cannot_be_marked_is_not_switched_off() {
     assert_eq!(standing, DriverState::Held(Hold::Paused(Reason::Failed(Phase::Disable))));
     assert_eq!(state.old_key(), OldKey::On);
     assert!(locked(&scene.keys.off).is_empty() && locked(&scene.keys.ended).is_empty());
+    // The cause is there for whoever looks when nobody drives any more.
+    let cause = locked(&scene.book.names).get(&digest_of_failure("0192", Phase::Disable)).cloned();
+    assert!(cause.is_some_and(|cause| cause.starts_with("could not ")), "{:?}", locked(&scene.book.names));
 }
 
 #[test]

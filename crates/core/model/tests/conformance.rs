@@ -4,8 +4,8 @@ use keyroll_rotation::{
     Aim, Capabilities, Consumer, ConsumerId, CredId, Delivery, Emergency as CoreEmergency, EndpointId,
     Enumeration, Event, Fact, FileId, FoundBy, HostId, Incarnation, InstanceIdentity, Kinds, Labelled,
     LastUsed, ListedState, MintedBy, ObservedInstance, OnFailure, Op as CoreOp, Outcome, Overlap, PATHS_MAX,
-    Person, Plan, Policy, PreflightSeen, ProbeResult, Proof, Query, Reconciled, Refusals, ReloadMode, Seq,
-    Stamp, State as CoreState, Visibility, Want, Which, step, wants,
+    PROTOCOL, Person, Plan, Policy, PreflightSeen, ProbeResult, Proof, Query, Reconciled, Refusals,
+    ReloadMode, Seq, Stamp, State as CoreState, Visibility, Want, Which, step, wants,
 };
 
 use crate::action::Action;
@@ -66,6 +66,7 @@ fn plan() -> Plan {
         denied_is_alive: false,
         recovery: false,
         aim: Aim::Replace,
+        protocol: PROTOCOL,
     }
 }
 

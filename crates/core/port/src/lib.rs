@@ -6,6 +6,7 @@ mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod described;
+mod failed_step;
 mod failure;
 mod host;
 mod issuer;
@@ -16,6 +17,7 @@ mod truth;
 
 pub use clock::{Clock, Sleep};
 pub use described::Described;
+pub use failed_step::digest_of_failure;
 pub use failure::{Class, Failure, FailureKind};
 pub use host::{
     AllowedChanges, Applied, Asked, Back, Downtime, Evidence, FailingCheck, Holder, Host, Looked, Named,

@@ -144,6 +144,10 @@ pub(crate) fn turn_round(next: &mut State) {
     next.units.send_all(next.now());
     let to = first_unfinished(next);
     next.enter(to);
+    // What a rollback passes by holds what ends a key.
+    if next.old.has_stranger() {
+        next.stand(Hold::Stuck(Reason::UnknownLabel(Seq::MAX)));
+    }
 }
 
 /// The first phase whose result does not exist yet.

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Consumer, ConsumerId, CredId, EndpointId, Enumeration, HostId, Incarnation, Op, Proof, Seq, Stamp, Which,
+    Consumer, ConsumerId, CredId, EndpointId, Enumeration, FileId, HostId, Incarnation, Op, Proof, Seq,
+    Stamp, Which,
 };
 
 /// One entry of the journal: a fact and when, where and by which driver it was seen.
@@ -119,6 +120,12 @@ pub enum Waived {
     /// A host that is gone: nothing is asked of what is on it, until a look shows that it is there. In no entry of protocol 10
     /// and before.
     Host(HostId),
+    /// A consumer that is gone: its files are kept right, and nothing else is asked of it, until a look shows that an instance of
+    /// it runs. In no entry of protocol 12 and before.
+    Gone(ConsumerId),
+    /// A file is accepted as it stands: it is neither written nor restored, and what it holds blocks nothing. In no entry of
+    /// protocol 12 and before.
+    File(FileId),
 }
 
 /// What the operator adopted as a consumer.
@@ -253,6 +260,14 @@ pub enum Fact {
         /// The holder or copy that it explains.
         explains: Adoptee,
         /// The shell's own document about it, in the form of the rotation's opening. Never a value.
+        names: Arc<str>,
+    },
+    /// The commands of these consumers were wrong, and are replaced; what the plan says of them stays. In no entry of protocol
+    /// 12 and before.
+    Corrected {
+        /// The consumers: one, or one on each of its hosts.
+        consumers: Vec<ConsumerId>,
+        /// The shell's own document about the rotation with the new commands, in the form of its opening. Never a value.
         names: Arc<str>,
     },
     /// The operator or the configuration waives something, by name.

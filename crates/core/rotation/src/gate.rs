@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::state::{Look, State, UnitStep};
 use crate::unmoved;
 use crate::{
-    ConsumerId, Enumeration, FileId, Holds, Incarnation, InstanceIdentity, Kinds, ObservedInstance, Plan,
+    Consumer, ConsumerId, Enumeration, FileId, Holds, Incarnation, InstanceIdentity, Kinds, ObservedInstance,
     Proof, ReloadMode, SearchLimit, Unsearched, Visibility, Waived, Which,
 };
 
@@ -44,8 +44,7 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
     for &(file, holds) in &seen.files {
         let foreign = holds != Holds::of(stays.other());
         if holds != Holds::of(stays)
-            && !has_left(state, file)
-            && read_by_somebody(state, file)
+            && is_asked(state, file, stays)
             && !(foreign && untouched(state, file, stays))
         {
             found.push(Blocker::File(file, holds));
@@ -55,17 +54,20 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
         // The look does not contain this file: nobody read it.
         let Some(id) = u16::try_from(at).ok().map(FileId) else { continue };
         let unread = !shown.files.contains(&id) && !untouched(state, id, stays);
-        if unread && !has_left(state, id) && read_by_somebody(state, id) {
+        if unread && is_asked(state, id, stays) {
             found.push(Blocker::File(id, Holds::Unreadable));
         }
     }
-    for instance in seen.instances.iter().filter(|it| !state.has_left(it.who.host)) {
+    let is_let_go = |it: &&ObservedInstance| {
+        state.has_left(it.who.host) || it.consumer.is_some_and(|id| state.has_gone(id))
+    };
+    for instance in seen.instances.iter().filter(|it| !is_let_go(it)) {
         found.extend(instance_blocker(state, instance, stays));
     }
     for &Unsearched { who, limit } in &seen.unsearched {
         let waived = state.is_waived(&Waived::Holder(who)) || state.has_left(who.host);
         let counts = match owner(&owners, who) {
-            Some(id) => !state.is_waived(&Waived::NotVisible(id)) && !unasked(state, id, stays),
+            Some(id) => !is_excused(state, id, stays),
             None => state.looks.has_held(who, stays.other()),
         };
         if counts && !waived {
@@ -80,8 +82,7 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
     }
     for at in 0..state.plan().consumers.len() {
         let Some(id) = u16::try_from(at).ok().map(ConsumerId) else { continue };
-        let waived = state.is_waived(&Waived::NotVisible(id)) || state.unit_has_left(at);
-        if !shown.consumers.contains(&id) && !waived && !unasked(state, id, stays) {
+        if !shown.consumers.contains(&id) && !state.unit_has_left(at) && !is_excused(state, id, stays) {
             found.push(Blocker::Absent(id));
         }
     }
@@ -131,9 +132,18 @@ fn of_others(owners: &Owners, blocker: Blocker) -> bool {
     }
 }
 
-/// The file is on a host that has left.
-fn has_left(state: &State, file: FileId) -> bool {
-    state.plan().files.get(file.index()).is_some_and(|host| state.has_left(*host))
+/// Whether the gate asks what a file holds: somebody reads it, its host has not left, and nobody accepted it as it stands. In a
+/// rollback a file whose consumers have gone was restored, if it could be.
+fn is_asked(state: &State, file: FileId, stays: Which) -> bool {
+    let has_left = state.plan().files.get(file.index()).is_some_and(|host| state.has_left(*host));
+    let left_behind = || stays == Which::Old && state.is_left_behind(file);
+    !has_left && read_by_somebody(state, file) && !state.accepts_file(file) && !left_behind()
+}
+
+/// Whether nothing is asked of a consumer beyond what is seen of it: it was waived as not visible, it has gone, or the new version
+/// never reached it in a rollback.
+fn is_excused(state: &State, id: ConsumerId, stays: Which) -> bool {
+    state.is_waived(&Waived::NotVisible(id)) || state.has_gone(id) || unasked(state, id, stays)
 }
 
 /// On the way back, nothing is asked of a file in which the new version never was.
@@ -186,7 +196,7 @@ fn waited_out(state: &State, id: ConsumerId, stays: Which) -> bool {
     };
     stays == Which::Old
         && state.is_waived(&Waived::NotVisible(id))
-        && state.consumer(id).is_some_and(crate::Consumer::follows_live)
+        && state.consumer(id).is_some_and(Consumer::follows_live)
         && state.units.get(id.index()).is_some_and(settled)
 }
 
@@ -194,14 +204,14 @@ fn waited_out(state: &State, id: ConsumerId, stays: Which) -> bool {
 fn passes(state: &State, id: ConsumerId, instance: &ObservedInstance, stays: Which) -> Result<(), u8> {
     let consumer = state.consumer(id).ok_or(0)?;
     let proof = state.proof(instance.who).filter(|proof| proof.version == stays).ok_or(0)?;
-    shows(state.plan(), consumer, proof)
+    shows(state, consumer, proof)
 }
 
 /// Whether a proof is enough: every path is exercised; where the issuer attributes no calls, it may be loaded and
 /// checked instead, or told by a process whose word the operator trusts. What it would be given at its next start is
 /// evidence only at rest: a process that runs may still use what it was given before.
-pub(crate) fn shows(plan: &Plan, consumer: &crate::Consumer, proof: &Proof) -> Result<(), u8> {
-    let require = plan.policy.require;
+pub(crate) fn shows(state: &State, consumer: &Consumer, proof: &Proof) -> Result<(), u8> {
+    let require = required(state, consumer);
     for path in 0..consumer.paths {
         let kinds = proof.paths.get(usize::from(path)).copied().unwrap_or_default();
         let own = suffices(consumer, proof.who.life, kinds);
@@ -212,8 +222,18 @@ pub(crate) fn shows(plan: &Plan, consumer: &crate::Consumer, proof: &Proof) -> R
     if proof.other_session == Visibility::Yes { Err(0) } else { Ok(()) }
 }
 
+/// What the policy requires besides. Of one that reads a file that was accepted as it stands, not what is about files.
+fn required(state: &State, consumer: &Consumer) -> Kinds {
+    let require = state.plan().policy.require;
+    if consumer.files.iter().any(|file| state.accepts_file(*file)) {
+        require.without(Kinds::DELIVERED.and(Kinds::READ))
+    } else {
+        require
+    }
+}
+
 /// Whether the kinds of one path are enough, but for what the policy requires besides.
-fn suffices(consumer: &crate::Consumer, life: InstanceIdentity, kinds: Kinds) -> bool {
+fn suffices(consumer: &Consumer, life: InstanceIdentity, kinds: Kinds) -> bool {
     let trusted = |word: Kinds| consumer.own_word && kinds.has(word);
     match life {
         InstanceIdentity::AtRest(_) => kinds.has(Kinds::CHECKED) || trusted(Kinds::DELIVERED),
@@ -262,6 +282,8 @@ pub(crate) fn digest(state: &State, look: &Look) -> u64 {
             Waived::BusySessions => (5, 0),
             Waived::LastUse => (8, 0),
             Waived::Host(host) => (9, u64::from(host.0)),
+            Waived::Gone(id) => (10, u64::from(id.0)),
+            Waived::File(file) => (11, u64::from(file.0)),
         });
     }
     parts.extend(look.seen.strangers.iter().map(|place| (6, *place)));
@@ -336,7 +358,7 @@ mod tests {
     #[test]
     fn a_container_shows_what_a_process_must_show() {
         let shown = |life, attributable, kinds| {
-            let consumer = crate::Consumer {
+            let consumer = Consumer {
                 host: HostId(1),
                 delivery: crate::Delivery::Push,
                 uptake: crate::ReloadMode::Verb,

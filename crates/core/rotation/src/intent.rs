@@ -143,7 +143,7 @@ fn changed_elsewhere(next: &mut State, intent: &Intent) {
 /// a rollback would restart it too.
 fn refused(next: &mut State, consumer: ConsumerId, slot: u8, which: Which, differences: &[Difference]) {
     next.units.refuse(consumer.index(), slot);
-    if !next.asks_acceptance(which) {
+    if !next.asks_acceptance(which) || next.has_gone(consumer) {
         return;
     }
     for difference in differences {
@@ -238,9 +238,9 @@ fn failed(next: &mut State, intent: &Intent, retry: bool) {
     if intent.op == Op::Mint {
         next.minting.close(intent.seq);
     }
-    // The failure of an operation that was begun in an earlier phase, for an abandoned version, or on a host that has left,
-    // counts for nothing: the operation is wanted again if it is still needed.
-    if left::is_on_left(next, &intent.op)
+    // The failure of an operation that was begun in an earlier phase, for an abandoned version, or for what was let go, counts
+    // for nothing: the operation is wanted again if it is still needed.
+    if left::is_let_go(next, &intent.op)
         || of_an_abandoned(next, intent)
         || (intent.seq < next.position.entered() && !intent.op.moves())
     {
@@ -372,7 +372,7 @@ fn foreign_file(next: &mut State, intent: &Intent, file: FileId) {
     // During a rollback the other units are restored first; then the edit is found again.
     if next.phase() == Phase::RollingBack {
         unit::attempt_failed(next, &intent.op, false);
-    } else {
+    } else if !next.accepts_file(file) {
         next.stand(Hold::Stuck(Reason::Foreign(file)));
     }
 }

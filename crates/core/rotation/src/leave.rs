@@ -1,8 +1,9 @@
-//! Hosts that were waived: as long as no look shows such a host, nothing is asked of what is on it.
+//! Hosts that were waived: as long as no look shows such a host, nothing is asked of what is on it. The same of one consumer that
+//! was let go ends here too.
 
-use crate::left::{is_on_left, place};
+use crate::left::{is_of_gone, is_on_left, place, shows_running};
 use crate::state::{Hold, Intent, IntentStatus, Phase, Reason, State, UnitStep};
-use crate::{Enumeration, HostId, Op, Waived, Which, intent, pace};
+use crate::{Consumer, ConsumerId, Enumeration, HostId, Op, Waived, Which, intent, pace};
 
 /// The operator says that a host is gone. A look from before does not count: what it showed there may be asked for no more.
 pub(crate) fn waived(next: &mut State, host: HostId) -> Result<(), &'static str> {
@@ -19,10 +20,30 @@ pub(crate) fn waived(next: &mut State, host: HostId) -> Result<(), &'static str>
         next.looks.moved(next.seq());
     }
     if next.hold().is_some_and(|hold| is_about(next, hold, host)) {
-        next.holding.release();
-        next.restart_window();
+        release(next);
     }
     Ok(())
+}
+
+/// What the rotation is held at holds it up no more. Units that are on their way have their whole time again, and one that failed
+/// beside it, which was not named then, holds the rotation now.
+pub(crate) fn release(next: &mut State) {
+    next.holding.release();
+    next.restart_window();
+    // What an earlier protocol opened did neither.
+    if !next.is_since(13) {
+        return;
+    }
+    next.units.restart_time(next.now());
+    let failed = next.units.failed().find(|at| !next.is_out_of_reach(*at));
+    let Some(at) = failed.filter(|_| next.phase() == Phase::Roll) else { return };
+    let (Some(unit), Ok(id)) = (next.units.get(at), u16::try_from(at)) else { return };
+    let reason = Reason::Unit(ConsumerId(id));
+    let hold = match unit.toward {
+        Which::Old => Hold::Stuck(reason),
+        Which::New => Hold::Paused(reason),
+    };
+    next.stand(hold);
 }
 
 /// Whether a hold is about something on this host.
@@ -51,24 +72,44 @@ fn is_about(state: &State, hold: Hold, host: HostId) -> bool {
     }
 }
 
-/// Takes in which hosts answered a look. One that was waived and answered is back: it is asked like every other one. Returns
-/// whether the look shows everything: only waived hosts did not answer.
+/// Takes in which hosts answered a look, and which consumers run. One that was waived and is seen is back: it is asked like
+/// every other one. Returns whether the look shows everything: only waived hosts did not answer.
 pub(crate) fn shows_all(next: &mut State, seen: &Enumeration) -> bool {
-    let before = next.left_hosts();
+    let (before, gone) = (next.left_hosts(), next.gone_consumers());
     next.exceptions.end_absence(|host| seen.absent.contains(&host));
     let back: Vec<HostId> = before.into_iter().filter(|host| !next.has_left(*host)).collect();
-    if !back.is_empty() {
-        are_back(next, &back);
+    let returned = return_gone(next, seen, &gone);
+    if !back.is_empty() || !returned.is_empty() {
+        let is_back = |(id, consumer): (ConsumerId, &Consumer)| {
+            consumer.follows_live() && (back.contains(&consumer.host) || returned.contains(&id))
+        };
+        let follows = (0..).map(ConsumerId).zip(&next.plan().consumers).any(is_back);
+        are_back(next, follows);
     }
     seen.complete && seen.absent.iter().all(|host| next.has_left(*host))
 }
 
-/// What was asked of all hosts while these were away is asked of them too: who holds a version before it is given out, and
-/// where their logs end before the old key is disabled. After the point of no return both have served their purpose.
-fn are_back(next: &mut State, back: &[HostId]) {
-    let follows = |consumer: &crate::Consumer| consumer.follows_live() && back.contains(&consumer.host);
+/// Consumers that were let go, and of which a complete look shows a running instance: they are back.
+fn return_gone(next: &mut State, seen: &Enumeration, gone: &[ConsumerId]) -> Vec<ConsumerId> {
+    if gone.is_empty() || !seen.complete {
+        return Vec::new();
+    }
+    let nobody_first = pace::canary(next).is_empty();
+    next.exceptions.end_leave(|consumer| shows_running(seen, consumer));
+    let returned: Vec<ConsumerId> = gone.iter().copied().filter(|id| !next.has_gone(*id)).collect();
+    if nobody_first && !pace::canary(next).is_empty() {
+        // Without a canary none was watched.
+        next.units.pacing.recall();
+    }
+    returned
+}
+
+/// What was asked of all hosts while some were away is asked of those too: who holds a version before it is given out (`follows`:
+/// one of them reads the store again by itself), and where their logs end before the old key is disabled. After the point of no
+/// return both have served their purpose.
+fn are_back(next: &mut State, follows: bool) {
     let forward = next.phase() != Phase::RollingBack && !next.ended() && !next.decided();
-    if forward && next.promoted() && next.plan().consumers.iter().any(follows) {
+    if forward && next.promoted() && follows {
         next.new.promote_again();
         next.return_to(Phase::Roll);
     } else if matches!(next.phase(), Phase::Disable | Phase::Soak | Phase::Decide) && !next.decided() {
@@ -79,10 +120,10 @@ fn are_back(next: &mut State, back: &[HostId]) {
 }
 
 /// Nothing is waited for on a host that has left: its units are settled, and it stays unknown whether an operation there was
-/// carried out. Returns whether anything changed.
+/// carried out. It stays unknown too whether a consumer that has gone was restarted. Returns whether anything changed.
 pub(crate) fn settle(next: &mut State) -> bool {
     let left = next.left_hosts();
-    if next.ended() || left.is_empty() {
+    if next.ended() || (left.is_empty() && next.gone_consumers().is_empty()) {
         return false;
     }
     let toward = if next.phase() == Phase::RollingBack { Which::Old } else { Which::New };
@@ -95,8 +136,8 @@ pub(crate) fn settle(next: &mut State) -> bool {
             changed = true;
         }
     }
-    let unknown =
-        |open: &&Intent| matches!(open.status, IntentStatus::Unknown { .. }) && is_on_left(next, &open.op);
+    let is_let_go = |op: &Op| is_on_left(next, op) || is_of_gone(next, op);
+    let unknown = |open: &&Intent| matches!(open.status, IntentStatus::Unknown { .. }) && is_let_go(&open.op);
     let unknown: Vec<_> = next.intents().iter().filter(unknown).map(|open| open.seq).collect();
     changed |= !unknown.is_empty();
     unknown.into_iter().for_each(|seq| intent::dismiss(next, seq));

@@ -4,13 +4,16 @@
 //! now be carried out; an effect exists only after its intent is in the journal. [`wants`] derives the next steps from
 //! the state alone: a new driver that replays the journal wants exactly what the former driver wanted.
 
+mod accepted_file;
 mod capabilities;
 mod course;
 mod deadlines;
+mod delivered;
 mod effect;
 mod event;
 mod evidence;
 mod gate;
+mod gone;
 mod id;
 mod intent;
 mod key_list;
@@ -18,6 +21,7 @@ mod label;
 mod leave;
 mod left;
 mod list_diff;
+mod next;
 mod observations;
 mod operator;
 mod pace;
@@ -32,8 +36,11 @@ mod step;
 mod time;
 mod unit;
 mod unmoved;
+mod unrestarted;
 mod waiting;
 mod wants;
+mod way;
+mod way_by_hand;
 
 /// The version of the protocol, which gives the entries their meaning. A protocol that is older than the one that
 /// opened a rotation never drives it. 2: a consent without an operator; steps with an unknown outcome are counted. 3:
@@ -44,8 +51,11 @@ mod wants;
 /// 8: a value that another party put into the source of truth holds the rotation. 9: that holds it before a restart too,
 /// where the program reads the store by itself; a waiver for one that reads it again and again counts after the time of a
 /// unit. 10: a roll is paced: waves, a canary that is watched, hosts, pauses; nobody begins while a unit goes back alone. 11:
-/// a host that is gone is waived, until a look shows it again. 12: an instance may be a container of a pod.
-pub const PROTOCOL: u32 = 12;
+/// a host that is gone is waived, until a look shows it again. 12: an instance may be a container of a pod. 13: the
+/// commands of a consumer are corrected in an open rotation; a consumer that is gone is let go, and a file is accepted as it
+/// stands; an abort tries again what failed, and in a rollback one that cannot be restarted may show that it never moved. From 13
+/// on a rotation knows the protocol that opened it (`Plan::protocol`): a change of what an old entry does begins with a number.
+pub const PROTOCOL: u32 = 13;
 
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};
@@ -62,6 +72,7 @@ pub use id::{ConsumerId, CredId, EndpointId, FileId, HostId, Seq, Which};
 pub use key_list::{KeyList, ListedKey};
 pub use label::Label;
 pub use list_diff::{ListDiff, ListedBefore};
+pub use next::{Next, Outside, Step, go_on};
 pub use pace::canary;
 pub use plan::{
     Aim, Canary, Consumer, Delivery, OnFailure, Plan, PlanDefect, Policy, ReloadMode, RollPolicy, SLOTS_MAX,
@@ -75,5 +86,6 @@ pub use state::{
 pub use step::{IllegalEvent, step};
 pub use time::Stamp;
 pub use unmoved::{is_unmoved, may_be_given_out};
-pub use waiting::{Awaited, Until, Waiting, waiting};
+pub use waiting::{Awaited, Until, Waiting, still_used, waiting};
 pub use wants::{consent_digest, wants};
+pub use way::{Way, way, ways_past, ways_past_absence};

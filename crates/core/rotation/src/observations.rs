@@ -3,7 +3,7 @@
 use crate::state::{Hold, List, OldKey, Phase, Reason, State, UnitStep};
 use crate::{
     ConsumerId, EndpointId, Enumeration, Labelled, LastUse, ListedState, Op, PreflightSeen, ProbeResult,
-    Proof, TruthValue, Which, course, leave, unit,
+    Proof, Seq, TruthValue, Which, course, leave, unit, unrestarted,
 };
 
 pub(crate) fn preflight(next: &mut State, seen: PreflightSeen) {
@@ -90,6 +90,9 @@ pub(crate) fn probed(
 }
 
 pub(crate) fn listed(next: &mut State, complete: bool, labelled: &[Labelled], old: ListedState) {
+    if complete {
+        next.old.forget_strangers();
+    }
     for found in labelled {
         let known = next.new.version().is_some_and(|new| new.credential == found.credential)
             || next.abandoned().contains(&found.credential)
@@ -100,6 +103,9 @@ pub(crate) fn listed(next: &mut State, complete: bool, labelled: &[Labelled], ol
         if next.closed_mints().contains(&found.intent) {
             // A label whose intent was closed re-opens the intent: its credential appeared late.
             next.intents.reopen_mint(found.intent, &found.credential);
+        } else if found.intent == Seq::MAX && next.phase() == Phase::RollingBack && next.is_since(13) {
+            // A rollback ends no key but its own: it is done before the operator looks after another one.
+            next.old.meet_stranger();
         } else if found.intent > next.seq() || !was_mint(next, found.intent) {
             next.stand(Hold::Stuck(Reason::UnknownLabel(found.intent)));
         }
@@ -149,7 +155,7 @@ fn found_again(next: &mut State, old: ListedState) {
 }
 
 /// Whether the label's intent is the mint of the present version.
-fn was_mint(state: &State, seq: crate::Seq) -> bool {
+fn was_mint(state: &State, seq: Seq) -> bool {
     state.minted() == Some(seq)
 }
 
@@ -181,6 +187,7 @@ pub(crate) fn proved(
         watched(next, consumer, proofs);
     } else {
         next.proofs.take_in(consumer, proofs);
+        judge_unrestarted(next, consumer, proofs);
     }
     let proving =
         next.units.get(consumer.index()).is_some_and(|unit| matches!(unit.stage, UnitStep::Proving(_)));
@@ -195,6 +202,16 @@ pub(crate) fn proved(
         unit::fail(next, consumer.index());
     }
     Ok(())
+}
+
+/// A unit that a rollback could not restart was asked what it works with: nothing shows that it is the old key.
+fn judge_unrestarted(next: &mut State, consumer: ConsumerId, proofs: &[Proof]) {
+    let Some(slot) = unrestarted::asked(next, consumer.index()) else { return };
+    let about_it = proofs.is_empty() || proofs.iter().any(|proof| proof.slot == slot);
+    let hopes = unit::slot_shown(next, consumer.index(), slot) || unrestarted::has_hope(next, consumer, slot);
+    if about_it && !hopes {
+        unit::fail(next, consumer.index());
+    }
 }
 
 /// A look at a consumer that is watched: what it does not show is not known any more.

@@ -3,8 +3,8 @@
 
 use crate::state::{Debt, Hold, OldKey, Phase, Reason, State, UnitStep, bit};
 use crate::{
-    Adoptee, Aim, Consumer, CredId, Difference, Emergency, HostId, Op, Person, Unsearched, Waived, Want,
-    Which, course, gate, intent, leave, wants::wants,
+    Adoptee, Aim, Consumer, ConsumerId, CredId, Difference, Emergency, HostId, Op, Person, Unsearched,
+    Waived, Want, Which, accepted_file, course, gate, gone, intent, leave, wants::wants,
 };
 
 pub(crate) fn consented(next: &mut State, before: &State, digest: u64) -> Result<(), &'static str> {
@@ -55,6 +55,24 @@ pub(crate) fn adopted(
     Ok(())
 }
 
+/// The commands of consumers were replaced, forward or back. What was seen before may rest on a command that was wrong: nothing is
+/// decided on it, no evidence about these consumers counts any more, and the operator consents to what is seen from now on.
+pub(crate) fn corrected(next: &mut State, consumers: &[ConsumerId]) -> Result<(), &'static str> {
+    if next.ended() {
+        return Err("the rotation has ended");
+    }
+    let known = next.plan().consumers.len();
+    if consumers.is_empty() || consumers.iter().any(|consumer| consumer.index() >= known) {
+        return Err("the rotation has no such consumer");
+    }
+    if !next.running(&Op::Revoke) {
+        next.looks.moved(next.seq());
+        consumers.iter().for_each(|consumer| next.proofs.void(*consumer, None));
+    }
+    next.decisions.drop_consent();
+    Ok(())
+}
+
 pub(crate) fn waived(next: &mut State, what: Waived) -> Result<(), &'static str> {
     if next.ended() {
         return Err("the rotation has ended");
@@ -63,10 +81,16 @@ pub(crate) fn waived(next: &mut State, what: Waived) -> Result<(), &'static str>
     if what == Waived::LastUse && !unshown {
         return Err("the issuer was not asked in vain when the old key was last used");
     }
-    if let Waived::Host(host) = what {
-        return leave::waived(next, host);
+    match what {
+        Waived::Host(host) => return leave::waived(next, host),
+        Waived::Gone(consumer) => return gone::waived(next, consumer),
+        Waived::File(file) => return accepted_file::waived(next, file),
+        Waived::Holder(_)
+        | Waived::Copy(_)
+        | Waived::NotVisible(_)
+        | Waived::BusySessions
+        | Waived::LastUse => next.exceptions.waive(what),
     }
-    next.exceptions.waive(what);
     let solved = match (next.hold(), what) {
         (Some(Hold::Paused(Reason::Holder(who))), Waived::Holder(waived)) => who.may_be(waived),
         (Some(Hold::Paused(Reason::Stranger(place))), Waived::Copy(waived)) => place == waived,
@@ -261,11 +285,25 @@ pub(crate) fn abort_asked(next: &mut State) -> Result<(), &'static str> {
     }
     let held = next.holding.dismiss();
     if next.phase() != Phase::RollingBack {
+        retake_retreats(next);
         next.return_to(Phase::RollingBack);
     } else if held {
         go_on(next);
     }
     Ok(())
+}
+
+/// Units that failed while they were rolled back alone are rolled back with the others, and one that is on its way has its whole
+/// time. In a rotation of protocol 12 and before, the rollback was Stuck at them at once.
+fn retake_retreats(next: &mut State) {
+    if !next.is_since(13) {
+        return;
+    }
+    next.units.restart_time(next.now());
+    for at in next.units.failed().collect::<Vec<_>>() {
+        // The rollback turns each unit round, by what its first look shows.
+        next.units.send(at, Which::New, 0, next.now());
+    }
 }
 
 pub(crate) fn escalated(

@@ -71,9 +71,9 @@ fn canaries(state: &State) -> Vec<usize> {
     }
 }
 
-/// Whether a unit may be the canary: it was there when the roll was begun, and is not on a host that has left.
+/// Whether a unit may be the canary: it was there when the roll was begun, has not gone, and is not on a host that has left.
 fn is_first(state: &State, at: usize) -> bool {
-    at < state.units.pacing.consumers() && !state.unit_has_left(at)
+    at < state.units.pacing.consumers() && !state.is_out_of_reach(at)
 }
 
 /// The consumers that are moved first, where the plan says how its roll is paced.
@@ -145,7 +145,7 @@ fn is_shown(state: &State, roll: RollPolicy, at: usize) -> bool {
 /// anything changed.
 pub(crate) fn pass_canary(next: &mut State) -> bool {
     let Some(roll) = paced(next).filter(|_| !next.units.pacing.passed()) else { return false };
-    let Some(first) = first(next) else { return false };
+    let Some(first) = first(next) else { return pass_without(next) };
     // Only a look shows that it works, and only one after its time that it has worked for so long. An operator who was asked
     // lets it pass once it is seen to work still.
     let bake_ms = if next.units.pacing.answered() { 0 } else { roll.bake_ms };
@@ -166,6 +166,15 @@ pub(crate) fn pass_canary(next: &mut State) -> bool {
         None => next.units.pacing.pass(next.now()),
     }
     true
+}
+
+/// Where everybody who might be the canary was let go, the others begin without one.
+fn pass_without(next: &mut State) -> bool {
+    let has_gone = next.exceptions.gone().next().is_some();
+    if has_gone {
+        next.units.pacing.pass(next.now());
+    }
+    has_gone
 }
 
 /// Whether a unit goes back to the old value alone: until it is there, nobody begins with the new one.

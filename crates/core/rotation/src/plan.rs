@@ -197,6 +197,8 @@ pub struct Plan {
     pub recovery: bool,
     /// What the rotation is for.
     pub aim: Aim,
+    /// The protocol that opened the rotation: what an entry does changes only from one on. 1 in openings that do not say it.
+    pub protocol: u32,
 }
 
 /// Why this protocol cannot carry out a plan.
@@ -427,6 +429,7 @@ pub(crate) mod tests {
             denied_is_alive: false,
             recovery: false,
             aim: Aim::Replace,
+            protocol: crate::PROTOCOL,
         }
     }
 

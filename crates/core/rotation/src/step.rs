@@ -22,6 +22,14 @@ impl fmt::Display for IllegalEvent {
 
 impl Error for IllegalEvent {}
 
+impl State {
+    /// Whether this protocol, or a later one, opened the rotation: what an entry does changes only from one on, and the journal of
+    /// an earlier one is read as it was.
+    pub(crate) fn is_since(&self, protocol: u32) -> bool {
+        self.plan().protocol >= protocol
+    }
+}
+
 /// How many transitions may follow from a single event, and how many more for each consumer; more would be a loop.
 const TRANSITIONS_MAX: usize = 32;
 const TRANSITIONS_MAX_PER_CONSUMER: usize = 8;
@@ -92,6 +100,7 @@ fn apply(next: &mut State, before: &State, fact: &Fact) -> Result<Vec<Effect>, &
         Fact::Adopted { consumer, files, explains, names: _ } => {
             operator::adopted(next, consumer, files, *explains)?
         }
+        Fact::Corrected { consumers, names: _ } => operator::corrected(next, consumers)?,
         Fact::Waived(what) => operator::waived(next, *what)?,
         Fact::Unanswered => operator::unanswered(next, before)?,
         Fact::Accepted(difference) => operator::accepted(next, difference)?,

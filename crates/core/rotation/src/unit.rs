@@ -3,7 +3,10 @@
 use crate::course::{self, phases_fail};
 use crate::gate::shows;
 use crate::state::{ATTEMPTS_MAX, Hold, IntentStatus, Phase, Reason, State, UnitStep, next_slot};
-use crate::{Consumer, ConsumerId, Delivery, Holds, OnFailure, Op, Query, ReloadMode, Want, Which, pace};
+use crate::{
+    Consumer, ConsumerId, Delivery, OnFailure, Op, Query, ReloadMode, Want, Which, delivered, pace,
+    unrestarted,
+};
 
 fn id(at: usize) -> Option<ConsumerId> {
     u16::try_from(at).ok().map(ConsumerId)
@@ -163,7 +166,10 @@ pub(crate) fn touched(next: &mut State, op: &Op, failed: bool) {
 /// The unit that an operation belongs to.
 fn owner(state: &State, op: &Op) -> Option<ConsumerId> {
     let is_it = |at: &usize| {
-        let Op::Deliver(_, which) = op else { return true };
+        let Op::Deliver(file, which) = op else { return true };
+        if state.accepts_file(*file) {
+            return false;
+        }
         let delivers = |unit: &crate::Unit| unit.stage == UnitStep::Delivering && unit.toward == *which;
         state.units.get(*at).is_some_and(delivers)
     };
@@ -197,7 +203,7 @@ pub(crate) fn attempt_failed(next: &mut State, op: &Op, retry: bool) -> bool {
     next.units.count_failure(owner.index());
     let Some(unit) = next.units.get(owner.index()) else { return false };
     if !retry || unit.failures >= ATTEMPTS_MAX {
-        fail(next, owner.index());
+        give_up(next, owner.index(), op);
     }
     true
 }
@@ -216,7 +222,22 @@ pub(crate) fn attempt_absent(next: &mut State, op: &Op) {
     let owner = owner(next, op).filter(|owner| attempts(next, *owner, op));
     let Some(owner) = owner else { return };
     if next.units.get(owner.index()).is_some_and(|unit| unit.failures >= ATTEMPTS_MAX) {
-        fail(next, owner.index());
+        give_up(next, owner.index(), op);
+    }
+}
+
+/// An operation of a unit is not tried any more.
+fn give_up(next: &mut State, at: usize, op: &Op) {
+    if let Op::Deliver(file, Which::Old) = op
+        && next.unit_has_gone(at)
+    {
+        // The file stays as it is, and the others are restored.
+        next.files.give_up(*file);
+        next.units.try_next(at, next.now());
+    } else if unrestarted::may_be_asked(next, at) {
+        next.units.exhaust(at, next.now());
+    } else {
+        fail(next, at);
     }
 }
 
@@ -230,13 +251,17 @@ pub(crate) fn attempts(state: &State, owner: ConsumerId, op: &Op) -> bool {
 }
 
 /// A unit did not load the version. During a rollback the rotation is then Stuck, once every other unit that can be
-/// restored is; on the way forward the policy decides.
+/// restored is, unless the unit has gone; on the way forward the policy decides.
 pub(crate) fn fail(next: &mut State, at: usize) {
     let Some(consumer) = id(at) else { return };
     let reason = Reason::Unit(consumer);
     let toward = next.units.get(at).map_or(Which::New, |unit| unit.toward);
     let push = next.plan().consumers.get(at).is_some_and(Consumer::is_pushed);
     let moved = next.units.get(at).map_or(0, |unit| unit.moved);
+    if toward == Which::Old && next.unit_has_gone(at) {
+        next.units.settle(at);
+        return;
+    }
     next.units.fail(at);
     if toward == Which::Old {
         if next.phase() != Phase::RollingBack {
@@ -263,47 +288,25 @@ fn advance_one(next: &mut State, at: usize) -> bool {
     let (Some(unit), Some(consumer)) = (next.units.get(at), next.plan().consumers.get(at)) else {
         return false;
     };
+    let (toward, gone) = (unit.toward, next.unit_has_gone(at));
     let to = match unit.stage {
         UnitStep::Waiting | UnitStep::Settled | UnitStep::Failed => return false,
-        UnitStep::Delivering => {
-            let written = consumer.files.iter().all(|file| next.files.get(*file) == Holds::of(unit.toward));
-            let told = consumer.delivery != Delivery::Fetch || unit.fetched;
-            if !(written && told) && consumer.delivery != Delivery::Follow {
-                return give_up_late(next, at);
-            }
-            after_delivery(consumer.uptake, unit.slots)
+        UnitStep::Delivering if !delivered::is_delivered(next, at) => return give_up_late(next, at),
+        // Nothing there is made to load the version, and nothing is proven.
+        UnitStep::Delivering | UnitStep::Applying(_) | UnitStep::Proving(_) if gone => UnitStep::Settled,
+        UnitStep::Delivering => after_delivery(consumer.uptake, unit.slots),
+        UnitStep::Applying(slot) if unrestarted::asked(next, at).is_some() && slot_shown(next, at, slot) => {
+            next.units.apply(at, slot, next.now());
+            return true;
         }
         UnitStep::Applying(_) => return give_up_late(next, at),
-        UnitStep::Proving(slot) => {
-            let watched = unit.watched;
-            if watched
-                && pace::is_out_of_sight(next, at)
-                && let Some(owner) = id(at)
-            {
-                let looked = looked_at(next, at);
-                next.proofs.void(owner, looked);
-                next.units.watch(at, false, next.now());
-                return true;
-            }
-            let more = pace::next_of(next, at);
-            if !slot_shown(next, at, slot) {
-                if watched {
-                    next.units.watch(at, false, next.now());
-                    return true;
-                }
-                return give_up_late(next, at);
-            }
-            if pace::stays(next, at, more.is_some()) {
-                if !watched {
-                    next.units.watch(at, true, next.now());
-                }
-                return !watched;
-            }
-            more.map_or(UnitStep::Settled, UnitStep::Applying)
-        }
+        UnitStep::Proving(slot) => match after_proof(next, at, slot) {
+            Ok(to) => to,
+            Err(changed) => return changed,
+        },
     };
     if to == UnitStep::Settled {
-        if unit.toward == Which::New {
+        if toward == Which::New && !gone {
             next.units.pacing.arrived(next.now());
         }
         next.units.settle(at);
@@ -311,6 +314,35 @@ fn advance_one(next: &mut State, at: usize) -> bool {
         next.units.enter(at, to, next.now());
     }
     true
+}
+
+/// The stage after the proof of a slot; while it stays at this one, whether anything changed.
+fn after_proof(next: &mut State, at: usize, slot: u8) -> Result<UnitStep, bool> {
+    let watched = next.units.get(at).is_some_and(|unit| unit.watched);
+    if watched
+        && pace::is_out_of_sight(next, at)
+        && let Some(owner) = id(at)
+    {
+        let looked = looked_at(next, at);
+        next.proofs.void(owner, looked);
+        next.units.watch(at, false, next.now());
+        return Err(true);
+    }
+    let more = pace::next_of(next, at);
+    if !slot_shown(next, at, slot) {
+        if watched {
+            next.units.watch(at, false, next.now());
+            return Err(true);
+        }
+        return Err(give_up_late(next, at));
+    }
+    if pace::stays(next, at, more.is_some()) {
+        if !watched {
+            next.units.watch(at, true, next.now());
+        }
+        return Err(!watched);
+    }
+    Ok(more.map_or(UnitStep::Settled, UnitStep::Applying))
 }
 
 fn after_delivery(uptake: ReloadMode, slots: u32) -> UnitStep {
@@ -331,7 +363,11 @@ fn give_up_late(next: &mut State, at: usize) -> bool {
     let in_doubt = next.plan().policy.roll.is_some() && course::in_question(next).is_some();
     let open = running || in_doubt;
     if !open && (next.hold().is_none() || retreat) {
-        fail(next, at);
+        if unrestarted::is_unasked(next, at) {
+            next.units.exhaust(at, next.now());
+        } else {
+            fail(next, at);
+        }
         return true;
     }
     false
@@ -339,7 +375,7 @@ fn give_up_late(next: &mut State, at: usize) -> bool {
 
 /// There is evidence for the version from every instance that runs in this slot, and at least one runs. Of a program that
 /// reads the store again by itself and was waived, only the time shows that it has: the whole limit of a unit.
-fn slot_shown(state: &State, at: usize, slot: u8) -> bool {
+pub(crate) fn slot_shown(state: &State, at: usize, slot: u8) -> bool {
     let (Some(unit), Some(consumer), Some(owner)) =
         (state.units.get(at), state.plan().consumers.get(at), id(at))
     else {
@@ -357,7 +393,7 @@ fn slot_shown(state: &State, at: usize, slot: u8) -> bool {
             continue;
         }
         some |= !slots || proof.slot == slot;
-        let shown = proof.version == unit.toward && shows(state.plan(), consumer, proof).is_ok();
+        let shown = proof.version == unit.toward && shows(state, consumer, proof).is_ok();
         if !shown && !waived {
             return false;
         }
@@ -399,15 +435,18 @@ pub(crate) fn wants(state: &State, at: usize, out: &mut Vec<Want>) {
         UnitStep::Waiting | UnitStep::Settled | UnitStep::Failed => {}
         UnitStep::Delivering => match consumer.delivery {
             Delivery::Push => {
-                let goal = Holds::of(unit.toward);
-                let open = consumer.files.iter().find(|file| state.files.get(**file) != goal);
-                if let Some(file) = open {
+                if let Some(file) =
+                    consumer.files.iter().find(|file| !delivered::is_written(state, at, **file))
+                {
                     offer(state, Op::Deliver(*file, unit.toward), out);
                 }
             }
             Delivery::Fetch if !unit.fetched => offer(state, Op::Fetch(owner), out),
             Delivery::Fetch | Delivery::Follow => {}
         },
+        UnitStep::Applying(slot) if unrestarted::asked(state, at).is_some() => {
+            out.push(Want::Ask(Query::Prove(owner, Some(slot), unit.toward)));
+        }
         UnitStep::Applying(slot) => offer(state, Op::Apply(owner, slot, unit.toward), out),
         UnitStep::Proving(_) => {
             out.push(Want::Ask(Query::Prove(owner, looked_at(state, at), unit.toward)));

@@ -1,7 +1,7 @@
 //! What an unfinished rotation waits for, and until when.
 
 use crate::state::{Debt, Hold, IntentStatus, State, Unit, UnitStep};
-use crate::{ConsumerId, Op, Person, Phase, Query, Seq, Want, course, deadlines, pace, wants};
+use crate::{ConsumerId, Op, Person, Phase, Query, Seq, Want, course, deadlines, pace, phases, wants};
 
 /// What is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,11 +86,18 @@ pub fn waiting(state: &State) -> Option<Waiting> {
             (
                 Phase::Quiesce | Phase::RollingBack,
                 Some(Want::Ask(query @ (Query::LastUsed | Query::List))),
-            ) => Awaited::Answer(query),
+            )
+            | (Phase::RollingBack, Some(Want::Ask(query @ Query::Probe(..)))) => Awaited::Answer(query),
             (phase, _) => Awaited::Phase(phase),
         },
         until: Until::Ms(deadlines::until_ms(state)),
     }))
+}
+
+/// When the issuer last showed a use of the old key, milliseconds since 1970, where nothing but that keeps the rotation from
+/// ending the key: something that keyroll does not see may use it.
+pub fn still_used(state: &State) -> Option<u64> {
+    phases::still_used(state)
 }
 
 /// The consumer that is being moved and whose time ends first.

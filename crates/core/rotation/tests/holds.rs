@@ -2,11 +2,11 @@
 
 use keyroll_rotation::{
     ConsumerId, CredId, Difference, Emergency, EndpointId, Fact, FileId, Hold, Holds, Labelled, ListedState,
-    OldKey, Op, Outcome, Phase, ProbeResult, Query, Reason, Reconciled, UnitStep, Visibility, Want, Which,
-    wants,
+    OldKey, Op, Outcome, PROTOCOL, Phase, Plan, ProbeResult, Query, Reason, Reconciled, State, UnitStep,
+    Visibility, Want, Which, wants,
 };
 
-use crate::walk::{Walk, proof, who};
+use crate::walk::{Walk, plan, proof, who};
 
 const NOT_OURS: u64 = 9_999;
 const STUCK: Hold = Hold::Stuck(Reason::UnknownLabel(NOT_OURS));
@@ -69,6 +69,73 @@ fn a_refused_use_behind_a_stronger_hold_is_told_after_it() {
         assert_eq!((walk.state.phase(), walk.state.hold()), (Phase::Quiesce, None));
         assert_eq!(wants(&walk.state), [ENABLE]);
     }
+}
+
+/// A list that shows a key of another keyroll, whose journal this one does not know.
+fn of_another(walk: &Walk) -> Fact {
+    let old = if walk.state.old_key() == OldKey::On { ListedState::On } else { ListedState::Off };
+    let labelled = vec![Labelled { intent: u64::MAX, credential: CredId::new("theirs") }];
+    Fact::Listed { complete: true, labelled, old }
+}
+
+/// Consumers do not stay on a key that is given up because somebody else has a key at the same account.
+#[test]
+fn a_key_of_another_keyroll_does_not_hold_a_rollback() {
+    let mut walk = Walk::to(Phase::Soak);
+    walk.say(of_another(&walk));
+    assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::UnknownLabel(u64::MAX))));
+    walk.say(Fact::AbortAsked);
+    let mut lists = 0;
+    while walk.state.phase() == Phase::RollingBack {
+        if wants(&walk.state).contains(&Want::Ask(Query::List)) {
+            lists += 1;
+            walk.say(of_another(&walk));
+            assert_eq!(walk.state.hold(), None);
+        }
+        if walk.state.phase() == Phase::RollingBack {
+            walk.go_on();
+        }
+    }
+    assert!(lists > 0, "nobody listed the keys");
+    assert_eq!(walk.state.phase(), Phase::RolledBack);
+}
+
+/// In a rotation of protocol 12 and before it did, until the operator retried. Both are in its journal.
+#[test]
+fn a_rollback_of_before_that_a_key_of_another_keyroll_held_is_read_as_it_was() {
+    for (protocol, held) in [(12, true), (PROTOCOL, false)] {
+        let mut walk = Walk::of(Plan { protocol, ..plan() });
+        // A credential may be left of this one: the rollback reads a last list.
+        walk.until(|state| wants(state).contains(&Want::Do(Op::Mint)));
+        let intent = walk.begin(&Op::Mint);
+        walk.end(intent, Outcome::Failed { retry: true });
+        walk.until(|state| state.phase() == Phase::Quiesce);
+        walk.say(Fact::AbortAsked);
+        let is_last =
+            |state: &State| state.new_version().is_none() && wants(state).contains(&Want::Ask(Query::List));
+        walk.until(is_last);
+        walk.say(of_another(&walk));
+        let stuck = held.then_some(Hold::Stuck(Reason::UnknownLabel(u64::MAX)));
+        assert_eq!(walk.state.hold(), stuck, "{protocol}");
+        if held {
+            walk.say(Fact::Retried);
+            walk.until(is_last);
+            walk.until(|state| state.ended());
+        }
+        assert_eq!(walk.state.phase(), Phase::RolledBack, "{protocol}");
+    }
+}
+
+#[test]
+fn a_key_that_a_rollback_passed_by_holds_what_it_turns_into() {
+    let mut walk = Walk::to(Phase::RollingBack);
+    walk.until(|state| wants(state).contains(&Want::Ask(Query::List)));
+    walk.say(of_another(&walk));
+    assert_eq!(walk.state.hold(), None);
+    // The old key is dead: the rotation goes forward with the new one, and ends keys.
+    walk.say(probed(Which::Old, ProbeResult::Dead));
+    assert_ne!(walk.state.phase(), Phase::RollingBack);
+    assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::UnknownLabel(u64::MAX))));
 }
 
 #[test]

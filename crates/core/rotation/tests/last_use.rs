@@ -2,7 +2,7 @@
 
 use keyroll_rotation::{
     Awaited, Event, Fact, Hold, LastUse, LastUsed, OldKey, Phase, Plan, Query, Reason, Waiting, Waived, Want,
-    step, waiting, wants,
+    step, still_used, waiting, wants,
 };
 
 use crate::walk::{self, Walk};
@@ -88,5 +88,7 @@ fn a_key_that_is_used_again_and_again_is_not_one_whose_use_is_not_shown() {
         walk.say(Fact::LastUsed(LastUse { used: Some(used), took_ms: 0 }));
     }
     assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::Overdue(Phase::Quiesce))));
+    let used = still_used(&walk.state).expect("what the issuer shows is said");
+    assert!(used > 1, "it is not the last use");
     assert!(step(&walk.state, &waive(&walk)).is_err(), "the issuer shows that the key is used");
 }

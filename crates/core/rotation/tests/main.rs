@@ -2,10 +2,14 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod aborted;
+mod accepted_file;
 mod back;
 mod believed;
+mod corrected;
 mod fleet;
 mod followers;
+mod gone;
 mod holds;
 mod last_use;
 mod late;
@@ -20,5 +24,6 @@ mod unmoved;
 mod unsearched;
 mod waits;
 mod walk;
+mod ways;
 mod word;
 mod young;

@@ -137,6 +137,8 @@ fn nobody_is_moved_by_the_end_of_a_shared_key() {
     assert_eq!(walk.state.phase(), Phase::Disable);
     // A rollback enables the key, and moves no consumer either.
     walk.say(Fact::Enumerated(look(false)));
+    let list = walk.see(&keyroll_rotation::Query::List);
+    walk.say(list);
     let intent = walk.begin(&Op::Disable);
     walk.end(intent, Outcome::Done(None));
     walk.say(Fact::AbortAsked);

@@ -149,7 +149,11 @@ fn of_people(walk: &Walk) -> Vec<(&'static str, Fact)> {
         ("nobody is there to consent", Fact::Unanswered),
         ("the point of no return", Fact::Decided(digest)),
         ("a copy is adopted", adopted),
+        ("a command is corrected", Fact::Corrected { consumers: vec![ConsumerId(0)], names: "".into() }),
+        ("a command of no consumer is corrected", Fact::Corrected { consumers: vec![], names: "".into() }),
         ("a copy is waived", Fact::Waived(Waived::Copy(5))),
+        ("a consumer is let go", Fact::Waived(Waived::Gone(ConsumerId(0)))),
+        ("a file is accepted as it stands", Fact::Waived(Waived::File(FileId(0)))),
         ("a restart's edit is accepted", Fact::Accepted(edit())),
         ("pause", Fact::PauseAsked),
         ("resume", Fact::Resumed),
@@ -194,9 +198,10 @@ fn kind(fact: &Fact) -> usize {
         Fact::HandRevoked => 25,
         Fact::Accepted(_) => 26,
         Fact::TruthRead(_) => 27,
+        Fact::Corrected { .. } => 28,
     }
 }
-const KINDS: usize = 28;
+const KINDS: usize = 29;
 
 fn place(state: &State) -> String {
     match state.hold() {

@@ -1,8 +1,8 @@
 //! Each wait says for what and until when, and ends by then although nobody answers.
 
 use keyroll_rotation::{
-    Awaited, Debt, Fact, Hold, ListedState, Op, Outcome, Person, Phase, Query, Reason, Until, Waiting, Want,
-    Which, waiting, wants,
+    Awaited, CredId, Debt, EndpointId, Fact, Hold, Labelled, ListedState, OldKey, Op, Outcome, Person, Phase,
+    Query, Reason, Until, Waiting, Want, Which, waiting, wants,
 };
 
 use crate::walk::{self, Walk};
@@ -100,6 +100,80 @@ fn refusals_that_cannot_be_read_do_not_leave_the_key_disabled() {
     assert_eq!(walk.first_op(), Some(Op::Enable));
 }
 
+/// Everything that is asked is answered once, a list always incompletely.
+fn with_half_lists(walk: &mut Walk) {
+    for want in wants(&walk.state) {
+        let wanted = wants(&walk.state).contains(&want);
+        match want {
+            Want::Ask(Query::List) if wanted => {
+                walk.say(Fact::Listed {
+                    complete: false,
+                    labelled: Vec::new(),
+                    old: ListedState::NotVisible,
+                });
+            }
+            Want::Ask(query) if wanted => {
+                let seen = walk.see(&query);
+                walk.say(seen);
+            }
+            Want::Wait(ms) => walk.wait(ms),
+            Want::Ask(_) | Want::Do(_) | Want::Decide(_) | Want::Person(_) => {}
+        }
+    }
+}
+
+#[test]
+fn a_list_that_is_never_complete_is_not_waited_for_while_the_key_is_disabled() {
+    let mut walk = Walk::to(Phase::Disable);
+    let phase_ms = walk.state.plan().policy.phase_ms_max;
+    let from = walk.at.ms;
+    for _ in 0..40 {
+        if walk.first_op() == Some(Op::Disable) {
+            break;
+        }
+        with_half_lists(&mut walk);
+        walk.wait(phase_ms / 20);
+    }
+    assert_eq!(walk.first_op(), Some(Op::Disable), "{:?}", what(&walk));
+    assert!(walk.at.ms - from >= phase_ms, "the list was not waited for while the key works");
+    let disable = walk.begin(&Op::Disable);
+    walk.end(disable, Outcome::Done(None));
+    let asked = |walk: &Walk| matches!(what(walk), Some(Awaited::Person(Person::Consent(_))));
+    for _ in 0..20 {
+        if !asked(&walk) {
+            with_half_lists(&mut walk);
+        }
+    }
+    assert!(asked(&walk), "{:?}", what(&walk));
+    assert!(matches!(walk.state.old_key(), OldKey::Off(_)));
+}
+
+/// The operator said that the unknown key is gone: only a complete list shows it, and the issuer gives one now and then.
+#[test]
+fn a_list_that_counts_no_more_is_waited_for_once_more() {
+    let mut walk = Walk::to(Phase::Soak);
+    let labelled = vec![Labelled { intent: u64::MAX, credential: CredId::new("theirs") }];
+    walk.say(Fact::Listed { complete: true, labelled, old: ListedState::Off });
+    assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::UnknownLabel(u64::MAX))));
+    walk.say(Fact::Retried);
+    walk.until(|state| state.phase() == Phase::Disable && wants(state).contains(&Want::Ask(Query::List)));
+    for _ in 0..10 {
+        walk.say(Fact::Listed { complete: false, labelled: Vec::new(), old: ListedState::NotVisible });
+        assert!(wants(&walk.state).contains(&Want::Ask(Query::List)), "{:?}", what(&walk));
+        assert_ne!(walk.first_op(), Some(Op::Disable));
+    }
+}
+
+#[test]
+fn a_use_that_is_refused_while_a_list_is_waited_for_is_read() {
+    let mut walk = Walk::to(Phase::Decide);
+    walk.until(|state| wants(state).contains(&Want::Ask(Query::List)));
+    assert!(wants(&walk.state).contains(&Want::Ask(Query::Refusals)), "{:?}", wants(&walk.state));
+    walk.say(Fact::Refusals { count: 1, took_ms: 0 });
+    assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::RefusedUse)));
+    assert_eq!(walk.first_op(), Some(Op::Enable));
+}
+
 #[test]
 fn a_revoke_that_waits_for_a_look_pauses() {
     let mut walk = Walk::to(Phase::Revoke);
@@ -151,4 +225,16 @@ fn a_list_that_is_never_complete_does_not_hold_a_rollback_up_for_ever() {
     // The operator has looked at the issuer's console.
     walk.say(Fact::Retried);
     assert_eq!((walk.state.phase(), waiting(&walk.state)), (Phase::RolledBack, None));
+}
+
+/// Nothing is restored before the old key was seen alive: that is waited for, and not for a consumer.
+#[test]
+fn a_rollback_says_that_it_waits_for_an_answer_about_the_old_key() {
+    let mut walk = Walk::to(Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    let probe = Query::Probe(EndpointId(0), Which::Old);
+    silent(&mut walk, &probe);
+    assert_eq!(what(&walk), Some(Awaited::Answer(probe)));
+    until_the_end(&mut walk);
+    assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::Overdue(Phase::RollingBack))));
 }

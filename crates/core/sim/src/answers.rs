@@ -38,6 +38,9 @@ impl World {
         if let Some(refused) = self.unreachable(call, epoch) {
             return refused;
         }
+        if self.lasting.refuses(call) {
+            return CallResult::Failed(Class::Permanent);
+        }
         let now = self.now;
         let done = |done: bool| if done { CallResult::Done } else { CallResult::Failed(Class::Permanent) };
         match call {
@@ -443,7 +446,8 @@ impl World {
         let mut files = Vec::new();
         for (at, host) in self.plan.files.iter().enumerate().filter(|(_, host)| !self.is_away(**host)) {
             let Ok(file) = u16::try_from(at).map(FileId) else { continue };
-            let holds = if self.down(*host) { Holds::Unreadable } else { self.holds(file, new) };
+            let unread = self.down(*host) || self.lasting.unread == Some(file);
+            let holds = if unread { Holds::Unreadable } else { self.holds(file, new) };
             complete &= !self.down(*host);
             files.push((file, holds));
         }

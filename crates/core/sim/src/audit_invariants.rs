@@ -3,8 +3,8 @@
 use keyroll_engine::Core;
 use keyroll_port::Probe;
 use keyroll_rotation::{
-    Effect, Emergency, Event, Fact, LastUsed, Op, Outcome, Phase, Query, Reconciled, Seq, State, Waived,
-    Which,
+    Effect, Emergency, Event, Fact, LastUsed, OldKey, Op, Outcome, Phase, Query, Reconciled, Seq, State,
+    Waived, Which,
 };
 
 use crate::audit::{Answers, Consent, Row, Shown};
@@ -203,8 +203,8 @@ impl Run {
         shown.waived.extend(left.into_iter().map(Waived::Host));
         for event in &self.ledger.entries {
             if let Fact::Waived(what) = &event.fact
-                && !matches!(what, Waived::Host(_))
                 && !shown.waived.contains(what)
+                && self.is_standing(what)
             {
                 shown.waived.push(*what);
             }
@@ -324,6 +324,7 @@ impl Run {
             self.violate("order", what);
         }
         self.audit.pace.left = self.left();
+        self.audit.pace.gone = self.gone();
         if let Ok((after, _)) = self.core.step(state, event) {
             self.audit.pace.take_in(&self.world.plan, event, state, &after);
         }
@@ -335,6 +336,20 @@ impl Run {
         if self.audit.unexplained && !now && matches!(op, Op::Disable | Op::Revoke) {
             self.violate("I4", format!("{op:?} is intended beside a key under a label of nobody"));
         }
+        let plan = &self.world.plan;
+        let since = self.audit.phase.map_or(0, |(_, since)| since);
+        let waited = self.world.now.saturating_sub(since) >= plan.policy.phase_ms_max;
+        if *op == Op::Disable && plan.capabilities.list && self.never_listed() && !waited {
+            self.violate("I4", "the old key is disabled without a complete list of keys".to_owned());
+        }
+    }
+
+    /// No complete list was read, since the operator said that the cause of a hold is removed.
+    fn never_listed(&self) -> bool {
+        let entries = self.ledger.ever();
+        let from = entries.iter().rposition(|event| event.fact == Fact::Retried).unwrap_or(0);
+        let whole = |event: &Event| matches!(event.fact, Fact::Listed { complete: true, .. });
+        !entries.iter().skip(from).any(whole)
     }
 
     /// Why the point of no return may not be passed now, if it may not.
@@ -359,7 +374,9 @@ impl Run {
         }
         let since = self.audit.phase.map_or(0, |(_, since)| since);
         let listed = self.audit.listed.iter().any(|it| it.0 == slot.epoch && it.1 + REQUEST_MS_MAX >= since);
-        let waited = self.world.now.saturating_sub(since) >= plan.policy.phase_ms_max;
+        // Where the issuer never gave one, it was waited for before the old key was disabled.
+        let before = matches!(state.old_key(), OldKey::Off(_)) && self.never_listed();
+        let waited = before || self.world.now.saturating_sub(since) >= plan.policy.phase_ms_max;
         if plan.capabilities.list && !listed && !waited {
             return Some("decided without a complete list of keys".to_owned());
         }

@@ -118,7 +118,7 @@ impl World {
     }
 
     /// A host goes.
-    fn leave(&mut self, host: HostId, absence: Absence) {
+    pub(crate) fn leave(&mut self, host: HostId, absence: Absence) {
         if let Some(away) = self.away.get_mut(host.index()) {
             *away = Some(absence);
         }
@@ -185,6 +185,9 @@ impl Run {
 
     /// An operator says that a host is gone, and once more if that was lost.
     pub(crate) fn said_gone(&mut self, host: HostId) {
+        if self.helps() {
+            return;
+        }
         let left = self.driving().and_then(|at| self.snapshot(at)).is_some_and(|state| state.has_left(host));
         if let Some(at) = self.driving().filter(|_| !left) {
             self.tell(at, Fact::Waived(Waived::Host(host)));

@@ -3,9 +3,8 @@
 use keyroll_rotation::{Effect, Enumeration, Fact, HostId, Op, Seq, Waived};
 
 use crate::calls::Call;
-use crate::issuer::{OLD, Value};
+use crate::issuer::Value;
 use crate::look::WholeLook;
-use crate::process::Proc;
 use crate::scene::{HOSTS, HOSTS_MAX};
 use crate::schedule::Run;
 use crate::world::World;
@@ -16,7 +15,8 @@ pub(crate) fn hosts(named: &[HostId]) -> [bool; HOSTS_MAX] {
 }
 
 impl WholeLook {
-    /// Whether a host did not answer this look.
+    /// Whether a host did not answer this look. A look counts only if each such host was waived: nothing is asked of what is on
+    /// it, whether it was waived before the point of no return or after it, where no other way leads on.
     pub(crate) fn misses(&self, host: HostId) -> bool {
         self.absent.get(host.index()).is_some_and(|absent| *absent)
     }
@@ -59,17 +59,6 @@ impl Run {
         (0..self.world.pairs_each()).collect()
     }
 
-    /// The process is on a host that had left at the look on which the end of a key rests. For the old key, a waiver from after
-    /// the point of no return excuses nothing: the operator consented to something else.
-    pub(crate) fn is_left_out(&self, proc: &Proc, value: Value, look: &WholeLook) -> bool {
-        if !look.misses(proc.host) {
-            return false;
-        }
-        let decided = self.ledger.ever().iter().rposition(|event| matches!(event.fact, Fact::Decided(_)));
-        let decided = decided.map(|at| at as Seq + 1);
-        value != OLD || decided.is_none_or(|seq| self.left_at(seq).contains(&proc.host))
-    }
-
     /// A call begins that is about one host: it is none that had left when the driver asked.
     pub(crate) fn check_left(&mut self, scope: usize, call: &Call) {
         let Some(host) = self.world.place_of(call) else { return };
@@ -96,7 +85,8 @@ impl Run {
         };
         let files = self.world.plan.files.iter().zip(self.world.files.iter().zip(&self.world.edited));
         let mut held = files.enumerate().filter(|(at, (host, (held, edited)))| {
-            **held == value && **edited < look.at && read(*at) && !look.misses(**host) && waived(host)
+            let holds = **held == value && **edited < look.at && read(*at);
+            holds && !look.misses(**host) && waived(host) && !self.may_hold_anything(*at)
         });
         let (at, (host, _)) = held.next()?;
         let host = host.0;

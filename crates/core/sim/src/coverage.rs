@@ -1,4 +1,4 @@
-//! Which phase changes, and which faults in which phases, the runs had; and which they should have had.
+//! Which phase changes, faults and waits, in which phases, the runs had; and which they should have had.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,8 @@ pub struct Coverage {
     pub transitions: BTreeMap<(Phase, Phase), u64>,
     /// Faults by the phase that they happened in.
     pub faults: BTreeMap<(Phase, Fault), u64>,
+    /// Waits by the phase that they began in.
+    pub waits: BTreeMap<(Phase, &'static str), u64>,
 }
 
 /// The phase changes of the protocol that the runs must have had.
@@ -78,6 +80,57 @@ const ASKED: &[(Phase, &[Class])] = &[
     (Phase::RollingBack, &[Class::Append, Class::Witness, Class::Carry(12), Class::Look(4)]),
 ];
 
+/// The waits for an operator that so many seeds must have had: those that ten or more of 12,000 seeds meet.
+const WAITS: &[(Phase, &[&str])] = &[
+    (Phase::Mint, &["pause", "failure", "unclear outcome", "key by hand"]),
+    (Phase::Stage, &["pause", "failure"]),
+    (Phase::Probe, &["pause", "deadline"]),
+    (
+        Phase::Roll,
+        &[
+            "pause",
+            "unit",
+            "stuck unit",
+            "failure",
+            "canary",
+            "pending change",
+            "foreign file",
+            "unclear outcome",
+        ],
+    ),
+    (
+        Phase::Quiesce,
+        &["pause", "holder", "copy", "unsearched", "foreign file", "unit", "deadline", "last use"],
+    ),
+    (Phase::Disable, &["pause", "failure", "new key refused"]),
+    (Phase::Soak, &["refused use", "unknown label"]),
+    (
+        Phase::Decide,
+        &[
+            "pause",
+            "consent",
+            "no consent",
+            "holder",
+            "copy",
+            "deadline",
+            "refused use",
+            "new key refused",
+            "stuck failure",
+            "unknown label",
+        ],
+    ),
+    (Phase::Revoke, &["end by hand", "deadline"]),
+    (Phase::ConfirmDead, &["pause"]),
+    (Phase::Sweep, &["pause", "failure", "deadline", "unit", "changed elsewhere", "unknown label"]),
+    (Phase::RollingBack, &["pause", "copy", "stuck failure", "foreign file", "stuck deadline", "stuck unit"]),
+];
+
+/// The waits that only faults which last lead to.
+const HELPED_WAITS: &[(Phase, &str)] = &[(Phase::Quiesce, "unreadable file")];
+
+/// How many seeds meet every one of these waits.
+pub const SEEDS_OF_WAITS: u64 = 12_000;
+
 impl Coverage {
     pub(crate) fn transition(&mut self, from: Phase, to: Phase) {
         *self.transitions.entry((from, to)).or_default() += 1;
@@ -85,6 +138,10 @@ impl Coverage {
 
     pub(crate) fn fault(&mut self, phase: Phase, fault: Fault) {
         *self.faults.entry((phase, fault)).or_default() += 1;
+    }
+
+    pub(crate) fn wait(&mut self, phase: Phase, what: &'static str) {
+        *self.waits.entry((phase, what)).or_default() += 1;
     }
 
     /// Adds the counts of another.
@@ -95,6 +152,9 @@ impl Coverage {
         for (key, count) in &other.faults {
             *self.faults.entry(*key).or_default() += count;
         }
+        for (key, count) in &other.waits {
+            *self.waits.entry(*key).or_default() += count;
+        }
     }
 
     /// What the runs should have had and did not, readably.
@@ -104,12 +164,28 @@ impl Coverage {
             .filter(|key| !self.transitions.contains_key(key))
             .map(|(from, to)| format!("{from:?} -> {to:?}"));
         let faults = ASKED.iter().flat_map(|(phase, asked)| {
-            Fault::ALL
-                .iter()
+            Fault::passing()
                 .filter(|fault| asked.iter().any(|class| fault.fits(*class)))
-                .filter(|fault| !self.faults.contains_key(&(*phase, **fault)))
+                .filter(|fault| !self.faults.contains_key(&(*phase, *fault)))
                 .map(move |fault| format!("{fault:?} in {phase:?}"))
         });
         transitions.chain(faults).collect()
+    }
+
+    /// The waits that so many seeds should have met and did not, readably.
+    pub fn unmet_waits(&self) -> Vec<String> {
+        let all = WAITS.iter().flat_map(|(phase, waits)| waits.iter().map(move |what| (*phase, *what)));
+        let unmet = all.filter(|key| !self.waits.contains_key(key));
+        unmet.map(|(phase, what)| format!("the wait {what:?} in {phase:?}")).collect()
+    }
+
+    /// What schedules with a helpful operator should have had and did not, readably: the faults that last, and the waits that they
+    /// alone lead to.
+    pub fn unhelped(&self) -> Vec<String> {
+        let had = |fault: &Fault| self.faults.keys().any(|(_, had)| had == fault);
+        let missing = Fault::LASTING.iter().filter(|fault| !had(fault));
+        let faults = missing.map(|fault| format!("{fault:?} before a helpful operator"));
+        let unmet = HELPED_WAITS.iter().filter(|key| !self.waits.contains_key(*key));
+        faults.chain(unmet.map(|(phase, what)| format!("the wait {what:?} in {phase:?}"))).collect()
     }
 }

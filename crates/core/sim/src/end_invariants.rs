@@ -13,6 +13,7 @@ impl Run {
     pub(crate) fn judge_end(&mut self) {
         let Some(state) = self.slots.last().map(|slot| slot.driver.snapshot()) else { return };
         let now = self.world.now;
+        self.check_direction(&state);
         let new = self.world.value_of(Which::New, &state);
         let stays = match (state.phase(), state.debt()) {
             (Phase::Done, None) => new,
@@ -152,7 +153,8 @@ impl Run {
         };
         let there = |at: usize| self.world.plan.files.get(at).is_some_and(|host| !look.misses(*host));
         let mut behind = files.filter(|(at, (value, edited))| {
-            there(*at) && **value != stays && **value != FOREIGN && **edited < look.at && read(*at)
+            let behind = **value != stays && **value != FOREIGN && **edited < look.at;
+            there(*at) && behind && read(*at) && !self.may_hold_anything(*at)
         });
         behind.next().map(|(at, (value, _))| format!("file {at} ended with value {value}, not {stays}"))
     }

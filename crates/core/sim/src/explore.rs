@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use keyroll_rotation::Phase;
 
 use crate::Coverage;
-use crate::faults::{Class, Fault, FaultPlan};
+use crate::fault_plan::FaultPlan;
+use crate::faults::{Class, Fault};
 use crate::mutant::Mutant;
+use crate::policy::Direction;
 use crate::quirks::Quirks;
 use crate::scene::{Family, Kind, Scene, Size};
 use crate::schedule::{Keep, Violation};
@@ -137,6 +139,7 @@ pub(crate) fn scenes(size: Size, draws: u64) -> Vec<FaultPlan> {
             },
             seed: draw,
             faults: Vec::new(),
+            policy: None,
         })
     });
     let paced = Kind::ALL.iter().flat_map(|kind| {
@@ -144,6 +147,7 @@ pub(crate) fn scenes(size: Size, draws: u64) -> Vec<FaultPlan> {
             scene: Scene { quirks: Quirks::staged(), ..Scene::plain(size, *kind, draw * 7 + 4) },
             seed: draw,
             faults: Vec::new(),
+            policy: None,
         })
     });
     let from_hosts = Kind::ALL.iter().flat_map(|kind| {
@@ -151,6 +155,7 @@ pub(crate) fn scenes(size: Size, draws: u64) -> Vec<FaultPlan> {
             scene: Scene { quirks: Quirks::away(), ..Scene::plain(size, *kind, draw * 7 + 5) },
             seed: draw,
             faults: Vec::new(),
+            policy: None,
         })
     });
     let over_links = Kind::ALL.iter().flat_map(|kind| {
@@ -158,6 +163,7 @@ pub(crate) fn scenes(size: Size, draws: u64) -> Vec<FaultPlan> {
             scene: Scene { quirks: Quirks::links(), ..Scene::plain(size, *kind, draw * 7 + 6) },
             seed: draw,
             faults: Vec::new(),
+            policy: None,
         })
     });
     let over_pods = Kind::ALL.iter().flat_map(|kind| {
@@ -165,6 +171,7 @@ pub(crate) fn scenes(size: Size, draws: u64) -> Vec<FaultPlan> {
             scene: Scene { quirks: Quirks::pods(), ..Scene::plain(size, *kind, draw * 7 + 3) },
             seed: draw,
             faults: Vec::new(),
+            policy: None,
         })
     });
     all.chain(paced).chain(from_hosts).chain(over_links).chain(over_pods).collect()
@@ -177,10 +184,26 @@ pub fn singles(size: Size, draws: u64, every: usize) -> Tally {
         tally.take(plan, false);
         let baseline = run(plan, &Mutant::NONE, Keep { classes: true, ..Keep::default() }, None);
         let faults = baseline.classes.iter().enumerate().flat_map(|(at, (_, class))| {
-            Fault::ALL.iter().filter(|fault| fault.fits(*class)).map(move |fault| (at, *fault))
+            Fault::passing().filter(|fault| fault.fits(*class)).map(move |fault| (at, fault))
         });
         for (at, fault) in faults.skip(number % every).step_by(every) {
             tally.take(&with(plan, at, fault), false);
+        }
+    })
+}
+
+/// Single faults after which an operator does what the rotation names, forward and back; also those that last until then.
+pub fn helped(size: Size, draws: u64, every: usize) -> Tally {
+    let calm: Vec<_> = scenes(size, draws).into_iter().enumerate().collect();
+    over_cores(&calm, |(number, plan), tally| {
+        let baseline = run(plan, &Mutant::NONE, Keep { classes: true, ..Keep::default() }, None);
+        let faults = (0..).zip(&baseline.classes).flat_map(|(at, (_, class))| {
+            Fault::ALL.into_iter().filter(|fault| fault.fits(*class)).map(move |fault| (at, fault))
+        });
+        for (at, fault) in faults.skip(number % every).step_by(every) {
+            for way in Direction::ALL {
+                tally.take(&plan.with_fault(at, fault).helped(at, way), false);
+            }
         }
     })
 }
@@ -204,7 +227,7 @@ pub(crate) fn classes(plan: &FaultPlan, from: usize) -> Vec<(usize, Fault)> {
     }
     let mut found = Vec::new();
     for ((_, class), at) in first {
-        for fault in Fault::ALL {
+        for fault in Fault::passing() {
             if fault.fits(class) && (!of_the_world(fault) || class == Class::Append) {
                 found.push((at, fault));
             }

@@ -87,9 +87,10 @@ impl Run {
         false
     }
 
-    /// A fault of another host, of the issuer, or of what is connected to it.
+    /// A fault of another host, of the issuer, or of what is connected to it; or one that lasts.
     fn elsewhere(&mut self, fault: Fault) {
         match fault {
+            fault if fault.lasts() => self.begin_lasting(fault),
             Fault::HostAway => self.host_goes(),
             Fault::HostWaived => self.host_waived(),
             Fault::HostRestored => self.host_restored(),

@@ -4,8 +4,6 @@ use keyroll_engine::Action;
 use keyroll_rotation::{Op, Query};
 use serde::{Deserialize, Serialize};
 
-use crate::quirks::Quirk;
-
 /// One thing that goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Fault {
@@ -152,11 +150,33 @@ pub enum Fault {
     OrderOfDead,
     /// A host is put back from a snapshot of before the rotation: its files, and what it remembers of the drivers.
     HostRestored,
+    /// The command that restarts a consumer always fails.
+    RestartNever,
+    /// A consumer never makes a call.
+    IdleForever,
+    /// A file cannot be read.
+    FileUnread,
+    /// An undeclared process holds the old value or the new one, and cannot be ended.
+    HolderLegit,
+    /// A host is gone.
+    HostGone,
+    /// Lists of keys are never complete.
+    ListNeverWhole,
+    /// The issuer never enables a key.
+    EnableNever,
+    /// The issuer never ends a key.
+    DeleteNever,
+    /// The store is never written.
+    StoreNever,
+    /// A consumer is gone: nothing of it runs, and its restart always fails.
+    InstanceGone,
+    /// Another party's edit of a file stays.
+    FileForeignKept,
 }
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 71] = [
+    pub const ALL: [Self; 82] = [
         Self::CrashBefore,
         Self::CrashAfter,
         Self::CrashDuring,
@@ -228,20 +248,57 @@ impl Fault {
         Self::OrderLate,
         Self::OrderOfDead,
         Self::HostRestored,
+        Self::RestartNever,
+        Self::IdleForever,
+        Self::FileUnread,
+        Self::HolderLegit,
+        Self::HostGone,
+        Self::ListNeverWhole,
+        Self::EnableNever,
+        Self::DeleteNever,
+        Self::StoreNever,
+        Self::InstanceGone,
+        Self::FileForeignKept,
+    ];
+
+    /// Those that last until an operator ends them, by a way that the rotation names.
+    pub const LASTING: [Self; 11] = [
+        Self::RestartNever,
+        Self::IdleForever,
+        Self::FileUnread,
+        Self::HolderLegit,
+        Self::HostGone,
+        Self::ListNeverWhole,
+        Self::EnableNever,
+        Self::DeleteNever,
+        Self::StoreNever,
+        Self::InstanceGone,
+        Self::FileForeignKept,
     ];
 
     /// So many of them are drawn for every seed.
-    const DRAWN: u64 = 65;
+    pub(crate) const DRAWN: u64 = 65;
 
     /// Those that are drawn in addition where hosts go away.
-    const OF_HOSTS: [Self; 3] = [Self::HostAway, Self::HostAway, Self::HostWaived];
+    pub(crate) const OF_HOSTS: [Self; 3] = [Self::HostAway, Self::HostAway, Self::HostWaived];
 
     /// Those that are drawn in addition where links to hosts fail.
-    const OF_LINKS: [Self; 4] = [Self::OrderTwice, Self::OrderLate, Self::OrderOfDead, Self::HostRestored];
+    pub(crate) const OF_LINKS: [Self; 4] =
+        [Self::OrderTwice, Self::OrderLate, Self::OrderOfDead, Self::HostRestored];
 
     /// Whether it happens to an order to a host.
     pub(crate) fn is_of_order(self) -> bool {
         matches!(self, Self::OrderTwice | Self::OrderLate | Self::OrderOfDead)
+    }
+
+    /// Whether it lasts: it is only for schedules whose operator does what the rotation names.
+    pub(crate) fn lasts(self) -> bool {
+        Self::LASTING.contains(&self)
+    }
+
+    /// Those that are over after a while.
+    pub(crate) fn passing() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|fault| !fault.lasts())
     }
 
     /// Whether the fault can happen to this action. A fault of the world can happen to any action.
@@ -262,56 +319,7 @@ impl Fault {
             Self::Skipped => class == Class::Look(3),
             Self::JournalDown | Self::CommitLost | Self::CommitUnsure => is_append,
             Self::WitnessDown => class == Class::Witness,
-            Self::CrashBefore
-            | Self::CrashAfter
-            | Self::Reboot
-            | Self::Zombie
-            | Self::HostDown
-            | Self::Drift
-            | Self::ForeignEdit
-            | Self::Restart
-            | Self::LateInstance
-            | Self::Holder
-            | Self::Hidden
-            | Self::Stranger
-            | Self::OldRevoked
-            | Self::WallClock
-            | Self::Abort
-            | Self::Pause
-            | Self::Retry
-            | Self::RollFirst
-            | Self::RevokeNow
-            | Self::PendingLeaked
-            | Self::Waive
-            | Self::HostFull
-            | Self::JournalFull
-            | Self::Restored
-            | Self::Damaged
-            | Self::Trouble
-            | Self::Masked
-            | Self::Uncarried
-            | Self::Neighbour
-            | Self::Edit
-            | Self::StrangeLabel
-            | Self::StoreRestored
-            | Self::Unclear
-            | Self::Denied
-            | Self::NeverWhole
-            | Self::EnabledByOthers
-            | Self::DisabledByOthers
-            | Self::Colleague
-            | Self::LooseSession
-            | Self::Pool
-            | Self::TwoVersions
-            | Self::WrongWord
-            | Self::Exec
-            | Self::Unsearched
-            | Self::NewEnded
-            | Self::TruthChanged
-            | Self::TruthAway
-            | Self::HostAway
-            | Self::HostWaived
-            | Self::HostRestored => true,
+            _ => true,
         }
     }
 }
@@ -387,77 +395,5 @@ fn query_number(query: &Query) -> u8 {
         Query::Refusals => 7,
         Query::Reconcile(_) => 8,
         Query::Sweep => 9,
-    }
-}
-
-/// A fault and the number of the action that it happens at, or at the next one that it fits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Planned {
-    /// The number of the action.
-    pub at: u32,
-    /// The fault.
-    pub fault: Fault,
-}
-
-/// A schedule: a workload, a seed for every delay, and what goes wrong when.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FaultPlan {
-    /// The workload.
-    pub scene: crate::Scene,
-    /// The seed of delays and of the operator's choices.
-    pub seed: u64,
-    /// What goes wrong, in the order of the actions.
-    pub faults: Vec<Planned>,
-}
-
-/// The most faults of a seeded schedule.
-const FAULTS_MAX: u64 = 6;
-
-/// Draws the faults of hosts, those of links, and how many of either there are at most.
-const OF_HOSTS: u64 = 0xa3_a4a7;
-const OF_LINKS: u64 = 0x11_4c5d;
-const OF_HOSTS_MAX: u64 = 3;
-
-impl FaultPlan {
-    /// The same schedule with one more fault.
-    pub(crate) fn with_fault(&self, at: u32, fault: Fault) -> Self {
-        let mut plan = self.clone();
-        plan.faults.push(Planned { at, fault });
-        plan
-    }
-
-    /// Some of these faults of hosts.
-    fn of_hosts(seed: u64, actions: u64, of: &[Fault]) -> Vec<Planned> {
-        let mut rng = crate::rng::Rng::new(seed);
-        let many = 1 + rng.below(OF_HOSTS_MAX);
-        let each = |_| {
-            let place = usize::try_from(rng.below(of.len() as u64)).ok()?;
-            let fault = of.get(place).copied()?;
-            Some(Planned { at: u32::try_from(rng.below(actions)).ok()?, fault })
-        };
-        (0..many).filter_map(each).collect()
-    }
-
-    /// The schedule of one seed.
-    pub fn of(seed: u64) -> Self {
-        let scene = crate::Scene::of(seed);
-        let mut rng = crate::rng::Rng::new(seed ^ 0xfa_0175);
-        let actions = if scene.size == crate::Size::Full { 320 } else { 160 };
-        let many = rng.below(FAULTS_MAX + 1);
-        let mut faults: Vec<Planned> = (0..many)
-            .filter_map(|_| {
-                let place = usize::try_from(rng.below(Fault::DRAWN)).ok()?;
-                let fault = Fault::ALL.get(place).copied()?;
-                Some(Planned { at: u32::try_from(rng.below(actions)).ok()?, fault })
-            })
-            .collect();
-        if scene.quirks.has(Quirk::Away) {
-            faults.extend(Self::of_hosts(seed ^ OF_HOSTS, actions, &Fault::OF_HOSTS));
-        }
-        if scene.quirks.has(Quirk::Links) {
-            faults.extend(Self::of_hosts(seed ^ OF_LINKS, actions, &Fault::OF_LINKS));
-        }
-        faults.sort_by_key(|planned| planned.at);
-        Self { scene, seed, faults }
     }
 }

@@ -6,7 +6,7 @@ use keyroll_mutation as mutation;
 use serde::{Deserialize, Serialize};
 
 use crate::explore::{classes, scenes, with};
-use crate::faults::FaultPlan;
+use crate::fault_plan::FaultPlan;
 use crate::hunt::recorded;
 use crate::mutant::Mutant;
 use crate::scene::Size;

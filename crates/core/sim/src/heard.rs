@@ -15,9 +15,12 @@ pub(crate) fn unmeasured(fact: &Fact) -> Fact {
 }
 
 impl Run {
-    /// Refused uses were asked for in this epoch: the record was read at this moment.
+    /// Refused uses were asked for in this epoch: the record was read at this moment. What a driver reads that was replaced counts
+    /// for nothing.
     pub(crate) fn read_record(&mut self, epoch: u64) {
-        self.audit.record_read = Some((epoch, self.world.now));
+        if self.audit.record_read.is_none_or(|(before, _)| before <= epoch) {
+            self.audit.record_read = Some((epoch, self.world.now));
+        }
     }
 
     /// The soak ends only if the record of refused uses was read after the whole of it.

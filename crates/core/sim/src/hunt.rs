@@ -2,8 +2,10 @@
 
 use crate::MUTANTS;
 use crate::explore::scenes;
-use crate::faults::{Class, Fault, FaultPlan, Planned};
+use crate::fault_plan::{FaultPlan, Planned};
+use crate::faults::{Class, Fault};
 use crate::mutant::Mutant;
+use crate::policy::Direction;
 use crate::quirks::Quirks;
 use crate::scene::{Kind, Scene, Size};
 use crate::schedule::Keep;
@@ -70,8 +72,12 @@ pub fn hunt(told: impl Fn(&Mutant, Option<&Detection>) + Sync) -> Vec<(&'static 
 }
 
 /// The first schedule that finds a mutant: runs without faults, seeds, single faults, then a second fault right behind
-/// the first.
-pub(crate) fn find(mutant: &'static Mutant) -> Option<Detection> {
+/// the first. A mutant of what an operator can do is found only by a rule that it is for.
+pub fn find(mutant: &'static Mutant) -> Option<Detection> {
+    if !mutant.rules.is_empty() {
+        let small = scenes(Size::Reduced, 12).into_iter();
+        return small.chain(scenes(Size::Full, 6)).find_map(|plan| helped(&plan, mutant));
+    }
     let calm = scenes(Size::Full, 4).into_iter().find_map(|plan| {
         let at = format!("{:?}", plan.scene.kind);
         broken(&plan, mutant, "a rotation without faults", at)
@@ -93,7 +99,7 @@ pub(crate) fn recorded() -> Vec<FaultPlan> {
     let scene = Scene::plain(Size::Reduced, Kind::Independent, 3_219_387_385_105_173_777);
     let unseen = Planned { at: 62, fault: Fault::Hidden };
     let at = |at| vec![unseen, Planned { at, fault: Fault::RollFirst }];
-    let unseen = (70..100).map(|told| FaultPlan { scene, seed: 65_587, faults: at(told) });
+    let unseen = (70..100).map(|told| FaultPlan { scene, seed: 65_587, faults: at(told), policy: None });
     let rare = RARE.into_iter().filter_map(|plan| serde_json::from_str(plan).ok());
     unseen.chain(rare).collect()
 }
@@ -123,7 +129,7 @@ fn of_followers() -> Vec<FaultPlan> {
     let large = READS_AT_START.map(|draw| Scene::plain(Size::Drawn, Kind::Independent, draw));
     let scenes = small.chain(large).map(|scene| Scene { quirks: Quirks::truth(), ..scene });
     let planned = |scene: Scene| {
-        let of = move |faults| FaultPlan { scene, seed: scene.draw, faults };
+        let of = move |faults| FaultPlan { scene, seed: scene.draw, faults, policy: None };
         all.clone().into_iter().map(of)
     };
     scenes.flat_map(planned).collect()
@@ -131,9 +137,26 @@ fn of_followers() -> Vec<FaultPlan> {
 
 fn single(plan: &FaultPlan, mutant: &'static Mutant) -> Option<Detection> {
     let actions = run(plan, mutant, Keep::default(), None).actions;
-    let all = (0..actions).flat_map(|at| Fault::ALL.map(|fault| (at, fault)));
-    all.into_iter().find_map(|(at, fault)| {
+    let mut all = (0..actions).flat_map(|at| Fault::passing().map(move |fault| (at, fault)));
+    all.find_map(|(at, fault)| {
         broken(&plan.with_fault(at, fault), mutant, "a single fault", format!("{fault:?} at {at}"))
+    })
+}
+
+/// A fault, after which an operator does what the rotation names.
+fn helped(plan: &FaultPlan, mutant: &'static Mutant) -> Option<Detection> {
+    let keep = Keep { classes: true, ..Keep::default() };
+    let classes = run(plan, &Mutant::NONE, keep, None).classes;
+    let mut all = (0..).zip(&classes).flat_map(|(at, (_, class))| {
+        mutant.after.iter().filter(|fault| fault.fits(*class)).map(move |fault| (at, *fault))
+    });
+    all.find_map(|(at, fault)| {
+        Direction::ALL.into_iter().find_map(|way| {
+            let told = format!("{fault:?} at {at}, {way:?}");
+            let plan = plan.with_fault(at, fault).helped(at, way);
+            let found = broken(&plan, mutant, "an operator who does what is named", told)?;
+            mutant.rules.contains(&found.rule).then_some(found)
+        })
     })
 }
 
@@ -144,7 +167,7 @@ fn close_pair(plan: &FaultPlan, mutant: &'static Mutant) -> Option<Detection> {
     let carried = (0u32..).zip(classes).filter(|(_, (_, class))| matches!(class, Class::Carry(_)));
     for (at, _) in carried {
         for first in [Fault::LostReply, Fault::LostRequest, Fault::Slow] {
-            for second in Fault::ALL {
+            for second in Fault::passing() {
                 for later in 1..5 {
                     let pair = plan.with_fault(at, first).with_fault(at + later, second);
                     let told = format!("{first:?} at {at}, {second:?} {later} later");

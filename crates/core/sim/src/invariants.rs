@@ -94,8 +94,10 @@ impl Run {
 
     /// A standing consent counts: nothing is waived, and minting does not end the old value.
     pub(crate) fn has_standing_consent(&self) -> bool {
-        // The waiver of a host is over once the host is back.
-        let waiver = |fact: &Fact| matches!(fact, Fact::Waived(what) if !matches!(what, Waived::Host(_)));
+        // The waiver of a host, and of a consumer that was gone, is over once it is back.
+        let of_host = |what: &Waived| matches!(what, Waived::Host(_));
+        let waiver =
+            |fact: &Fact| matches!(fact, Fact::Waived(what) if !of_host(what) && self.is_standing(what));
         let waived = self.ledger.entries.iter().any(|event| waiver(&event.fact)) || !self.left().is_empty();
         let plan = &self.world.plan;
         plan.policy.standing_consent && !waived && !plan.capabilities.exchanges()
@@ -202,7 +204,7 @@ impl Run {
         let seen = proc.hidden_until < taken && !proc.memory.hides(taken);
         let enumerated = seen && (proc.since < taken || proc.by_us);
         let also = proc.also.is_some_and(|(_, held)| held == value);
-        let excused = self.excused(proc) || self.is_left_out(proc, value, look);
+        let excused = self.excused(proc) || look.misses(proc.host);
         (proc.loaded == value || also) && enumerated && !excused
     }
 
@@ -234,12 +236,12 @@ impl Run {
             // A consumer that the new value never reached proves nothing before that value is deleted.
             let back = matches!(effect.op, Op::DeleteNew | Op::Mint);
             let counts = !back || self.world.is_reached(id);
-            let counts = counts && !self.is_left_out(proc, value, &look);
+            let counts = counts && !look.misses(proc.host);
             let paths = if counts { consumer.paths } else { 0 };
             for path in 0..paths {
                 let kinds = proc.shown.get(usize::from(path)).copied().unwrap_or_default();
                 let enough = enough_shown(proc.at_rest, consumer, kinds);
-                let enough = enough && (proc.at_rest || kinds.has(self.world.plan.policy.require));
+                let enough = enough && (proc.at_rest || kinds.has(self.required(consumer)));
                 if !enough && proc.loaded != FOREIGN {
                     return Some(format!(
                         "{:?} although consumer {id:?} has not shown path {path}",
@@ -281,6 +283,7 @@ impl Run {
                 }
             }
             Fact::Adopted { consumer, explains, .. } => self.adopted(consumer, *explains),
+            Fact::Corrected { consumers, .. } => self.corrected(consumers),
             Fact::Escalated { pending_compromised: true, .. } => {
                 self.world.leaked.extend(self.world.value_of(Which::New, &state));
             }

@@ -62,7 +62,7 @@ impl Run {
         consumer.is_some_and(|it| it.uptake == ReloadMode::Verb)
     }
 
-    fn switch_by_others(&mut self, on: bool) {
+    pub(crate) fn switch_by_others(&mut self, on: bool) {
         let (old, now) = (self.world.old_id(), self.world.now);
         let disables = self.world.plan.capabilities.disable;
         let there = self.world.issuer.living(&old).filter(|cred| disables && cred.value == OLD);

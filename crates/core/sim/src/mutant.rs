@@ -1,7 +1,9 @@
 //! A mutant wraps the pure layers from outside: it changes their input or their output.
 
 use keyroll_engine::{Action, Input};
-use keyroll_rotation::{Event, Plan, State, Want};
+use keyroll_rotation::{Event, Plan, State, Want, Way};
+
+use crate::faults::Fault;
 
 /// One way in which a program could break the protocol.
 pub struct Mutant {
@@ -25,8 +27,14 @@ pub struct Mutant {
     pub action: fn(&State, &Action) -> Option<Input>,
     /// Answers an action at once, although it has only begun.
     pub early: fn(&State, &Action) -> Option<Input>,
+    /// Changes what the operator is told that can be done about a wait.
+    pub ways: fn(&State, &mut Way),
     /// A check that the parts around the pure layers omit.
     pub mutation: Mutation,
+    /// The rules about what an operator can do, one of which must find it; empty: any invariant may.
+    pub rules: &'static [&'static str],
+    /// The faults after one of which such a rule finds it.
+    pub after: &'static [Fault],
 }
 
 /// A check of a part around the pure layers that is omitted.
@@ -64,6 +72,8 @@ pub enum Mutation {
     OrdersUntimely,
     /// Looks show a host that was put back from a snapshot as it was before.
     RestoredUnseen,
+    /// A consumer is moved by the command that it had before it was corrected.
+    OldCommand,
 }
 
 impl Mutant {
@@ -79,6 +89,9 @@ impl Mutant {
         alter: |_, _| {},
         action: |_, _| None,
         early: |_, _| None,
+        ways: |_, _| {},
         mutation: Mutation::None,
+        rules: &[],
+        after: &[],
     };
 }

@@ -11,6 +11,7 @@ mod operator;
 mod order;
 mod pace;
 mod truth;
+mod way;
 mod word;
 
 use crate::mutant::Mutant;
@@ -133,4 +134,15 @@ pub const ALL: &[Mutant] = &[
     operator::LEFT_SWITCHED_OFF,
     operator::STUCK_SWITCHED_OFF,
     operator::LATE_EMERGENCY_ENDS_NO_SESSIONS,
+    way::RESUME_FOR_STUCK,
+    way::ABORT_AFTER_THE_DECISION,
+    way::NO_WAY_NAMED,
+    way::WAIVER_UNNAMED,
+    way::ACCEPT_FORGOTTEN,
+    way::WAIVER_FREES_NOTHING,
+    way::LABEL_KEPT,
+    way::DEBT_IS_FINAL,
+    way::ABORT_GOES_ON,
+    way::ROLLBACK_ASKS_THE_UNMOVED,
+    way::CORRECTION_KEEPS_THE_COMMAND,
 ];

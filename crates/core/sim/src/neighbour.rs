@@ -3,7 +3,8 @@
 
 use keyroll_rotation::{ConsumerId, Delivery, FileId, ReloadMode};
 
-use crate::faults::{Fault, FaultPlan};
+use crate::fault_plan::FaultPlan;
+use crate::faults::Fault;
 use crate::mutant::Mutant;
 use crate::scene::{Family, Scene, Size};
 use crate::schedule::{Keep, Run};

@@ -2,8 +2,8 @@
 
 use keyroll_engine::{Command, DriverState};
 use keyroll_rotation::{
-    Adoptee, Consumer, ConsumerId, Delivery, Emergency, Event, Fact, FileId, Hold, Incarnation, Person,
-    Phase, Reason, ReloadMode, State, Waived, step,
+    Adoptee, Consumer, ConsumerId, CredId, Emergency, Event, Fact, FileId, Hold, Incarnation, Person, Phase,
+    Reason, ReloadMode, State, Waived, step,
 };
 
 use crate::issuer::{FOREIGN, OLD, OWN};
@@ -24,11 +24,14 @@ impl Run {
         let Some(at) = self.driving() else { return };
         let Some(standing) = self.slots.get(at).map(|slot| slot.standing.clone()) else { return };
         self.check_standstill(at);
+        self.say(|| format!("     the operator finds {standing:?}"));
+        if self.helps() {
+            return self.help(at);
+        }
         self.words += 1;
         if self.words > WORDS_MAX {
             return self.violate("I7", format!("the operator acted {WORDS_MAX} times: {standing:?}"));
         }
-        self.say(|| format!("     the operator finds {standing:?}"));
         if self.world.scene.quirks.has(Quirk::WrongWords) && self.rng.one_in(6) {
             self.wrong_word(at);
         }
@@ -83,16 +86,7 @@ impl Run {
             Person::Consent(_) if self.rng.one_in(4) => self.desert(at),
             Person::Consent(digest) => self.word(at, Fact::Consented(digest)),
             Person::MintByHand => {
-                let made = self.world.hand_made.clone().filter(|id| self.world.issuer.living(id).is_some());
-                let id = made.unwrap_or_else(|| {
-                    let value = self.world.fresh_value();
-                    let id = self.world.issuer.mint(value, 0, now);
-                    if let Some(cred) = self.world.issuer.by_value_mut(value) {
-                        cred.label = None;
-                    }
-                    id
-                });
-                self.world.hand_made = Some(id.clone());
+                let id = self.key_by_hand();
                 self.tell(at, Fact::HandMinted(id));
             }
             Person::RevokeByHand => {
@@ -102,6 +96,22 @@ impl Run {
                 self.tell(at, Fact::HandRevoked);
             }
         }
+    }
+
+    /// The key that the operator makes at the console, or has made there.
+    pub(crate) fn key_by_hand(&mut self) -> CredId {
+        let now = self.world.now;
+        let made = self.world.hand_made.clone().filter(|id| self.world.issuer.living(id).is_some());
+        let id = made.unwrap_or_else(|| {
+            let value = self.world.fresh_value();
+            let id = self.world.issuer.mint(value, 0, now);
+            if let Some(cred) = self.world.issuer.by_value_mut(value) {
+                cred.label = None;
+            }
+            id
+        });
+        self.world.hand_made = Some(id.clone());
+        id
     }
 
     fn held(&mut self, at: usize, hold: Hold) {
@@ -272,12 +282,12 @@ impl Run {
         self.world.issuer.creds.first().is_some_and(|cred| cred.off.is_some() && cred.ended.is_none())
     }
 
-    fn old_is_gone(&self) -> bool {
+    pub(crate) fn old_is_gone(&self) -> bool {
         self.world.issuer.creds.first().is_some_and(|cred| cred.ended.is_some())
     }
 
     /// The operator deletes, at the console, the credentials that the journal does not know.
-    fn clean_console(&mut self, at: usize) {
+    pub(crate) fn clean_console(&mut self, at: usize) {
         let Some(slot) = self.slots.get(at) else { return };
         let state = slot.driver.state();
         let known = state.new_version().map(|new| new.credential.clone());
@@ -299,8 +309,7 @@ impl Run {
 
     /// The operator adopts or waives an undeclared holder or copy; one that is gone needs nothing.
     fn explain(&mut self, at: usize, who: Incarnation) {
-        let place = self.world.procs.iter().position(|proc| self.world.incarnation(proc) == who);
-        let Some(place) = place else { return self.word(at, Fact::Resumed) };
+        let Some(place) = self.process_of(who) else { return self.word(at, Fact::Resumed) };
         let back = self.slots.get(at).is_some_and(|slot| slot.driver.state().phase() == Phase::RollingBack);
         if back || self.rng.one_in(2) {
             if self.rng.one_in(2) {
@@ -312,30 +321,23 @@ impl Run {
             }
             return self.tell(at, Fact::Waived(Waived::Holder(who)));
         }
-        let Some(slot) = self.slots.get(at) else { return };
-        let Ok(file) = u16::try_from(slot.driver.state().plan().files.len()).map(FileId) else { return };
-        let consumer = Consumer {
-            host: who.host,
-            delivery: Delivery::Push,
-            uptake: ReloadMode::Verb,
-            files: vec![file],
-            slots: 1,
-            paths: 1,
-            attributable: false,
-            own_word: false,
-            wave: 0,
-        };
-        let explains = Adoptee::Holder(who);
-        let fact = Fact::Adopted { consumer, files: vec![who.host], explains, names: "".into() };
-        self.tell(at, fact);
+        let Some(state) = self.snapshot(at) else { return };
+        if let Some(fact) = self.adoption(&state, Adoptee::Holder(who)) {
+            self.tell(at, fact);
+        }
     }
 
-    /// The effect of an adoption in the world: the process has a file now, with the value that it holds.
+    /// The effect of an adoption in the world: the process has a file now, with the value that it holds; or the copy is a file,
+    /// which a job at rest reads.
     pub(crate) fn adopted(&mut self, consumer: &Consumer, explains: Adoptee) {
-        let Adoptee::Holder(who) = explains else { return };
-        let place = self.world.procs.iter().position(|proc| self.world.incarnation(proc) == who);
+        let (place, copy) = match explains {
+            Adoptee::Holder(who) => (self.process_of(who), None),
+            Adoptee::Copy(place) => (None, self.world.strangers.iter().find(|it| it.0 == place).copied()),
+        };
+        self.world.strangers.retain(|held| Some(*held) != copy);
         let id = ConsumerId(u16::try_from(self.world.plan.consumers.len()).unwrap_or(u16::MAX));
-        let value = place.and_then(|place| self.world.procs.get(place)).map_or(OLD, |proc| proc.loaded);
+        let held = place.and_then(|place| self.world.procs.get(place)).map_or(OLD, |proc| proc.loaded);
+        let value = copy.map_or(held, |(_, value)| value);
         self.world.plan.consumers.push(consumer.clone());
         self.world.plan.files.push(consumer.host);
         self.world.files.push(value);
@@ -346,6 +348,8 @@ impl Run {
                 let place = self.world.process(Some(id), 0, consumer.host, value);
                 if let Some(proc) = self.world.procs.get_mut(place) {
                     proc.by_us = false;
+                    proc.at_rest = consumer.uptake == ReloadMode::AtRest;
+                    proc.active = !proc.at_rest;
                 }
             }
         }

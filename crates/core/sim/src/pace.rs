@@ -6,8 +6,8 @@
 //! mutant changes, and time from the entries.
 
 use keyroll_rotation::{
-    Canary, Consumer, Delivery, Event, Fact, Hold, HostId, OldKey, Op, Overlap, Phase, Plan, Reason,
-    ReloadMode, RollPolicy, Stamp, State, Unit, UnitStep, Which,
+    Canary, Consumer, ConsumerId, Delivery, Event, Fact, Hold, HostId, OldKey, Op, Overlap, Phase, Plan,
+    Reason, ReloadMode, RollPolicy, Stamp, State, Unit, UnitStep, Which,
 };
 
 /// What is known about one unit.
@@ -29,6 +29,8 @@ pub(crate) struct Pace {
     first: Option<usize>,
     /// The hosts that have left: nothing on them is moved.
     pub(crate) left: Vec<HostId>,
+    /// The consumers that have gone: nothing of them is moved but files.
+    pub(crate) gone: Vec<ConsumerId>,
     /// When the last hold ended that did not ask about the canary: it is watched anew from then on.
     freed: Option<Stamp>,
     /// The canary was watched for long enough, and the operator said to go on after that.
@@ -47,6 +49,7 @@ struct Entry<'a> {
     before: &'a State,
     after: &'a State,
     left: Vec<HostId>,
+    gone: Vec<ConsumerId>,
 }
 
 impl Entry<'_> {
@@ -62,8 +65,10 @@ impl Entry<'_> {
 
     fn arrives(&self) -> bool {
         let pairs = self.after.units().iter().zip(self.before.units()).zip(&self.plan.consumers);
-        let mut there = pairs.filter(|(_, it)| !self.left.contains(&it.host));
-        there.any(|((after, before), _)| arrived(after) && !arrived(before))
+        let is_gone = |at: usize| self.gone.iter().any(|id| id.index() == at);
+        let mut there =
+            pairs.enumerate().filter(|(at, (_, it))| !self.left.contains(&it.host) && !is_gone(*at));
+        there.any(|(_, ((after, before), _))| arrived(after) && !arrived(before))
     }
 
     /// Nothing is paced: everything is moved as fast as it can be, because the old key leaked, or is not alive any more.
@@ -130,7 +135,8 @@ impl Pace {
     pub(crate) fn take_in(&mut self, plan: &Plan, event: &Event, before: &State, after: &State) {
         let Some(roll) = plan.policy.roll else { return };
         self.first.get_or_insert(before.units().len());
-        let entry = Entry { plan, roll, event, before, after, left: self.left.clone() };
+        let entry =
+            Entry { plan, roll, event, before, after, left: self.left.clone(), gone: self.gone.clone() };
         self.units.resize_with(after.units().len(), Progress::default);
         self.begin_anew(&entry);
         let canary = self.canary(plan, roll);
@@ -163,10 +169,12 @@ impl Pace {
         self.watch(&entry);
     }
 
-    /// The units of the canary, by the plan: of those that were there at the beginning and are on no host that has left.
+    /// The units of the canary, by the plan: of those that were there at the beginning, have not gone and are on no host that has
+    /// left.
     pub(crate) fn canary(&self, plan: &Plan, roll: RollPolicy) -> Vec<usize> {
         let all = plan.consumers.iter().enumerate().take(self.first.unwrap_or_default());
-        let all = all.filter(|(_, it)| !self.left.contains(&it.host));
+        let is_gone = |at: usize| self.gone.iter().any(|id| id.index() == at);
+        let all = all.filter(|(at, it)| !self.left.contains(&it.host) && !is_gone(*at));
         let Some((first, of)) = all.clone().min_by_key(|(_, it)| (pulls(it), it.wave)) else {
             return Vec::new();
         };

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use keyroll_codes::Code;
-use keyroll_engine::{Ports, Spawner};
+use keyroll_engine::{OtherKeys, Ports, Spawner};
 use keyroll_port::{Class, Failure, Truth};
 use keyroll_rotation::{Capabilities, CredId};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
@@ -55,7 +55,7 @@ pub(crate) fn ports(run: &Arc<Mutex<Run>>, slot: usize) -> Ports {
         issuer: port.clone(),
         host: port.clone(),
         clock: port.clone(),
-        other_keys: std::collections::BTreeSet::new(),
+        other_keys: OtherKeys::default(),
         spawner: port as Arc<dyn Spawner>,
     }
 }

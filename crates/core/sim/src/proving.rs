@@ -40,7 +40,7 @@ impl World {
                 if late { Kinds::DELIVERED.and(Kinds::CHECKED).and(Kinds::REPORTED) } else { Kinds::NONE };
             let mut kinds = [Kinds::NONE; PATHS_MAX];
             for (path, kind) in kinds.iter_mut().enumerate().take(usize::from(paths)) {
-                let idle = path > 0 && self.rng.one_in(self.quiet);
+                let idle = (path > 0 && self.rng.one_in(self.quiet)) || self.lasting.idle == Some(consumer);
                 let idle = idle || proc.also.is_some_and(|(other, _)| usize::from(other) == path);
                 *kind = ready;
                 if lens == Lens::Partial {

@@ -2,7 +2,7 @@
 
 use keyroll_rotation::{
     Aim, Canary, Capabilities, Consumer, Delivery, FileId, HostId, Kinds, LastUsed, MintedBy, OnFailure,
-    Overlap, Plan, Policy, Refusals, ReloadMode, RollPolicy,
+    Overlap, PROTOCOL, Plan, Policy, Refusals, ReloadMode, RollPolicy,
 };
 
 use crate::quirks::{Quirk, Quirks};
@@ -166,6 +166,7 @@ impl Scene {
             consumers,
             capabilities,
             policy,
+            protocol: PROTOCOL,
         };
         // A grace may be too short for a roll that is paced.
         if plan.fits().is_err() {

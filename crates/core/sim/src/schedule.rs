@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use keyroll_engine::{Action, Drive, DriverState, Ending, Input, Poll};
-use keyroll_rotation::{Event, HostId, Phase, Seq, Stamp, State};
+use keyroll_rotation::{Awaited, Event, HostId, Phase, Seq, Stamp, State};
 
 use crate::audit::Audit;
 use crate::calls::{Call, CallResult, DriverRequest, Reply, Scope};
 use crate::coverage::Coverage;
 use crate::driver_slot::DriverSlot;
-use crate::faults::{Class, FaultPlan, Planned};
+use crate::fault_plan::{FaultPlan, Planned};
+use crate::faults::Class;
 use crate::ledger::Ledger;
 use crate::link_record::HeldUp;
 use crate::mutant::{Mutant, Mutation};
 use crate::mutated::Mutated;
+use crate::policy::Helped;
 use crate::rng::Rng;
 use crate::scene::REQUEST_MS_MAX;
 use crate::world::World;
@@ -86,6 +88,10 @@ pub(crate) enum Due {
     StoreBack,
     Operator,
     Resume,
+    /// An operator who rolls the rotation back, as long as that is possible.
+    TurnBack,
+    /// An operator who looks whether the rotation still waits.
+    Watch,
 }
 
 /// One schedule: the state that its shells and the world share.
@@ -121,6 +127,10 @@ pub(crate) struct Run {
     pub(crate) unaccepted_pauses: u32,
     /// How often the rotation paused for a refused use.
     pub(crate) refused_pauses: u32,
+    /// What an operator did who does what the rotation names.
+    pub(crate) helped: Helped,
+    /// What the rotation waits for, and in which phase.
+    pub(crate) awaited: Option<(Phase, Awaited)>,
     pub(crate) ended: bool,
     pub(crate) last_phase: Phase,
     pub(crate) violation: Option<Violation>,
@@ -173,6 +183,8 @@ impl Run {
             debts: 0,
             unaccepted_pauses: 0,
             refused_pauses: 0,
+            helped: Helped::of(plan.policy),
+            awaited: None,
             ended: false,
             last_phase: Phase::Preflight,
             violation: None,
@@ -195,7 +207,8 @@ impl Run {
     pub(crate) fn check_length(&mut self) {
         if self.world.now > RUN_MS_MAX || self.steps > RUN_STEPS_MAX {
             let held = self.state().map(|state| (state.phase(), state.hold()));
-            self.violate("I7", format!("not ended after {} steps: {held:?}", self.steps));
+            let rule = if self.helps() { "N1" } else { "I7" };
+            self.violate(rule, format!("not ended after {} steps: {held:?}", self.steps));
         }
     }
 
@@ -333,6 +346,7 @@ impl Run {
     fn dispatch(&mut self, at: usize, mut action: Action) -> Option<Action> {
         let number = self.actions;
         self.actions += 1;
+        self.help_from(number);
         let slot = self.slots.get(at)?;
         let (state, epoch) = (slot.driver.snapshot(), slot.epoch);
         let phase = state.phase();

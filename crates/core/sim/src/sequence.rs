@@ -2,7 +2,7 @@
 
 use keyroll_engine::DriverState;
 use keyroll_rotation::{
-    Delivery, Effect, Emergency, Enumeration, Event, Fact, Hold, MintedBy, Op, Outcome, Phase, State,
+    Delivery, Effect, Emergency, Enumeration, Event, Fact, Hold, MintedBy, OldKey, Op, Outcome, Phase, State,
     UnitStep, Waived, Which,
 };
 
@@ -191,7 +191,7 @@ impl Run {
                     | Fact::AbortAsked
                     | Fact::Escalated { .. }
                     | Fact::HandRevoked
-                    | Fact::Waived(Waived::Host(_))
+                    | Fact::Waived(Waived::Host(_) | Waived::Gone(_) | Waived::File(_))
             )
         });
         if freed && !word {
@@ -212,7 +212,10 @@ impl Run {
             Hold::Stuck(_) => state.emergency().is_none() && !self.enable_given_up(),
         };
         let by_others = self.audit.disabled_unknown();
-        if bound && off && !by_others && !state.decided() {
+        // Once the issuer would not enable the key, an operator may have said that it ended.
+        let said = self.ledger.ever().iter().any(|event| event.fact == Fact::HandRevoked);
+        let ended_by_word = said && state.old_key() == OldKey::Ended;
+        if bound && off && !by_others && !ended_by_word && !state.decided() {
             return self.violate("I5", format!("held with the old key disabled: {hold:?}"));
         }
         let left = state.units().iter().zip(&self.world.plan.consumers).any(|(unit, consumer)| {

@@ -3,7 +3,8 @@
 use keyroll_rotation::{Phase, State};
 
 use crate::coverage::Coverage;
-use crate::faults::{Class, FaultPlan};
+use crate::fault_plan::FaultPlan;
+use crate::faults::Class;
 use crate::mutant::Mutant;
 use crate::schedule::{Keep, Run, Violation};
 use crate::shell::Shells;

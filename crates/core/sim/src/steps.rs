@@ -98,6 +98,7 @@ impl Run {
         if phase == Phase::RollingBack {
             self.world.rolling_since = self.world.now;
         }
+        self.note_turn(from);
         self.check_idle(at, epoch, from, phase);
         self.check_soaked(at, from, phase);
         self.say(|| format!("     {from:?} -> {phase:?}"));
@@ -126,12 +127,14 @@ impl Run {
             Due::TakeOver => self.begin_take_over(),
             Due::Back(host) => self.host_back(host),
             Due::SaidGone(host) => self.said_gone(host),
+            Due::TurnBack => self.turn_back(),
+            Due::Watch => self.look_again(),
             Due::Operator => {
                 self.operator_called = false;
                 self.operate();
             }
             Due::Resume => {
-                if let Some(at) = self.driving() {
+                if let Some(at) = self.driving().filter(|_| !self.helps()) {
                     self.tell(at, Fact::Resumed);
                 }
             }

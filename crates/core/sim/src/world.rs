@@ -10,6 +10,7 @@ use keyroll_rotation::{
 use crate::absence::Absence;
 use crate::connections::{Instead, LooseSession};
 use crate::issuer::{FOREIGN, Issuer, OLD, OWN, Value};
+use crate::lasting::Lasting;
 use crate::link_record::LinkRecord;
 use crate::look::WholeLook;
 use crate::mutant::Mutation;
@@ -116,6 +117,7 @@ pub(crate) struct World {
     pub(crate) instead: Option<Instead>,
     /// Until when lists of keys are incomplete.
     pub(crate) partial_until: u64,
+    pub(crate) lasting: Lasting,
     /// Sessions on the old key whose processes nobody finds.
     pub(crate) loose: Vec<LooseSession>,
     /// The next process that we restart keeps its former value on its last path, if it has more than one.
@@ -180,6 +182,7 @@ impl World {
             mutation: Mutation::None,
             instead: None,
             partial_until: 0,
+            lasting: Lasting::default(),
             loose: Vec::new(),
             next_keeps_old: false,
             quirk_rng: Rng::new(scene.draw ^ 0x9_0177),

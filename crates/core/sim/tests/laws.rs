@@ -12,7 +12,7 @@ fn at_every_action_with(fault: Fault, quirks: Quirks) -> u32 {
     for kind in Kind::ALL {
         for draw in 0..3 {
             let scene = Scene { quirks, ..Scene::plain(Size::Reduced, kind, draw * 5 + 2) };
-            let calm = FaultPlan { scene, seed: draw, faults: Vec::new() };
+            let calm = FaultPlan { scene, seed: draw, faults: Vec::new(), policy: None };
             let baseline = run(&calm, &Mutant::NONE, Keep { classes: true, ..Keep::default() }, None);
             assert_eq!(baseline.violation, None);
             for (at, (phase, class)) in baseline.classes.iter().enumerate() {
@@ -105,7 +105,7 @@ fn a_rotation_over_pods_goes_on_after_a_crash_or_a_restart_at_any_moment() {
     assert!(over_pods(Fault::CrashAfter) > 300);
     assert!(over_pods(Fault::Restart) > 300);
     let scene = Scene { quirks: Quirks::pods(), ..Scene::plain(Size::Full, Kind::Independent, 1) };
-    let plan = FaultPlan { scene, seed: 1, faults: Vec::new() };
+    let plan = FaultPlan { scene, seed: 1, faults: Vec::new(), policy: None };
     let report = run(&plan, &Mutant::NONE, Keep { log: true, ..Keep::default() }, None);
     assert_eq!(report.violation, None);
     for life in ["Container { pod: ", "Process { boot: "] {

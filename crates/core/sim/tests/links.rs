@@ -5,7 +5,7 @@ use keyroll_sim::{Class, Fault, FaultPlan, Keep, Kind, Mutant, Planned, Quirks, 
 /// A rotation over links in which nothing goes wrong yet.
 fn calm(kind: Kind, draw: u64) -> FaultPlan {
     let scene = Scene { quirks: Quirks::links(), ..Scene::plain(Size::Reduced, kind, draw) };
-    FaultPlan { scene, seed: draw, faults: Vec::new() }
+    FaultPlan { scene, seed: draw, faults: Vec::new(), policy: None }
 }
 
 /// The schedule with this fault at this action; it breaks no invariant.

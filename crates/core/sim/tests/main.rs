@@ -14,3 +14,4 @@ mod moves;
 mod plans;
 mod sentences;
 mod slow;
+mod ways;

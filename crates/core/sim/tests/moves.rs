@@ -14,7 +14,7 @@ fn states() -> BTreeMap<Phase, State> {
     for draw in 0..40 {
         let scene = Scene::plain(Size::Reduced, Kind::Independent, draw);
         for faults in [Vec::new(), vec![Planned { at: 30, fault: Fault::Abort }]] {
-            let plan = FaultPlan { scene, seed: draw, faults };
+            let plan = FaultPlan { scene, seed: draw, faults, policy: None };
             let report = run(&plan, &Mutant::NONE, Keep { states: true, ..Keep::default() }, None);
             for state in report.states {
                 found.entry(state.phase()).or_insert(state);
@@ -112,7 +112,7 @@ fn time_and_drivers_only_go_forward() {
 fn restarting() -> (State, Seq, ConsumerId, u8) {
     for draw in 0..40 {
         let scene = Scene::plain(Size::Reduced, Kind::Independent, draw);
-        let plan = FaultPlan { scene, seed: draw, faults: Vec::new() };
+        let plan = FaultPlan { scene, seed: draw, faults: Vec::new(), policy: None };
         let states = run(&plan, &Mutant::NONE, Keep { states: true, ..Keep::default() }, None).states;
         let Some(mut state) = states.into_iter().find(|state| state.phase() == Phase::Roll) else { continue };
         while let Some(Want::Do(op)) = wants(&state).into_iter().find(|want| matches!(want, Want::Do(_))) {

@@ -8,7 +8,7 @@ const ALL: Keep = Keep { classes: true, states: false, log: true };
 
 fn independent(draw: u64, faults: Vec<Planned>) -> Report {
     let scene = Scene::plain(Size::Reduced, Kind::Independent, draw);
-    run(&FaultPlan { scene, seed: draw, faults }, &Mutant::NONE, ALL, None)
+    run(&FaultPlan { scene, seed: draw, faults, policy: None }, &Mutant::NONE, ALL, None)
 }
 
 fn written(report: &Report) -> Vec<&String> {

@@ -8,7 +8,7 @@ fn slowed(look: u8) -> usize {
     let keep = Keep { classes: true, ..Keep::default() };
     for seed in 0..400 {
         let scene = Scene { size: Size::Reduced, recovery: false, ..Scene::of(seed) };
-        let mut plan = FaultPlan { scene, seed, faults: Vec::new() };
+        let mut plan = FaultPlan { scene, seed, faults: Vec::new(), policy: None };
         let calm = run(&plan, &Mutant::NONE, keep, None);
         let asked = (0..).zip(&calm.classes).filter(|(_, (_, class))| *class == Class::Look(look));
         for (at, _) in asked.take(4) {

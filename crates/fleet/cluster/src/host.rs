@@ -131,6 +131,11 @@ impl ClusterHost {
         format!("{}/{intent}", self.setup.rotation)
     }
 
+    /// The time limit of one consumer, milliseconds.
+    fn unit_ms_max(&self) -> u64 {
+        u64::try_from(self.setup.unit_time_max.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// Whether an effect may still begin.
     fn may_begin(&self, asked: Asked, attempted: impl FnOnce() -> String) -> Result<(), Failure> {
         if self.clock.monotonic_ms() < asked.until_ms {

@@ -36,8 +36,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use keyroll_controller::{
-    Accepted, Asked, Base, Composed, Ended, Former, Known, Pods, SecretRotation, Shown, Standing, Status,
-    Stays, compose, follow, is_same, pods, show, status,
+    Accepted, Asked, Base, Composed, Ended, Former, Known, Pod, Pods, SecretRotation, Shown, Standing,
+    Status, Stays, compose, follow, is_same, pods, show, status,
 };
 use keyroll_kube::{Cluster, connect};
 use rustix::time::{ClockId, clock_gettime};
@@ -282,7 +282,7 @@ fn standing(object: &SecretRotation, composed: &Composed) -> Standing {
         base: None,
         lost: None,
         asked: Asked::default(),
-        prefix: "kubectl -n keyroll exec keyroll-0 -- ".to_owned(),
+        pod: Some(Pod { namespace: "keyroll".to_owned(), name: "keyroll-0".to_owned() }),
     }
 }
 

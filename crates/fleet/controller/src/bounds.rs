@@ -44,7 +44,7 @@ impl<'a> Bounds<'a> {
         Some(Self { host, address, folder: followed.folder.as_deref(), stores: &followed.stores })
     }
 
-    /// Refuses a secret that reaches further. Every field is named, so that a new one is decided here.
+    /// Refuses a secret that reaches further, with all of it. Every field is named, so that a new one is decided here.
     pub(crate) fn check(&self, secret: &Secret) -> Result<(), Refusal> {
         let Secret {
             issuer,
@@ -55,7 +55,7 @@ impl<'a> Bounds<'a> {
             gate,
             searched_hosts,
             consumers,
-            // See `check_server`.
+            // See `of_server`.
             server: _,
             // Names, times, numbers and consents; `vault` is that of the base file.
             name: _,
@@ -78,24 +78,21 @@ impl<'a> Bounds<'a> {
         } = secret;
         let searches = searched_hosts.as_ref().is_some_and(|hosts| !hosts.is_empty());
         let set = [("aws", aws.is_some()), ("gate", gate.is_some()), ("searched_hosts", searches)];
-        if let Some(refusal) = set.iter().filter(|(_, set)| *set).find_map(|(key, _)| outside(key)) {
-            return Err(refusal);
-        }
-        self.check_issuer(issuer)?;
+        let mut mistakes: Vec<Refusal> =
+            set.iter().filter(|(_, set)| *set).filter_map(|(key, _)| outside(key)).collect();
+        mistakes.extend(self.check_issuer(issuer).err());
         if let Some(Reference::File(path)) = admin {
-            self.check_file("admin", path)?;
+            mistakes.extend(self.check_file("admin", path).err());
         }
         let issuer_host = issuer_host.as_deref().map(|host| host.split(':').next().unwrap_or(host));
-        if issuer_host.is_some_and(is_own_pod) {
-            return Err(own_pod("issuer_host"));
+        mistakes.extend(issuer_host.filter(|host| is_own_pod(host)).map(|_| own_pod("issuer_host")));
+        mistakes.extend(of_server(secret));
+        mistakes.extend(self.check_store(store).err());
+        mistakes.extend(consumers.iter().filter_map(|consumer| self.check_consumer(consumer).err()));
+        if consumers.is_empty() {
+            mistakes.push(Refusal::new("it names no consumer", "write `consumers`"));
         }
-        check_server(secret)?;
-        self.check_store(store)?;
-        consumers.iter().try_for_each(|consumer| self.check_consumer(consumer))?;
-        match consumers.is_empty() {
-            true => Err(Refusal::new("it names no consumer", "write `consumers`")),
-            false => Ok(()),
-        }
+        Refusal::of_all(mistakes)
     }
 
     fn check_issuer(&self, issuer: &IssuerRef) -> Result<(), Refusal> {
@@ -183,21 +180,19 @@ fn begins_with(store: &str, beginning: &str) -> bool {
     })
 }
 
-/// Refuses the table of a database or a broker that reaches further.
-fn check_server(secret: &Secret) -> Result<(), Refusal> {
-    let Some(table) = &secret.server else { return Ok(()) };
-    if let Some((key, _)) = table.values.iter().find(|(key, _)| !OF_SERVER.contains(key)) {
-        return Err(Refusal::new(
+/// By what the table of a database or a broker reaches further.
+fn of_server(secret: &Secret) -> Vec<Refusal> {
+    let Some(table) = &secret.server else { return Vec::new() };
+    let others = table.values.iter().filter(|(key, _)| !OF_SERVER.contains(key));
+    let other = others.map(|(key, _)| {
+        Refusal::new(
             format!(
                 "`{key}` is not for an object: with it keyroll would use a login of its own, or something in its pod"
             ),
             "leave it out; a secret in keyroll's base file can have it",
-        ));
-    }
-    match table.text("host").is_some_and(is_own_pod) {
-        true => Err(own_pod("host")),
-        false => Ok(()),
-    }
+        )
+    });
+    other.chain(table.text("host").filter(|host| is_own_pod(host)).map(|_| own_pod("host"))).collect()
 }
 
 /// The refusal of a server in keyroll's pod.

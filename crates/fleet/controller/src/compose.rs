@@ -13,6 +13,7 @@ use crate::bounds::Bounds;
 use crate::fit::fit;
 use crate::object::{Id, SecretRotation};
 use crate::refusal::Refusal;
+use crate::share::{Shares, full, namespace_of};
 use crate::standing::Accepted;
 
 /// A composed configuration.
@@ -70,7 +71,8 @@ pub struct Stays {
 /// Composes the configuration that is written to `file`. Of two objects that exclude each other the one with an open rotation
 /// counts, or else the older one. An object whose `spec` cannot be used keeps the table that it had, if that can still be
 /// used. The table of a deleted object stays while a rotation of its secret is open. What an open rotation began with is not
-/// refused for what it reaches: the rotation must be able to end. It never reaches another namespace.
+/// refused for what it reaches: the rotation must be able to end. It never reaches another namespace. Each followed namespace
+/// has an equal share of the room that the base file leaves: what counted before keeps its place in it, whatever others ask.
 pub fn compose(
     base: &Base,
     file: &Path,
@@ -78,7 +80,27 @@ pub fn compose(
     former: &Former,
     stays: &Stays,
 ) -> Composed {
-    let mut kept = Kept::new(base, file.parent().unwrap_or(Path::new("/")));
+    let (composed, is_short) = compose_once(base, file, objects, former, stays);
+    // What a table gave up is room for another one.
+    if is_short
+        && let Ok(now) = Former::read(&composed.text, base)
+        && now != *former
+    {
+        return compose_once(base, file, objects, &now, stays).0;
+    }
+    composed
+}
+
+/// The same, and whether a table was refused because there was no room for it beside those of before.
+fn compose_once(
+    base: &Base,
+    file: &Path,
+    objects: &[SecretRotation],
+    former: &Former,
+    stays: &Stays,
+) -> (Composed, bool) {
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let (alone, mut kept) = (Kept::new(base, folder), Kept::new(base, folder));
     let mut entries: Vec<Entry<'_>> = Vec::new();
     let seen: BTreeSet<String> = objects.iter().map(SecretRotation::secret).collect();
     for (secret, table) in former.0.iter().filter(|(secret, _)| !seen.contains(*secret)) {
@@ -96,16 +118,19 @@ pub fn compose(
     for (open, object) in ordered {
         let secret = object.secret();
         let table = former.0.get(&secret).cloned();
-        let mut entry = Entry::of(base, object, Entry { former: table, open, ..Entry::nothing(secret) });
+        entries.push(Entry::of(base, object, Entry { former: table, open, ..Entry::nothing(secret) }));
+    }
+    kept.reserve(&entries);
+    for entry in entries.iter_mut().filter(|entry| entry.object.is_some()) {
+        kept.refuse_without_room(entry);
         // A mistake of its own shows without the others.
-        if let Err(refusal) = kept.with(slice::from_ref(&entry)) {
+        if let Err(refusal) = alone.with(slice::from_ref(&*entry)) {
             entry.refuse(refusal);
         }
-        entries.push(entry);
     }
     kept.add(&mut entries);
     let each = entries.iter().filter_map(|entry| Some((entry.object?.clone(), entry.accepted()))).collect();
-    Composed { text: kept.text, each, config: kept.config }
+    (Composed { text: kept.text, each, config: kept.config }, kept.is_short)
 }
 
 /// A table that may count, with the one that counts if it does not.
@@ -200,14 +225,23 @@ impl<'a> Entry<'a> {
         })
     }
 
-    /// The table with a comment that says where it is from.
+    /// The table to try next, with a comment that says where it is from.
     fn commented(&self) -> Option<String> {
-        let table = self.table()?;
-        Some(match self.object {
+        self.table().map(|table| self.comment(table))
+    }
+
+    /// A table behind that comment.
+    fn comment(&self, table: &str) -> String {
+        match self.object {
             Some(id) => format!("\n# {}\n{table}", one_line(&id.to_string())),
             None if self.unseen => format!("\n# its object is not read now\n{table}"),
             None => format!("\n# its object was deleted, and its rotation is open\n{table}"),
-        })
+        }
+    }
+
+    /// How much one of its tables takes.
+    fn bytes(&self, table: &str) -> u64 {
+        self.comment(table).len() as u64
     }
 
     fn accepted(&self) -> Accepted {
@@ -227,6 +261,10 @@ struct Kept<'a> {
     folder: &'a Path,
     /// By the names of their secrets.
     tables: BTreeMap<String, String>,
+    /// What they take, and what is reserved for the tables of before.
+    shares: Shares,
+    /// A table was refused because there was no room for it.
+    is_short: bool,
     /// The whole text.
     text: String,
     /// What it says.
@@ -237,7 +275,37 @@ impl<'a> Kept<'a> {
     /// The base file alone.
     fn new(base: &'a Base, folder: &'a Path) -> Self {
         let config = Config { folder: folder.to_path_buf(), ..base.config().clone() };
-        Self { base, folder, tables: BTreeMap::new(), text: base.beginning(), config }
+        let (tables, shares) = (BTreeMap::new(), Shares::new(base));
+        Self { base, folder, tables, shares, is_short: false, text: base.beginning(), config }
+    }
+
+    /// Reserves the room of the tables that counted before.
+    fn reserve(&mut self, entries: &[Entry<'_>]) {
+        for entry in entries {
+            if let Some(former) = &entry.former {
+                self.shares.put(&entry.secret, entry.bytes(former));
+            }
+        }
+    }
+
+    /// Refuses a table for which its namespace has no room. The one of before has its own.
+    fn refuse_without_room(&mut self, entry: &mut Entry<'_>) {
+        let Some(table) = entry.table() else { return };
+        if let Err(refusal) = self.shares.check(&entry.secret, entry.bytes(table)) {
+            entry.refuse(refusal);
+            self.is_short = true;
+        }
+    }
+
+    /// The shares with these tables, one after the other.
+    fn shares_with(&self, entries: &[Entry<'_>]) -> Result<Shares, Refusal> {
+        let mut shares = self.shares.clone();
+        for entry in entries {
+            let bytes = entry.table().map(|table| entry.bytes(table)).unwrap_or_default();
+            shares.check(&entry.secret, bytes)?;
+            shares.put(&entry.secret, bytes);
+        }
+        Ok(shares)
     }
 
     /// The same with more tables.
@@ -253,22 +321,26 @@ impl<'a> Kept<'a> {
         let mut text = base.beginning();
         text.extend(tables.values().map(String::as_str));
         if text.len() as u64 > CONFIG_BYTES_MAX {
-            return Err(Refusal::new(
-                format!("with it, keyroll's configuration would be larger than {CONFIG_BYTES_MAX} bytes"),
-                "shorten or delete an object; the older ones count",
-            ));
+            return Err(full());
         }
         let config = Config::parse_in_folder(&text, folder).map_err(|error| Refusal::of(&error))?;
         entries.iter().try_for_each(|entry| entry.check(&config))?;
-        Ok(Self { base, folder, tables, text, config })
+        Ok(Self { base, folder, tables, shares: self.shares.clone(), is_short: self.is_short, text, config })
     }
 
     /// Adds the tables that can be used together, the older ones first: all at once, or else each half by itself.
     fn add(&mut self, entries: &mut [Entry<'_>]) {
+        for entry in entries.iter_mut() {
+            self.refuse_without_room(entry);
+        }
         if entries.iter().all(|entry| entry.table().is_none()) {
+            for entry in entries.iter() {
+                self.shares.put(&entry.secret, 0);
+            }
             return;
         }
-        let refusal = match self.with(entries) {
+        let more = self.shares_with(entries).and_then(|shares| Ok(Self { shares, ..self.with(entries)? }));
+        let refusal = match more {
             Ok(more) => {
                 *self = more;
                 return;
@@ -291,11 +363,6 @@ fn written(secret: &str, table: &Table) -> Result<String, Refusal> {
     let whole = Table::from_iter([("secrets".to_owned(), Value::Table(secrets))]);
     // What the writer says could repeat a value.
     toml::to_string(&whole).map_err(|_| Refusal::new("its `spec` cannot be written as TOML", ""))
-}
-
-/// The namespace of an object's secret; none: it is not one of an object.
-fn namespace_of(secret: &str) -> Option<&str> {
-    secret.split_once('.').map(|(namespace, _)| namespace)
 }
 
 fn moved() -> Refusal {

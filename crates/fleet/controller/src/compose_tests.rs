@@ -137,6 +137,9 @@ fn an_object_becomes_the_table_of_a_secret() {
     );
     assert!(table.starts_with("\n# secretrotation one on shop\n[secrets.\"shop.one\"]\n"), "{table}");
     assert_eq!(composed.config.folder, Path::new("/var/lib/keyroll/config"));
+    let of_objects = ["shop.one", "ops-team.one", "one", "keyroll.one", "ops.one"]
+        .map(|secret| composed.config.is_of_object(secret));
+    assert_eq!(of_objects, [true, true, false, false, false]);
 }
 
 #[test]
@@ -363,6 +366,32 @@ fn a_name_must_be_one_of_keyroll() {
 }
 
 #[test]
+fn all_that_an_object_may_not_say_is_refused_at_once() {
+    let mistakes = with(json!({
+        "admin": "file:../ops/a",
+        "aws": { "user": "a" },
+        "gate": { "url": "http://127.0.0.1/" },
+        "consumers": [],
+    }));
+    let one = object("shop", "one", 1, mistakes);
+    let all = why(&fresh(slice(&one)), &one);
+    for part in ["`aws` is not for", "`gate` is not for", "`admin` names a file outside", "names no consumer"]
+    {
+        assert_eq!(all.matches(part).count(), 1, "{part}: {all}");
+    }
+    assert_eq!(all.matches("; also: ").count(), 3, "{all}");
+    // What the parser takes, and goes too far.
+    let far =
+        with(json!({ "issuer": "gitlab", "issuer_host": "localhost", "store": "k8s:keyroll/tokens#admin" }));
+    let one = object("shop", "one", 1, far);
+    let all = why(&fresh(slice(&one)), &one);
+    assert!(
+        all.starts_with("`issuer_host` is the pod") && all.contains("; also: `store` names a store"),
+        "{all}"
+    );
+}
+
+#[test]
 fn a_refusal_repeats_no_text_of_the_object() {
     let value = format!("sk-{}", std::process::id());
     for spec in [
@@ -554,23 +583,88 @@ fn what_is_no_composed_file_has_no_former_tables() {
     assert_eq!(Former::read(&own.beginning(), &own).unwrap(), Former::default());
 }
 
+/// A `spec` that takes somewhat more than this part of the whole room.
+fn large(key: &str, part: u64) -> Value {
+    let mut spec = spec(key);
+    spec["admin"] = Value::Null;
+    let derived = "x".repeat(usize::try_from(CONFIG_BYTES_MAX / part).unwrap());
+    spec["derived"] = json!({ "long": format!("{{value}}{derived}") });
+    spec
+}
+
 #[test]
-fn the_youngest_objects_above_the_limit_are_refused() {
-    let derived = "x".repeat(CONFIG_BYTES_MAX as usize / 3);
-    let large = |key: &str| {
-        let mut spec = spec(key);
-        spec["derived"] = json!({ "long": format!("{{value}}{derived}") });
-        spec
-    };
+fn the_youngest_objects_above_the_share_are_refused() {
     let all: Vec<SecretRotation> = (1..=4_i64)
-        .map(|at| object("shop", &format!("at-{}", 5 - at), at, large(&format!("k{at}"))))
+        .map(|at| object("shop", &format!("at-{}", 5 - at), at, large(&format!("k{at}"), 6)))
         .collect();
     let composed = fresh(&all);
     assert_eq!(secrets(&composed), ["shop.at-3", "shop.at-4"]);
-    assert!(composed.text.len() as u64 <= CONFIG_BYTES_MAX);
     for refused in &all[2..] {
-        assert!(why(&composed, refused).contains("would be larger than 1048576 bytes"));
+        let why = why(&composed, refused);
+        assert!(why.contains("the share of each followed namespace is 52"), "{why}");
+        assert!(why.contains("its table takes 17") && why.contains("leave 17"), "{why}");
+        assert!(why.contains("shorten it, or shorten or delete another object of this namespace"), "{why}");
     }
+}
+
+#[test]
+fn objects_of_one_namespace_take_no_room_of_another() {
+    let flood: Vec<SecretRotation> =
+        (0..20).map(|at| object("shop", &format!("flood-{at}"), 1, large(&format!("k{at}"), 15))).collect();
+    let alone = fresh(&flood);
+    assert_eq!(secrets(&alone).len(), 7, "as many as the share of the namespace has room for");
+    let other: Vec<SecretRotation> =
+        (0..7).map(|at| object("ops", &format!("late-{at}"), 2, large(&format!("k{at}"), 15))).collect();
+    let all: Vec<SecretRotation> = flood.iter().chain(&other).cloned().collect();
+    for former in [Former::default(), Former::read(&alone.text, &base()).unwrap()] {
+        let composed = composed(&base(), &all, &former, &[]);
+        for one in &other {
+            assert_eq!(accepted(&composed, one), &Accepted::Yes);
+        }
+        for one in &flood {
+            assert_eq!(accepted(&composed, one), accepted(&alone, one));
+        }
+        assert!(composed.text.len() as u64 <= CONFIG_BYTES_MAX);
+    }
+}
+
+#[test]
+fn what_was_accepted_keeps_its_place_until_its_own_spec_is_another() {
+    let younger = object("shop", "younger", 2, large("a", 3));
+    let former = Former::read(&fresh(slice(&younger)).text, &base()).unwrap();
+    let older = object("shop", "older", 1, large("b", 3));
+    let both = composed(&base(), &[older.clone(), younger.clone()], &former, &[]);
+    assert_eq!(secrets(&both), ["shop.younger"]);
+    assert!(why(&both, &older).contains("bytes, and the other objects of this one leave 17"));
+    // Without anything that counted before the older one counts.
+    assert_eq!(secrets(&fresh(&[older.clone(), younger.clone()])), ["shop.older"]);
+    // One that grows is refused, and what it had counts on.
+    let grown = object("shop", "younger", 2, large("a", 1));
+    let after = composed(&base(), slice(&grown), &former, &[]);
+    let Accepted::Former(why) = accepted(&after, &grown) else { panic!("{:?}", accepted(&after, &grown)) };
+    assert!(why.contains("its table takes 104"), "{why}");
+    assert_eq!(Former::read(&after.text, &base()).unwrap(), former);
+    // One that shrinks leaves room for another one at once, also for an older one.
+    let shrunk = object("shop", "younger", 2, large("a", 20));
+    let after = composed(&base(), &[older.clone(), shrunk.clone()], &former, &[]);
+    assert_eq!((accepted(&after, &older), accepted(&after, &shrunk)), (&Accepted::Yes, &Accepted::Yes));
+}
+
+#[test]
+fn a_smaller_share_takes_nothing_that_counted() {
+    let (before, rest) = BASE.split_once("[server.kubernetes.namespaces.ops]").unwrap();
+    let one = base_of(&format!("{before}{rest}")).unwrap();
+    let old = object("shop", "old", 1, large("a", 2));
+    let also = object("shop", "also", 2, large("b", 4));
+    let all = [old.clone(), also.clone()];
+    let former = Former::read(&composed(&one, &all, &Former::default(), &[]).text, &base()).unwrap();
+    let composed = composed(&base(), &all, &former, &[]);
+    assert_eq!(secrets(&composed), ["shop.also", "shop.old"]);
+    // Alone they would be too large by now.
+    assert_eq!(secrets(&fresh(&all)), ["shop.also"]);
+    let shorter = object("shop", "old", 1, large("a", 3));
+    let after = composed_with(&base(), &[shorter.clone(), also], &former, &Stays::default());
+    assert_eq!(accepted(&after, &shorter), &Accepted::Yes, "it is shorter, though above the share");
 }
 
 #[test]

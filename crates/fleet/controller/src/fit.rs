@@ -29,16 +29,15 @@ pub(crate) fn fit(object: &SecretRotation, bounds: &Bounds<'_>) -> Result<Table,
     let mut table = table(&object.spec)?;
     // An empty list of hosts to search is what an object has anyway.
     table.retain(|key, value| key != "searched_hosts" || !value.as_array().is_some_and(Vec::is_empty));
-    if let Some(refusal) = table.keys().find_map(|key| outside(key)) {
-        return Err(refusal);
-    }
+    let mut mistakes: Vec<Refusal> = table.keys().filter_map(|key| outside(key)).collect();
     if table.get("issuer").and_then(Value::as_str) == Some(IssuerRef::aws_word()) {
-        return Err(of_aws());
+        mistakes.push(of_aws());
     }
     for key in ["admin", "issuer"] {
-        place(key, &mut table, bounds.folder)?;
+        mistakes.extend(place(key, &mut table, bounds.folder).err());
     }
-    fill_hosts(&mut table, bounds.host)?;
+    mistakes.extend(fill_hosts(&mut table, bounds.host).err());
+    Refusal::of_all(mistakes)?;
     if table.get("store").and_then(Value::as_str).is_some_and(|store| store.starts_with("k8s:")) {
         table.insert("kubernetes".to_owned(), Value::Table(cluster(bounds.address)));
     }

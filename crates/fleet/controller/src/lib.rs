@@ -26,9 +26,11 @@ mod rights;
 #[cfg(test)]
 mod sample;
 mod sentence;
+mod share;
 mod standing;
 mod status;
 mod watch;
+mod way;
 
 pub use api::{Shown, show, tell};
 pub use base::{BadBase, Base};
@@ -43,6 +45,7 @@ pub use object::{
     Status, Unreadable, Waits, asks,
 };
 pub use rights::{Account, Rule, roles, roles_yaml};
-pub use standing::{Accepted, Open, Standing, Value};
+pub use standing::{Accepted, Blocking, Open, Pod, Standing, Value};
 pub use status::{is_same, status};
 pub use watch::{Known, follow, pods};
+pub use way::{Command, Way};

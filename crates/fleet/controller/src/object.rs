@@ -290,7 +290,7 @@ pub struct Waits {
     pub until: Option<String>,
     /// It ends only when a person acts.
     pub person: bool,
-    /// The command that goes on.
+    /// Each way to go on, the best first, with its commands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forward: Option<String>,
     /// The command that rolls back.

@@ -9,19 +9,36 @@ use keyroll_config::ConfigError;
 pub(crate) struct Refusal {
     why: String,
     help: String,
+    /// Further mistakes.
+    also: Vec<Self>,
 }
 
-/// `why · help`.
+/// `why · help; also: why · help`.
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.why)?;
-        if self.help.is_empty() { Ok(()) } else { write!(f, " · {}", self.help) }
+        if !self.help.is_empty() {
+            write!(f, " · {}", self.help)?;
+        }
+        self.also.iter().try_for_each(|other| write!(f, "; also: {other}"))
     }
 }
 
 impl Refusal {
     pub(crate) fn new(why: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { why: why.into(), help: help.into() }
+        Self { why: why.into(), help: help.into(), also: Vec::new() }
+    }
+
+    /// All mistakes as one refusal, each once; none is well.
+    pub(crate) fn of_all(all: impl IntoIterator<Item = Self>) -> Result<(), Self> {
+        let mut all = all.into_iter();
+        let Some(mut first) = all.next() else { return Ok(()) };
+        for other in all {
+            if other != first && !first.also.contains(&other) {
+                first.also.push(other);
+            }
+        }
+        Err(first)
     }
 
     /// The mistake that the parser found, without its place: nobody wrote that text.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Map;
 
 use crate::object::{Asked, Id, Pods, RotationStatus, SecretRotation, Status, Waits};
-use crate::standing::{Accepted, Open, Standing, Value};
+use crate::standing::{Accepted, Open, Pod, Standing, Value};
+use crate::way::{Command, Way};
 
 /// The id of the rotation.
 pub(crate) const ID: &str = "0a5fe3178d2b4c6e9f0011223344aabb";
@@ -46,7 +47,7 @@ pub(crate) fn at_rest() -> Standing {
         asked: Asked::default(),
         queued: None,
         base: None,
-        prefix: PREFIX.to_owned(),
+        pod: Some(Pod { namespace: "keyroll".to_owned(), name: "keyroll-0".to_owned() }),
     }
 }
 
@@ -67,6 +68,8 @@ pub(crate) fn open() -> Open {
             driven: true,
             waits: None,
         },
+        forward: Vec::new(),
+        back: Vec::new(),
         rolls_back: false,
         consent: false,
         confirm: ID.to_owned(),
@@ -77,16 +80,19 @@ pub(crate) fn open() -> Open {
     }
 }
 
-/// A wait as keyroll says it.
-pub(crate) fn waits(what: &str, forward: &str, back: Option<&str>) -> Waits {
+/// A wait for a person as keyroll says it.
+pub(crate) fn waits(what: &str) -> Waits {
     Waits {
         what: what.to_owned(),
         since: "2025-12-31 01:00:00Z".to_owned(),
-        until: None,
         person: true,
-        forward: Some(forward.to_owned()),
-        back: back.map(str::to_owned),
+        ..Waits::default()
     }
+}
+
+/// A way of one command.
+pub(crate) fn only(command: Command) -> Way {
+    Way { first: None, then: vec![command] }
 }
 
 /// A rotation that waits for the consent to the end of the old key.
@@ -95,19 +101,18 @@ pub(crate) fn consent() -> Open {
     open.consent = true;
     open.shown.moved = 2;
     open.shown.phase = Some("decide".to_owned());
-    let forward = format!("keyroll resume {ID} --confirm=shop.anthropic");
-    let back = format!("keyroll abort {ID}");
-    open.shown.waits = Some(waits("you: your consent", &forward, Some(&back)));
+    open.shown.waits = Some(waits("you: your consent"));
+    (open.forward, open.back) = (vec![only(Command::Confirm)], vec![only(Command::Abort)]);
     open
 }
 
-/// A rotation that is paused, or stuck, as the command says.
-pub(crate) fn held(command: &str) -> Open {
+/// A rotation that is paused, or stuck.
+pub(crate) fn held(stuck: bool) -> Open {
     let mut open = open();
-    open.stuck = command == "retry";
+    open.stuck = stuck;
     open.held = Some("`agent` did not prove the new key".to_owned());
     open.shown.driven = false;
-    let (forward, back) = (format!("keyroll {command} {ID}"), format!("keyroll abort {ID}"));
-    open.shown.waits = Some(waits("you: `agent` did not prove the new key", &forward, Some(&back)));
+    open.shown.waits = Some(waits("you: `agent` did not prove the new key"));
+    (open.forward, open.back) = (vec![only(Command::Resume)], vec![only(Command::Abort)]);
     open
 }

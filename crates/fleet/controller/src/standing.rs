@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::object::{Asked, Blocker, Ended, Pods, RotationStatus};
+use crate::object::{Asked, Ended, Pods, RotationStatus};
+use crate::way::Way;
 
 /// What became of an object's `spec`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +41,17 @@ pub struct Standing {
     pub queued: Option<String>,
     /// Why the base file does not count as it is now.
     pub base: Option<String>,
-    /// What keyroll calls itself, for commands: `kubectl -n keyroll exec keyroll-0 -- `; empty outside of a cluster.
-    pub prefix: String,
+    /// Where keyroll runs, for its commands; none outside of a cluster.
+    pub pod: Option<Pod>,
+}
+
+/// The pod that keyroll runs in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// The current version.
@@ -60,8 +70,12 @@ pub struct Value {
 /// The open rotation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Open {
-    /// As it is shown.
+    /// As it is shown, without the commands.
     pub shown: RotationStatus,
+    /// The ways past what it waits for, the best first; while it is driven, what can be done meanwhile.
+    pub forward: Vec<Way>,
+    /// The ways to roll it back; none where that is impossible.
+    pub back: Vec<Way>,
     /// It is rolled back.
     pub rolls_back: bool,
     /// It waits for the consent to the end of the old key.
@@ -73,9 +87,20 @@ pub struct Open {
     /// It is stuck: only another attempt goes on.
     pub stuck: bool,
     /// What keeps its old key alive.
-    pub blockers: Vec<Blocker>,
+    pub blockers: Vec<Blocking>,
     /// By consumer: how far it is.
     pub stages: BTreeMap<String, String>,
+}
+
+/// Something that keeps the old key alive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocking {
+    /// What it is.
+    pub what: String,
+    /// How it was found.
+    pub why: String,
+    /// The ways past it, the best first.
+    pub ways: Vec<Way>,
 }
 
 impl Accepted {

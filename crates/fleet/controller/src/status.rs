@@ -9,7 +9,8 @@ use crate::cut::cut;
 use crate::object::{
     Blocker, ConsumerStatus, Phase, Pods, RotationStatus, SecretRotation, Status, Waits, json_bytes,
 };
-use crate::standing::{Accepted, Open, Standing};
+use crate::standing::{Accepted, Blocking, Open, Standing};
+use crate::way::Way;
 use commands::Commands;
 use conditions::{conditions, foreign, is_own};
 
@@ -23,8 +24,10 @@ const REASON_BYTES_MAX: usize = 1_000;
 const TEXT_BYTES_MAX: usize = 512;
 /// The longest message of a condition in a status that would be too large otherwise.
 const SHORT_BYTES_MAX: usize = 256;
-/// The longest command in the message: with two of them there is room for why.
-const COMMAND_IN_MESSAGE_BYTES_MAX: usize = 440;
+/// The longest ways past a wait.
+const WAYS_BYTES_MAX: usize = 1_000;
+/// The longest ways, or command, in the message: with two of them there is room for why.
+const WAYS_IN_MESSAGE_BYTES_MAX: usize = 440;
 /// The most consumers that are shown.
 const CONSUMERS_MAX: usize = 100;
 /// The most blockers that are shown.
@@ -112,34 +115,27 @@ fn rotation(object: &SecretRotation, standing: &Standing, commands: &Commands<'_
         return Some(lost(object, standing, commands, id));
     }
     let open = standing.open.as_ref()?;
-    let id = &open.shown.id;
-    let waits = waits(object, standing, open).map(|waits| Waits {
+    let shown = |waits: Waits| Waits {
         what: cut(&waits.what, TEXT_BYTES_MAX),
-        forward: waits.forward.map(|command| commands.told(&command, id)),
-        back: waits.back.map(|command| commands.told(&command, id)),
+        forward: Some(commands.past(&open.forward, WAYS_BYTES_MAX)),
+        back: back(open, commands),
         ..waits
-    });
-    Some(RotationStatus { waits, ..open.shown.clone() })
+    };
+    Some(RotationStatus { waits: waits(object, standing, open).map(shown), ..open.shown.clone() })
 }
 
-/// What it waits for, with keyroll's own commands. Where a person is needed there is a command forward, and one back unless
-/// the old key has ended.
+/// The way to roll it back, if there is one.
+fn back(open: &Open, commands: &Commands<'_>) -> Option<String> {
+    (!open.back.is_empty()).then(|| commands.past(&open.back, TEXT_BYTES_MAX))
+}
+
+/// What it waits for, without the commands. Where a person is needed it always waits for something.
 fn waits(object: &SecretRotation, standing: &Standing, open: &Open) -> Option<Waits> {
-    if !open.needs_person() {
-        return open.shown.waits.clone();
-    }
-    let RotationStatus { id, old_key, .. } = &open.shown;
-    let mut waits = open.shown.waits.clone().unwrap_or_else(|| {
+    let held = || {
         let what = open.held.as_deref().unwrap_or("your consent to revoke the old key").to_owned();
-        let is_final = open.rolls_back || ["revoked", "dead"].contains(&old_key.as_str());
-        let back = (!is_final).then(|| format!("keyroll abort {id}"));
-        Waits { since: since(object, standing, &what), what, person: true, back, ..Waits::default() }
-    });
-    waits.forward.get_or_insert_with(|| match open.consent {
-        true => format!("keyroll resume {id} --confirm={}", object.secret()),
-        false => format!("keyroll resume {id}"),
-    });
-    Some(waits)
+        Waits { since: since(object, standing, &what), what, person: true, ..Waits::default() }
+    };
+    open.shown.waits.clone().or_else(|| open.needs_person().then(held))
 }
 
 /// A rotation that the journal does not have: what was seen of it last, and how to have done with it.
@@ -185,12 +181,15 @@ fn consumers(standing: &Standing) -> Vec<ConsumerStatus> {
 
 fn blockers(standing: &Standing, commands: &Commands<'_>) -> Vec<Blocker> {
     let Some(open) = &standing.open else { return Vec::new() };
-    let told = |command: &String| commands.told(command, &open.shown.id);
-    let shown = |blocker: &Blocker| Blocker {
-        what: cut(&blocker.what, TEXT_BYTES_MAX),
-        why: cut(&blocker.why, TEXT_BYTES_MAX),
-        next: told(&blocker.next),
-        or_else: blocker.or_else.as_ref().map(told),
+    let past = |ways: &[Way]| commands.past(ways, TEXT_BYTES_MAX);
+    let shown = |blocking: &Blocking| {
+        let (first, others) = blocking.ways.split_at(blocking.ways.len().min(1));
+        Blocker {
+            what: cut(&blocking.what, TEXT_BYTES_MAX),
+            why: cut(&blocking.why, TEXT_BYTES_MAX),
+            next: past(first),
+            or_else: (!others.is_empty()).then(|| past(others)),
+        }
     };
     open.blockers.iter().take(BLOCKERS_MAX).map(shown).collect()
 }
@@ -211,7 +210,7 @@ fn message(standing: &Standing, commands: &Commands<'_>, status: &Status) -> Str
 fn stands(standing: &Standing, commands: &Commands<'_>, status: &Status) -> String {
     let id = status.rotation.as_ref().map(|rotation| rotation.id.as_str()).unwrap_or_default();
     let (said, ways) = match status.phase {
-        Phase::Waiting => waiting(standing, status),
+        Phase::Waiting => waiting(standing, commands, status),
         Phase::Rotating | Phase::RollingBack if standing.queued.is_some() => {
             (standing.queued.clone().unwrap_or_default(), Vec::new())
         }
@@ -230,17 +229,17 @@ fn stands(standing: &Standing, commands: &Commands<'_>, status: &Status) -> Stri
         }
     };
     let named =
-        |(to, way): Way| format!("; to {to}: {}", commands.within(way, id, COMMAND_IN_MESSAGE_BYTES_MAX));
+        |(to, what): Todo| format!("; to {to}: {}", commands.within(what, id, WAYS_IN_MESSAGE_BYTES_MAX));
     let ways: String = ways.into_iter().map(named).collect();
     let room = MESSAGE_BYTES_MAX.saturating_sub(ways.len());
     cut(&format!("{}{ways}", cut(&said, room)), MESSAGE_BYTES_MAX)
 }
 
-/// Something to do, and its command.
-type Way = (&'static str, String);
+/// Something to do, and how.
+type Todo = (&'static str, String);
 
 /// A rotation that waits for a person.
-fn waiting(standing: &Standing, status: &Status) -> (String, Vec<Way>) {
+fn waiting(standing: &Standing, commands: &Commands<'_>, status: &Status) -> (String, Vec<Todo>) {
     let Some(rotation) = &status.rotation else { return (String::new(), Vec::new()) };
     let RotationStatus { id, moved, of, waits, .. } = rotation;
     let waits = waits.clone().unwrap_or_default();
@@ -265,7 +264,8 @@ fn waiting(standing: &Standing, status: &Status) -> (String, Vec<Way>) {
         }
         Some(_) | None => format!("rotation {id} waits for {}", waits.what),
     };
-    let ways = [("go on", waits.forward), ("roll back", waits.back)];
+    let forward = |open: &Open| commands.past(&open.forward, WAYS_IN_MESSAGE_BYTES_MAX);
+    let ways = [("go on", standing.open.as_ref().map(forward)), ("roll back", waits.back)];
     (said, ways.into_iter().filter_map(|(to, way)| Some((to, way?))).collect())
 }
 
@@ -280,7 +280,7 @@ fn goes_on(how: &str, status: &Status) -> String {
 }
 
 /// Nothing is open, and keyroll has the value.
-fn at_rest(standing: &Standing, commands: &Commands<'_>, status: &Status) -> (String, Vec<Way>) {
+fn at_rest(standing: &Standing, commands: &Commands<'_>, status: &Status) -> (String, Vec<Todo>) {
     let version = status.version.as_deref().unwrap_or_default();
     let due = |before: &str| status.due.as_ref().map(|due| format!("{before}{due}")).unwrap_or_default();
     match standing.value.as_ref().ok().and_then(|value| value.overdue.as_ref()) {

@@ -18,7 +18,7 @@ mod list;
 mod look;
 mod meant;
 #[cfg(test)]
-mod nobody;
+pub(crate) mod nobody;
 mod pins;
 mod reach;
 mod seen;

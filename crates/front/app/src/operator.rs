@@ -21,6 +21,7 @@ mod host_left;
 mod issuer;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod secret;
+mod step;
 mod text;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod unit;
@@ -53,9 +54,10 @@ pub use keyroll_inventory::{
     NodeShown, ScanShown, StoreShown, UserShown, ValueShown,
 };
 pub use secret::{FieldShown, SecretShown, Version};
+pub use step::{CommandShown, StepShown};
 pub use text::{clean, clock, duration, plain, spent};
 pub use unit::UnitShown;
-pub use waiting::WaitingShown;
+pub use waiting::{WaitKind, WaitingShown};
 
 /// A front: shows events and asks questions.
 pub trait Operator: Send {

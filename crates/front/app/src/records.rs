@@ -12,7 +12,8 @@ pub(crate) mod host_epoch;
 pub(crate) mod hosts_away;
 pub(crate) mod hosts_left;
 pub mod index;
-pub(crate) mod missing_proof;
+mod missing_proof;
+pub mod next_words;
 pub mod old_key;
 pub mod open_rotation_guard;
 pub mod past;
@@ -32,8 +33,13 @@ mod store_process;
 pub(crate) mod unseen;
 pub mod versions;
 pub mod waiting;
+#[cfg(test)]
+mod waiting_page;
+#[cfg(test)]
+mod waits_shown;
 pub mod waived;
 pub mod waivers;
 #[cfg(test)]
 #[path = "../../../core/rotation/tests/walk/mod.rs"]
-mod walk;
+pub(crate) mod walk;
+pub(crate) mod ways;

@@ -1,14 +1,17 @@
 //! Redacts known values, and texts that look like a credential, from everything that is shown.
 
 use std::borrow::Cow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use keyroll_inventory::without_formed;
 use keyroll_leak::occurs_in_words;
 use keyroll_needle::{NeedleId, Needles, NeedlesBuilder, VALUE_BYTES_MIN};
-use keyroll_port::{Failure, GivenOut, MadeBy, RotationId, Staging, Store, Truth, TruthVersion, VersionInfo};
-use keyroll_rotation::Seq;
+use keyroll_port::{
+    Failure, GivenOut, Journal, JournalError, MadeBy, Opening, Overview, Recorded, RotationId, Staging,
+    Store, Truth, TruthVersion, VersionInfo,
+};
+use keyroll_rotation::{Event, Seq};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
 /// The most values that are redacted; a process that drives one secret has a handful.
@@ -212,9 +215,76 @@ impl<S: Truth> Truth for Remembering<S> {
     }
 }
 
+/// A journal of which no stored name has a known value in it: another process shows the name later, and may not know the value.
+/// A name may be what a server or a program answered.
+pub(crate) struct Redacting<J>(pub(crate) Arc<J>);
+
+#[async_trait]
+impl<J: Journal> Journal for Redacting<J> {
+    async fn open(&self, id: &RotationId, opening: &Opening) -> Result<(), JournalError> {
+        self.0.open(id, opening).await
+    }
+
+    async fn take_over(&self, id: &RotationId) -> Result<u64, JournalError> {
+        self.0.take_over(id).await
+    }
+
+    async fn append(
+        &self,
+        id: &RotationId,
+        seq: Seq,
+        event: &Event,
+        unix_ms: u64,
+    ) -> Result<(), JournalError> {
+        self.0.append(id, seq, event, unix_ms).await
+    }
+
+    async fn witness(&self) -> Result<(), JournalError> {
+        self.0.witness().await
+    }
+
+    async fn load(&self, id: &RotationId) -> Result<Recorded, JournalError> {
+        self.0.load(id).await
+    }
+
+    async fn list(&self) -> Result<Vec<Overview>, JournalError> {
+        self.0.list().await
+    }
+
+    async fn close(&self, id: &RotationId) -> Result<(), JournalError> {
+        self.0.close(id).await
+    }
+
+    async fn remember(&self, digest: u64, name: &str) -> Result<(), JournalError> {
+        let name = pass(name).into_owned();
+        self.0.remember(digest, &name).await
+    }
+
+    async fn recall(&self, digest: u64) -> Result<Option<String>, JournalError> {
+        self.0.recall(digest).await
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use keyroll_journal::SqliteJournal;
+
     use super::*;
+
+    #[test]
+    fn no_name_that_is_stored_for_display_has_a_known_value_in_it() {
+        let value = keyroll_testkit::alphanumeric(24);
+        remember(&SecretBytes::from(value.clone()));
+        let folder = tempfile::tempdir().unwrap();
+        let (state, witness) = (folder.path().join("state"), folder.path().join("witness"));
+        let journal = Redacting(Arc::new(SqliteJournal::open(&state, &witness).unwrap()));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let kept = runtime.block_on(async {
+            journal.remember(7, &format!("could not promote it: no room for {value}")).await.unwrap();
+            journal.recall(7).await.unwrap()
+        });
+        assert_eq!(kept.as_deref(), Some("could not promote it: no room for [redacted:value]"));
+    }
 
     #[test]
     fn a_remembered_value_is_cut_out_in_every_encoding() {

@@ -21,7 +21,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use consumer::{AdoptArgs, CheckAdapterArgs, ConsumerCommand, WaiveArgs, WaiversArgs};
+pub(crate) use consumer::{
+    AcceptFileArgs, AdoptArgs, CheckAdapterArgs, ConsumerCommand, CorrectArgs, LetGoArgs, WaiveArgs,
+    WaiversArgs,
+};
 pub(crate) use emergency::{EmergencyArgs, RunbookArgs};
 pub(crate) use fingerprints::FingerprintsArgs;
 pub(crate) use get::{GetArgs, GetFormat};

@@ -159,6 +159,15 @@ Example: keyroll consumer adopt 4711 --name mailer --restart ./restart.sh \\
          keyroll consumer adopt web-2:4711 --name mailer --unit mailer.service \\
            --env-file /srv/mailer.env --variable KEY --check \"./probe.sh {copy}\"
 Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
+pub(crate) const CORRECT: &str = "\
+Example: keyroll consumer correct mailer
+Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
+pub(crate) const LET_GO: &str = "\
+Example: keyroll consumer let-go mailer --reason \"its service was removed\"
+Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
+pub(crate) const ACCEPT_FILE: &str = "\
+Example: keyroll consumer accept-file ./api.env --reason \"edited by hand, it has the new key\"
+Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
 pub(crate) const WAIVE: &str = "\
 Example: keyroll consumer waive 4711 --reason \"ends tonight\"
          keyroll consumer waive ./old.env --withdraw

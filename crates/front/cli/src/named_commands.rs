@@ -94,6 +94,43 @@ mod tests {
         found.collect()
     }
 
+    /// The words of a whole command, as a shell splits them; a placeholder has a value.
+    fn whole(command: &str) -> Vec<String> {
+        let (mut words, mut quote) = (vec![String::new()], None);
+        for one in command.chars() {
+            match (quote, one) {
+                (None, '"' | '\'') => quote = Some(one),
+                (Some(open), _) if open == one => quote = None,
+                (None, ' ') => words.push(String::new()),
+                (None | Some(_), _) => words.last_mut().unwrap().push(one),
+            }
+        }
+        words.into_iter().map(|word| if placeholder(&word) { VALUE.to_owned() } else { word }).collect()
+    }
+
+    /// The page is made from what the program says in each wait: nothing is missing from these commands.
+    #[test]
+    fn every_command_on_the_page_of_waits_is_taken() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../docs/reference/waiting.md");
+        let page = std::fs::read_to_string(file).unwrap();
+        let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| waits for |");
+        let (mut wrong, mut count) = (Vec::new(), 0);
+        for row in page.lines().filter(is_row) {
+            count += 1;
+            let quoted = row.split('`').skip(1).step_by(2);
+            let commands: Vec<&str> = quoted.filter(|text| text.starts_with("keyroll ")).collect();
+            if commands.is_empty() {
+                wrong.push(format!("no command: {row}"));
+            }
+            for command in commands {
+                let parsed = <Cli as clap::Parser>::try_parse_from(whole(command));
+                wrong.extend(parsed.err().map(|error| format!("{command}: {error}")));
+            }
+        }
+        assert!(count > 80, "only {count} waits are on the page");
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
     #[test]
     fn every_command_that_is_named_is_one() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");

@@ -2,6 +2,7 @@
 //! next command. If it refuses, nothing was changed.
 
 pub(crate) mod back;
+pub(crate) mod corrected;
 pub(crate) mod days;
 pub(crate) mod disk;
 pub(crate) mod drift;
@@ -15,6 +16,7 @@ pub(crate) mod refused;
 pub(crate) mod scene;
 pub(crate) mod stale;
 pub(crate) mod trust;
+pub(crate) mod ways_out;
 pub(crate) mod word;
 pub(crate) mod worker;
 
@@ -126,4 +128,14 @@ fn a_persons_word() {
 #[test]
 fn values_inside_structured_files() {
     ring(formats::CASES);
+}
+
+#[test]
+fn commands_that_were_wrong() {
+    ring(corrected::CASES);
+}
+
+#[test]
+fn ways_out_of_a_rotation_that_waits() {
+    ring(ways_out::CASES);
 }

@@ -7,6 +7,7 @@ mod external;
 mod manifests;
 mod rotate;
 mod rotate_scene;
+mod scaled;
 mod scene;
 mod served;
 mod served_pod;

@@ -189,12 +189,17 @@ fn the_series_follow_a_rotation() {
     }
     let began = sample(&open, "keyroll_rotation_began_timestamp_seconds{secret=\"ring\"}");
     assert!(began.is_some_and(|at| at >= first), "{open}");
+    let waiting = "keyroll_rotation_waiting{secret=\"ring\",kind=\"paused\"}";
+    assert_eq!(sample(&open, waiting), Some(1), "{open}");
+    let since = sample(&open, "keyroll_rotation_waiting_since_timestamp_seconds{secret=\"ring\"}");
+    assert!(since >= began, "{open}");
     served.scene.run(&["resume", &id, "--confirm", "ring"]).exits(0).ended("done");
     wait("the rotation has ended", || sample(&scrape(&served), ended).is_some());
     let after = scrape(&served);
     assert_eq!(sample(&after, total), Some(1), "the same rotation");
     assert!(sample(&after, ended) >= began && sample(&after, added) >= Some(first), "{after}");
-    for gone in ["open{", "waits_for_person{", "began_timestamp_seconds{", "consumers{", "owes{"] {
+    let gone = ["open{", "waits_for_person{", "waiting{", "waiting_since_timestamp_seconds{"];
+    for gone in gone.into_iter().chain(["began_timestamp_seconds{", "consumers{", "owes{"]) {
         assert!(!after.contains(&format!("keyroll_rotation_{gone}")), "{gone}: {after}");
     }
     // What was counted in the journal survives; the counters of the process begin again.

@@ -85,7 +85,7 @@ fn an_adoption_during_a_rollback_writes_nothing_and_names_what_works() {
 }
 
 #[test]
-fn an_adoption_beside_a_driver_writes_nothing() {
+fn an_adoption_for_which_the_driver_does_not_end_writes_nothing() {
     let scene = Scene::new();
     let plan = scene.plan();
     scene.sh("touch run/hold; rm -f run/restarting-api");
@@ -98,7 +98,9 @@ fn an_adoption_beside_a_driver_writes_nothing() {
     assert_eq!(config(&scene), before);
     scene.end(pid);
     scene.sh("rm run/hold");
-    running.end().exits(0).ended("done");
+    // It was asked to pause, and was in the middle of a step.
+    running.end().exits(130);
+    scene.run(&["resume", &plan, "--confirm", "ring"]).exits(0).ended("done");
 }
 
 #[test]

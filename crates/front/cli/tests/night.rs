@@ -4,6 +4,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use keyroll_testkit::issuer::{Ask, ResponseFault};
+
 use crate::hostile::ran;
 use crate::hostile::scene::{self, Scene};
 
@@ -234,6 +236,44 @@ fn an_adoption_that_was_killed_is_finished_by_the_same_command() {
 }
 
 #[test]
+fn an_adoption_is_recorded_while_a_driver_waits() {
+    let scene = Scene::new();
+    let (driver, id) = scene.waits_for_api();
+    // It has the new key, and blocks nothing.
+    let pid = scene.start_by_hand("two", &scene.path("api/api.env"), "");
+    scene.sh("cp run/two.ready run/two.pid");
+    let restart = "./restart.sh two api/api.env";
+    let config = || fs::read_to_string(scene.path("keyroll.toml")).unwrap();
+    let before = config();
+    // It could never prove the new key, so nothing is written and the driver goes on.
+    adopt(&scene, pid, "./restrat.sh two api/api.env", &[]).refused(1, "K0404", &["does not exist"]);
+    assert_eq!((config(), scene.lock_holder()), (before, driver.pid().as_raw_nonzero().to_string()));
+    let ended = scene::ended_for_this(&driver, &id);
+    adopt(&scene, pid, restart, &[]).exits(0).says(&["adopted two", &ended]);
+    driver.end().exits(130);
+    let again = adopt(&scene, pid, restart, &[]);
+    again.exits(0).says(&["already a consumer", &format!("to continue: keyroll resume {id}")]);
+    scene.restart("api", "api/api.env");
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(0).ended("done");
+    let now = fs::read_to_string(scene.path("run/two.pid")).unwrap();
+    assert_ne!(now.trim(), pid.to_string(), "it was moved as a consumer is");
+    scene.rotated();
+}
+
+#[test]
+fn a_waiver_is_recorded_while_a_driver_waits() {
+    let scene = Scene::new();
+    let (driver, id) = scene.waits_for_api();
+    let ended = scene::ended_for_this(&driver, &id);
+    let waive = ["consumer", "waive", "api", "--reason", "its machine is gone"];
+    scene.run(&waive).exits(0).says(&["waived for ring", &ended]);
+    driver.end().exits(130);
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(0).ended("done");
+    scene.restart("api", "api/api.env");
+    scene.rotated();
+}
+
+#[test]
 fn a_consumer_of_an_open_rotation_is_not_replaced_under_it() {
     let scene = Scene::new();
     let id = scene.until("roll");
@@ -375,20 +415,98 @@ fn status_and_the_driver_say_what_is_waited_for_since_when_and_until_when() {
     let told = waiting(driven.exits(0));
     assert_eq!(
         (&told["what"], &told["person"], &told["forward"]),
-        (&what.into(), &false.into(), &serde_json::Value::Null)
+        (&what.into(), &false.into(), &format!("keyroll status -w {id}").into())
     );
     assert!(told["since"].as_str() > paused.of("status")[0]["began"].as_str(), "{told}");
     scene.run(&["retry", &id]).refused(7, "K0828", &[&format!("keyroll pause {id}")]);
     // The restart fails, forward and back: only the operator can help, and there is one way.
-    scene.sh("touch run/fail; rm run/hold");
+    scene.sh("touch run/fail; kill $(cat run/api.pid); rm run/hold");
     running.end().exits(6);
     let told = waiting(scene.run(&["status", &id]).exits(6));
     assert_eq!((&told["person"], &told["back"]), (&true.into(), &serde_json::Value::Null), "{told}");
-    assert_eq!(told["forward"], format!("keyroll retry {id}"));
+    let forward = told["forward"].as_str().unwrap();
+    assert!(forward.contains(&format!("; then keyroll retry {id}")), "{told}");
+    // It is stuck: only what lets the consumer go releases that.
+    let (_, after) = forward.split_once("keyroll consumer let-go api").unwrap();
+    let resumed = forward.matches("keyroll resume").count();
+    assert_eq!((resumed, after.matches("keyroll resume").count()), (1, 1), "{told}");
+    let kinds: Vec<_> =
+        told["forward_steps"].as_array().unwrap().iter().map(|step| &step["commands"][0]["kind"]).collect();
+    assert_eq!(kinds[0], "retry", "{told}");
+    assert!(["correct", "waive"].iter().all(|kind| kinds.iter().any(|it| it == kind)), "{told}");
     scene.sh("rm run/fail");
     scene.run(&["retry", &id]).exits(5).ended("rolled_back");
     let ended = scene.run(&["status", &id]);
     assert_eq!(waiting(&ended), serde_json::Value::Null, "it waits for nothing");
+}
+
+/// Its restart command succeeds and starts nothing, so the consumer cannot prove the old key.
+#[test]
+fn an_abort_that_waits_says_since_when_until_when_and_the_commands_that_work() {
+    let scene = Scene::new();
+    let id = scene.until("quiesce");
+    scene.sh("touch run/nothing");
+    let running = scene.start(&["abort", &id]);
+    let goes_on = format!("; then keyroll resume {id}");
+    running.says("what it waits for, and what can be done", |event| {
+        let what = event["what"].as_str().unwrap_or_default();
+        event["type"] == "waiting"
+            && what.starts_with("evidence that `api` uses the old key")
+            && event["since"].is_string()
+            && event["until"].is_string()
+            && event["forward"].as_str().is_some_and(|way| {
+                way.contains("keyroll consumer waive api --reason WHY") && way.ends_with(&goes_on)
+            })
+    });
+    let driven = scene.run(&["status", &id]);
+    let row = driven.exits(0).of("status")[0].clone();
+    let told = &row["waiting"];
+    assert!(told["what"].as_str().unwrap().starts_with("evidence that `api` uses the old key"), "{row}");
+    assert!(told["since"].is_string() && told["until"].is_string(), "{row}");
+    assert_eq!(row["next"], format!("keyroll status -w {id}"), "{row}");
+    scene.run(&["consumer", "waive", "api", "--reason", "it is gone"]).exits(0);
+    running.end().exits(130);
+    scene.run(&["resume", &id]).exits(5).ended("rolled_back");
+    assert_eq!(scene.holds("api/api.env").as_deref(), Some(scene.old.as_str()));
+    let keys = scene.issuer.keys();
+    assert!(keys.len() == 1 && keys[0].id == scene.old, "{keys:?}");
+}
+
+/// The cause is mended between two drivers. The second one is held up before it has looked, for longer than any wait is kept
+/// back: what the first one saw is not said again.
+#[test]
+fn a_resume_does_not_say_again_what_is_mended() {
+    let scene = Scene::new();
+    scene.sh("cp -p api/api.env ../late.env");
+    let id = scene.until("quiesce");
+    scene.sh("mv ../late.env also/");
+    let resume = ["resume", &id, "--confirm", "ring"];
+    let blocks = |ran: &ran::Ran| {
+        let said = ["blocked", "paused", "waiting"].into_iter().flat_map(|kind| ran.of(kind));
+        said.filter(|event| event.to_string().contains("undeclared copy")).count()
+    };
+    let paused = scene.run(&resume);
+    paused.exits(6).says(&["also/late.env"]);
+    assert!(blocks(&paused) > 0, "{}", paused.text);
+    scene.sh("rm also/late.env");
+    scene.issuer.mood(Ask::Sessions, ResponseFault::Silence, 4);
+    let resumed = scene.run(&resume);
+    resumed.exits(0).ended("done");
+    assert_eq!(blocks(&resumed), 0, "{}", resumed.text);
+}
+
+/// Nobody looks again while a rotation is paused, but what is gone is seen to be gone.
+#[test]
+fn a_blocker_that_has_ended_is_not_shown() {
+    let scene = Scene::new();
+    let keeper = scene.start_by_hand("keeper", &scene.path("api/api.env"), "idle=yes");
+    let id = scene.until("quiesce");
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(6).says(&[&format!("process {keeper}")]);
+    let blocked = || scene.run(&["status", &id]).of("status")[0]["blocked_by"].clone();
+    assert_eq!(blocked()[0]["pid"], keeper);
+    scene.end(keeper);
+    assert_eq!(blocked(), serde_json::json!([]));
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(0).ended("done");
 }
 
 /// Another secret beside the first, each with its own file and consumer.
@@ -432,7 +550,14 @@ fn a_driver_is_not_disturbed_by_a_word_to_another_rotation() {
     ran::wait("the restart", || scene.path("run/restarting-api").exists());
     scene.run(&["resume"]).refused(1, "K0805", &[&ring, &side]);
     scene.run(&["resume", &side]).refused(7, "K0828", &[&format!("keyroll status -w {ring}")]);
-    scene.run(&["abort", &side]).refused(7, "K0828", &[&format!("keyroll pause {ring}")]);
+    let pause = format!("keyroll pause {ring}");
+    scene.run(&["abort", &side]).refused(7, "K0828", &[&pause]);
+    let waive = ["consumer", "waive", "nightly", "--secret", "side", "--reason", "a test"];
+    scene.run(&waive).refused(1, "K0828", &[&pause, "keyroll did not interrupt it"]);
+    assert_eq!(scene.lock_holder(), running.pid().as_raw_nonzero().to_string());
+    // Its status says what comes before the commands that it names.
+    let shown = scene.run(&["status", &side]);
+    assert_eq!(shown.of("status")[0]["first"], pause, "{}", shown.text);
     scene.sh("rm run/hold");
     running.end().exits(0).ended("done");
     scene.run(&["abort", &side]).exits(5).ended("rolled_back");
@@ -451,7 +576,7 @@ fn all_that_blocks_is_named_and_the_own_shell_is_called_so() {
     shell.args(inner.get_args()).current_dir(scene.dir()).env_clear();
     shell.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let ran = ran::Ran::run(shell.stdin(std::process::Stdio::null()));
-    ran.exits(6).says(&["it is your shell"]);
+    ran.exits(6).says(&["is your shell, or the program that started it"]);
     let blocked = ran.of("blocked");
     let of = |pid: u32| blocked.iter().any(|event| event["holder"]["pid"] == pid);
     assert!(of(keeper) && blocked.len() >= 2, "{}", ran.text);

@@ -14,6 +14,7 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
+use keyroll_testkit::command::wait;
 use keyroll_testkit::issuer::Ask;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -167,5 +168,34 @@ fn two_persons_consent_and_a_pause_is_kept() {
     let log = team.served.log();
     let both = |line: &str| line.contains("ann") && line.contains("bob");
     assert!(log.lines().any(both), "both stand in the log: {log}");
+    team.nothing_leaked();
+}
+
+/// What a command at the terminal records in the rotation that the server drives takes it from the server, as a pause does.
+#[test]
+fn a_waiver_at_the_terminal_ends_the_driver_of_the_server() {
+    let team = Team::start(1, |_| {});
+    let scene = &team.served.scene;
+    let id = scene.until("quiesce");
+    scene.end_api();
+    begun(&team.within(1, "otto", "POST", &format!("/v1/rotations/{id}/resume"), ""), &id);
+    let driver = || team.served.drivers().first().map(u32::to_string);
+    wait("its driver has the lock", || driver() == Some(scene.lock_holder()));
+    let ended = format!(
+        "process {} drove rotation {id} and has ended for this; to continue: keyroll resume {id}; keyroll serve",
+        scene.lock_holder()
+    );
+    scene.run(&["consumer", "waive", "api", "--reason", "its machine is gone"]).exits(0).says(&[&ended]);
+    team.until(&id, "it is paused", |row| {
+        row["state"] == "waiting" && row["why"].as_str().is_some_and(|why| why.contains("asked to pause"))
+    });
+    team.is_quiet();
+    thread::sleep(LOOKS_AGAIN);
+    assert_eq!(team.rotation(&id)["state"], "waiting", "nobody resumed it");
+    begun(&team.act("otto", &id, "resume"), &id);
+    team.waits_for_consent(&id);
+    begun(&team.approve("ann", &id), &id);
+    team.ended(&id, "done");
+    assert_eq!(scene.issuer.deletions(), [scene.old.as_str()]);
     team.nothing_leaked();
 }

@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use keyroll_app::operator::{Outcome, StatusShown};
 use keyroll_app::problem::Problem;
+use keyroll_app::records::next_words;
 use keyroll_app::redact;
 use keyroll_app::reports::emergency::Standing;
 use keyroll_codes::Code;
@@ -93,10 +94,10 @@ impl Rotation {
             },
             still_on_old: still,
             next: match status {
-                Status::Rolling => Some(format!("keyroll status -w {}", row.id)),
+                Status::Rolling => Some(next_words::follow(&row.id)),
                 // Also before the driver asks for it: the old key is what is left.
                 Status::Rotated if !row.ended && row.blocked_by.is_empty() && !row.decided => {
-                    Some(format!("keyroll resume {} --confirm={}", row.id, row.secret))
+                    Some(next_words::consent(&row.id, &row.secret))
                 }
                 Status::Rotated | Status::Waiting | Status::RolledBack => row.next.clone(),
             },

@@ -19,6 +19,7 @@ mod look;
 mod pods;
 mod rights;
 mod seen;
+mod ways;
 mod writing;
 mod written;
 

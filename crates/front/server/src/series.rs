@@ -170,6 +170,12 @@ fn of_rotations(upkeep: &Upkeep) -> Vec<Metric> {
         "keyroll_rotation_waits_for_person",
         "Whether the open rotation continues only when an operator acts.",
     );
+    let mut waiting =
+        Metric::gauge("keyroll_rotation_waiting", "What the open rotation waits for now, by kind; always 1.");
+    let mut since = Metric::gauge(
+        "keyroll_rotation_waiting_since_timestamp_seconds",
+        "Since when the open rotation waits for that, in Unix seconds.",
+    );
     let mut began = Metric::gauge(
         "keyroll_rotation_began_timestamp_seconds",
         "When the open rotation began, in Unix seconds.",
@@ -195,11 +201,15 @@ fn of_rotations(upkeep: &Upkeep) -> Vec<Metric> {
         let phase = row.phase.map_or("unknown", |phase| phase.word()).replace(' ', "_");
         open.put(&[secret, ("phase", phase.as_str())], 1);
         waits.put(&[secret], u64::from(row.waits_for_person()));
+        if let Some(wait) = &row.waiting {
+            waiting.put(&[secret, ("kind", wait.kind.word())], 1);
+            since.put_known(&[secret], unix_s(&wait.since));
+        }
         began.put_known(&[secret], unix_s(&row.began));
         consumers.put(&[secret], u64::try_from(row.units.len()).unwrap_or(u64::MAX));
         moved.put(&[secret], u64::try_from(row.moved).unwrap_or(u64::MAX));
     }
-    vec![open, waits, began, consumers, moved, owes]
+    vec![open, waits, waiting, since, began, consumers, moved, owes]
 }
 
 fn of_ends(upkeep: &Upkeep) -> Vec<Metric> {
@@ -247,6 +257,7 @@ fn outcome(outcome: Outcome) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use keyroll_app::operator::{OldKeyShown, StatusShown, WaitKind, WaitingShown};
     use keyroll_app::reports::upkeep::EndedShown;
 
     use super::*;
@@ -294,5 +305,60 @@ mod tests {
         assert!(samples("keyroll_incident_opened_timestamp_seconds").is_empty());
         // No id of a rotation is in a label.
         assert!(!format!("{all:?}").contains("01a2158d"));
+    }
+
+    fn open(secret: &str, waiting: Option<WaitingShown>) -> StatusShown {
+        StatusShown {
+            id: "01a2158d".to_owned(),
+            secret: secret.to_owned(),
+            began: "1970-01-01 00:01:00Z".to_owned(),
+            phase: None,
+            ended: false,
+            owes: false,
+            unlisted: false,
+            last_s: 0,
+            decided: false,
+            emergency: None,
+            moved: 0,
+            units: Vec::new(),
+            old_key: OldKeyShown { state: "on", since: None },
+            driver: None,
+            outcome: None,
+            why: None,
+            cause: None,
+            person: false,
+            waiting,
+            blocked_by: Vec::new(),
+            waived: Vec::new(),
+            hosts_back: Vec::new(),
+            hosts_not_searched: Vec::new(),
+            next: None,
+            first: None,
+        }
+    }
+
+    #[test]
+    fn the_present_wait_has_its_kind_and_its_beginning() {
+        let waiting = WaitingShown {
+            what: "the consumer `agent`".to_owned(),
+            kind: WaitKind::MintByHand,
+            since: "1970-01-01 00:02:00Z".to_owned(),
+            until: None,
+            person: true,
+            forward: None,
+            back: None,
+            forward_steps: Vec::new(),
+            back_steps: Vec::new(),
+        };
+        let ended = StatusShown { ended: true, ..open("done", Some(waiting.clone())) };
+        let rotations = vec![open("ring", Some(waiting)), open("unreadable", None), ended];
+        let all = of_upkeep(&Upkeep { rotations, ..Upkeep::default() });
+        let samples = |name: &str| all.iter().find(|metric| metric.name == name).unwrap().samples.clone();
+        let ring = ("secret", "ring".to_owned());
+        let kind = ("kind", "mint_by_hand".to_owned());
+        assert_eq!(samples("keyroll_rotation_waiting"), BTreeMap::from([(vec![ring.clone(), kind], 1)]));
+        let since = samples("keyroll_rotation_waiting_since_timestamp_seconds");
+        assert_eq!(since, BTreeMap::from([(vec![ring], 120)]));
+        assert!(!format!("{all:?}").contains("agent"), "no text of a wait is in a label");
     }
 }

@@ -194,3 +194,32 @@ async fn pages_by_link_stay_on_their_host_and_path() {
     }
     assert_eq!(elsewhere.world().connections, 0);
 }
+
+/// Nothing shows an issuer's time as a whole number of seconds for sure.
+#[tokio::test]
+async fn a_time_in_seconds_with_a_part_is_read() {
+    let seconds = |text: String| {
+        let form = "form = \"rfc3339\"";
+        assert!(text.contains(form));
+        text.replace(form, "form = \"unix-s\"")
+    };
+    let mut harness = Harness::edited(Dialect::Acme, seconds).await;
+    let current = harness.current().await;
+    let used = json!({"id": "a", "name": "n", "status": "active", "last_used_at": 1_795_165_200.5});
+    harness.fake.world().list_body = Some(json!({"keys": [used], "next": null}).to_string());
+    let listing = harness.issuer().list(&current).await.unwrap();
+    assert_eq!((listing.complete, listing.incomplete), (true, None));
+    assert_eq!(listing.entries[0].last_used_unix_ms, Some(1_795_165_200_500));
+}
+
+/// What waits for a complete list would wait in vain: a plan names the item, and the place in it.
+#[tokio::test]
+async fn an_item_that_cannot_be_read_is_named_before_anything_is_made() {
+    let mut harness = Harness::new(Dialect::Acme).await;
+    let current = harness.current().await;
+    let used = json!({"id": "a", "name": "n", "status": "active", "last_used_at": "yesterday"});
+    harness.fake.world().list_body = Some(json!({"keys": [item("b"), used], "next": null}).to_string());
+    let notes = harness.issuer().preflight(&current).await.unwrap();
+    let why = "its item 2: what is at /last_used_at is no time of the form rfc3339";
+    assert!(notes.iter().any(|note| note.contains("list is incomplete") && note.ends_with(why)), "{notes:?}");
+}

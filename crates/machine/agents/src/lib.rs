@@ -23,5 +23,5 @@ pub use litellm::{
 };
 pub use openclaw::{
     Bound, CoolDown, KeyRow, KeySource, NEW_PROCESS, OpenClawError, OpenClawHome, OpenClawSettings, Profiles,
-    Reloaded, SecretText, Started, Takes,
+    ReferencedFile, Reloaded, SecretText, Started, Takes,
 };

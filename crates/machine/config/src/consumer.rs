@@ -187,6 +187,11 @@ impl Consumer {
         })
     }
 
+    /// Whether its processes are those of another consumer: on the same machine, by the same file, executable or unit.
+    pub fn finds_as(&self, other: &Self) -> bool {
+        self.machine() == other.machine() && self.runs.finds_as(&other.runs)
+    }
+
     /// The machine that it runs on: `local` for the machine that keyroll runs on, whatever the file calls it; otherwise the
     /// name of a host by ssh or of a cluster. The same path on two machines is two places.
     pub fn machine(&self) -> &str {

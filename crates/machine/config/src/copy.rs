@@ -129,6 +129,17 @@ pub struct Copy {
 }
 
 impl Copy {
+    /// A part of a file, found by the text around it; none if the text is no template of these fields.
+    pub fn within(path: PathBuf, template: String, fields: &BTreeMap<Name, FieldSpec>) -> Option<Self> {
+        let source = Source::Template(Template::read(&template, &(0..0), fields).ok()?);
+        Some(Self {
+            place: Place::Within { path, template },
+            source,
+            write: WriteMode::Rename,
+            generated: None,
+        })
+    }
+
     pub(crate) fn build(
         shape: &ReadShape,
         whole: &Range<usize>,

@@ -23,6 +23,9 @@ const DRAIN_DEFAULT_MS: u64 = 10_000;
 /// The most instances of one consumer: as many as a plan has slots for.
 const INSTANCES_MAX: usize = 32;
 
+/// The keys that say which processes are a consumer's.
+const FOUND_BY: [&str; 4] = ["pid_file", "process", "arg", "unit"];
+
 /// One instance of a consumer.
 #[derive(Debug, Clone)]
 pub struct Instance {
@@ -67,6 +70,13 @@ impl Runs {
     /// The workload of the first instance, for properties that all instances share.
     pub fn workload(&self) -> &dyn Workload {
         self.first.as_ref()
+    }
+
+    /// Whether both tables find the same processes: by the same file, executable or unit.
+    pub(crate) fn finds_as(&self, other: &Self) -> bool {
+        let found = |runs: &Self| FOUND_BY.map(|key| runs.table.0.get(key).map(|text| text.value.clone()));
+        let mine = found(self);
+        mine.iter().any(Option::is_some) && mine == found(other)
     }
 
     /// The processes that get their value from keyroll's socket: one instance, `main`, which no table describes.

@@ -90,7 +90,7 @@ fn named(item: Option<&Item>, consumer: &Name) -> bool {
 }
 
 /// Removes one consumer and returns it as an array; the key is removed with the last consumer.
-fn take(secret: &mut Table, consumer: &Name) -> Option<Item> {
+pub(crate) fn take(secret: &mut Table, consumer: &Name) -> Option<Item> {
     let (moved, empty) = match secret.get_mut("consumers")? {
         Item::ArrayOfTables(all) => {
             let at = all.iter().position(|table| named(table.get("name"), consumer))?;
@@ -113,7 +113,7 @@ fn take(secret: &mut Table, consumer: &Name) -> Option<Item> {
     Some(moved)
 }
 
-fn tables(consumers: Item) -> Vec<Table> {
+pub(crate) fn tables(consumers: Item) -> Vec<Table> {
     match consumers {
         Item::ArrayOfTables(all) => all.into_iter().collect(),
         Item::Value(Value::Array(all)) => {
@@ -126,7 +126,7 @@ fn tables(consumers: Item) -> Vec<Table> {
 }
 
 /// The table is written at its new position, not at its old position in the file.
-fn unplaced(table: &mut Table) {
+pub(crate) fn unplaced(table: &mut Table) {
     table.set_position(None);
     for (_, item) in table.iter_mut() {
         match item {

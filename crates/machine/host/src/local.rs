@@ -47,6 +47,7 @@ mod sweep;
 mod undeclared_copies;
 mod under_way;
 mod unsearched;
+mod variables_within;
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};

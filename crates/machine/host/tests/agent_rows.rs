@@ -119,6 +119,7 @@ impl Claw {
                 slots,
                 follows: false,
                 served: None,
+                succeeded: false,
             }],
             roots: Vec::new(),
             search: keyroll_host::SearchLimits::default(),

@@ -135,6 +135,7 @@ fn serving(place: &Place, service: &Service) -> Local {
         slots: vec![SlotSetup { instance: None, run, checks: vec![None], log: None, ready: None }],
         follows: false,
         served: None,
+        succeeded: false,
     };
     let fetch = Some(command(&service.fetch()));
     let job = ConsumerSetup { fetch, ..at_rest(vec![FileId(1)], None) };

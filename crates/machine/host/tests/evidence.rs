@@ -80,6 +80,7 @@ impl Place {
         self.host_with(
             files,
             ConsumerSetup {
+                succeeded: false,
                 name: "app".into(),
                 files: vec![FileId(0)],
                 fetch: None,

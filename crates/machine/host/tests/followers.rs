@@ -64,6 +64,7 @@ fn consumer(place: &Place, check: Option<CheckSetup>, log: Option<LogSetup>) -> 
     let path = place.path("app.pid");
     let run = Arc::new(Reread { instances: Vec::new(), find: Find::PidFile { path, exe: None } });
     ConsumerSetup {
+        succeeded: false,
         name: "app".into(),
         files: Vec::new(),
         fetch: None,

@@ -70,6 +70,7 @@ impl Scene {
         let slot =
             SlotSetup { instance: None, run: self.run.clone(), checks: vec![None], log: None, ready: None };
         let consumer = ConsumerSetup {
+            succeeded: false,
             name: "app".into(),
             files: vec![FileId(0)],
             fetch,

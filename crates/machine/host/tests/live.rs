@@ -80,6 +80,7 @@ impl Place {
         let slot = SlotSetup { instance: None, run, checks: vec![None], log: None, ready: None };
         let slots = vec![slot];
         let consumer = ConsumerSetup {
+            succeeded: false,
             name: "app".into(),
             files: vec![FileId(0)],
             fetch: None,

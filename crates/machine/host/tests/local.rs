@@ -106,7 +106,15 @@ pub(crate) fn at_rest(files: Vec<FileId>, check: Option<CheckSetup>) -> Consumer
         log: None,
         ready: None,
     };
-    ConsumerSetup { name: "job".into(), files, fetch: None, slots: vec![slot], follows: false, served: None }
+    ConsumerSetup {
+        name: "job".into(),
+        files,
+        fetch: None,
+        slots: vec![slot],
+        follows: false,
+        served: None,
+        succeeded: false,
+    }
 }
 
 /// Evidence about the new version, where the issuer shows no sessions.
@@ -236,6 +244,7 @@ async fn holders_and_strangers_are_found_by_value_and_configured_processes_are_n
         slots: vec![slot],
         follows: false,
         served: None,
+        succeeded: false,
     };
     let host = place.host(vec![file(&path, vec![variable("KEY")])], vec![consumer]);
     let (before, after) = (fields(&place.old), fields(&place.new));
@@ -310,6 +319,7 @@ async fn a_service_that_did_not_come_back_is_no_job_at_rest() {
         slots: vec![slot],
         follows: false,
         served: None,
+        succeeded: false,
     };
     let job = at_rest(vec![FileId(0)], Some(check()));
     let host = place.host(vec![file(&path, vec![variable("KEY")])], vec![service, job]);
@@ -562,6 +572,7 @@ async fn memory_beyond_the_limit_is_named_by_its_process() {
         fetch: None,
         follows: false,
         served: None,
+        succeeded: false,
         slots: vec![SlotSetup {
             instance: None,
             run: run.clone(),

@@ -75,6 +75,7 @@ impl Scene {
             own: None,
         };
         let pooler = ConsumerSetup {
+            succeeded: false,
             name: "pooler".into(),
             files: vec![FileId(0)],
             fetch: None,

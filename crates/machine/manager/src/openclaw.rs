@@ -1,6 +1,7 @@
 mod cool_down;
 mod in_place;
 pub(crate) mod listener;
+mod references;
 mod rows;
 mod surveyed;
 mod workload;
@@ -209,6 +210,9 @@ impl OpenClaw {
                     .because(format!("it takes it from {first}, which only a new process reads"))
                     .help("say what restarts its gateway: `restart = [\"…\"]` or `unit = \"openclaw-gateway.service\"`"),
             );
+        }
+        if matches!(bound.takes, Takes::Reload | Takes::Store(_)) {
+            return self.unread_reference();
         }
         None
     }

@@ -40,6 +40,7 @@ impl Scene {
         fs::create_dir_all(state.join("tmp/openclaw-0")).unwrap();
         let key = folder.path().join("p.key");
         fs::write(&key, format!("sk-{}", std::process::id())).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
         let settings = format!(
             "{{\"gateway\":{{\"port\":{port}}},\"secrets\":{{\"providers\":{{\"one\":{{\"source\":\"file\",\
              \"path\":\"{}\",\"mode\":\"singleValue\"}}}}}},\"models\":{{\"providers\":{{\"p\":{{\"apiKey\":\
@@ -309,6 +310,44 @@ fn what_may_win_and_is_not_visible_holds_everything_up() {
         );
         assert!(text(&found[0]).contains("not visible"), "{}", text(&found[0]));
     }
+}
+
+/// OpenClaw reads no such file: its reload would keep the old key, and in a rollback the new one.
+#[test]
+fn a_referenced_file_that_openclaw_would_not_read_is_refused_before_anything_is_made() {
+    let refused = |scene: &Scene, said: &str, help: &str| {
+        let found = scene.openclaw.objections();
+        assert_eq!(found.len(), 1, "{said}");
+        assert_eq!(
+            (found[0].class, found[0].code.as_str()),
+            (Class::Permanent, "K0440"),
+            "{}",
+            text(&found[0])
+        );
+        assert!(text(&found[0]).contains(said), "{}", text(&found[0]));
+        assert!(found[0].help.as_deref().is_some_and(|it| it.starts_with(help)), "{:?}", found[0].help);
+    };
+    let scene = Scene::new("{\"ok\":true,\"warningCount\":0}");
+    let key = scene.folder.path().join("p.key");
+    let mode = |bits| fs::set_permissions(&key, fs::Permissions::from_mode(bits)).unwrap();
+    for bits in [0o644, 0o640, 0o602] {
+        mode(bits);
+        refused(&scene, &format!("its mode is {bits:04o}"), "chmod 600 ");
+    }
+    // Neither a rollback nor anything else tells the gateway what it would answer with a warning.
+    assert_eq!(scene.apply().unwrap_err().class, Class::Permanent);
+    assert_eq!(scene.told(), "");
+    // Its settings may allow the mode.
+    let settings = fs::read_to_string(scene.state("openclaw.json")).unwrap();
+    let allowing = settings.replace("\"mode\"", "\"allowInsecurePath\":true,\"mode\"");
+    fs::write(scene.state("openclaw.json"), allowing).unwrap();
+    assert!(scene.openclaw.objections().is_empty());
+    fs::write(scene.state("openclaw.json"), settings).unwrap();
+    mode(0o600);
+    assert!(scene.openclaw.objections().is_empty());
+    fs::rename(&key, scene.folder.path().join("real.key")).unwrap();
+    std::os::unix::fs::symlink(scene.folder.path().join("real.key"), &key).unwrap();
+    refused(&scene, "is a link", "name the file itself");
 }
 
 #[test]

@@ -92,7 +92,7 @@ pub fn compose(composition: &Composition<'_>) -> Result<Composed, Failure> {
     let mut files: Vec<FileSetup> = Vec::new();
     let mut setups = Vec::new();
     let mut consumers = Vec::new();
-    for consumer in &secret.consumers {
+    for (at, consumer) in secret.consumers.iter().enumerate() {
         if consumer.serves.is_some() && served.is_none() {
             let attempted = format!("give {} the value of {}", consumer.name, secret.name);
             return Err(Failure::new(Class::Permanent, Code::PlanStale, attempted)
@@ -114,6 +114,7 @@ pub fn compose(composition: &Composition<'_>) -> Result<Composed, Failure> {
             slots: slots(secret, consumer, folders, mine.first().copied())?,
             served: served.and_then(|key| served_setup(secret, consumer, folders.state, key)),
             follows: consumer.follows,
+            succeeded: secret.consumers.iter().skip(at + 1).any(|later| later.finds_as(consumer)),
         });
         consumers.push(unit(host, consumer, mine, issuer.attributes)?);
     }

@@ -171,6 +171,7 @@ fn opening(number: u64) -> Opening {
         denied_is_alive: false,
         recovery: false,
         aim: keyroll_rotation::Aim::Replace,
+        protocol: keyroll_rotation::PROTOCOL,
     };
     Opening {
         secret: format!("secret-{number}"),

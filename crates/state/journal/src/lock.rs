@@ -108,8 +108,11 @@ pub fn try_lock(folder: &Path) -> Result<StateLock, LockError> {
             .truncate(false)
             .mode(0o600)
             .custom_flags((rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed())
-            .open(&path)
-            .map_err(io("open"))?;
+            .open(&path);
+        let file = match file {
+            Ok(file) => file,
+            Err(error) => return Err(held_read_only(folder, &path).unwrap_or_else(|| io("open")(error))),
+        };
         match take(&file) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
@@ -131,6 +134,15 @@ pub fn try_lock(folder: &Path) -> Result<StateLock, LockError> {
         }
     }
     Err(LockError::Held { folder: folder.to_owned(), pid: None, work: None })
+}
+
+/// A folder that cannot be written any more: a driver that began before may hold its lock still.
+fn held_read_only(folder: &Path, path: &Path) -> Option<LockError> {
+    let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    let held = matches!(take(&file), Err(Errno::WOULDBLOCK));
+    let (pid, work) = signed(&file);
+    held.then(|| LockError::Held { folder: folder.to_owned(), pid, work })
 }
 
 /// Waits for a process that holds the lock only for a moment, to ask whether a driver runs.

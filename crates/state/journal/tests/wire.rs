@@ -93,6 +93,21 @@ fn a_newer_protocol_is_refused_by_the_name_of_who_finishes_it() {
 }
 
 #[test]
+fn a_plan_has_the_protocol_of_its_opening_and_an_opening_that_names_none_is_of_the_first() {
+    for line in OLD_OPENINGS.lines() {
+        let mut opening = decode_opening(line.as_bytes()).unwrap();
+        assert!(!line.contains("\"protocol\":"));
+        assert_eq!(opening.plan.protocol, 1);
+        opening.plan.protocol = PROTOCOL;
+        let written = encode_opening(&opening).unwrap();
+        assert_eq!(decode_opening(&written).unwrap().plan.protocol, PROTOCOL);
+        let number = format!("\"protocol\":{{\"number\":{PROTOCOL},");
+        let written = String::from_utf8(written).unwrap();
+        assert!(written.contains(&number) && written.matches("\"protocol\":").count() == 1, "{written}");
+    }
+}
+
+#[test]
 fn a_plan_that_says_nothing_of_it_trusts_no_process() {
     for line in OLD_OPENINGS.lines() {
         let mut opening = decode_opening(line.as_bytes()).unwrap();

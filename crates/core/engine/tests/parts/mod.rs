@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use keyroll_codes::Code;
-use keyroll_engine::{Ports, TokioSpawner};
+use keyroll_engine::{OtherKeys, Ports, TokioSpawner};
 use keyroll_port::{
     Class, Clock, Failure, Identity, Issuer, Journal, JournalError, Label, Listed, Listing, MadeBy, Minted,
     Opening, Overview, Probe, Recorded, RefusedUse, RotationId, Session, Sleep, Staging, Store, Truth,
@@ -561,6 +561,7 @@ pub(crate) fn plan(capabilities: Capabilities) -> Plan {
         denied_is_alive: false,
         recovery: false,
         aim: keyroll_rotation::Aim::Replace,
+        protocol: keyroll_rotation::PROTOCOL,
     }
 }
 
@@ -685,7 +686,7 @@ impl Scene {
             issuer: self.keys.clone(),
             host: self.host.clone(),
             clock: Arc::new(Time(self.started, self.book.skipped_ms.clone())),
-            other_keys: locked(&self.keys.of_others).clone(),
+            other_keys: OtherKeys { named: locked(&self.keys.of_others).clone(), in_object: false },
             spawner: Arc::new(TokioSpawner),
         }
     }

@@ -14,6 +14,9 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     }
     if unlisted(state) {
         out.push(Want::Ask(Query::List));
+        if listens(state) {
+            out.push(Want::Ask(Query::Refusals));
+        }
         return;
     }
     if unheard(state, look) {
@@ -60,8 +63,11 @@ fn listens(state: &State) -> bool {
 
 /// Whether the keys must still be listed: an unknown label must hold the rotation before the point of no return, not
 /// after it. A complete list, and a second one after a list that misses the old key, are waited for as long as a phase
-/// may last.
+/// may last. With the old key disabled, none is waited for from an issuer that gave none while that was waited for before.
 fn unlisted(state: &State) -> bool {
+    if matches!(state.old_key(), OldKey::Off(_)) && state.old.list().is_none() && state.is_since(13) {
+        return false;
+    }
     let listed = state
         .old
         .list()

@@ -19,11 +19,22 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
             for endpoint in course::unseen_new(state, state.position.entered()) {
                 out.push(Want::Ask(Query::Probe(endpoint, Which::New)));
             }
-            unit::offer(state, Op::Disable, out);
+            if lacks_list(state) {
+                out.push(Want::Ask(Query::List));
+            } else {
+                unit::offer(state, Op::Disable, out);
+            }
         }
         Some(false) => {}
         None => out.push(Want::Ask(Query::Enumerate)),
     }
+}
+
+/// Before the point of no return a complete list is waited for, as long as a phase may last. Where the issuer gave none so far,
+/// that is while the old key still works: an issuer that never gives one is not waited for with the key disabled.
+fn lacks_list(state: &State) -> bool {
+    let unlisted = state.plan().capabilities.list && state.old.list().is_none();
+    unlisted && state.is_since(13) && !state.overdue(state.plan().policy.phase_ms_max)
 }
 
 pub(super) fn settle(next: &mut State) -> bool {

@@ -70,6 +70,17 @@ fn open_window(state: &State) -> Option<u64> {
     (!state.uses.idle_for(window)).then_some(window)
 }
 
+/// When the old key was last used, by the issuer's own clock, where that alone keeps the rotation here: everything that
+/// keyroll sees has left the key.
+pub(crate) fn still_used(state: &State) -> Option<u64> {
+    if state.phase() != Phase::Quiesce {
+        return None;
+    }
+    let look = state.fresh_look(state.position.entered())?;
+    let open = blockers(state, look, Which::New).is_empty();
+    open_window(state).filter(|_| open).and_then(|_| state.uses.last_used())
+}
+
 pub(super) fn settle(next: &mut State) -> bool {
     if next.must_enable() {
         return false;

@@ -54,7 +54,7 @@ fn start_some(next: &mut State) -> bool {
 
 /// The same where the plan has no pace, or nobody waits for it. `pulled`: also those whose files keyroll does not write.
 fn start_unpaced(next: &mut State, pulled: bool) -> bool {
-    let settled = next.units.settled(Which::New).any(|at| !next.unit_has_left(at));
+    let settled = next.units.settled(Which::New).any(|at| !next.is_out_of_reach(at));
     let gap = matches!(next.plan().capabilities.overlap, Overlap::None);
     let whole = next.emergency().is_some() || gap;
     let canary_done = settled || gap || next.emergency() == Some(Emergency::RevokeNow);

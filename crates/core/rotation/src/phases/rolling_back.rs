@@ -185,8 +185,11 @@ fn is_away(state: &State, at: usize) -> bool {
     partial.zip(host).is_some_and(|(look, host)| look.seen.absent.contains(&host))
 }
 
-/// A file in which the new version never was is not restored, whatever it holds.
+/// A file in which the new version never was, or that was accepted as it stands, is not restored, whatever it holds.
 fn must_be_restored(state: &State, file: FileId) -> bool {
+    if state.accepts_file(file) {
+        return false;
+    }
     match state.files.get(file) {
         Holds::Old => false,
         Holds::New => true,
@@ -198,7 +201,8 @@ fn must_be_restored(state: &State, file: FileId) -> bool {
 fn stuck(next: &mut State) -> bool {
     let Some(at) = next.units.failed().last() else { return false };
     let files = next.plan().consumers.get(at).map(|consumer| consumer.files.clone()).unwrap_or_default();
-    let foreign = files.into_iter().find(|file| next.files.get(*file) == Holds::Other);
+    let is_foreign = |file: &FileId| next.files.get(*file) == Holds::Other && !next.accepts_file(*file);
+    let foreign = files.into_iter().find(is_foreign);
     let unit = u16::try_from(at).ok().map(|at| Reason::Unit(crate::ConsumerId(at)));
     let Some(reason) = foreign.map(Reason::Foreign).or(unit) else { return false };
     next.stand(Hold::Stuck(reason));
@@ -230,8 +234,10 @@ fn react(next: &mut State) -> bool {
                 let follows = |at: &usize| {
                     next.plan().consumers.get(*at).is_some_and(|it| it.delivery == Delivery::Follow)
                 };
+                // Nothing would come of one that has gone and has given the file up, and the same look would say so for ever.
+                let restores = |at: &usize| !follows(at) && !next.unit_has_gone(*at);
                 let readers = next.units.index().readers(file).iter();
-                if let Some(at) = readers.copied().find(|at| !follows(at)) {
+                if let Some(at) = readers.copied().find(restores) {
                     let moved = next.units.get(at).map_or(0, |unit| unit.moved);
                     next.units.send(at, Which::Old, moved, next.now());
                     return true;

@@ -1,4 +1,4 @@
-use crate::{Difference, HostId, Waived};
+use crate::{ConsumerId, Difference, FileId, HostId, Waived};
 
 /// What the operator accepts by name, each name once: waivers, and pending changes that a restart may activate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,26 +34,31 @@ impl Exceptions {
 
     /// The hosts that have left.
     pub(crate) fn left(&self) -> impl Iterator<Item = HostId> {
-        self.waived.iter().filter_map(|waived| match waived {
-            Waived::Host(host) => Some(*host),
-            Waived::Holder(_)
-            | Waived::Copy(_)
-            | Waived::NotVisible(_)
-            | Waived::BusySessions
-            | Waived::LastUse => None,
-        })
+        self.waived
+            .iter()
+            .filter_map(|waived| if let Waived::Host(host) = waived { Some(*host) } else { None })
+    }
+
+    /// The consumers that were let go.
+    pub(crate) fn gone(&self) -> impl Iterator<Item = ConsumerId> {
+        self.waived.iter().filter_map(|waived| if let Waived::Gone(id) = waived { Some(*id) } else { None })
+    }
+
+    /// The files that were accepted as they stand.
+    pub(crate) fn accepted_files(&self) -> impl Iterator<Item = FileId> {
+        self.waived
+            .iter()
+            .filter_map(|waived| if let Waived::File(file) = waived { Some(*file) } else { None })
     }
 
     /// The waiver of a host counts only while the host is away.
     pub(crate) fn end_absence(&mut self, is_absent: impl Fn(HostId) -> bool) {
-        self.waived.retain(|waived| match waived {
-            Waived::Host(host) => is_absent(*host),
-            Waived::Holder(_)
-            | Waived::Copy(_)
-            | Waived::NotVisible(_)
-            | Waived::BusySessions
-            | Waived::LastUse => true,
-        });
+        self.waived.retain(|waived| if let Waived::Host(host) = waived { is_absent(*host) } else { true });
+    }
+
+    /// A consumer that was let go is back once an instance of it runs.
+    pub(crate) fn end_leave(&mut self, runs: impl Fn(ConsumerId) -> bool) {
+        self.waived.retain(|waived| if let Waived::Gone(id) = waived { !runs(*id) } else { true });
     }
 
     /// Accepts one difference by its name; another digest under the same name replaces it.

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::{FileId, Holds, Which};
@@ -8,6 +9,8 @@ pub(crate) struct Files {
     /// Copied only by the state that changes it.
     holds: Arc<Vec<Holds>>,
     written: Arc<Vec<Written>>,
+    /// Those of consumers that have gone, and that could not be restored.
+    given_up: Arc<BTreeSet<FileId>>,
 }
 
 /// Whether the new version was ever written to a file.
@@ -22,7 +25,7 @@ enum Written {
 impl Files {
     pub(super) fn open(holds: Vec<Holds>) -> Self {
         let written = vec![Written::Never; holds.len()];
-        Self { holds: Arc::new(holds), written: Arc::new(written) }
+        Self { holds: Arc::new(holds), written: Arc::new(written), given_up: Arc::default() }
     }
 
     pub(crate) fn all(&self) -> &[Holds] {
@@ -69,6 +72,22 @@ impl Files {
         let moved = self.get(id) != holds;
         self.set(id, holds);
         moved
+    }
+
+    /// The file could not be restored, and is tried no more.
+    pub(crate) fn give_up(&mut self, id: FileId) {
+        Arc::make_mut(&mut self.given_up).insert(id);
+    }
+
+    pub(crate) fn is_given_up(&self, id: FileId) -> bool {
+        self.given_up.contains(&id)
+    }
+
+    /// The file is tried again.
+    pub(crate) fn try_again(&mut self, id: FileId) {
+        if self.is_given_up(id) {
+            Arc::make_mut(&mut self.given_up).remove(&id);
+        }
     }
 
     /// Another party edited the file.

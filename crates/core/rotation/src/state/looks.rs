@@ -52,6 +52,12 @@ impl Looks {
         self.complete_since(after.max(self.moved), now)
     }
 
+    /// The last look of this boot that inspected everything on the hosts that answered, as long as nothing was moved since,
+    /// whichever driver made it. No key is ended on it.
+    pub(crate) fn last_standing(&self, now: Stamp) -> Option<&Look> {
+        self.last().filter(|look| look.seen.complete && look.seq > self.moved && look.at.boot == now.boot)
+    }
+
     /// The slot that an instance of the last look runs in.
     pub(crate) fn slot_of(&self, who: Incarnation) -> u8 {
         let seen = self.last.iter().flat_map(|look| &look.seen.instances).find(|it| it.who == who);

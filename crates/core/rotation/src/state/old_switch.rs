@@ -29,11 +29,27 @@ pub(crate) struct OldSwitch {
     /// When it ended, as far as this journal knows.
     ended: Option<Stamp>,
     list: Option<List>,
+    /// A list that a rollback read shows a key of a rotation that the journal does not have.
+    has_stranger: bool,
 }
 
 impl OldSwitch {
     pub(super) fn open(key: OldKey) -> Self {
-        Self { key, missing_since: None, ended: None, list: None }
+        Self { key, missing_since: None, ended: None, list: None, has_stranger: false }
+    }
+
+    /// A rollback goes on beside a key of a rotation that the journal does not have.
+    pub(crate) fn meet_stranger(&mut self) {
+        self.has_stranger = true;
+    }
+
+    /// The next complete list says whether there is one.
+    pub(crate) fn forget_strangers(&mut self) {
+        self.has_stranger = false;
+    }
+
+    pub(crate) fn has_stranger(&self) -> bool {
+        self.has_stranger
     }
 
     pub(crate) fn key(&self) -> OldKey {

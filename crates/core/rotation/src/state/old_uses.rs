@@ -31,6 +31,11 @@ impl OldUses {
         self.idle.is_some_and(|idle| !now.at_least(ms, idle.last))
     }
 
+    /// The last use that the issuer showed.
+    pub(crate) fn last_used(&self) -> Option<u64> {
+        self.idle.and_then(|idle| idle.used)
+    }
+
     pub(crate) fn refusals_read(&self) -> bool {
         self.refusals_read.is_some()
     }

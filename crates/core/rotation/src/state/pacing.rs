@@ -38,6 +38,11 @@ impl Pacing {
         (self.passed, self.last) = (true, Some(now));
     }
 
+    /// Nobody had been there to be the canary.
+    pub(crate) fn recall(&mut self) {
+        (self.passed, self.answered) = (false, false);
+    }
+
     /// A unit failed: what the operator said was about a canary that worked.
     pub(super) fn fail(&mut self) {
         self.withdraw_answer();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use self::place_sets::{Classes, PlaceSet};
 use self::plan_index::PlanIndex;
+use super::attempts::ATTEMPTS_MAX;
 use super::pacing::Pacing;
 use crate::plan::Plan;
 use crate::{SharedList, Stamp, Which};
@@ -271,6 +272,16 @@ impl Units {
     pub(crate) fn fail(&mut self, at: usize) {
         self.pacing.fail();
         self.with(at, |unit| (unit.stage, unit.watched) = (UnitStep::Failed, false));
+    }
+
+    /// Nothing more is tried at this stage, which has its whole time to be seen.
+    pub(crate) fn exhaust(&mut self, at: usize, now: Stamp) {
+        self.with(at, |unit| (unit.failures, unit.since) = (ATTEMPTS_MAX, now));
+    }
+
+    /// One operation of a stage is given up, and the next one has its attempts and its time.
+    pub(crate) fn try_next(&mut self, at: usize, now: Stamp) {
+        self.with(at, |unit| (unit.failures, unit.since) = (0, now));
     }
 
     /// Its host has left: the unit is settled as it is, and nothing shows which version it has.

@@ -4,9 +4,9 @@
 use keyroll_rotation::{
     Aim, Canary, Capabilities, Consumer, ConsumerId, CredId, Delivery, Enumeration, Event, Fact, FileId,
     FoundBy, HostId, Incarnation, InstanceIdentity, Kinds, Labelled, LastUse, LastUsed, ListedState,
-    MintedBy, ObservedInstance, OldKey, OnFailure, Op, Outcome, Overlap, PATHS_MAX, Person, Phase, Plan,
-    Policy, PreflightSeen, ProbeResult, Proof, Query, Reconciled, Refusals, ReloadMode, RollPolicy, Stamp,
-    State, Visibility, Want, Which, step, wants,
+    MintedBy, ObservedInstance, OldKey, OnFailure, Op, Outcome, Overlap, PATHS_MAX, PROTOCOL, Person, Phase,
+    Plan, Policy, PreflightSeen, ProbeResult, Proof, Query, Reconciled, Refusals, ReloadMode, RollPolicy,
+    Stamp, State, Visibility, Want, Which, step, wants,
 };
 
 /// So many consumers are moved at the same time, each on a host of its own.
@@ -69,6 +69,7 @@ pub(crate) fn plan(hosts: u16) -> Plan {
         denied_is_alive: false,
         recovery: false,
         aim: Aim::Replace,
+        protocol: PROTOCOL,
     }
 }
 

@@ -1,13 +1,19 @@
 //! A rotation on paper: every want is answered as if everything went well.
 #![allow(dead_code)]
 
+#[cfg(test)]
+pub(crate) mod reach;
+pub(crate) mod world;
+
 use keyroll_rotation::{
     Aim, Capabilities, Consumer, ConsumerId, CredId, Delivery, Enumeration, Event, Fact, FileId, FoundBy,
     HostId, Incarnation, InstanceIdentity, Kinds, Labelled, LastUse, LastUsed, ListedState, MintedBy,
-    ObservedInstance, OldKey, OnFailure, Op, Outcome, Overlap, PATHS_MAX, Person, Phase, Plan, Policy,
-    PreflightSeen, ProbeResult, Proof, Query, Reconciled, Refusals, ReloadMode, Stamp, State, Visibility,
-    Want, Which, step, wants,
+    ObservedInstance, OldKey, OnFailure, Op, Outcome, Overlap, PATHS_MAX, PROTOCOL, Person, Phase, Plan,
+    Policy, PreflightSeen, ProbeResult, Proof, Query, Reconciled, Refusals, ReloadMode, Stamp, State,
+    Visibility, Want, Which, step, wants,
 };
+
+use self::world::World;
 
 /// After so many events a walk that has not arrived is going round in circles.
 const EVENTS_MAX: usize = 4_000;
@@ -63,6 +69,7 @@ pub(crate) fn plan() -> Plan {
         denied_is_alive: false,
         recovery: false,
         aim: Aim::Replace,
+        protocol: PROTOCOL,
     }
 }
 
@@ -73,13 +80,15 @@ pub(crate) struct Walk {
     pub(crate) at: Stamp,
     /// Every event so far.
     pub(crate) said: Vec<Event>,
+    /// What is wrong outside; nothing at first.
+    pub(crate) world: World,
 }
 
 impl Walk {
     pub(crate) fn of(plan: Plan) -> Self {
         let at = Stamp { ms: 0, boot: 1, epoch: 1 };
         let state = State::open(plan, Stamp { epoch: 0, ..at }).unwrap();
-        let mut walk = Self { state, at, said: Vec::new() };
+        let mut walk = Self { state, at, said: Vec::new(), world: World::default() };
         walk.say(Fact::DriverStarted);
         walk
     }
@@ -152,7 +161,7 @@ impl Walk {
         walk
     }
 
-    /// Answers everything that is wanted now, once.
+    /// Answers everything that is wanted now, once, as the world does.
     pub(crate) fn go_on(&mut self) {
         let wanted = wants(&self.state);
         assert!(!wanted.is_empty(), "{:?} {:?} wants nothing", self.state.phase(), self.state.hold());
@@ -164,13 +173,16 @@ impl Walk {
             match want {
                 Want::Do(op) => {
                     let intent = self.begin(&op);
-                    let made = (op == Op::Mint).then(|| CredId::new("new"));
-                    self.end(intent, Outcome::Done(made));
+                    let outcome = self.world.outcome(&self.state, &op);
+                    if matches!(outcome, Outcome::Done(_)) {
+                        self.world.carried_out(&op);
+                    }
+                    self.end(intent, outcome);
                 }
-                Want::Ask(query) => {
-                    let seen = self.see(&query);
-                    self.say(seen);
-                }
+                Want::Ask(query) => match self.answer(&query) {
+                    Some(seen) => self.say(seen),
+                    None => self.wait(1_000),
+                },
                 Want::Decide(digest) => self.say(Fact::Decided(digest)),
                 Want::Wait(ms) => self.wait(ms),
                 Want::Person(Person::Consent(digest)) => self.say(Fact::Consented(digest)),
@@ -243,7 +255,7 @@ impl Walk {
             }
         }
         let files = (0..).map(FileId).zip(self.state.files().iter().copied()).collect();
-        Enumeration {
+        let mut seen = Enumeration {
             complete: true,
             took_ms: 0,
             instances,
@@ -252,7 +264,9 @@ impl Walk {
             absent: Vec::new(),
             strangers: Vec::new(),
             unsearched: Vec::new(),
-        }
+        };
+        self.world.change(&self.state, &mut seen);
+        seen
     }
 }
 

@@ -1,4 +1,4 @@
-//! Runs schedules: `sim --exhaustive 2 | --seeds N | --mutants`; the last line is JSON.
+//! Runs schedules: `sim --exhaustive 2 | --helpful EVERY | --seeds N | --mutants`; the last line is JSON.
 #![expect(
     clippy::disallowed_methods,
     reason = "the command around the simulation reads its arguments and files"
@@ -7,10 +7,11 @@
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use keyroll_sim::{FaultPlan, Mutant, Size, Tally, pairs, seeds, shrink, singles, triples};
+use keyroll_sim::{
+    FaultPlan, Mutant, SEEDS_OF_WAITS, Size, Tally, helped, pairs, seeds, shrink, singles, triples,
+};
 
-const USAGE: &str =
-    "usage: sim [--exhaustive N [--every N]] [--seeds N [--from N]] [--mutants] [--full-pairs] [--triples]";
+const USAGE: &str = "usage: sim [--exhaustive N [--every N]] [--helpful EVERY] [--seeds N [--from N]] [--waits] [--mutants] [--full-pairs] [--triples]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -19,8 +20,18 @@ fn main() -> ExitCode {
         let at = args.iter().position(|arg| arg == name)?;
         args.get(at + 1)?.parse::<u64>().ok()
     };
-    let known =
-        ["--plan", "--exhaustive", "--every", "--seeds", "--from", "--mutants", "--full-pairs", "--triples"];
+    let known = [
+        "--plan",
+        "--exhaustive",
+        "--every",
+        "--helpful",
+        "--seeds",
+        "--from",
+        "--mutants",
+        "--full-pairs",
+        "--triples",
+        "--waits",
+    ];
     let every =
         if has("--every") { number("--every").and_then(|it| usize::try_from(it).ok()) } else { Some(1) };
     let every = every.filter(|every| *every > 0);
@@ -35,13 +46,21 @@ fn main() -> ExitCode {
     }
     let begun = Instant::now();
     let depth = number("--exhaustive").unwrap_or(0);
-    let all =
+    let mut all =
         schedules(depth, every, number("--seeds").map(|count| (number("--from").unwrap_or(0), count)), &has);
+    if has("--helpful") {
+        let every = number("--helpful").and_then(|it| usize::try_from(it).ok()).unwrap_or(1).max(1);
+        all.add(told("single faults, then what the rotation names", helped(Size::Full, 12, every)));
+    }
     let (mutants, killed, current) = if has("--mutants") { hunted() } else { (0, 0, true) };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let seconds = begun.elapsed().as_secs_f64();
-    let uncovered =
-        if depth > 0 || number("--seeds").is_some() { all.coverage.uncovered() } else { Vec::new() };
+    let uncovered = uncovered(&all, depth, number("--seeds"), has("--helpful"));
+    if has("--waits") {
+        for ((phase, what), count) in &all.coverage.waits {
+            println!("{count:>9} {what} in {phase:?}");
+        }
+    }
     for missing in &uncovered {
         println!("uncovered: {missing}");
     }
@@ -62,6 +81,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// What the schedules should have had and did not.
+fn uncovered(all: &Tally, depth: u64, seeds: Option<u64>, helpful: bool) -> Vec<String> {
+    let mut missing = if depth > 0 || seeds.is_some() { all.coverage.uncovered() } else { Vec::new() };
+    if seeds.is_some_and(|count| count >= SEEDS_OF_WAITS) {
+        missing.extend(all.coverage.unmet_waits());
+    }
+    if helpful {
+        missing.extend(all.coverage.unhelped());
+    }
+    missing
+}
+
 /// Runs the schedules that were asked for; prints a line for each kind.
 fn schedules(
     depth: u64,
@@ -70,13 +101,7 @@ fn schedules(
     has: &dyn Fn(&str) -> bool,
 ) -> Tally {
     let mut all = Tally::default();
-    let mut part = |name: &str, tally: Tally| {
-        println!(
-            "{name}: {} schedules, {} steps, {} violations",
-            tally.schedules, tally.steps, tally.violations
-        );
-        all.add(tally);
-    };
+    let mut part = |name: &str, tally: Tally| all.add(told(name, tally));
     if depth >= 1 {
         part("single faults, full world", singles(Size::Full, 12, every));
     }
@@ -95,6 +120,12 @@ fn schedules(
         part("seeds, every 16th twice", seeds(from, from + count, day));
     }
     all
+}
+
+/// Prints a line for a kind of schedules.
+fn told(name: &str, tally: Tally) -> Tally {
+    println!("{name}: {} schedules, {} steps, {} violations", tally.schedules, tally.steps, tally.violations);
+    tally
 }
 
 /// Hunts every mutant: how many there are, how many were found, and whether the document about them is up to date.
@@ -144,7 +175,8 @@ fn report(all: &Tally) -> bool {
         let small: FaultPlan = shrink(plan, &Mutant::NONE);
         let path = std::env::temp_dir().join(format!("keyroll-plan-{number}.json"));
         let faults: Vec<_> = small.faults.iter().map(|it| (it.at, it.fault)).collect();
-        println!("{}: {}\n  {:?} {faults:?}", violation.rule, violation.what, small.scene);
+        let policy = small.policy.map(|policy| format!(" {policy:?}")).unwrap_or_default();
+        println!("{}: {}\n  {:?} {faults:?}{policy}", violation.rule, violation.what, small.scene);
         let text = serde_json::to_string_pretty(&small).unwrap_or_default();
         match std::fs::write(&path, text) {
             Ok(()) => println!("  cargo xtask replay {}", path.display()),

@@ -15,7 +15,7 @@ use keyroll_rotation::{ConsumerId, FileId, Stamp, Which};
 use keyroll_secret::{Credential, CredentialId, Fields};
 
 use super::{Port, fields, locked};
-use crate::faults::FaultPlan;
+use crate::fault_plan::FaultPlan;
 use crate::issuer::{FOREIGN, OLD, OWN, Value};
 use crate::ledger::Ledger;
 use crate::mutant::Mutant;
@@ -36,7 +36,7 @@ impl Simulated {
     fn new() -> Self {
         // Its first consumer is restarted, and another one has a command that fetches.
         let scene = Scene::plain(Size::Full, Kind::Independent, 1);
-        let plan = FaultPlan { scene, seed: 1, faults: Vec::new() };
+        let plan = FaultPlan { scene, seed: 1, faults: Vec::new(), policy: None };
         let run = Arc::new(Mutex::new(Run::new(&plan, &Mutant::NONE, Keep::default(), 1_000)));
         let port = Port::new(&run, 0);
         Self { run, port, last: OWN, versions: (fields(OLD), fields(OLD + 1)) }

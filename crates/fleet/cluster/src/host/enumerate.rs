@@ -32,8 +32,8 @@ impl ClusterHost {
     pub(super) fn looked(&self, seen: &Seen, values: Values<'_>, stays: Which) -> Result<Looked, Failure> {
         let takers = seen.takers();
         let mut taken = self.taken(seen, &takers);
-        let mut instances: Vec<ObservedInstance> =
-            taken.iter().map(|one| self.observed(one, seen, values, stays)).collect();
+        let observed = |one: &Taken<'_>| unless_ending(one, self.observed(one, seen, values, stays), stays);
+        let mut instances: Vec<ObservedInstance> = taken.iter().map(observed).collect();
         let behind = self.may_start_behind(seen, &takers, values, stays);
         instances.extend(behind.iter().map(|one| waiting(one, stays)));
         taken.extend(behind);
@@ -219,6 +219,20 @@ fn instance(one: &Taken<'_>, (old, new): (Visibility, Visibility)) -> ObservedIn
     let by = if one.consumer.is_some() { FoundBy::Configured } else { FoundBy::Environment };
     let who = life(one.pod, one.container);
     ObservedInstance { who, consumer: one.consumer, slot: one.slot, old, new, by }
+}
+
+/// The same of a container whose pod was asked to end. Whether it still runs, its node says; one that is lost says nothing. It
+/// counts until it is gone, or its consumer is waived by name; another roll-out would not end it once more. Nobody moves one
+/// that is not declared: it is waived itself.
+fn unless_ending(one: &Taken<'_>, seen: ObservedInstance, stays: Which) -> ObservedInstance {
+    if !one.pod.ending || one.consumer.is_none() {
+        return seen;
+    }
+    let unsure = |goes: Visibility| if goes == Visibility::Yes { Visibility::NotVisible } else { goes };
+    match stays {
+        Which::New => ObservedInstance { old: unsure(seen.old), ..seen },
+        Which::Old => ObservedInstance { new: unsure(seen.new), ..seen },
+    }
 }
 
 /// Whether a running container has the key as a file that may still have its former content.

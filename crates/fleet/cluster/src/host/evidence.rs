@@ -123,7 +123,8 @@ impl ClusterHost {
             self.remark(of, failure.because("it is not there, or holds something else"));
         }
         let is_going = matches!(roll_out, Some(RollOut::Going(_)));
-        let long = self.memo().goes_on_for_long(of, is_going, self.clock.monotonic_ms());
+        let (now_ms, limit_ms) = (self.clock.monotonic_ms(), self.unit_ms_max());
+        let long = self.memo().goes_on_for_long(of, is_going, now_ms, limit_ms);
         let (ground, waits) = Ground::of(pods, roll_out);
         if let Some(waits) = waits.filter(|_| ground.fails || long) {
             self.remark(of, not_done(pods).because(waits));
@@ -433,17 +434,22 @@ mod tests {
     }
 
     #[test]
-    fn a_roll_out_is_remarked_on_once_it_goes_on_for_longer_than_a_minute() {
+    fn a_roll_out_is_remarked_on_once_it_goes_on_for_a_minute_or_a_quarter_of_its_time() {
         let old = keyroll_secret::Fields::single(keyroll_secret::SecretBytes::from("x".to_owned()));
         let values = keyroll_port::Values { old: &old, new: None, old_ended: false };
         let of = Proving { consumer: ConsumerId(0), slot: None, which: Which::New, values, watched: false };
         let mut memo = Memo::default();
-        assert!(!memo.goes_on_for_long(of, true, 5_000) && !memo.goes_on_for_long(of, true, 65_000));
-        assert!(memo.goes_on_for_long(of, true, 65_001));
+        let mut goes_on = |of, is_going, now_ms| memo.goes_on_for_long(of, is_going, now_ms, 600_000);
+        assert!(!goes_on(of, true, 5_000) && !goes_on(of, true, 65_000));
+        assert!(goes_on(of, true, 65_001));
         let other = Proving { which: Which::Old, ..of };
-        assert!(!memo.goes_on_for_long(other, true, 65_001));
-        assert!(!memo.goes_on_for_long(of, false, 65_002));
-        assert!(!memo.goes_on_for_long(of, true, 65_003), "it is another one");
+        assert!(!goes_on(other, true, 65_001));
+        assert!(!goes_on(of, false, 65_002));
+        assert!(!goes_on(of, true, 65_003), "it is another one");
+        // The shortest limit that there may be: it is said before that is over.
+        let mut memo = Memo::default();
+        let mut goes_on = |now_ms| memo.goes_on_for_long(of, true, now_ms, 60_000);
+        assert!(!goes_on(5_000) && !goes_on(20_000) && goes_on(20_001));
     }
 
     #[test]

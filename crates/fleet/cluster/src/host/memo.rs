@@ -46,8 +46,11 @@ struct Waits {
 /// speaks against the version.
 const WAITS_MS: u64 = 1_000;
 
-/// How long a roll-out goes on before a remark says what it waits for, milliseconds: most are done by then.
+/// How long a roll-out goes on at most before a remark says what it waits for, milliseconds: most are done by then.
 const GOING_MS: u64 = 60_000;
+
+/// Into how many parts that time divides the time limit of a consumer: the remark has to come well before it.
+const GOING_PARTS: u64 = 4;
 
 impl Memo {
     /// What a look just now showed, if that was nothing. A consumer that is watched is always looked at: it may lose what it
@@ -78,14 +81,21 @@ impl Memo {
         self.versions.get(&file).copied()
     }
 
-    /// Whether a roll-out, which goes on or not, has gone on for long now.
-    pub(super) fn goes_on_for_long(&mut self, of: Proving<'_>, is_going: bool, now_ms: u64) -> bool {
+    /// Whether a roll-out, which goes on or not, has gone on for long now, of a consumer with this time limit.
+    pub(super) fn goes_on_for_long(
+        &mut self,
+        of: Proving<'_>,
+        is_going: bool,
+        now_ms: u64,
+        limit_ms: u64,
+    ) -> bool {
         let at = (of.consumer, of.which);
         if !is_going {
             self.going.remove(&at);
             return false;
         }
-        now_ms.saturating_sub(*self.going.entry(at).or_insert(now_ms)) > GOING_MS
+        let long_ms = GOING_MS.min(limit_ms / GOING_PARTS);
+        now_ms.saturating_sub(*self.going.entry(at).or_insert(now_ms)) > long_ms
     }
 
     /// Keeps a remark for the next answer, unless it was made before.

@@ -112,7 +112,7 @@ impl ClusterHost {
         let stem = stem(&self.setup.rotation, of.consumer, path, of.which);
         // Drawn, so that no node has a Secret of this name from before.
         let name = format!("{stem}{:06x}", RandomState::new().hash_one(&stem) & 0xff_ffff);
-        let unit_ms = u64::try_from(self.setup.unit_time_max.as_millis()).unwrap_or(u64::MAX);
+        let unit_ms = self.unit_ms_max();
         let limit_ms = limit_ms.min(unit_ms);
         let check = Check { pods, key, path, command, secret, stem, name, limit_ms };
         let made = match self.made_of(&check).await {

@@ -33,7 +33,7 @@ fn rotation() -> Value {
         ("since", text("Since when.")),
         ("until", text("Until when at the latest.")),
         ("person", flag("It ends only when a person acts.")),
-        ("forward", text("The command that goes on.")),
+        ("forward", text("Each way to go on, the best first, with its commands.")),
         ("back", text("The command that rolls back.")),
     ];
     let all = [

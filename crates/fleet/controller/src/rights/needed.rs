@@ -165,7 +165,7 @@ fn of(extra: Extra) -> Vec<Rule> {
         Extra::Rereads => vec![rule(
             "",
             &["pods"],
-            &["patch"],
+            &["get", "patch"],
             "For `rereads`: an annotation makes the node refresh the mounted file at once. Without this rule the file follows \
              within about two minutes.",
         )],
@@ -227,7 +227,7 @@ fn look() -> Vec<Rule> {
         rule(
             "",
             &["pods"],
-            &["get", "list", "watch"],
+            &["list", "watch"],
             "Which pods have which value. keyroll reads no log, and executes nothing in a pod.",
         ),
         rule("apps", &["deployments", "replicasets", "statefulsets", "daemonsets"], &["list"], makers),
@@ -252,8 +252,8 @@ fn checks() -> Vec<Rule> {
         rule(
             "",
             &["secrets"],
-            &["create", "delete"],
-            "For `check`: the Secret of such a Job, whose name is made with it.",
+            &["create"],
+            "For `check`: the Secret of such a Job, whose name is made with it. It is gone with the Job.",
         ),
     ]
 }

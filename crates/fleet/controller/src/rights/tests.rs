@@ -142,7 +142,7 @@ fn a_right_for_secrets_is_for_names_unless_a_name_is_made_with_its_secret() {
     };
     assert_eq!(Vec::from_iter(loose(&config(CONFIG))), ["create", "delete", "get"]);
     let unversioned = config(&CONFIG.replace("versioned = true\n", ""));
-    assert_eq!(Vec::from_iter(loose(&unversioned)), ["create", "delete"]);
+    assert_eq!(Vec::from_iter(loose(&unversioned)), ["create"]);
     let check = "check = { exec = [\"/app/agent\", \"--check\"] }\n";
     let unchecked = config(&CONFIG.replace("versioned = true\n", "").replace(check, ""));
     assert!(loose(&unchecked).is_empty());

@@ -1,7 +1,8 @@
 use super::*;
 use crate::object::{Asked, Condition, Ended};
-use crate::sample::{ID, PREFIX, at_rest, consent, held, object, open, pods, waits};
+use crate::sample::{ID, PREFIX, at_rest, consent, held, object, only, open, pods, waits};
 use crate::standing::Value;
+use crate::way::Command;
 
 const CONDITIONS: [&str; 6] = ["Accepted", "ValueKnown", "Rotating", "Blocked", "PodsCurrent", "Ready"];
 
@@ -32,17 +33,25 @@ fn lost() -> Standing {
     Standing { lost: Some(ID.to_owned()), ..at_rest() }
 }
 
-fn blocker(what: &str) -> Blocker {
-    Blocker {
+fn waive(what: &str) -> Way {
+    let waive = Command::Keyroll(format!("keyroll consumer waive {what} --reason WHY"));
+    Way { first: None, then: vec![waive, Command::Resume] }
+}
+
+fn after(first: &str) -> Way {
+    Way { first: Some(first.to_owned()), then: vec![Command::Resume] }
+}
+
+fn blocking(what: &str) -> Blocking {
+    Blocking {
         what: what.to_owned(),
         why: "it still uses the old key".to_owned(),
-        next: format!("keyroll retry {ID}"),
-        or_else: Some(format!("keyroll consumer waive {what} --reason WHY")),
+        ways: vec![only(Command::Resume), waive(what)],
     }
 }
 
 fn with_blockers(count: usize) -> Standing {
-    let blockers = (0..count).map(|at| blocker(&format!("shop:pod/agent-{at}"))).collect();
+    let blockers = (0..count).map(|at| blocking(&format!("shop:pod/agent-{at}"))).collect();
     with(Open { blockers, ..open() })
 }
 
@@ -76,15 +85,10 @@ fn each_phase_has_its_sentence_and_its_next_command() {
     let confirm = annotation(&format!("confirm={ID}"));
     let abort = annotation(&format!("abort={ID}"));
     let resume = annotation("resume=\"$(date +%s)\"");
+    let revoked = Command::Keyroll(format!("keyroll resume {ID} --revoked-by-hand"));
     let by_hand = Open {
-        shown: RotationStatus {
-            waits: Some(waits(
-                "you to revoke the old key",
-                &format!("keyroll resume {ID} --revoked-by-hand"),
-                None,
-            )),
-            ..open().shown
-        },
+        shown: RotationStatus { waits: Some(waits("you to revoke the old key")), ..open().shown },
+        forward: vec![Way { first: Some("revoke the old key".to_owned()), then: vec![revoked] }],
         ..open()
     };
     let turn = "the end of the old key, which was consented to, waits for its turn";
@@ -117,8 +121,8 @@ fn each_phase_has_its_sentence_and_its_next_command() {
         (with(open()), Phase::Rotating, "goes on, step roll: 1 of 2 consumers use the new key", vec![]),
         (with(rolls_back), Phase::RollingBack, "is rolled back", vec![]),
         (with(consent()), Phase::Waiting, "needs your consent", vec![confirm, abort.clone()]),
-        (with(held("resume")), Phase::Waiting, "is paused: `agent`", vec![resume.clone(), abort.clone()]),
-        (with(held("retry")), Phase::Waiting, "is stuck: `agent`", vec![resume, abort]),
+        (with(held(false)), Phase::Waiting, "is paused: `agent`", vec![resume.clone(), abort.clone()]),
+        (with(held(true)), Phase::Waiting, "is stuck: `agent`", vec![resume, abort]),
         (
             with(by_hand),
             Phase::Waiting,
@@ -151,9 +155,10 @@ fn an_invalid_spec_hides_no_open_rotation() {
 
 #[test]
 fn each_condition_has_each_of_its_reasons() {
-    let paused_with_blockers = Open { blockers: vec![blocker("a")], ..held("resume") };
+    let paused_with_blockers = Open { blockers: vec![blocking("a")], ..held(false) };
     let by_hand = Open {
-        shown: RotationStatus { waits: Some(waits("you", "keyroll resume x", None)), ..open().shown },
+        shown: RotationStatus { waits: Some(waits("you")), ..open().shown },
+        forward: vec![only(Command::Resume)],
         ..open()
     };
     let step = |phase: Option<&str>| {
@@ -174,8 +179,8 @@ fn each_condition_has_each_of_its_reasons() {
         (lost(), "Rotating", "Unknown", "JournalLost"),
         (at_rest(), "Blocked", "False", "NothingInTheWay"),
         (with(consent()), "Blocked", "True", "NeedsConsent"),
-        (with(held("retry")), "Blocked", "True", "Stuck"),
-        (with(held("resume")), "Blocked", "True", "Paused"),
+        (with(held(true)), "Blocked", "True", "Stuck"),
+        (with(held(false)), "Blocked", "True", "Paused"),
         (with(paused_with_blockers), "Blocked", "True", "Paused"),
         (with(by_hand), "Blocked", "True", "NeedsPerson"),
         (with_blockers(1), "Blocked", "True", "Holders"),
@@ -262,46 +267,75 @@ fn the_time_of_a_condition_changes_only_with_its_status() {
     assert!(!is_same(&third, &fourth));
 }
 
+/// What a status of this standing says of ways.
+fn past(standing: &Standing, ways: &[Way], bytes_max: usize) -> String {
+    Commands::new(&object(Status::default()), standing).past(ways, bytes_max)
+}
+
 #[test]
 fn commands_are_said_as_a_person_of_the_cluster_gives_them() {
-    let object = object(Status::default());
-    let standing = at_rest();
-    let commands = Commands::new(&object, &standing);
-    let resume = annotation("resume=\"$(date +%s)\"");
-    let abort = annotation(&format!("abort={ID}"));
+    let standing = with(held(false));
+    let waive = "keyroll consumer waive agent --reason WHY";
+    let remote = format!("keyroll --server URL resume {ID} --confirm=shop.anthropic");
+    let rotate = annotation("rotate=\"$(date +%s)\"");
     let cases = [
-        (format!("keyroll resume {ID} --confirm=shop.anthropic"), annotation(&format!("confirm={ID}"))),
-        (format!("keyroll abort {ID}"), abort),
-        (format!("keyroll resume {ID}"), resume.clone()),
-        (format!("keyroll retry {ID}"), resume),
+        (Command::Confirm, annotation(&format!("confirm={ID}"))),
+        (Command::Abort, annotation(&format!("abort={ID}"))),
+        (Command::Resume, annotation("resume=\"$(date +%s)\"")),
         (
-            "keyroll consumer waive agent --reason WHY".to_owned(),
-            format!("{PREFIX}keyroll consumer waive agent --reason WHY"),
-        ),
-        // Of another secret, or with more behind it: it does something else.
-        (
-            format!("keyroll resume {ID} --confirm=shop.other"),
-            format!("{PREFIX}keyroll resume {ID} --confirm=shop.other"),
+            Command::Declare,
+            format!("kubectl -n shop edit secretrotation anthropic to declare it, then {rotate}"),
         ),
         (
-            format!("keyroll abort {ID}, which rolls back"),
-            format!("{PREFIX}keyroll abort {ID}, which rolls back"),
+            Command::HandOver(format!("keyroll resume {ID} --value-stdin")),
+            format!("kubectl -n keyroll exec -i keyroll-0 -- keyroll resume {ID} --value-stdin < FILE"),
         ),
-        ("keyroll abort 00".to_owned(), format!("{PREFIX}keyroll abort 00")),
-        (format!("end it, then keyroll resume {ID}"), format!("end it, then keyroll resume {ID}")),
-        (["keyroll abort", &" x".repeat(1_000)].concat(), format!("{PREFIX}keyroll status {ID}")),
+        (Command::Keyroll(waive.to_owned()), format!("{PREFIX}{waive}")),
+        (Command::Elsewhere(remote.clone()), remote),
+        (Command::Keyroll(["keyroll", &" x".repeat(1_000)].concat()), format!("{PREFIX}keyroll status {ID}")),
     ];
-    for (text, told) in cases {
-        assert_eq!(commands.told(&text, ID), told);
+    for (command, said) in cases {
+        assert_eq!(past(&standing, &[only(command)], 512), said);
     }
-    let outside = Standing { prefix: String::new(), ..at_rest() };
-    let outside = Commands::new(&object, &outside);
-    assert_eq!(outside.told("keyroll doctor", ID), "keyroll doctor");
+    let outside = Standing { pod: None, ..with(held(false)) };
+    assert_eq!(past(&outside, &[only(Command::Keyroll(waive.to_owned()))], 512), waive);
     // A consent counts for the waivers of its time.
-    let waived = Standing { open: Some(Open { confirm: format!("{ID}/0a1b"), ..consent() }), ..at_rest() };
-    let commands = Commands::new(&object, &waived);
-    let told = commands.told(&format!("keyroll resume {ID} --confirm=shop.anthropic"), ID);
-    assert_eq!(told, annotation(&format!("confirm={ID}/0a1b")));
+    let waived = with(Open { confirm: format!("{ID}/0a1b"), ..consent() });
+    let said = past(&waived, &[only(Command::Confirm)], 512);
+    assert_eq!(said, annotation(&format!("confirm={ID}/0a1b")));
+}
+
+#[test]
+fn each_way_is_named_as_far_as_there_is_room_and_the_last_command_once() {
+    let resume = annotation("resume=\"$(date +%s)\"");
+    let waived = format!("{PREFIX}keyroll consumer waive agent --reason WHY");
+    let ways = [after("see why agent fails"), waive("agent"), only(Command::Abort)];
+    let abort = annotation(&format!("abort={ID}"));
+    let said = |bytes_max| past(&with(held(true)), &ways, bytes_max);
+    let first = format!("see why agent fails, or {waived}; then {resume}");
+    assert_eq!(said(1_000), format!("{first}; or {abort}"));
+    let show = format!("{PREFIX}keyroll status {ID}");
+    assert_eq!(said(first.len() + "; or: ".len() + show.len()), format!("{first}; or: {show}"));
+    let one = format!("see why agent fails, then {resume}; or: {show}");
+    assert_eq!(said(one.len()), one);
+    assert_eq!(said(one.len() - 1), show);
+}
+
+#[test]
+fn what_goes_on_by_itself_is_not_to_be_resumed() {
+    let driven = with(open());
+    let said = |ways: &[Way]| past(&driven, ways, 512);
+    let resume = annotation("resume=\"$(date +%s)\"");
+    assert_eq!(said(&[only(Command::Resume)]), "wait: keyroll goes on with it");
+    assert_eq!(said(&[after("end the pod")]), "end the pod");
+    // The waiver ends the driver.
+    let waived = format!("{PREFIX}keyroll consumer waive agent --reason WHY, then {resume}");
+    assert_eq!(said(&[after("end the pod"), waive("agent")]), format!("end the pod; or {waived}"));
+    assert_eq!(said(&[]), format!("{PREFIX}keyroll status {ID}"));
+    let mut open = open();
+    open.shown.waits = Some(Waits { person: false, ..waits("a look at all pods") });
+    let waits = of(&with(open)).rotation.unwrap().waits.unwrap();
+    assert_eq!(waits.forward, Some(format!("{PREFIX}keyroll status {ID}")));
 }
 
 #[test]
@@ -326,17 +360,13 @@ fn a_lost_rotation_stays_as_it_was_seen_last_until_it_is_forgotten() {
 }
 
 #[test]
-fn a_held_rotation_without_a_wait_names_commands_all_the_same() {
-    let bare = |old_key: &str| {
-        let open = Open { held: Some("its journal is unreadable".to_owned()), ..open() };
-        with(Open { shown: RotationStatus { old_key: old_key.to_owned(), ..open.shown.clone() }, ..open })
-    };
-    let first = of(&bare("alive"));
+fn a_held_rotation_of_which_no_way_is_known_names_the_command_that_shows_it() {
+    let bare = || with(Open { held: Some("its journal is unreadable".to_owned()), ..open() });
+    let first = of(&bare());
     let waits = first.rotation.clone().unwrap().waits.unwrap();
-    assert_eq!(waits.forward, Some(annotation("resume=\"$(date +%s)\"")));
-    assert_eq!(waits.back, Some(annotation(&format!("abort={ID}"))));
-    assert_eq!(of(&bare("dead")).rotation.unwrap().waits.unwrap().back, None);
-    let later = Standing { now: "2026-01-05T00:00:00Z".to_owned(), ..bare("alive") };
+    assert_eq!(waits.forward, Some(format!("{PREFIX}keyroll status {ID}")));
+    assert_eq!((waits.back, waits.person), (None, true));
+    let later = Standing { now: "2026-01-05T00:00:00Z".to_owned(), ..bare() };
     assert!(is_same(&first, &status(&object(first.clone()), &later)));
 }
 
@@ -368,10 +398,10 @@ fn of_many_blockers_ten_are_named_and_the_others_counted() {
 #[test]
 fn long_texts_are_cut_and_no_command_is() {
     let long = "ü".repeat(3_000);
-    let mut held = held("resume");
+    let mut held = held(false);
     held.held = Some(long.clone());
     held.shown.waits.as_mut().unwrap().what = long.clone();
-    held.blockers = (0..120).map(|_| Blocker { why: long.clone(), ..blocker(&long) }).collect();
+    held.blockers = (0..120).map(|_| Blocking { why: long.clone(), ..blocking(&long) }).collect();
     held.stages = [("agent".to_owned(), long.clone())].into();
     let name = |at: usize| (format!("agent-{at}"), "deployment/agent".to_owned());
     let standing = Standing { consumers: (0..150).map(name).collect(), ..with(held) };
@@ -401,15 +431,11 @@ fn with_conditions(kinds: &[String], message: &str) -> Status {
 fn the_largest_status_fits_and_names_its_next_command() {
     // A quotation mark is two bytes of JSON, and a control character would be six.
     for text in ["\"".repeat(9_000), "\u{1}".repeat(9_000), "\"\u{1}\n\\".repeat(2_000)] {
-        let mut held = held("resume");
+        let mut held = held(false);
         held.held = Some(text.clone());
         held.shown.waits.as_mut().unwrap().what = text.clone();
-        let long = Blocker {
-            why: text.clone(),
-            next: format!("keyroll {}", &text[..460]),
-            or_else: Some(text[..512].to_owned()),
-            ..blocker(&text)
-        };
+        let command = |length: usize| only(Command::Elsewhere(text[..length].to_owned()));
+        let long = Blocking { why: text.clone(), ways: vec![command(460), command(512)], ..blocking(&text) };
         held.blockers = vec![long; 120];
         let names: Vec<String> = (0..150).map(|at| format!("agent-{at}-{}", "x".repeat(50))).collect();
         held.stages = names.iter().map(|name| (name.clone(), text.clone())).collect();
@@ -513,25 +539,29 @@ impl Random {
         u32::try_from(self.below(3)).unwrap()
     }
 
-    /// As keyroll makes one: a command back before the old key ends, and none in a rollback.
+    /// As keyroll makes one: it can be rolled back until the old key ends.
     fn open(&mut self) -> Open {
         let old_key = self.of(&["alive", "disabled", "revoked", "dead"]);
         let rolls_back = self.one_in(4);
         let is_final = rolls_back || ["revoked", "dead"].contains(&old_key);
-        let forward = self.of(&["resume ID", "retry ID", "resume ID --confirm=shop.anthropic", "doctor"]);
-        let waits = self.maybe(|random| Waits {
-            what: random.text(),
-            since: "2025-12-31 01:00:00Z".to_owned(),
-            until: None,
-            person: random.one_in(3),
-            forward: random.maybe(|_| format!("keyroll {}", forward.replace("ID", ID))),
-            back: (!is_final).then(|| format!("keyroll abort {ID}")),
-        });
+        let waits = self.maybe(|random| Waits { person: random.one_in(3), ..waits(&random.text()) });
+        let doctor = Command::Keyroll("keyroll doctor".to_owned());
+        let ways = [
+            only(Command::Resume),
+            only(Command::Confirm),
+            only(doctor),
+            waive("agent"),
+            after("end the pod"),
+        ];
+        let forward = (0..self.of(&[0, 1, 1, 3])).map(|_| self.of(&ways)).collect();
+        let back = (!is_final).then(|| only(Command::Abort)).into_iter().collect();
         let shown = RotationStatus { old_key: old_key.to_owned(), waits, ..open().shown };
-        let blockers = (0..self.of(&[0, 0, 1, 12, 130])).map(|_| blocker(&self.text())).collect();
+        let blockers = (0..self.of(&[0, 0, 1, 12, 130])).map(|_| blocking(&self.text())).collect();
         let held = self.maybe(Self::text);
         Open {
             shown,
+            forward,
+            back,
             rolls_back,
             consent: self.one_in(4),
             confirm: ID.to_owned(),
@@ -585,8 +615,11 @@ fn holds(standing: &Standing, shown: &Status) {
         let rotation = shown.rotation.as_ref().unwrap();
         let waits = rotation.waits.as_ref().unwrap();
         let forward = waits.forward.as_ref().unwrap();
-        assert!(forward.starts_with("kubectl "), "{forward}");
-        assert!(shown.message.contains(forward), "{}", shown.message);
+        assert!(forward.contains("kubectl "), "{forward}");
+        assert!(!forward.contains("keyroll resume"), "an annotation does it: {forward}");
+        let fits = forward.len() <= WAYS_IN_MESSAGE_BYTES_MAX;
+        assert!(!fits || shown.message.contains(forward), "{}", shown.message);
+        assert!(shown.message.contains(": kubectl ") || shown.message.contains("then kubectl "));
         let is_final = ["revoked", "dead"].contains(&rotation.old_key.as_str());
         let goes_back = standing.open.as_ref().is_none_or(|open| open.rolls_back);
         if standing.lost.is_none() && !is_final && !goes_back {

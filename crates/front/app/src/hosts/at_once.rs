@@ -125,7 +125,7 @@ fn show(told: Told, operator: &mut dyn Operator) {
     match told {
         Told::Progress(text) => operator.progress(&text),
         Told::Waiting { what, seconds_max } => {
-            operator.event(Event::Waiting { what, seconds_max: Some(seconds_max), since: None, until: None });
+            operator.event(Event::waiting(what, Some(seconds_max)));
         }
     }
 }

@@ -36,12 +36,7 @@ impl Watched for Hearing<'_> {
 
     fn waiting(&mut self, what: String, seconds_max: u64) {
         let what = format!("{what} on this machine");
-        self.operator.event(Event::Waiting {
-            what,
-            seconds_max: Some(seconds_max),
-            since: None,
-            until: None,
-        });
+        self.operator.event(Event::waiting(what, Some(seconds_max)));
     }
 
     fn found(&mut self, values: Option<Needles>) {

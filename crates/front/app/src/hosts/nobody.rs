@@ -8,16 +8,19 @@ use keyroll_secret::SecretBytes;
 use crate::operator::{Confirmation, Event, OpenQuestion, Operator};
 use crate::problem::Problem;
 
-/// Keeps the sentences of notes.
+/// Keeps the sentences of notes, and waits.
 #[derive(Default)]
-pub(super) struct Nobody {
-    pub(super) notes: Vec<String>,
+pub(crate) struct Nobody {
+    pub(crate) notes: Vec<String>,
+    pub(crate) waits: Vec<Event>,
 }
 
 impl Operator for Nobody {
     fn event(&mut self, event: Event) {
         if let Event::Note { text } = event {
             self.notes.push(text);
+        } else if let Event::Waiting { .. } = event {
+            self.waits.push(event);
         }
     }
 

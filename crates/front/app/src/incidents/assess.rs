@@ -18,7 +18,7 @@ use super::standing::{Standing, chosen, shown};
 use crate::configured::{host_flags, listed, other_hosts};
 use crate::installation::Installation;
 use crate::inventory::{Inventory, LookLimits, Missed, SOUGHT, look_for, search_memory};
-use crate::operator::{CheckShown, Operator};
+use crate::operator::{CheckShown, CommandShown, Operator};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::old_key;
@@ -99,7 +99,7 @@ pub fn assess(
     let kept = found.clone();
     let incident = files.change(&incident.id, |incident| incident.assessed = Some(kept))?;
     let incident_shown = shown(&incident, Some(&config), &places)?;
-    let next = next(&incident, incident_shown.is_over(), configured);
+    let ways = ways(&incident, incident_shown.is_over(), configured);
     Ok(AssessmentShown {
         incident: incident_shown,
         alive: found.alive,
@@ -110,7 +110,8 @@ pub fn assess(
         stops: found.stops,
         not_visible: found.not_visible,
         took_s: began.elapsed().as_secs_f64(),
-        next,
+        next: ways.iter().map(|way| way.command.clone()).collect(),
+        ways,
     })
 }
 
@@ -260,22 +261,24 @@ fn stops(configured: Option<&Secret>, found: &Assessed) -> Vec<String> {
     consumers.chain(found.users.iter().cloned()).collect()
 }
 
-/// The commands of the ways on.
-fn next(incident: &Incident, is_over: bool, configured: Option<&Secret>) -> Vec<String> {
+/// The ways on.
+fn ways(incident: &Incident, is_over: bool, configured: Option<&Secret>) -> Vec<CommandShown> {
     let id = &incident.id;
+    let shown = |kind, command: String| CommandShown { kind, command, complete: true };
     if is_over {
-        return vec![format!("keyroll incident report {id}")];
+        return vec![shown("report", format!("keyroll incident report {id}"))];
     }
     match (&incident.subject, configured) {
         (Subject::Stored { secret, .. }, Some(_)) => vec![
-            format!("keyroll incident contain {id} --roll-first"),
-            format!("keyroll incident contain {id} --revoke-now --confirm={secret}"),
+            shown("roll_first", format!("keyroll incident contain {id} --roll-first")),
+            shown("revoke_now", format!("keyroll incident contain {id} --revoke-now --confirm={secret}")),
         ],
         (Subject::Foreign { issuer: Some(_), .. }, _) => {
-            vec![format!("keyroll incident contain {id} --revoke-now --confirm={id}")]
+            vec![shown("revoke_now", format!("keyroll incident contain {id} --revoke-now --confirm={id}"))]
         }
         (Subject::Stored { .. } | Subject::Foreign { .. } | Subject::Unseen { .. }, _) => {
-            vec![format!("keyroll incident close {id} --because REASON")]
+            let command = format!("keyroll incident close {id} --because REASON");
+            vec![CommandShown { complete: false, ..shown("close", command) }]
         }
     }
 }

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::operator::CommandShown;
+
 /// An incident as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct IncidentShown {
@@ -76,6 +78,8 @@ pub struct AssessmentShown {
     pub took_s: f64,
     /// The commands of the two ways on.
     pub next: Vec<String>,
+    /// The same, by what each does.
+    pub ways: Vec<CommandShown>,
 }
 
 /// One step of the report's clock.

@@ -111,7 +111,7 @@ impl Watched for Watching<'_> {
     }
 
     fn waiting(&mut self, what: String, seconds_max: u64) {
-        self.0.event(Event::Waiting { what, seconds_max: Some(seconds_max), since: None, until: None });
+        self.0.event(Event::waiting(what, Some(seconds_max)));
     }
 
     fn found(&mut self, values: Option<Needles>) {

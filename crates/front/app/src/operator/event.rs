@@ -44,6 +44,9 @@ pub enum Event {
         away: Vec<DowntimeShown>,
         /// The waits that the plan requires in any case, seconds; restarts and checks come on top.
         least_s: u64,
+        /// The pending changes to accept, by name.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        accept: Vec<String>,
         /// The command that applies it, with the pending changes to accept.
         apply_with: String,
     },
@@ -92,6 +95,12 @@ pub enum Event {
         since: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         until: Option<String>,
+        /// What an operator can do meanwhile; where a rotation waits for the operator, what continues it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        forward: Option<String>,
+        /// The command that rolls the rotation back.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        back: Option<String>,
     },
     /// Something is not visible, and why.
     NotVisible { what: String, why: String },
@@ -173,6 +182,13 @@ pub enum Event {
     Summary(Summary),
     /// The command failed; the last line.
     Error { attempted: String, code: &'static str, causes: Vec<String>, help: Option<String>, exit: u8 },
+}
+
+impl Event {
+    /// A wait about which nobody has to do anything.
+    pub(crate) fn waiting(what: String, seconds_max: Option<u64>) -> Self {
+        Self::Waiting { what, seconds_max, since: None, until: None, forward: None, back: None }
+    }
 }
 
 /// The phases that are shown, each with its word for people.
@@ -299,6 +315,10 @@ pub struct StatusShown {
     pub hosts_not_searched: Vec<String>,
     /// The command that continues it.
     pub next: Option<String>,
+    /// A process drives another rotation: until it was asked to pause by this command, the commands of this one are refused
+    /// (K0828).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<String>,
 }
 
 impl StatusShown {
@@ -483,6 +503,7 @@ mod tests {
             found_by: "socket".to_owned(),
             how_to_move: "keyroll consumer adopt 7".to_owned(),
             or_else: None,
+            steps: Vec::new(),
             kind: "",
             executable: None,
             folder: None,

@@ -1,6 +1,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::StepShown;
+
 /// A blocker: an undeclared process or copy that holds the old value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Holder {
@@ -11,11 +13,14 @@ pub struct Holder {
     pub name: String,
     /// How it was found: in its memory, by its socket at the issuer, in a file.
     pub found_by: String,
-    /// The command for the first choice.
+    /// The first choice, as a sentence.
     pub how_to_move: String,
-    /// The command for the other choice, if there is one.
+    /// The other choices, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub or_else: Option<String>,
+    /// Each choice, the best first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepShown>,
     /// What kind of blocker it is.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub kind: &'static str,

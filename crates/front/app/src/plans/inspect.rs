@@ -8,10 +8,10 @@ use keyroll_codes::Code;
 use keyroll_config::{EvidenceKind, Secret};
 use keyroll_observe::stated_outside;
 use keyroll_port::{
-    Failure, Issuer, Journal as _, Label, Listing, Looked, PendingChange, PendingChanges, RefusalLog,
-    Sessions, Store, Survey, Surveying, Values,
+    Failure, Issuer, Journal as _, Label, Listing, Looked, PendingChange, RefusalLog, Sessions, Store,
+    Survey, Surveying, Values,
 };
-use keyroll_rotation::{Capabilities, ConsumerId, HostId, MintedBy, Plan, Policy, Refusals};
+use keyroll_rotation::{Capabilities, ConsumerId, HostId, MintedBy, PROTOCOL, Plan, Policy, Refusals};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 use keyroll_setup::trust::{
     dumps_in_sight, pid_files_missing, refuse_missing, refuse_objections, unseen_words,
@@ -34,8 +34,8 @@ use crate::wiring::family;
 use crate::wiring::family::Own;
 use crate::wiring::hosts::{Hosts, hosts};
 use crate::wiring::issuer::Described;
-use crate::wiring::open::folder_of;
-use crate::wiring::policy::policy;
+use crate::wiring::open::{folder_of, other_keys};
+use crate::wiring::policy::{fitted, policy};
 use crate::wiring::served::refuse_unserved;
 use crate::wiring::trusted::trusted;
 use crate::wiring::wanted::{Planned, Wanted};
@@ -186,13 +186,12 @@ pub async fn look(
         true => (unexplained(subject, from_version, &looked)?, holders),
         false => (Vec::new(), Vec::new()),
     };
-    let PendingChanges { live, not_visible } = live;
-    let (granted, live) = granted(subject, live)?;
+    let (granted, pending) = granted(subject, live.live)?;
     let outside = stated_outside().map(|(what, why)| format!("{what}: {why}")).into_iter().collect();
-    let not_visible =
-        [looked.not_visible, not_visible, apart(other_networks, &endpoints, &asking), outside].concat();
+    let apart = apart(other_networks, &endpoints, &asking);
+    let not_visible = [looked.not_visible, live.not_visible, apart, outside].concat();
     let seen = SeenAll {
-        live: live.iter().map(|one| (one.difference.name.to_string(), one.difference.digest)).collect(),
+        live: pending.iter().map(|one| (one.difference.name.to_string(), one.difference.digest)).collect(),
         files: hosts.seen,
         processes: processes(subject.secret, programs),
         issuer_ids: listing.iter().flat_map(|all| &all.entries).map(|entry| entry.id.to_string()).collect(),
@@ -211,11 +210,12 @@ pub async fn look(
         denied_is_alive: standing == Acceptance::Denied,
         recovery: standing == Acceptance::Dead,
         aim,
+        protocol: PROTOCOL,
     };
     refuse_unsound(subject.secret, &plan)?;
     let asking = asking.iter().filter_map(|host| hosts.names.get(host.index()).cloned()).collect();
     let saved = Saved { hosts: hosts.names, ..subject.saved(from_version, &plan, seen, settings) };
-    let host = hosts.machine;
+    let (host, live) = (hosts.machine, pending);
     Ok(Inspection { saved, plan, endpoints, asking, host, holders, not_visible, notes, live, granted })
 }
 
@@ -304,8 +304,7 @@ pub fn refuse_unseen_reads(secret: &Secret) -> Result<(), Problem> {
         .help("run keyroll as root, or remove \"read\" from `require`; `loaded`, `checked` and `exercised` prove more"))
 }
 
-/// The issuer's capabilities as visible from here, and the policy: a soak lasts at least until the issuer's record
-/// shows calls refused during it.
+/// The issuer's capabilities as visible from here, and the policy that fits them.
 async fn able(
     secret: &Secret,
     issuer: &dyn Issuer,
@@ -313,8 +312,8 @@ async fn able(
     notes: &mut Vec<String>,
 ) -> (Capabilities, Policy) {
     let (capabilities, lag_ms) = capabilities(secret, issuer, current, notes).await;
-    let policy = policy(secret);
-    (capabilities, Policy { soak_ms: policy.soak_ms.max(lag_ms), ..policy })
+    let policy = fitted(policy(secret), &capabilities, lag_ms);
+    (capabilities, policy)
 }
 
 /// The issuer's capabilities as far as they are visible from here, and the delay of the issuer's record.
@@ -410,13 +409,14 @@ async fn refuse_foreign_labels(
         !known.iter().any(|one| one.id.0 == rotation)
     });
     foreign.map_or(Ok(()), |(label, id)| {
+        let named = other_keys(subject.config, subject.secret);
         Err(attempted()
             .because(format!("key {id} carries the label {label}, which is not in this journal"))
             .because("it was made with another state folder, or this journal was restored from a backup")
             .help(format!(
                 "use the state folder that made it; if another keyroll rotates it: {}; or delete an unused key at the \
                  issuer; then plan again",
-                keyroll_engine::other_key_help(subject.secret.name.as_str(), id.as_str(), label)
+                named.help(subject.secret.name.as_str(), id.as_str(), label)
             ))
             .exits(Exit::NeedsPerson))
     })

@@ -139,7 +139,8 @@ pub(crate) fn save(
     let id = saved.id.clone();
     pending_changes::show(&found.live, operator);
     let (downtimes, away, least_s) = (downtimes(found, secret), announced(secret), least_s(found));
-    let apply_with = pending_changes::apply_with(&found.live, &id);
+    let accept = pending_changes::names(&found.live);
+    let apply_with = pending_changes::apply_with("", &id, &accept);
     let name = secret.name.to_string();
     // Each consumer that gets a key of its own is moved alone, by a rotation of its own.
     let overlap = found.plan.capabilities.overlap;
@@ -152,6 +153,7 @@ pub(crate) fn save(
         downtimes,
         away,
         least_s,
+        accept,
         apply_with,
     });
     Ok(id)

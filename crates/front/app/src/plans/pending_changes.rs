@@ -2,7 +2,7 @@
 
 use keyroll_codes::Code;
 use keyroll_port::PendingChange;
-use keyroll_rotation::Difference;
+use keyroll_rotation::{Difference, State};
 
 use crate::exit::Exit;
 use crate::operator::{Event, Operator};
@@ -22,9 +22,15 @@ pub fn show(live: &[PendingChange], operator: &mut dyn Operator) {
     }
 }
 
-/// The command that applies a plan, with the changes to accept.
-pub fn apply_with(live: &[PendingChange], plan: &str) -> String {
-    format!("keyroll apply {plan}{}", accept(live.iter().map(|one| one.difference.name.as_ref())))
+/// The names by which the pending changes are accepted.
+pub fn names(live: &[PendingChange]) -> Vec<String> {
+    live.iter().map(|one| one.difference.name.to_string()).collect()
+}
+
+/// The command that applies a plan, with the names of the changes to accept. `options`: those of keyroll itself, with a blank
+/// behind them.
+pub fn apply_with(options: &str, plan: &str, names: &[String]) -> String {
+    format!("keyroll {options}apply {plan}{}", accept(names.iter().map(String::as_str)))
 }
 
 fn accept<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -76,18 +82,22 @@ pub fn accepted(
 /// # Errors
 /// `K0851`: the rotation is not paused for a change of this name.
 pub fn accepted_later(opened: &Opened, by_name: &[String]) -> Result<Vec<Difference>, Problem> {
+    shown_before(&opened.id.0, &opened.state, by_name)
+}
+
+/// The same of a rotation by its id and state.
+pub(crate) fn shown_before(id: &str, state: &State, by_name: &[String]) -> Result<Vec<Difference>, Problem> {
     let known = |name: &String| {
-        let mut of = opened.state.refused().iter().chain(opened.state.accepted());
+        let mut of = state.refused().iter().chain(state.accepted());
         of.find(|difference| *difference.name == **name).cloned().ok_or_else(|| {
-            let names: Vec<&str> = opened.state.refused().iter().map(|one| one.name.as_ref()).collect();
+            let names: Vec<&str> = state.refused().iter().map(|one| one.name.as_ref()).collect();
             let why = match names.is_empty() {
                 true => "the rotation is not waiting for a pending change".to_owned(),
                 false => format!("it is waiting for: {}", names.join(", ")),
             };
-            Problem::new(Code::PendingChange, format!("accept {name}")).because(why).help(format!(
-                "keyroll resume {}, which compares again and shows the pending changes",
-                opened.id
-            ))
+            Problem::new(Code::PendingChange, format!("accept {name}"))
+                .because(why)
+                .help(format!("keyroll resume {id}, which compares again and shows the pending changes"))
         })
     };
     by_name.iter().map(known).collect()

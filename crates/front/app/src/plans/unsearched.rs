@@ -8,7 +8,8 @@ use keyroll_port::Looked;
 use super::subject::Subject;
 use crate::configured::{listed, not_looked_at};
 use crate::quantity::quantity;
-use crate::records::blockers::{not_searched, setting};
+use crate::records::blockers::not_searched;
+use crate::records::next_words::setting;
 use crate::wiring::family;
 
 /// The hosts without a consumer that are searched, too: none where the old key is kept, because others use it.

@@ -1,4 +1,4 @@
-//! What blocks the revocation of a key, by kind and name, with the command for each choice.
+//! What blocks the revocation of a key, by kind and name, with the ways past it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,28 +8,18 @@ use keyroll_inventory::started;
 use keyroll_observe::NotVisible;
 use keyroll_rotation::{
     Blocker, ConsumerId, Holds, Incarnation, Phase, ReloadMode, SearchLimit, State, Which, blockers,
+    ways_past,
 };
 
-use super::adopt_command::{adopt_copy, adopt_process, adopt_process_on_host};
-use super::blocking_pods::{MOVING, is_moving, key_moved, not_running_moved, stale_moved, undeclared_moved};
+use super::blocking_pods::{MOVING, is_moving, workload_declared};
 use super::hosts_away::HostsAway;
-use super::missing_proof::{Place, again, proof_got, resolves_itself};
+use super::missing_proof::resolves_itself;
+use super::next_words::{adopt_here, resume, served_by, setting, waive_place, with_ways};
 use super::plan_names::Called;
-use super::saved_plan::LeftOut;
-use super::store_process::{above_this, accepted};
+use super::reasons::leaving;
+use super::store_process::as_store;
 use crate::configured::without_host;
-use crate::operator::Holder;
-
-/// What to do with an edited line during a rollback.
-const LINE_BACK: &str = "restore the previous line by hand (the old value is enough), then keyroll retry";
-
-/// A rotation that only revokes a shared key moves no consumer.
-const SPLIT_AGAIN: &str =
-    "keyroll abort, declare it as a consumer of the shared secret in keyroll.toml, then keyroll split again";
-
-/// A rollback adopts nothing: a process or copy that holds the new key loses it.
-const PROCESS_BACK: &str = "end it, or restart it so that it reads the old key, then keyroll resume";
-const COPY_BACK: &str = "write the old value into it, or delete it, then keyroll resume";
+use crate::operator::{CommandShown, Holder, StepShown};
 
 /// The most blockers that are shown.
 const SHOWN_MAX: usize = 12;
@@ -70,14 +60,12 @@ pub fn all(called: &Called, state: &State) -> Vec<Holder> {
     let found = all.into_iter().filter(|blocker| !over(blocker) && !resolves_itself(state, *blocker));
     let found = found.filter(here);
     let found = found.filter_map(|blocker| as_it_is(state, blocker, stays));
-    let named = |holder: Holder| Holder { how_to_move: called.addressed(&holder.how_to_move), ..holder };
-    // A process that lacks evidence on several paths, or has several sessions, is one blocker.
+    // What lacks evidence on several paths, or has several sessions, is one blocker; so are sessions of nobody.
     let mut shown = BTreeSet::new();
-    let once = |holder: &Holder| {
-        holder.pid.is_none() || shown.insert((holder.kind, holder.pid, holder.host.clone()))
-    };
-    let found = found.map(|blocker| holder(called, state, blocker, stays)).map(named).filter(once);
-    away.holders(state).map(named).chain(found).take(SHOWN_MAX).collect()
+    let once =
+        |holder: &Holder| shown.insert((holder.kind, holder.host.clone(), holder.pid, holder.name.clone()));
+    let found = found.map(|blocker| one(called, state, blocker)).filter(once);
+    away.holders(called, state).chain(found).take(SHOWN_MAX).collect()
 }
 
 /// A blocker with the changes since the inspection; none if it no longer blocks.
@@ -87,7 +75,10 @@ fn as_it_is(state: &State, blocker: Blocker, stays: Which) -> Option<Blocker> {
             let holds = state.files().get(file.index()).copied().unwrap_or(seen);
             (holds != Holds::of(stays)).then_some(Blocker::File(file, holds))
         }
-        Blocker::Stale(_, who, _) | Blocker::Unsearched(who, _) | Blocker::Session(Some(who))
+        Blocker::Holder(who)
+        | Blocker::Stale(_, who, _)
+        | Blocker::Unsearched(who, _)
+        | Blocker::Session(Some(who))
             if gone(who) =>
         {
             None
@@ -111,16 +102,52 @@ fn gone(who: Incarnation) -> bool {
     }
 }
 
-/// One blocker. Its process is inspected again now, and shown as ended if it has ended.
-fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Holder {
-    let version = stays;
-    let (goes, stays) = if stays == Which::New { ("old", "new") } else { ("new", "old") };
+/// One blocker with the ways past it. Its process is inspected again now, and shown as ended if it has ended.
+pub(super) fn one(called: &Called, state: &State, blocker: Blocker) -> Holder {
+    let bare = bare(called, state, blocker);
+    let shown = with_ways(called, state, ways_past(state, blocker), bare);
     match blocker {
-        Blocker::Holder(who) => {
-            let found_by = format!("it holds the {goes} key and is not a declared consumer");
-            Holder { found_by, ..unexplained(called, who, state) }
-        }
-        Blocker::Stranger(digest) => stranger(called, state, digest, goes),
+        Blocker::File(_, Holds::Old | Holds::New) => also(shown, "writes it again"),
+        Blocker::Stale(consumer, who, _) if who.life.is_container() && is_moving(state, consumer) => Holder {
+            how_to_move: format!("wait; if no keyroll runs, {} goes on with it", shown.how_to_move),
+            ..shown
+        },
+        Blocker::Stale(..) if state.plan().aim.makes_new() => also(shown, "moves it again"),
+        Blocker::Holder(_)
+        | Blocker::Stranger(_)
+        | Blocker::File(..)
+        | Blocker::Unproven(..)
+        | Blocker::Stale(..)
+        | Blocker::Session(_)
+        | Blocker::Absent(_)
+        | Blocker::Unsearched(..) => shown,
+    }
+}
+
+/// A blocker that keyroll itself moves as soon as it goes on.
+fn also(holder: Holder, what: &str) -> Holder {
+    Holder { how_to_move: format!("{}, which {what}", holder.how_to_move), ..holder }
+}
+
+/// The key that stays.
+fn stays(state: &State) -> &'static str {
+    if state.phase() == Phase::RollingBack { "old" } else { "new" }
+}
+
+/// A blocker without the ways past it.
+fn bare(called: &Called, state: &State, blocker: Blocker) -> Holder {
+    let (goes, stays) = (leaving(state), stays(state));
+    match blocker {
+        Blocker::Holder(who) => Holder {
+            kind: if who.life.is_container() { "undeclared pod" } else { "undeclared process" },
+            found_by: format!("it holds the {goes} key and is not a declared consumer"),
+            ..process(called, who, None)
+        },
+        Blocker::Stranger(digest) => Holder {
+            kind: "undeclared copy",
+            found_by: format!("a file that is not a declared copy holds the {goes} key"),
+            ..nameless(called.undeclared(digest).unwrap_or("a file"))
+        },
         Blocker::File(file, holds) => Holder {
             kind: "copy",
             found_by: match holds {
@@ -129,143 +156,78 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
                 Holds::Other => "it holds content that neither keyroll nor the plan wrote".to_owned(),
                 Holds::Unreadable => "it cannot be read".to_owned(),
             },
-            how_to_move: match called.key_freed(file) {
-                Some(freed) => key_moved(state, freed, holds),
-                None => LINE_BACK.to_owned(),
-            },
-            or_else: None,
             ..nameless(&called.file(file))
         },
-        Blocker::Unproven(consumer, who, path) => {
-            unproven(called, state, &Place { consumer, who, path }, version)
-        }
-        Blocker::Stale(consumer, who, path) => stale(called, state, &Place { consumer, who, path }, goes),
-        Blocker::Session(Some(who)) if of_served(called, state, who).is_some() => {
-            speaks_of_other(called, state, who, goes)
-        }
-        Blocker::Session(who) => Holder {
-            kind: "session",
-            found_by: format!("a connection at the issuer was opened with the {goes} key and is still open"),
-            how_to_move: "restart the process at its other end".to_owned(),
-            or_else: None,
-            ..who.map_or_else(|| nameless("a process that was not found"), |who| process(called, who, None))
+        Blocker::Unproven(consumer, who, path) => unproven(called, state, consumer, who, path),
+        Blocker::Stale(consumer, who, path) => Holder {
+            kind: if who.life.is_container() && is_moving(state, consumer) {
+                MOVING
+            } else {
+                "stale instance"
+            },
+            found_by: format!("it still uses the {goes} key on {}", called.path(consumer, path)),
+            ..process(called, who, Some(called.consumer(consumer)))
         },
+        Blocker::Session(who) => session(called, state, who),
         Blocker::Absent(consumer) => Holder {
             kind: "consumer not seen",
             found_by: "it has no running process, and is not declared at rest".to_owned(),
-            how_to_move: match called.is_in_cluster(consumer) {
-                true => not_running_moved(state),
-                false => "start it, then keyroll resume".to_owned(),
-            },
-            or_else: Some(waive(called, consumer)),
             ..nameless(&called.consumer(consumer))
         },
-        Blocker::Unsearched(who, limit) => unsearched(called, state, who, limit, goes),
-    }
-}
-
-/// An instance that was seen with the version that goes.
-fn stale(called: &Called, state: &State, place: &Place, goes: &str) -> Holder {
-    let &Place { consumer, who, path } = place;
-    let is_pod = who.life.is_container();
-    Holder {
-        kind: if is_pod && is_moving(state, consumer) { MOVING } else { "stale instance" },
-        found_by: format!("it still uses the {goes} key on {}", called.path(consumer, path)),
-        how_to_move: match (is_pod, state.plan().aim.makes_new()) {
-            (true, _) => stale_moved(state, consumer),
-            (false, false) => {
-                "check that its file holds its own key, restart it, then keyroll resume".to_owned()
-            }
-            (false, true) => "restart it, or keyroll resume, which moves it again".to_owned(),
-        },
-        or_else: None,
-        ..process(called, who, Some(called.consumer(consumer)))
+        Blocker::Unsearched(who, limit) => unsearched(called, state, who, limit),
     }
 }
 
 /// An instance that has not shown the version that stays on a path.
-fn unproven(called: &Called, state: &State, place: &Place, version: Which) -> Holder {
-    let &Place { consumer, who, path } = place;
-    let stays = if version == Which::New { "new" } else { "old" };
+fn unproven(called: &Called, state: &State, consumer: ConsumerId, who: Incarnation, path: u8) -> Holder {
+    let (stays, name) = (stays(state), called.consumer(consumer));
     // It is restarted and has no process: its checks are not run.
     if !who.life.runs() && runs(state, consumer) {
         return Holder {
             kind: "consumer that is not running",
             found_by: format!("it has no running process, and did not prove the {stays} key"),
-            how_to_move: match called.is_in_cluster(consumer) {
-                true => not_running_moved(state),
-                false => format!("read its log, start it with its restart command, then {}", again(state)),
-            },
-            or_else: Some(waive(called, consumer)),
-            ..nameless(&called.consumer(consumer))
+            ..nameless(&name)
         };
     }
-    if called.is_served(consumer) {
-        return silent(called, state, who, (consumer, path), stays);
-    }
-    Holder {
-        kind: "unproven path",
-        found_by: format!("it did not prove the {stays} key on {}", called.path(consumer, path)),
-        how_to_move: format!("{}, then {}", proof_got(state, place, version), again(state)),
-        or_else: Some(waive(called, consumer)),
-        ..process(called, who, Some(called.consumer(consumer)))
-    }
-}
-
-/// A process that was given a value, and did not show that it uses it.
-fn silent(
-    called: &Called,
-    state: &State,
-    who: Incarnation,
-    (consumer, path): (ConsumerId, u8),
-    stays: &str,
-) -> Holder {
     let path = called.path(consumer, path);
-    Holder {
-        found_by: format!("it was given the key, and did not show that it uses the {stays} one on {path}"),
-        or_else: Some(waive(called, consumer)),
-        ..speaks(called, state, who, called.consumer(consumer), "process that is silent")
-    }
-}
-
-/// The served consumer that a process belongs to.
-fn of_served(called: &Called, state: &State, who: Incarnation) -> Option<String> {
-    let id = state.look()?.seen.consumer_of(who).filter(|id| called.is_served(*id))?;
-    Some(called.consumer(id))
-}
-
-/// A process that said last that it uses the key that goes.
-fn speaks_of_other(called: &Called, state: &State, who: Incarnation, goes: &str) -> Holder {
-    let name = of_served(called, state, who).unwrap_or_default();
-    Holder {
-        found_by: format!("its last word is about the {goes} key, or a connection of it is"),
-        ..speaks(called, state, who, name, "process on the other key")
-    }
-}
-
-/// A process that asks keyroll's socket, and has to say something.
-fn speaks(called: &Called, state: &State, who: Incarnation, name: String, kind: &'static str) -> Holder {
-    let command = if state.phase() == Phase::RollingBack { "keyroll retry" } else { "keyroll resume" };
-    let how_to_move = match process_of(who) {
-        Some(id) => format!(
-            "if it is stopped, continue it (kill -CONT {}); let it call once, or end it; then {command}",
-            id.pid
-        ),
-        None => format!("start keyroll serve, which gives the value out, then {command}"),
+    let (kind, found_by) = match called.is_served(consumer) {
+        true => {
+            let said =
+                format!("it was given the key, and did not show that it uses the {stays} one on {path}");
+            ("process that is silent", said)
+        }
+        false => ("unproven path", format!("it did not prove the {stays} key on {path}")),
     };
-    Holder { kind, how_to_move, ..process(called, who, Some(name)) }
+    Holder { kind, found_by, ..process(called, who, Some(name)) }
+}
+
+/// A connection that was opened with the key that goes, or a process that said last that it uses it.
+fn session(called: &Called, state: &State, who: Option<Incarnation>) -> Holder {
+    let goes = leaving(state);
+    let served = who.and_then(|who| served_by(called, state, who));
+    let (kind, found_by) = match served {
+        Some(_) => (
+            "process on the other key",
+            format!("its last word is about the {goes} key, or a connection of it is"),
+        ),
+        None => (
+            "session",
+            format!("a connection at the issuer was opened with the {goes} key and is still open"),
+        ),
+    };
+    let name = served.map(|id| called.consumer(id));
+    let shown =
+        who.map_or_else(|| nameless("a process that was not found"), |who| process(called, who, name));
+    Holder { kind, found_by, ..shown }
 }
 
 /// A process whose memory may hold the key that is revoked.
-fn unsearched(called: &Called, state: &State, who: Incarnation, limit: SearchLimit, goes: &str) -> Holder {
+fn unsearched(called: &Called, state: &State, who: Incarnation, limit: SearchLimit) -> Holder {
     let consumer = state.look().and_then(|look| look.seen.consumer_of(who)).map(|id| called.consumer(id));
     let held = if consumer.is_some() { "" } else { "it held the key before, and " };
-    let or_else = addressed(called, who).map(|it| format!("keyroll consumer waive {it} --reason WHY"));
     Holder {
         kind: "process that was not searched",
-        found_by: format!("{held}{}: the {goes} key may be there", not_searched(limit)),
-        how_to_move: format!("raise `{}` in keyroll.toml, then keyroll resume", setting(limit)),
-        or_else,
+        found_by: format!("{held}{}: the {} key may be there", not_searched(limit), leaving(state)),
         ..process(called, who, consumer)
     }
 }
@@ -279,36 +241,6 @@ pub fn not_searched(limit: SearchLimit) -> String {
     format!("its memory was not searched completely (`{}`: {why})", setting(limit))
 }
 
-/// The setting that limited the search.
-pub fn setting(limit: SearchLimit) -> &'static str {
-    match limit {
-        SearchLimit::Size => "search.max_memory",
-        SearchLimit::Time => "search.deadline",
-    }
-}
-
-/// An undeclared copy, by its name if the plan or an inspection saw it.
-fn stranger(called: &Called, state: &State, digest: u64, goes: &str) -> Holder {
-    let path = called.undeclared_path(digest);
-    let word = path.map_or_else(|| "PATH".to_owned(), keyroll_manager::shell_word);
-    Holder {
-        kind: "undeclared copy",
-        found_by: format!("a file that is not a declared copy holds the {goes} key"),
-        how_to_move: copy_moved(state, &word),
-        or_else: Some(format!("keyroll consumer waive {word} --reason WHY")),
-        ..nameless(called.undeclared(digest).unwrap_or("a file"))
-    }
-}
-
-/// What to do with an undeclared copy.
-fn copy_moved(state: &State, path: &str) -> String {
-    match (state.phase(), state.plan().aim.makes_new()) {
-        (Phase::RollingBack, _) => COPY_BACK.to_owned(),
-        (_, true) => adopt_copy(path),
-        (_, false) => SPLIT_AGAIN.to_owned(),
-    }
-}
-
 /// True if the consumer is not a job at rest.
 fn runs(state: &State, consumer: ConsumerId) -> bool {
     let of = state.plan().consumers.get(consumer.index());
@@ -320,112 +252,55 @@ pub fn is_same(one: &Holder, other: &Holder) -> bool {
     one.host == other.host && one.pid == other.pid && (one.pid.is_some() || one.name == other.name)
 }
 
-/// An undeclared process or container, and the commands for it.
+/// An undeclared process or container, and the ways past it.
 pub fn unexplained(called: &Called, who: Incarnation, state: &State) -> Holder {
-    if who.life.is_container() {
-        return undeclared_pod(called, who, state);
-    }
-    let pid = who.pid().unwrap_or_default();
-    let it = addressed(called, who).unwrap_or_else(|| pid.to_string());
-    let waive = format!("keyroll consumer waive {it} --reason WHY");
-    let how_to_move = match called.host(who.host) {
-        Some(_) => called.addressed(&moved_there(called, &it, state)),
-        None => process_moved(called, pid, state.phase(), state.plan().aim.makes_new()),
-    };
-    let or_else = (!how_to_move.starts_with(&waive)).then_some(waive);
+    let blocker = Blocker::Holder(who);
+    let looked =
+        if who.life.is_container() { "a look at all pods" } else { "an inspection of all processes" };
     let described = called.described(who).map(|it| it.found_by);
-    Holder {
-        kind: "undeclared process",
-        found_by: described.unwrap_or_else(|| "an inspection of all processes".to_owned()),
-        how_to_move,
-        or_else,
-        ..process(called, who, None)
-    }
+    let found_by = described.unwrap_or_else(|| looked.to_owned());
+    let bare = Holder { found_by, ..bare(called, state, blocker) };
+    with_ways(called, state, ways_past(state, blocker), bare)
 }
 
-/// An undeclared container. It cannot be adopted: its workload is declared for the next plan, or it is waived.
-fn undeclared_pod(called: &Called, who: Incarnation, state: &State) -> Holder {
-    let back = state.phase() == Phase::RollingBack;
-    let moved = undeclared_moved(called.host(who.host).as_deref(), back);
-    let how_to_move = match (back, state.plan().aim.makes_new()) {
-        (true, _) => called.addressed(&format!("{moved}, then keyroll resume")),
-        (false, true) => called.addressed(&moved),
-        (false, false) => called.addressed(SPLIT_AGAIN),
-    };
-    let found_by = called.described(who).map(|it| it.found_by);
-    Holder {
-        kind: "undeclared pod",
-        found_by: found_by.unwrap_or_else(|| "a look at all pods".to_owned()),
-        how_to_move,
-        or_else: called.elsewhere(who).map(|it| format!("keyroll consumer waive {it} --reason WHY")),
-        ..process(called, who, None)
-    }
-}
-
-/// A process as commands name it.
-fn addressed(called: &Called, who: Incarnation) -> Option<String> {
-    called.elsewhere(who).or_else(|| who.pid().map(|pid| pid.to_string()))
-}
-
-/// What to do with an undeclared process of another host, `web-2:4711`.
-fn moved_there(called: &Called, process: &str, state: &State) -> String {
-    let left_out = process.split_once(':').and_then(|(host, _)| called.left_out(host));
-    match (state.phase(), left_out, state.plan().aim.makes_new()) {
-        (Phase::RollingBack, ..) => PROCESS_BACK.to_owned(),
-        (_, Some(LeftOut { host, .. }), _) => {
-            format!("end it: the plan left {host} out; or keyroll abort, and plan with {host}")
-        }
-        (_, None, true) => {
-            called.apart().unwrap_or_else(|| adopt_process_on_host(process, called.attributes_there(process)))
-        }
-        (_, None, false) => SPLIT_AGAIN.to_owned(),
-    }
-}
-
-/// What to do with an undeclared process, with the rotation's id in the commands.
-pub(super) fn process_moved(called: &Called, pid: u32, phase: Phase, makes_new: bool) -> String {
-    let text = match (called.store_of(pid), above_this(pid), phase, makes_new) {
-        (Some(place), _, _, _) => format!("{}, then keyroll resume", accepted(pid, place)),
-        (None, true, _, _) => {
-            "it is your shell, or the program that started it: open a new one and close this one".to_owned()
-        }
-        (None, false, Phase::RollingBack, _) => PROCESS_BACK.to_owned(),
-        (None, false, _, true) => called.apart().unwrap_or_else(|| adopt_process(pid, called.attributes())),
-        (None, false, _, false) => SPLIT_AGAIN.to_owned(),
-    };
-    called.addressed(&text)
-}
-
-/// A process or container that uses or holds the old key while it is disabled.
+/// A process or container that uses or holds the old key while it is disabled: the rotation is about to pause.
 pub fn user(called: &Called, holder: &keyroll_port::Holder) -> Holder {
     let host = called.host(holder.host);
-    let waive = |it: &str| Some(format!("keyroll consumer waive {it} --reason WHY"));
-    let (how_to_move, or_else) = match (&host, holder.pid) {
-        (Some(host), Some(pid)) => (format!("end it on {host}"), waive(&format!("{host}:{pid}"))),
+    let waive = |place: &str| Some(waive_place(called, place));
+    // On this machine everything that runs is a process.
+    let (first, commands) = match (&host, holder.pid) {
+        (Some(host), Some(pid)) => {
+            (Some(format!("end it on {host}")), [None, waive(&format!("{host}:{pid}"))])
+        }
         (Some(host), None) => {
             let name = without_host(&holder.name, host);
-            (called.addressed(&undeclared_moved(Some(host), false)), waive(&format!("{host}:{name}")))
+            let first = format!("end it; for the next rotation {}", workload_declared(host));
+            (Some(first), [None, waive(&format!("{host}:{name}"))])
         }
-        (None, Some(pid)) => match called.store_of(pid) {
-            Some(place) => (accepted(pid, place), None),
-            None => (adopt_process(pid, called.attributes()), waive(&pid.to_string())),
-        },
-        // On this machine everything that runs is a process.
-        (None, None) => ("end it".to_owned(), None),
+        (None, Some(pid)) if called.store_of(pid).is_some() => (None, [waive(&pid.to_string()), None]),
+        (None, Some(pid)) => (None, [Some(adopt_here(called, pid)), waive(&pid.to_string())]),
+        (None, None) => (Some("end it".to_owned()), [None, None]),
     };
+    let store = holder.pid.filter(|_| host.is_none());
+    let store =
+        store.and_then(|pid| called.store_of(pid).map(|place| format!(" ({})", as_store(pid, place))));
+    let named = |one: &CommandShown| format!("{}{}", one.command, store.as_deref().unwrap_or_default());
+    let on = resume(called);
+    let step = |first: Option<String>, one: Option<CommandShown>| StepShown {
+        first,
+        commands: one.into_iter().chain([on.clone()]).collect(),
+    };
+    let [one, other] = commands;
     Holder {
         kind: "user of the old key",
         host,
         pid: holder.pid,
         found_by: holder.found_by.clone(),
-        how_to_move,
-        or_else,
+        how_to_move: first.clone().or_else(|| one.as_ref().map(&named)).unwrap_or_default(),
+        or_else: other.as_ref().map(&named),
+        steps: std::iter::once(step(first, one)).chain(other.map(|it| step(None, Some(it)))).collect(),
         ..nameless(&holder.name)
     }
-}
-
-fn waive(called: &Called, consumer: ConsumerId) -> String {
-    format!("keyroll consumer waive {} --reason WHY", called.consumer(consumer).trim_matches('`'))
 }
 
 /// The executable, folder and start of a process, if it is still the same process; the name of a container.
@@ -474,6 +349,7 @@ fn nameless(name: &str) -> Holder {
         found_by: String::new(),
         how_to_move: String::new(),
         or_else: None,
+        steps: Vec::new(),
     }
 }
 

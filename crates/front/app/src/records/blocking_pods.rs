@@ -3,9 +3,18 @@
 //! Never a restart of a consumer's own pods: within half a minute of a change a node may give them the value of before.
 
 use keyroll_config::{InCluster, KubeAddress};
-use keyroll_rotation::{ConsumerId, Holds, State, UnitStep};
+use keyroll_rotation::{ConsumerId, State, UnitStep};
 
-use super::missing_proof::again;
+/// What to do with a consumer of which no pod runs.
+pub(super) const PODS_RUN: &str = "see why its pods do not run (kubectl describe pod)";
+
+/// What to do with a key of a Secret that cannot be read.
+pub(super) const KEY_READABLE: &str =
+    "see that the Secret and its key are there and that keyroll may read them";
+
+/// What to do in a rollback with a pod of an undeclared workload.
+pub(super) const WORKLOAD_BACK: &str = "once its Secret has had the old key for 30 s, restart its workload (kubectl rollout restart), so that it takes \
+                                        the old key";
 
 /// The kind of a pod that keyroll moves at this moment.
 pub(crate) const MOVING: &str = "pod that is being moved";
@@ -15,31 +24,6 @@ pub(super) fn is_moving(state: &State, consumer: ConsumerId) -> bool {
     let unit = state.units().get(consumer.index());
     let begun = unit.is_some_and(|unit| unit.stage == UnitStep::Waiting || unit.stage.is_moving());
     state.hold().is_none() && begun
-}
-
-/// What to do with a pod of a consumer that is on the key that goes.
-pub(super) fn stale_moved(state: &State, consumer: ConsumerId) -> String {
-    match is_moving(state, consumer) {
-        true => "wait; if no keyroll runs, keyroll resume goes on with it".to_owned(),
-        false => format!("{} moves it again", again(state)),
-    }
-}
-
-/// What to do with a consumer of which no pod runs.
-pub(super) fn not_running_moved(state: &State) -> String {
-    format!("see why its pods do not run (kubectl describe pod), then {}, which moves it again", again(state))
-}
-
-/// What to do with a key of a Secret that holds something else than it must; `freed`: what lets it have its own value again.
-pub(super) fn key_moved(state: &State, freed: &str, holds: Holds) -> String {
-    let again = again(state);
-    match holds {
-        Holds::Other => format!("{freed}, then {again}"),
-        Holds::Old | Holds::New => format!("{again}, which writes it again"),
-        Holds::Unreadable => {
-            format!("see that the Secret and its key are there and that keyroll may read them, then {again}")
-        }
-    }
 }
 
 /// What lets a key that somebody else wrote have its own value again. keyroll overwrites no value that it does not know, and
@@ -63,39 +47,41 @@ pub(super) fn key_freed(pods: &InCluster, address: Option<&KubeAddress>) -> Stri
     )
 }
 
-/// What to do with a pod of an undeclared workload on a host.
-pub(super) fn undeclared_moved(host: Option<&str>, back: bool) -> String {
-    let host = host.unwrap_or("HOST");
-    match back {
-        true => {
-            "once its Secret has had the old key for 30 s, restart its workload (kubectl rollout restart), so that it takes \
-             the old key"
-                .to_owned()
-        }
-        false => format!("keyroll abort, declare its workload (keyroll init --host {host}), then plan again"),
-    }
+/// How the workload of an undeclared pod is declared.
+pub(super) fn workload_declared(host: &str) -> String {
+    format!("declare its workload (keyroll init --host {host})")
 }
 
 #[cfg(test)]
 mod tests {
     use keyroll_config::Config;
-    use keyroll_rotation::{Fact, Phase};
+    use keyroll_rotation::{Blocker, Fact, FileId, Holds, HostId, Incarnation, InstanceIdentity, Phase};
 
+    use super::super::blockers::one;
+    use super::super::plan_names::Called;
     use super::super::walk::{self, Walk};
     use super::*;
 
     #[test]
     fn a_pod_of_a_consumer_is_moved_again_by_keyroll_and_waited_for_while_it_is_moved() {
+        let called = Called::of_rotation("0192", "acme");
         let mut walk = Walk::of(walk::plan());
         walk.until(|state| state.phase() == Phase::Quiesce);
-        assert_eq!(stale_moved(&walk.state, ConsumerId(0)), "keyroll resume moves it again");
-        assert!(
-            key_moved(&walk.state, "remove it", Holds::Other).ends_with("remove it, then keyroll resume")
-        );
-        assert!(key_moved(&walk.state, "remove it", Holds::Old).starts_with("keyroll resume, which writes"));
+        let pod = Incarnation { host: HostId(1), life: InstanceIdentity::Container { pod: 7, run: 3 } };
+        let how = |state: &State, blocker| one(&called, state, blocker).how_to_move;
+        let stale = Blocker::Stale(ConsumerId(0), pod, 0);
+        assert_eq!(how(&walk.state, stale), "keyroll resume 0192, which moves it again");
+        let key = |holds| Blocker::File(FileId(0), holds);
+        let said = how(&walk.state, key(Holds::Other));
+        assert!(said.ends_with(", then keyroll resume 0192"), "{said}");
+        assert_eq!(how(&walk.state, key(Holds::Old)), "keyroll resume 0192, which writes it again");
         walk.say(Fact::AbortAsked);
         walk.until(|state| state.units()[0].stage.is_moving());
-        assert!(stale_moved(&walk.state, ConsumerId(0)).starts_with("wait; "));
+        let said = how(&walk.state, stale);
+        assert!(
+            said.starts_with("wait; ") && said.ends_with("keyroll resume 0192 goes on with it"),
+            "{said}"
+        );
     }
 
     fn freed(connect: &str, more: &str) -> String {

@@ -40,6 +40,7 @@ mod tests {
 
     use super::super::cause::Observations;
     use super::super::walk::{self, Walk};
+    use super::super::ways::ways;
     use super::super::{reasons, waiting as shown};
     use super::*;
 
@@ -74,7 +75,7 @@ mod tests {
             reasons::reason_text(&Called::default(), &walk.state, hold.reason()),
             "the canary (the first instance of consumer 0) has worked with the new key for 10 min; nothing else was moved"
         );
-        let next = reasons::command(&walk.state, hold, "0192", "acme");
+        let next = ways(&Called::of_rotation("0192", "acme"), &walk.state, false, false).unwrap().next;
         assert!(next.starts_with("keyroll resume 0192, "), "{next}");
         assert!(next.contains("or keyroll abort 0192, which rolls back"), "{next}");
         assert!(!reasons::needs_person(hold), "resume alone continues it");

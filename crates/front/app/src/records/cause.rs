@@ -1,12 +1,12 @@
 //! Why a rotation rolled back, or why a consumer did not take the value, in one line from the journal: the attempt,
 //! the observation, and the time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keyroll_port::Recorded;
 use keyroll_rotation::{
-    Consumer, ConsumerId, Event, Fact, Hold, InstanceIdentity, Kinds, Op, Outcome, Phase, ProbeResult, Proof,
-    Reason, State, UnitStep, Which, step,
+    Consumer, ConsumerId, Debt, Event, Fact, Hold, InstanceIdentity, Kinds, Op, Outcome, Phase, ProbeResult,
+    Proof, Reason, State, UnitStep, Want, Which, step, wants,
 };
 
 use super::old_key::clock;
@@ -33,8 +33,27 @@ pub fn of(recorded: &Recorded, called: &Called) -> Option<String> {
         (_, Some(Hold::Paused(Reason::Unit(consumer)) | Hold::Stuck(Reason::Unit(consumer)))) => {
             told.units.get(&consumer).cloned()
         }
+        (_, None) if state.debt() == Some(Debt::NotRevoked) && revoke_failed(recorded) => {
+            called.failure(Phase::Revoke).map(str::to_owned)
+        }
         (_, _) => None,
     }
+}
+
+/// Whether the last attempt to revoke the old key failed: else the issuer said that it was revoked, and goes on listing it.
+fn revoke_failed(recorded: &Recorded) -> bool {
+    let (mut sent, mut failed) = (BTreeSet::new(), false);
+    for (seq, event) in (1..).zip(&recorded.events) {
+        if event.fact == Fact::Intended(Op::Revoke) {
+            sent.insert(seq);
+        }
+        if let Fact::Ended { intent, outcome } = &event.fact
+            && sent.contains(intent)
+        {
+            failed = matches!(outcome, Outcome::Failed { .. });
+        }
+    }
+    failed
 }
 
 /// The observations so far.
@@ -93,7 +112,9 @@ impl Observations {
         event: &Event,
     ) -> Option<String> {
         let (was, is) = (before.units().get(id.index())?, next.units().get(id.index())?);
-        let given_up = is.stage == UnitStep::Failed || (was.toward, is.toward) == (Which::New, Which::Old);
+        let given_up = is.stage == UnitStep::Failed
+            || (was.toward, is.toward) == (Which::New, Which::Old)
+            || (matches!(is.stage, UnitStep::Applying(_)) && is_asked_instead(before, next, event));
         if !was.stage.is_moving() || !given_up || matches!(event.fact, Fact::AbortAsked) {
             return None;
         }
@@ -142,6 +163,15 @@ impl Observations {
         seen.filter(|seen| !seen.is_empty())
     }
 
+    /// Whether nothing but a call is missing: the issuer shows the calls of a consumer's processes, each of which has the
+    /// version, and none by one of them.
+    pub(crate) fn lacks_a_call(&self, state: &State, id: ConsumerId, toward: Which) -> bool {
+        let consumer = state.plan().consumers.get(id.index()).filter(|consumer| consumer.attributable);
+        let (Some(consumer), Some((proofs, false))) = (consumer, self.proofs.get(&id)) else { return false };
+        let has = |proof: &Proof| proof.version == toward && proof.who.life.runs();
+        proofs.iter().all(has) && proofs.iter().any(|proof| missing(consumer, proof, toward).is_some())
+    }
+
     /// The observation of a consumer that was to prove a version.
     fn seen(&self, id: ConsumerId, consumer: &Consumer, toward: Which) -> String {
         let none = (Vec::new(), false);
@@ -154,7 +184,13 @@ impl Observations {
             all.push("no process of it was running".to_owned());
         }
         if *trouble {
-            all.push("its log shows refused calls, or its error rate rose".to_owned());
+            // Nothing of a container is read but its state.
+            let is_pods = proofs.iter().any(|proof| proof.who.life.is_container());
+            let why = match is_pods {
+                true => "its new pods fail",
+                false => "its log shows refused calls, or its error rate rose",
+            };
+            all.push(why.to_owned());
         }
         all.join("; ")
     }
@@ -190,6 +226,13 @@ impl Observations {
             },
         }
     }
+}
+
+/// A rollback does not restart a consumer again: it is asked whether it ever left the old key.
+fn is_asked_instead(before: &State, next: &State, event: &Event) -> bool {
+    let restart = failed(before, event).filter(|op| matches!(op, Op::Apply(_, _, Which::Old)));
+    let is_open = |op: &Op| next.intents().iter().any(|open| open.op == *op);
+    restart.is_some_and(|op| !is_open(op) && !wants(next).contains(&Want::Do(op.clone())))
 }
 
 /// The operation whose failure this entry records.
@@ -275,5 +318,43 @@ fn answered(answer: ProbeResult) -> &'static str {
         ProbeResult::Denied => "accepted, but not permitted",
         ProbeResult::Dead => "refused",
         ProbeResult::Unknown => "inconclusive",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_rotation::{Delivery, FileId, HostId, Incarnation, PATHS_MAX, ReloadMode, Visibility};
+
+    use super::*;
+
+    #[test]
+    fn what_speaks_against_a_value_in_pods_is_their_state_and_no_log() {
+        let consumer = Consumer {
+            host: HostId(1),
+            delivery: Delivery::Push,
+            uptake: ReloadMode::Verb,
+            files: vec![FileId(0)],
+            slots: 1,
+            paths: 1,
+            attributable: false,
+            own_word: false,
+            wave: 0,
+        };
+        let seen = |life: InstanceIdentity| {
+            let proof = Proof {
+                who: Incarnation { host: HostId(1), life },
+                slot: 0,
+                version: Which::New,
+                paths: [Kinds::NONE; PATHS_MAX],
+                other_session: Visibility::No,
+            };
+            let mut told = Observations::default();
+            told.proofs.insert(ConsumerId(0), (vec![proof], true));
+            told.seen(ConsumerId(0), &consumer, Which::New)
+        };
+        let pods = seen(InstanceIdentity::Container { pod: 7, run: 1 });
+        assert!(pods.ends_with("; its new pods fail"), "{pods}");
+        let process = seen(InstanceIdentity::Process { boot: 1, pid: 7, start_ticks: 1, program: 1 });
+        assert!(process.ends_with("; its log shows refused calls, or its error rate rose"), "{process}");
     }
 }

@@ -1,7 +1,6 @@
 //! The measured downtimes of consumers with one instance, with those that the plan announced. Each is a line of
 //! `downtimes.jsonl` in the state folder; nothing depends on them.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -18,12 +17,15 @@ use crate::places::Places;
 use crate::plans::announced;
 
 /// One line: a measured downtime.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Measured {
     rotation: String,
     consumer: String,
     measured_s: f64,
     by: MeasuredBy,
+    /// It was measured while the rotation rolled back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    back: bool,
 }
 
 impl Measured {
@@ -44,7 +46,10 @@ fn file(places: &Places) -> PathBuf {
 pub struct Downtimes {
     file: PathBuf,
     rotation: String,
-    shown: BTreeMap<String, DowntimeShown>,
+    announced: Vec<DowntimeShown>,
+    measured: Vec<Measured>,
+    /// The rotation rolls back: what was measured on the way forward is not shown again.
+    back: bool,
 }
 
 impl Downtimes {
@@ -54,20 +59,25 @@ impl Downtimes {
     }
 
     fn among(measured: &[Measured], places: &Places, rotation: &str, secret: &Secret) -> Self {
-        let shown =
-            announced(secret).into_iter().map(|downtime| (downtime.consumer.clone(), downtime)).collect();
-        let mut downtimes = Self { file: file(places), rotation: rotation.to_owned(), shown };
-        for one in measured.iter().filter(|one| one.rotation == rotation) {
-            downtimes.longest(one);
-        }
-        downtimes
+        let mut announced = announced(secret);
+        announced.sort_by(|one, other| one.consumer.cmp(&other.consumer));
+        let measured = measured.iter().filter(|one| one.rotation == rotation).cloned().collect();
+        Self { file: file(places), rotation: rotation.to_owned(), announced, measured, back: false }
     }
 
     /// The downtimes of a past rotation, by the configuration of its plan; none if that is not readable.
     pub fn past(measured: &[Measured], places: &Places, saved: &Saved) -> Vec<DowntimeShown> {
         let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string()).ok();
         let secret = config.as_ref().and_then(|config| config.secret(&saved.secret).ok());
-        secret.map_or_else(Vec::new, |secret| Self::among(measured, places, &saved.id, secret).shown())
+        secret.map_or_else(Vec::new, |secret| {
+            let all = Self::among(measured, places, &saved.id, secret);
+            all.longest(|_| true)
+        })
+    }
+
+    /// From now on the rotation rolls back, or goes forward again.
+    pub(crate) fn turn(&mut self, back: bool) {
+        self.back = back;
     }
 
     /// Records a downtime; returns it with the announced one.
@@ -82,29 +92,38 @@ impl Downtimes {
         };
         let measured_s = Duration::from_millis(u64::try_from(length.as_millis()).ok()?).as_secs_f64();
         let (rotation, consumer) = (self.rotation.clone(), consumer.to_owned());
-        let one = Measured { rotation, consumer, measured_s, by };
+        let one = Measured { rotation, consumer, measured_s, by, back: self.back };
         // It is shown even if it cannot be written.
         let open = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&self.file);
         if let (Ok(mut file), Ok(line)) = (open, serde_json::to_string(&one)) {
             // Starts with a line end, so that an incomplete line of a killed driver spoils no other.
             drop(file.write_all(format!("\n{line}").as_bytes()));
         }
-        self.longest(&one)
+        let announced = self.announced.iter().find(|downtime| downtime.consumer == one.consumer);
+        let shown = announced.map(|downtime| with(downtime, Some(&one)));
+        self.measured.push(one);
+        shown
     }
 
-    /// The longest downtime of a consumer counts: a rollback restarts it again.
-    fn longest(&mut self, one: &Measured) -> Option<DowntimeShown> {
-        let shown = self.shown.get_mut(&one.consumer)?;
-        if shown.measured_s.is_none_or(|before| before < one.measured_s) {
-            (shown.measured_s, shown.by) = (Some(one.measured_s), Some(one.by));
-        }
-        Some(shown.clone())
-    }
-
-    /// Every announced downtime; one without a measurement was not measured.
+    /// Every announced downtime, with the longest of this direction; one without a measurement was not measured.
     pub fn shown(&self) -> Vec<DowntimeShown> {
-        self.shown.values().cloned().collect()
+        self.longest(|one| one.back == self.back)
     }
+
+    /// The longest downtime of a consumer counts: a retry restarts it again.
+    fn longest(&self, counts: impl Fn(&Measured) -> bool) -> Vec<DowntimeShown> {
+        let longest = |downtime: &DowntimeShown| {
+            let its = self.measured.iter().filter(|one| one.consumer == downtime.consumer && counts(one));
+            its.max_by(|one, other| one.measured_s.total_cmp(&other.measured_s))
+        };
+        self.announced.iter().map(|downtime| with(downtime, longest(downtime))).collect()
+    }
+}
+
+/// An announced downtime with a measured one.
+fn with(announced: &DowntimeShown, one: Option<&Measured>) -> DowntimeShown {
+    let (measured_s, by) = (one.map(|one| one.measured_s), one.map(|one| one.by));
+    DowntimeShown { measured_s, by, ..announced.clone() }
 }
 
 #[cfg(test)]
@@ -143,5 +162,16 @@ mod tests {
         let again = Downtimes::of(&places, "r1", secret).shown();
         assert_eq!((again[0].measured_s, again[0].by), (Some(3.0), Some(MeasuredBy::Ready)));
         assert_eq!(Downtimes::of(&places, "r2", secret).shown()[0].measured_s, None);
+        // The way forward took 3 s; that says nothing about a rollback, nor about a single restart.
+        let mut back = Downtimes::of(&places, "r1", secret);
+        back.turn(true);
+        assert_eq!(back.shown()[0].measured_s, None);
+        let shown = back.measured("bot", Duration::from_millis(1_500), Back::Proven).unwrap();
+        assert_eq!((shown.measured_s, shown.by), (Some(1.5), Some(MeasuredBy::Proven)));
+        assert_eq!(back.shown()[0].measured_s, Some(1.5));
+        let mut next = Downtimes::of(&places, "r1", secret);
+        assert_eq!(next.shown()[0].measured_s, Some(3.0));
+        next.turn(true);
+        assert_eq!(next.shown()[0].measured_s, Some(1.5));
     }
 }

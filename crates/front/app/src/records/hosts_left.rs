@@ -7,7 +7,7 @@ use keyroll_rotation::{
     ConsumerId, Event, Fact, HostId, Phase, State, UnitStep, Waived, Which, is_unmoved, step,
 };
 
-use super::missing_proof::again;
+use super::next_words::go_on;
 use super::plan_names::Called;
 use super::saved_plan::LeftConsumer;
 use super::waivers::Waivers;
@@ -121,14 +121,14 @@ fn shown(
         reason,
         ended: state.ended(),
         stays: stays(state),
-        next: (!state.ended()).then(|| format!("{} {rotation}", again(state))),
+        next: (!state.ended()).then(|| go_on(called, state)),
     })
 }
 
 fn consumer(called: &Called, state: &State, at: usize, key: &'static str) -> Option<ConsumerLeft> {
     let id = ConsumerId(u16::try_from(at).ok()?);
     let files = state.plan().consumers.get(at).map(|consumer| consumer.files.as_slice())?;
-    let name = called.consumer(id).trim_matches('`').to_owned();
+    let name = called.name_of(id).map_or_else(|| called.consumer(id), ToOwned::to_owned);
     Some(ConsumerLeft { name, key, copies: files.iter().map(|file| called.file(*file)).collect() })
 }
 
@@ -150,7 +150,9 @@ fn stays(state: &State) -> &'static str {
 
 /// The key of a consumer whose host has not left.
 fn key_of(state: &State, at: usize) -> &'static str {
-    let settled = state.units().get(at).filter(|unit| unit.stage == UnitStep::Settled);
+    // Nothing shows which key a consumer has that was let go.
+    let gone = u16::try_from(at).is_ok_and(|id| state.has_gone(ConsumerId(id)));
+    let settled = state.units().get(at).filter(|unit| unit.stage == UnitStep::Settled && !gone);
     match settled.map(|unit| unit.toward) {
         // Where nothing is moved, every consumer has a key of its own.
         _ if state.plan().aim.makes_new() && is_unmoved(state, at) => "old",
@@ -252,6 +254,16 @@ mod tests {
         assert_eq!(shown(&walk).consumers[0].key, "old or new");
         let stage = read(&walk).stage(&called(), &walk.state, 1);
         assert_eq!(stage.unwrap(), "perhaps moved; web-2 is waived, and away");
+    }
+
+    #[test]
+    fn a_consumer_that_was_let_go_before_its_host_is_waived_may_have_either_key() {
+        let mut walk = Walk::of(two_hosts());
+        walk.until(|state| state.phase() == Phase::Roll);
+        walk.say(Fact::Waived(Waived::Gone(AWAY)));
+        walk.until(|state| state.phase() == Phase::Quiesce);
+        assert_eq!(walk.state.units()[1].stage, UnitStep::Settled);
+        assert_eq!((key_of(&walk.state, 0), key_of(&walk.state, 1)), ("new", UNKNOWN));
     }
 
     #[test]

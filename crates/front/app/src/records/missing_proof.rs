@@ -1,9 +1,23 @@
-//! What a person does where the evidence of a consumer is missing.
+//! Where the evidence of a consumer is missing, and whether it needs a person.
 
 use keyroll_rotation::{
     Blocker, Consumer, ConsumerId, Delivery, Hold, Incarnation, Kinds, Phase, Reason, State, Unit, UnitStep,
     Waived, Which,
 };
+
+/// What makes an idle process call its issuer, which shows the calls of each.
+pub(super) const MAKES_A_CALL: &str = "send it a request that needs the key";
+
+/// What gets the missing evidence of a process.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// A call to its issuer.
+    Call,
+    /// A restart.
+    Restart,
+    /// Its check has to pass.
+    Check,
+}
 
 /// Where evidence is missing: a path of an instance.
 pub(super) struct Place {
@@ -43,53 +57,47 @@ fn was_moved(state: &State, unit: &Unit, who: Incarnation) -> bool {
 }
 
 /// What gets the missing evidence of a process on a path.
-pub(super) fn proof_got(state: &State, place: &Place, version: Which) -> &'static str {
+pub(super) fn missing(state: &State, place: &Place, version: Which) -> Missing {
     let &Place { consumer, who, path } = place;
     let of = state.plan().consumers.get(consumer.index());
+    if who.life.runs() && of.is_some_and(|of| of.attributable) {
+        return Missing::Call;
+    }
     let proof = state.proof(who).filter(|proof| proof.version == version);
     let shown = proof.and_then(|proof| proof.paths.get(usize::from(path))).copied().unwrap_or_default();
-    step(of.is_some_and(|of| of.delivery == Delivery::Follow), shown)
+    needs(of.is_some_and(|of| of.delivery == Delivery::Follow), shown)
 }
 
 /// A program that reads the store has no file that it would read again: once its check has passed, only a restart shows that
 /// it loads what the store gives out.
-fn step(follows: bool, shown: Kinds) -> &'static str {
-    if follows && shown.has(Kinds::CHECKED) { "restart it" } else { "read the output of its check" }
-}
-
-/// The command that goes on with a rotation.
-pub(crate) fn again(state: &State) -> &'static str {
-    command(state.hold())
-}
-
-fn command(hold: Option<Hold>) -> &'static str {
-    match hold {
-        Some(Hold::Stuck(_)) => "keyroll retry",
-        Some(Hold::Paused(_)) | None => "keyroll resume",
-    }
+fn needs(follows: bool, shown: Kinds) -> Missing {
+    if follows && shown.has(Kinds::CHECKED) { Missing::Restart } else { Missing::Check }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::walk::{self, Walk};
     use super::*;
+
+    /// The output of a check says nothing of a call that nobody made.
+    #[test]
+    fn a_process_whose_calls_the_issuer_shows_is_sent_a_request() {
+        let mut plan = walk::plan();
+        plan.consumers[0].attributable = true;
+        let state = Walk::of(plan).state;
+        let got = |id: u16| {
+            let consumer = ConsumerId(id);
+            missing(&state, &Place { consumer, who: walk::who(consumer), path: 0 }, Which::New)
+        };
+        assert_eq!((got(0), got(1)), (Missing::Call, Missing::Check));
+    }
 
     #[test]
     fn a_program_that_reads_the_store_is_restarted_once_its_check_has_passed() {
-        assert_eq!(step(true, Kinds::CHECKED), "restart it");
-        assert_eq!(step(true, Kinds::CHECKED.and(Kinds::REPORTED)), "restart it");
+        assert_eq!(needs(true, Kinds::CHECKED), Missing::Restart);
+        assert_eq!(needs(true, Kinds::CHECKED.and(Kinds::REPORTED)), Missing::Restart);
         for (follows, shown) in [(true, Kinds::NONE), (false, Kinds::CHECKED)] {
-            assert_eq!(step(follows, shown), "read the output of its check");
+            assert_eq!(needs(follows, shown), Missing::Check);
         }
-    }
-
-    /// `resume` refuses a rotation that is stuck.
-    #[test]
-    fn a_rotation_that_is_stuck_is_retried() {
-        let late = Some(Hold::Stuck(Reason::Overdue(Phase::RollingBack)));
-        assert_eq!(command(late), "keyroll retry");
-        assert_eq!(
-            (command(Some(Hold::Paused(Reason::Asked))), command(None)),
-            ("keyroll resume", "keyroll resume")
-        );
     }
 }

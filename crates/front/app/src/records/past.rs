@@ -1,7 +1,9 @@
 //! A rotation from its journal: how it ended, and how long its parts took.
 
 use keyroll_port::Recorded;
-use keyroll_rotation::{Event, Fact, OldKey, Op, Outcome as Seen, Phase, State, Which, step};
+use keyroll_rotation::{
+    ConsumerId, Event, Fact, HostId, OldKey, Op, Outcome as Seen, Phase, State, Which, step,
+};
 
 use super::old_key;
 use super::saved_plan::Saved;
@@ -125,15 +127,25 @@ fn goes_back(state: &State) -> bool {
     matches!(state.phase(), Phase::RollingBack | Phase::RolledBack)
 }
 
-/// The consumers that are on the new version. One on a host that was waived and is away is not counted: nothing shows it.
+/// The consumers that are on the new version. One that has gone, or whose host was waived and is away, is not counted: nothing
+/// shows it.
 pub fn moved_units(state: &State) -> usize {
-    let units = state.units().iter().zip(&state.plan().consumers);
-    units.filter(|(unit, consumer)| unit.has_arrived() && !state.has_left(consumer.host)).count()
+    let units = state.units().iter().zip(hosts(state));
+    units.filter(|(unit, (id, host))| unit.has_arrived() && !is_let_go(state, *id, *host)).count()
 }
 
-/// The consumers on hosts that were waived and are away.
+/// The consumers that have gone, and those on hosts that were waived and are away.
 fn left_units(state: &State) -> usize {
-    state.plan().consumers.iter().filter(|consumer| state.has_left(consumer.host)).count()
+    hosts(state).filter(|(id, host)| is_let_go(state, *id, *host)).count()
+}
+
+/// Each consumer with its host.
+fn hosts(state: &State) -> impl Iterator<Item = (ConsumerId, HostId)> {
+    (0..).map(ConsumerId).zip(state.plan().consumers.iter().map(|consumer| consumer.host))
+}
+
+fn is_let_go(state: &State, id: ConsumerId, host: HostId) -> bool {
+    state.has_left(host) || state.has_gone(id)
 }
 
 /// How the rotation ended; none while it is open.

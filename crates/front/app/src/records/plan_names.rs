@@ -7,8 +7,8 @@ use std::path::Path;
 use keyroll_config::Config;
 use keyroll_fleet::place_digest_of;
 use keyroll_host::{LOCAL, place_digest};
-use keyroll_port::{Described, Named, Recorded};
-use keyroll_rotation::{ConsumerId, FileId, HostId, Incarnation, InstanceIdentity, digest_of_life};
+use keyroll_port::{Described, Named, Recorded, digest_of_failure};
+use keyroll_rotation::{ConsumerId, FileId, HostId, Incarnation, InstanceIdentity, Phase, digest_of_life};
 use keyroll_served::version_file;
 
 use super::blocking_pods::key_freed;
@@ -18,22 +18,16 @@ use crate::configured::{place_of, without_host};
 use crate::wiring::served::served_name;
 use crate::wiring::vault::vault_here;
 
-/// The start of keyroll's commands, and the verbs that take a rotation's id.
-const COMMAND: &str = "keyroll ";
-const OF_ROTATIONS: [&str; 4] = ["resume", "retry", "abort", "pause"];
-/// The length of a rotation's id in hexadecimal digits.
-const ID_LENGTH: usize = 32;
-
-fn is_id(word: &str) -> bool {
-    word.len() == ID_LENGTH && word.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
 /// The names behind a rotation's numbers; a number without one is shown as such.
 #[derive(Debug, Default)]
 pub struct Called {
     id: String,
     secret: String,
+    /// The configuration has other secrets too.
+    has_others: bool,
     consumers: Vec<String>,
+    /// The names of the instances of each consumer, if it has several.
+    instances: Vec<Vec<String>>,
     /// The host of each consumer, if that is not this machine.
     elsewhere: Vec<Option<String>>,
     files: Vec<String>,
@@ -85,6 +79,7 @@ impl Called {
         }
         let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string());
         let Ok(config) = config else { return called };
+        called.has_others = config.secrets.len() > 1;
         let Ok(secret) = config.secret(&saved.secret) else { return called };
         called.gate = secret.gate.is_some();
         called.store_at = vault_here(secret);
@@ -98,6 +93,9 @@ impl Called {
         }
         for consumer in &secret.consumers {
             called.consumers.push(consumer.name.to_string());
+            let all = consumer.runs.instances();
+            let several = all.iter().filter(|_| all.len() > 1);
+            called.instances.push(several.map(|instance| instance.name.to_string()).collect());
             called.elsewhere.push((!consumer.is_here).then(|| consumer.host.to_string()));
             called.paths.push(consumer.paths.iter().map(|path| path.name.to_string()).collect());
             called.served.push(consumer.serves.is_some());
@@ -129,9 +127,19 @@ impl Called {
         called
     }
 
+    /// The rotation and its secret alone: nothing else has a name.
+    pub(crate) fn of_rotation(id: &str, secret: &str) -> Self {
+        Self { id: id.to_owned(), secret: secret.to_owned(), ..Self::default() }
+    }
+
     /// Adds what an inspection found.
     pub fn learn(&mut self, names: impl IntoIterator<Item = Named>) {
         self.remembered.extend(names.into_iter().map(|named| (named.digest, named.name)));
+    }
+
+    /// Why an operation of this phase failed last, if a driver of this rotation said so.
+    pub fn failure(&self, phase: Phase) -> Option<&str> {
+        self.remembered.get(&digest_of_failure(&self.id, phase)).map(String::as_str)
     }
 
     /// The name of an undeclared copy, if the plan or an inspection saw it.
@@ -199,27 +207,6 @@ impl Called {
         self.container(who, None).or_else(process)
     }
 
-    /// Adds this rotation's id to the commands in a text, because other rotations may be open; a command with an id
-    /// keeps it.
-    pub fn addressed(&self, text: &str) -> String {
-        let (mut out, mut rest) = (String::new(), text);
-        while let Some(at) = rest.find(COMMAND) {
-            let (before, after) = rest.split_at(at + COMMAND.len());
-            let end = after.find(|it: char| !(it.is_ascii_lowercase() || it == '-')).unwrap_or(after.len());
-            let (word, behind) = after.split_at(end);
-            out.push_str(before);
-            out.push_str(word);
-            let next = behind.strip_prefix(' ').unwrap_or_default();
-            let named = next.split(|it: char| !it.is_ascii_alphanumeric()).next().is_some_and(is_id);
-            if OF_ROTATIONS.contains(&word) && !named {
-                out.push(' ');
-                out.push_str(&self.id);
-            }
-            rest = behind;
-        }
-        out + rest
-    }
-
     /// Where a process accepts connections for the store of the secret: it is the store, or an agent before it. `None` =
     /// it does not.
     pub fn store_of(&self, pid: u32) -> Option<SocketAddr> {
@@ -230,6 +217,21 @@ impl Called {
     #[cfg(test)]
     pub(super) fn of_hosts(hosts: &[&str]) -> Self {
         Self { hosts: hosts.iter().map(|&host| host.to_owned()).collect(), ..Self::default() }
+    }
+
+    /// The names on the page of waits: two consumers, three other hosts, and a copy that no consumer reads.
+    #[cfg(test)]
+    pub(super) fn of_waits(copy: u64) -> Self {
+        let names = |all: &[&str]| -> Vec<String> { all.iter().map(|&name| name.to_owned()).collect() };
+        Self {
+            id: "ID".to_owned(),
+            secret: "SECRET".to_owned(),
+            consumers: names(&["api", "worker"]),
+            files: names(&["/srv/api.env", "/srv/worker.env"]),
+            hosts: names(&["local", "web-1", "web-2", "prod"]),
+            undeclared: BTreeMap::from([(copy, "/srv/old.env".to_owned())]),
+            ..Self::default()
+        }
     }
 
     /// The names of a rotation whose store accepts connections there.
@@ -288,6 +290,11 @@ impl Called {
         (&self.id, &self.secret)
     }
 
+    /// Whether a command about what it moves has to name its secret.
+    pub(super) fn has_others(&self) -> bool {
+        self.has_others
+    }
+
     /// The consumers that another open rotation moves; none if there are none.
     pub fn apart(&self) -> Option<String> {
         let one = |it: &Apart| format!("`{}` (keyroll status {})", it.consumer, it.rotation);
@@ -306,6 +313,20 @@ impl Called {
         self.consumers
             .get(id.index())
             .map_or_else(|| format!("consumer {}", id.0), |name| format!("`{name}`"))
+    }
+
+    /// One instance of a consumer: `api/2`; the consumer, if it has only one.
+    pub fn instance(&self, id: ConsumerId, slot: u8) -> String {
+        let instance = self.instances.get(id.index()).and_then(|all| all.get(usize::from(slot)));
+        match (instance, self.consumers.get(id.index())) {
+            (Some(instance), Some(name)) => format!("`{name}/{instance}`"),
+            (_, _) => self.consumer(id),
+        }
+    }
+
+    /// A consumer as commands name it.
+    pub(super) fn name_of(&self, id: ConsumerId) -> Option<&str> {
+        self.consumers.get(id.index()).map(String::as_str)
     }
 
     /// Whether a consumer asks keyroll's socket for the value.
@@ -353,29 +374,6 @@ impl Called {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_command_to_a_rotation_names_it_once() {
-        let (one, other) = ("a1".repeat(16), "b2".repeat(16));
-        let called = Called { id: one.clone(), ..Called::default() };
-        let said = ["keyroll", "paused it; keyroll plan"].join(" ");
-        let cases = [
-            (
-                "then `keyroll resume`, or keyroll abort".to_owned(),
-                format!("then `keyroll resume {one}`, or keyroll abort {one}"),
-            ),
-            (
-                "keyroll resume --revoked-by-hand".to_owned(),
-                format!("keyroll resume {one} --revoked-by-hand"),
-            ),
-            (format!("keyroll retry {one}"), format!("keyroll retry {one}")),
-            (format!("keyroll retry {other}, then"), format!("keyroll retry {other}, then")),
-            (said.clone(), said),
-        ];
-        for (text, meant) in cases {
-            assert_eq!(called.addressed(&text), meant);
-        }
-    }
 
     #[test]
     fn what_inspections_remembered_of_a_host_is_named() {

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use keyroll_port::{Journal, Named, Recorded};
-use keyroll_rotation::{Hold, Reason, State, Waived, digest_of_life};
+use keyroll_port::{Journal, Named, Recorded, digest_of_failure};
+use keyroll_rotation::{Debt, Hold, Phase, Reason, State, Waived, digest_of_life};
 
 use super::plan_names::Called;
 
-/// The names of a rotation, with those of the undeclared copies and processes that its state is about. Names are for display
-/// alone: what cannot be read is shown without one.
+/// The names of a rotation, with those of the undeclared copies and processes that its state is about, and why it failed.
+/// Names are for display alone: what cannot be read is shown without one.
 pub(crate) async fn called(journal: &dyn Journal, recorded: &Recorded, state: Option<&State>) -> Called {
     let mut called = Called::of(recorded);
-    for digest in state.map(digests).unwrap_or_default() {
+    let id = recorded.id.0.as_str();
+    for digest in state.map(|state| digests(id, state)).unwrap_or_default() {
         if let Ok(Some(name)) = journal.recall(digest).await {
             called.learn([Named { digest, name }]);
         }
@@ -19,8 +20,8 @@ pub(crate) async fn called(journal: &dyn Journal, recorded: &Recorded, state: Op
     called
 }
 
-/// The digests of the copies and processes that a state is about.
-fn digests(state: &State) -> BTreeSet<u64> {
+/// The digests of the copies, processes and failures that the state of the rotation with this id is about.
+fn digests(id: &str, state: &State) -> BTreeSet<u64> {
     let mut all = BTreeSet::new();
     if let Some(look) = state.look() {
         let seen = look.seen.as_ref();
@@ -36,18 +37,27 @@ fn digests(state: &State) -> BTreeSet<u64> {
         match waived {
             Waived::Holder(who) => all.extend([digest_of_life(*who)]),
             Waived::Copy(place) => all.extend([*place]),
-            Waived::NotVisible(_) | Waived::BusySessions | Waived::LastUse | Waived::Host(_) => {}
+            Waived::NotVisible(_)
+            | Waived::BusySessions
+            | Waived::LastUse
+            | Waived::Host(_)
+            | Waived::Gone(_)
+            | Waived::File(_) => {}
         }
     }
     if let Some(Hold::Paused(reason) | Hold::Stuck(reason)) = state.hold() {
-        all.extend(about(reason));
+        all.extend(about(id, reason));
+    }
+    if state.debt() == Some(Debt::NotRevoked) {
+        all.insert(digest_of_failure(id, Phase::Revoke));
     }
     all
 }
 
-/// The digest of the copy or process that a reason is about.
-fn about(reason: Reason) -> Option<u64> {
+/// The digest of the copy, process or failure that a reason is about.
+fn about(id: &str, reason: Reason) -> Option<u64> {
     match reason {
+        Reason::Failed(phase) => Some(digest_of_failure(id, phase)),
         Reason::Holder(who) | Reason::Unsearched(who) => Some(digest_of_life(who)),
         Reason::Stranger(place) => Some(place),
         Reason::Asked
@@ -61,7 +71,6 @@ fn about(reason: Reason) -> Option<u64> {
         | Reason::Unit(_)
         | Reason::Canary(_)
         | Reason::Unaccepted(_)
-        | Reason::Failed(_)
         | Reason::Overdue(_)
         | Reason::Drifting
         | Reason::UnknownLabel(_)

@@ -1,15 +1,19 @@
 //! What is shown of a rollback: why it began, what blocks it, and what it waits for.
 
+use keyroll_host::{LOCAL, incarnation};
 use keyroll_port::{Described, Named, Opening, Recorded, RotationId};
 use keyroll_rotation::{
-    Awaited, Consumer, ConsumerId, Delivery, Enumeration, Fact, Hold, Holds, HostId, Incarnation,
-    InstanceIdentity, OnFailure, Op, Outcome, Phase, Query, Reason, ReloadMode, Stamp, State, Unit, UnitStep,
-    Visibility, Waived, Want, Which, digest_of_life, waiting, wants,
+    Awaited, Blocker, Consumer, ConsumerId, Delivery, Enumeration, Fact, Hold, Holds, HostId, Incarnation,
+    InstanceIdentity, ObservedInstance, OnFailure, Op, Outcome, Phase, Query, Reason, ReloadMode,
+    SessionSeen, Stamp, State, Unit, UnitStep, Visibility, Waived, Want, Which, digest_of_life, waiting,
+    wants, ways_past,
 };
 
 use super::cause::{self, Observations};
+use super::next_words::{fitted, said as sentence};
 use super::plan_names::Called;
 use super::walk::{self, Walk};
+use super::ways::ways;
 use super::{blockers, reasons, waiting as shown};
 
 /// The processes of the last two slots, which are not moved.
@@ -30,6 +34,8 @@ fn stuck_at_the_first(walk: &mut Walk) {
     walk.until(|state| wants(state).contains(&Want::Do(restart.clone())));
     let intent = walk.begin(&restart);
     walk.end(intent, Outcome::Failed { retry: false });
+    // It is asked whether it ever left the old key.
+    walk.say(Fact::Proved { consumer: ConsumerId(0), proofs: Vec::new(), trouble: false });
     walk.until(|state| state.hold().is_some());
     assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::Unit(ConsumerId(0)))));
 }
@@ -89,6 +95,35 @@ fn an_instance_that_was_not_moved_is_no_unproven_path_before_it_was_asked() {
     walk.wait(100_000);
     assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::Overdue(Phase::RollingBack))));
     assert!(names_the_unmoved(&walk.state));
+    let called = Called::of_rotation("0192", "acme");
+    let next = ways(&called, &walk.state, false, true).unwrap().next;
+    assert_eq!(next, "move what blocks it, then keyroll retry 0192");
+    let shown = blockers::all(&called, &walk.state);
+    assert!(shown.iter().all(|one| !one.how_to_move.contains("keyroll resume")), "it is stuck: {shown:?}");
+}
+
+/// The processes of old sessions are gone; the test's own process has three, and three are of nobody that was found.
+#[test]
+fn a_session_of_a_process_that_is_gone_is_not_shown_and_each_other_holder_of_sessions_is_shown_once() {
+    let mut walk = Walk::of(walk::plan());
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    walk.until(|state| wants(state).contains(&Want::Ask(Query::Enumerate)));
+    let own = keyroll_observe::process(std::process::id()).unwrap().id;
+    let gone = keyroll_observe::ProcessId { start_ticks: own.start_ticks + 1, ..own };
+    let [own, gone] = [own, gone].map(|id| incarnation(LOCAL, &id));
+    let mut seen = walk.look();
+    let whose = [Some(gone), Some(own), None].into_iter().cycle().take(9);
+    seen.sessions = Some(whose.map(|who| SessionSeen { who, busy: false }).collect());
+    // It also held the new key itself.
+    seen.instances.push(ObservedInstance { who: gone, consumer: None, ..seen.instances[0] });
+    let at = seen.instances.len() - 1;
+    (seen.instances[at].old, seen.instances[at].new) = (Visibility::No, Visibility::Yes);
+    walk.say(Fact::Enumerated(seen));
+    let shown = blockers::all(&Called::default(), &walk.state);
+    let sessions: Vec<_> = shown.iter().filter(|one| one.kind == "session").map(|one| one.pid).collect();
+    assert_eq!(sessions, [Some(std::process::id()), None], "{shown:?}");
+    assert!(shown.iter().all(|one| one.kind != "undeclared process"), "{shown:?}");
 }
 
 /// A rollback in which the second consumer reads the store again by itself.
@@ -169,7 +204,7 @@ fn beside_theirs(before: Option<Outcome>) -> Walk {
 }
 
 fn command(walk: &Walk) -> String {
-    reasons::command(&walk.state, walk.state.hold().unwrap(), "0192", "acme")
+    ways(&Called::of_rotation("0192", "acme"), &walk.state, false, false).unwrap().next
 }
 
 #[test]
@@ -179,13 +214,13 @@ fn beside_another_partys_value_only_a_rollback_that_can_end_is_offered() {
     assert!(said.contains("or keyroll abort 0192, which leaves the store as it is"), "{said}");
     let mut walk = beside_theirs(Some(Outcome::Failed { retry: true }));
     let said = command(&walk);
-    assert!(said.contains("keyroll abort 0192 needs the same"), "{said}");
+    assert!(said.contains("keyroll abort 0192, which needs the same"), "{said}");
     walk.say(Fact::AbortAsked);
     walk.until(|state| wants(state).contains(&Want::Do(Op::Demote)));
     let intent = walk.begin(&Op::Demote);
     walk.end(intent, Outcome::ChangedElsewhere);
     let said = command(&walk);
-    assert!(said.contains("keyroll retry 0192 once the store gives out the old"), "{said}");
+    assert!(said.contains("give out the old") && said.contains("then keyroll retry 0192"), "{said}");
     assert!(!said.contains("abort"), "{said}");
 }
 
@@ -226,22 +261,29 @@ fn a_pod_is_named_with_its_cluster_and_waived_by_its_name() {
     let shown = blockers::unexplained(&called, who(7), &walk.state);
     assert_eq!((shown.kind, shown.name.as_str()), ("undeclared pod", "pod/agent-6d5f-x2x1z/app on prod"));
     assert_eq!((shown.host.as_deref(), shown.pid), (Some("prod"), None));
-    assert_eq!((shown.found_by, shown.or_else.as_deref()), (described.found_by, Some(waive)));
+    let or_else = shown.or_else.unwrap();
+    assert_eq!(shown.found_by, described.found_by);
+    assert!(or_else.starts_with(&format!("{waive}, then ")), "{or_else}");
+    assert!(or_else.contains("keyroll init --host prod"), "{or_else}");
     let said = reasons::reason_text(&called, &walk.state, Reason::Holder(who(7)));
     assert_eq!(
         said,
         "pod/agent-6d5f-x2x1z/app on prod is not a declared consumer and still uses the old key"
     );
-    let out = reasons::way_out(&called, &walk.state, Reason::Holder(who(7))).unwrap();
+    let out = |state: &State, pod| {
+        let steps = fitted(&called, state, ways_past(state, Blocker::Holder(who(pod))));
+        sentence(&called, state, &steps)
+    };
+    let all = out(&walk.state, 7);
     assert!(
-        out.contains("keyroll init --host prod") && out.ends_with(&format!(", or {waive}; then ")),
-        "{out}"
+        all.contains("keyroll init --host prod") && all.contains(&format!(", or {waive}; then ")),
+        "{all}"
     );
     // Nothing that is not known stands in a command.
     let nameless = blockers::unexplained(&called, who(8), &walk.state);
-    assert_eq!((nameless.name.as_str(), nameless.or_else), ("a pod on prod", None));
-    let out = reasons::way_out(&called, &walk.state, Reason::Holder(who(8))).unwrap();
-    assert!(!out.contains("waive"), "{out}");
+    assert_eq!(nameless.name, "a pod on prod");
+    let all = out(&walk.state, 8);
+    assert!(!all.contains("waive"), "{all}");
     walk.say(Fact::AbortAsked);
     let back = blockers::unexplained(&called, who(7), &walk.state);
     assert!(back.how_to_move.contains("takes the old key"), "{}", back.how_to_move);

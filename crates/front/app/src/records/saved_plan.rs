@@ -323,12 +323,15 @@ impl Saved {
         Self::parse(&text)
     }
 
-    /// The present plan of a rotation, including adopted consumers.
+    /// The present plan of a rotation, with adopted consumers and corrected commands.
     pub fn of(recorded: &Recorded) -> Result<Self, Problem> {
-        let adopted = recorded.events.iter().rev().find_map(|event| {
-            if let Fact::Adopted { names, .. } = &event.fact { Some(names.to_string()) } else { None }
+        let latest = recorded.events.iter().rev().find_map(|event| {
+            let (Fact::Adopted { names, .. } | Fact::Corrected { names, .. }) = &event.fact else {
+                return None;
+            };
+            Some(names.to_string())
         });
-        Self::parse(adopted.as_deref().unwrap_or(&recorded.opening.names))
+        Self::parse(latest.as_deref().unwrap_or(&recorded.opening.names))
     }
 
     /// Reads a plan from its text.

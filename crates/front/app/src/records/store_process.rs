@@ -17,11 +17,9 @@ pub(super) fn accepts_at(pid: u32, place: SocketAddr) -> bool {
     sockets.is_ok_and(|sockets| sockets.listens(&id, &[place]))
 }
 
-/// What to do with it.
-pub(super) fn accepted(pid: u32, place: SocketAddr) -> String {
-    format!(
-        "keyroll consumer waive {pid} --reason WHY (process {pid} is the store, which listens at {place}: do not end it)"
-    )
+/// Why it is only waived.
+pub(super) fn as_store(pid: u32, place: SocketAddr) -> String {
+    format!("process {pid} is the store, which listens at {place}: do not end it")
 }
 
 /// The most ancestors that are searched for the parent of this process.

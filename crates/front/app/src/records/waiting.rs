@@ -1,27 +1,22 @@
-//! What a rotation waits for, since when, until when, and the commands that continue it or take it back.
+//! What a rotation waits for, since when, and until when.
 
 use keyroll_port::Recorded;
 use keyroll_rotation::{
-    Awaited, Debt, Event, Fact, Op, Person, Phase, Query, State, UnitStep, Until, Waiting, Which, step,
-    waiting,
+    Awaited, Debt, Hold, Op, Person, Phase, Query, Reason, Seq, State, UnitStep, Until, Waiting, Which, step,
+    still_used, waiting,
 };
 
 use super::cause::Observations;
-use super::missing_proof::has_only_time;
+use super::missing_proof::{MAKES_A_CALL, has_only_time};
 use super::old_key::clock;
 use super::plan_names::Called;
 use super::reasons;
 use super::recorded::last_unix_ms;
-use crate::operator::WaitingShown;
+use crate::operator::{WaitKind, WaitingShown};
 
-/// Derived from the journal alone, so it is the same for every reader. `forward`: the command that continues the
-/// rotation. None if the rotation has ended and nothing is left to do.
-pub fn seen(
-    recorded: &Recorded,
-    called: &Called,
-    state: &State,
-    forward: Option<&str>,
-) -> Option<WaitingShown> {
+/// Derived from the journal alone, so it is the same for every reader; the ways past it are not in it. None if the rotation has
+/// ended and nothing is left to do.
+pub fn seen(recorded: &Recorded, called: &Called, state: &State) -> Option<WaitingShown> {
     let now = waiting(state)?;
     let last = last_unix_ms(recorded);
     let until = left_ms(state, &now).map(|left| clock(last.saturating_add(left)));
@@ -29,11 +24,14 @@ pub fn seen(
     recorded.events.iter().for_each(|event| told.see(event));
     Some(WaitingShown {
         what: what(&told, called, state, &now.what),
-        since: clock(since(recorded).unwrap_or(last)),
+        kind: kind(&now.what),
+        since: clock(Track::of(recorded).map_or(last, |track| track.since_ms())),
         until,
         person: now.until == Until::Person,
-        forward: forward.map(str::to_owned),
-        back: back(called, state),
+        forward: None,
+        back: None,
+        forward_steps: Vec::new(),
+        back_steps: Vec::new(),
     })
 }
 
@@ -49,14 +47,14 @@ pub(crate) fn left_ms(state: &State, wait: &Waiting) -> Option<u64> {
 /// What makes a wait the same wait: an operation that is tried again, and a consent that is asked for again after
 /// another look, are one wait.
 #[derive(PartialEq)]
-pub(crate) enum Same {
+enum Same {
     Operation(Op),
     Outcome(Op),
     Consent,
     Other(Awaited),
 }
 
-pub(crate) fn same(state: &State, wait: Waiting) -> Same {
+fn same(state: &State, wait: Waiting) -> Same {
     match wait.what {
         Awaited::Begin(op) => Same::Operation(op),
         Awaited::Person(Person::Consent(_)) => Same::Consent,
@@ -79,32 +77,78 @@ pub(crate) fn same(state: &State, wait: Waiting) -> Same {
     }
 }
 
-fn intended(state: &State, seq: u64) -> Option<Op> {
+fn intended(state: &State, seq: Seq) -> Option<Op> {
     state.intents().iter().find(|intent| intent.seq == seq).map(|intent| intent.op.clone())
 }
 
-/// When the present wait began, by the wall clock: milliseconds since 1970.
-fn since(recorded: &Recorded) -> Option<u64> {
-    let mut state = State::open(recorded.opening.plan.clone(), recorded.opening.at).ok()?;
-    let now = |state: &State| waiting(state).map(|wait| same(state, wait));
-    let (mut wait, mut since) = (now(&state), recorded.opening.unix_ms);
-    for (event, unix_ms) in recorded.events.iter().zip(&recorded.unix_ms) {
-        state = step(&state, event).ok()?.0;
-        let present = now(&state);
-        if present != wait {
-            (wait, since) = (present, *unix_ms);
-        }
-    }
-    Some(since)
+/// What the operation of an entry does, while it is open.
+pub(super) fn in_question(called: &Called, state: &State, seq: Seq) -> Option<String> {
+    intended(state, seq).map(|op| operation(called, &op))
 }
 
-/// The command that takes the rotation back; none where the protocol refuses it.
-fn back(called: &Called, state: &State) -> Option<String> {
-    if state.phase() == Phase::RollingBack {
-        return None;
+/// The present wait, and since when: folded over the entries of a rotation, whether they are read from the journal or are
+/// being written.
+pub(crate) struct Track {
+    wait: Option<Same>,
+    since_ms: u64,
+}
+
+impl Track {
+    /// From this state on, which was reached at this time.
+    pub(crate) fn new(state: &State, unix_ms: u64) -> Self {
+        Self { wait: present(state), since_ms: unix_ms }
     }
-    let asked = Event { at: state.now(), fact: Fact::AbortAsked };
-    step(state, &asked).is_ok().then(|| called.addressed("keyroll abort"))
+
+    /// Over what is recorded; none if that is not sound.
+    pub(crate) fn of(recorded: &Recorded) -> Option<Self> {
+        let mut state = State::open(recorded.opening.plan.clone(), recorded.opening.at).ok()?;
+        let mut track = Self::new(&state, recorded.opening.unix_ms);
+        for (event, unix_ms) in recorded.events.iter().zip(&recorded.unix_ms) {
+            state = step(&state, event).ok()?.0;
+            track.see(&state, *unix_ms);
+        }
+        Some(track)
+    }
+
+    /// Over one more entry, written at this time, with the state that follows from it. Whether another wait began.
+    pub(crate) fn see(&mut self, state: &State, unix_ms: u64) -> bool {
+        let wait = present(state);
+        let is_another = wait != self.wait;
+        if is_another {
+            (self.wait, self.since_ms) = (wait, unix_ms);
+        }
+        is_another
+    }
+
+    /// When the present wait began, by the wall clock: milliseconds since 1970.
+    pub(crate) fn since_ms(&self) -> u64 {
+        self.since_ms
+    }
+}
+
+fn present(state: &State) -> Option<Same> {
+    waiting(state).map(|wait| same(state, wait))
+}
+
+/// What kind of wait it is.
+fn kind(awaited: &Awaited) -> WaitKind {
+    match awaited {
+        Awaited::Hold(Hold::Paused(Reason::Consent)) | Awaited::Person(Person::Consent(_)) => {
+            WaitKind::Consent
+        }
+        Awaited::Hold(Hold::Paused(_)) => WaitKind::Paused,
+        Awaited::Hold(Hold::Stuck(_)) => WaitKind::Stuck,
+        Awaited::Person(Person::MintByHand) => WaitKind::MintByHand,
+        Awaited::Person(Person::RevokeByHand) => WaitKind::RevokeByHand,
+        Awaited::Debt(_) => WaitKind::Debt,
+        Awaited::Outcome(_) => WaitKind::Outcome,
+        Awaited::Operation(_) | Awaited::Begin(_) => WaitKind::Operation,
+        Awaited::Unit(..) => WaitKind::Consumer,
+        Awaited::Watch(_) => WaitKind::Watch,
+        Awaited::Pause => WaitKind::Pace,
+        Awaited::Phase(_) => WaitKind::Phase,
+        Awaited::Answer(_) => WaitKind::Answer,
+    }
 }
 
 /// What is waited for, after "waiting for".
@@ -137,6 +181,10 @@ pub(crate) fn what(told: &Observations, called: &Called, state: &State, awaited:
                 UnitStep::Proving(_) if has_only_time(state, *consumer) => format!(
                     "{name} to read the {key} key from the store: it is waived, and only the time shows that it has"
                 ),
+                UnitStep::Proving(slot) if told.lacks_a_call(state, *consumer, toward) => format!(
+                    "a call by {} with the {key} key (to prove it now: {MAKES_A_CALL})",
+                    called.instance(*consumer, *slot)
+                ),
                 UnitStep::Proving(_) => {
                     let seen = told.lacking(state, *consumer, toward);
                     let seen = seen.map(|seen| format!(": {seen}")).unwrap_or_default();
@@ -152,6 +200,13 @@ pub(crate) fn what(told: &Observations, called: &Called, state: &State, awaited:
         }
         Awaited::Pause => "the pause between two instances or consumers to end".to_owned(),
         Awaited::Phase(phase) => of_phase(*phase).to_owned(),
+        Awaited::Answer(Query::LastUsed) => match still_used(state) {
+            Some(at) => format!(
+                "the old key to be unused for long enough: the issuer shows its last use at {}",
+                clock(at)
+            ),
+            None => answer(called, &Query::LastUsed),
+        },
         Awaited::Answer(query) => answer(called, query),
     }
 }

@@ -39,6 +39,8 @@ pub fn waived_with_reasons(
         Waived::BusySessions => "busy sessions on the old key".to_owned(),
         Waived::LastUse => UNSEEN_USER.to_owned(),
         Waived::Host(host) => host_left(called, state, *host),
+        Waived::Gone(consumer) => format!("{}, which is gone", called.consumer(*consumer)),
+        Waived::File(file) => format!("{} as it stands", called.file(*file)),
     };
     let reason = |waived: &Waived| recorded(waived).map(|waiver| waiver.reason.clone());
     state.waived().iter().map(|waived| (name(waived), reason(waived))).collect()

@@ -165,5 +165,7 @@ pub(crate) fn digest(rotation: &str, waived: Waived) -> u64 {
         Waived::BusySessions => named("busy sessions".to_owned()),
         Waived::LastUse => named("last use".to_owned()),
         Waived::Host(host) => named(format!("host/{}", host.0)),
+        Waived::Gone(consumer) => named(format!("gone/{}", consumer.0)),
+        Waived::File(file) => named(format!("file/{}", file.0)),
     }
 }

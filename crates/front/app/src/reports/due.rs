@@ -231,7 +231,7 @@ fn open_now(
     let state = state_of(&recorded)?;
     let called = runtime.block_on(remembered_names::called(journal, &recorded, Some(&state)));
     // A step at the issuer's console is no pause, and ends by no driver either.
-    let waits = awaited(&state, &id.0, secret).map(|(why, _)| why);
+    let waits = awaited(&state).map(str::to_owned);
     let why = state.hold().map(|hold| reason_text(&called, &state, hold.reason())).or(waits);
     Ok(Some((id, why)))
 }

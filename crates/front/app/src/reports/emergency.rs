@@ -137,7 +137,7 @@ fn open(secret: &str, own: &OpenRotation, places: &Places) -> Result<Open, Probl
     // A key that was brought and sealed is taken in by the next driver.
     let sealed =
         takes_key(state) && runtime.block_on(pending(&store(places)?.0, secret, recorded, state))?.is_some();
-    let waits = reasons::awaited(state, &id.0, secret).is_some();
+    let waits = reasons::awaited(state).is_some();
     let consent = waits && wants_consent(state);
     let driver = held_by(places).filter(|(_, work)| work.as_ref().is_none_or(|work| work.rotation == *id));
     let driven = driver.is_some() && state.hold().is_none();

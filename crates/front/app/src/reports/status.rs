@@ -6,7 +6,7 @@ use std::sync::Arc;
 use keyroll_config::Config;
 use keyroll_journal::{SqliteJournal, Work};
 use keyroll_port::{Journal as _, Overview, Recorded};
-use keyroll_rotation::{Debt, Emergency, Hold, State, Unit, UnitStep, Which};
+use keyroll_rotation::{ConsumerId, Debt, Emergency, State, Unit, UnitStep, Which};
 use tokio::runtime::Runtime;
 
 use crate::configured::ssh_hosts;
@@ -21,7 +21,8 @@ use crate::records::recorded::{last_unix_ms, rotations_unread, state_of};
 use crate::records::rotation_ids::{chosen_id, no_rotation};
 use crate::records::saved_plan::Saved;
 use crate::records::waivers::Waivers;
-use crate::records::{blockers, cause, hosts_away, old_key, reasons, remembered_names, waiting, waived};
+use crate::records::ways::ways;
+use crate::records::{blockers, cause, old_key, reasons, remembered_names, waiting, waived};
 use crate::session::manual_steps::awaited_back;
 use crate::wiring::open;
 
@@ -107,7 +108,7 @@ impl<'p> StatusReader<'p> {
             let its = |work: &Option<Work>| work.as_ref().is_none_or(|work| work.rotation == overview.id);
             let driver = held.as_ref().filter(|(_, work)| its(work)).map(|(pid, _)| pid.unwrap_or_default());
             match self.row(&overview, driver, &waivers) {
-                Ok(row) => rows.push(row),
+                Ok(row) => rows.push(StatusShown { first: first(&row, held.as_ref()), ..row }),
                 Err(Unread::Journal(problem)) => return Err(problem),
                 Err(Unread::Rotation(problem)) if self.id.is_some() => return Err(problem),
                 // An unreadable rotation hides none of the others.
@@ -150,8 +151,10 @@ impl<'p> StatusReader<'p> {
         row.hosts_back = left.back(&called, &state);
         row.hosts_not_searched = not_searched(&recorded, &state);
         row.cause = cause::of(&recorded, &called);
-        let forward = row.next.as_deref().filter(|_| row.driver.is_none());
-        row.waiting = waiting::seen(&recorded, &called, &state, forward);
+        let ways = ways(&called, &state, row.driver.is_some(), !row.blocked_by.is_empty());
+        row.next = ways.as_ref().map(|ways| ways.next.clone());
+        let waiting = waiting::seen(&recorded, &called, &state);
+        row.waiting = ways.zip(waiting).map(|(ways, waiting)| ways.of_wait(waiting));
         if let Some(back) = awaited_back(&recorded, &state, self.places) {
             row.why = Some(row.why.map_or_else(|| back.clone(), |why| format!("{why}\n{back}")));
         }
@@ -211,6 +214,7 @@ fn unreadable(overview: &Overview, problem: &Problem) -> StatusShown {
         waived: Vec::new(),
         hosts_back: Vec::new(),
         hosts_not_searched: Vec::new(),
+        first: None,
         next: overview.open.then(|| format!("keyroll status {}", overview.id)),
     }
 }
@@ -222,30 +226,20 @@ fn row(
     driver: Option<u32>,
     old_key: OldKeyShown,
 ) -> StatusShown {
-    let awaited = reasons::awaited(state, &overview.id.0, &overview.secret);
-    let person = awaited.is_some();
-    let hold = match state.hold() {
-        _ if person => awaited,
-        Some(hold @ (Hold::Paused(reason) | Hold::Stuck(reason))) => {
-            let before =
-                if let Hold::Paused(_) = hold { reasons::way_out(called, state, reason) } else { None };
-            let command = reasons::command(state, hold, &overview.id.0, &overview.secret);
-            let without = hosts_away::way_without(called, state, reason);
-            let without = without.map(|way| format!("; {way}")).unwrap_or_default();
-            let next = before.unwrap_or_default() + &command + &without;
-            Some((reasons::reason_text(called, state, reason), next))
-        }
-        None => None,
+    let awaited = reasons::awaited(state);
+    let held = state.hold().map(|hold| reasons::reason_text(called, state, hold.reason()));
+    let stage_of = |id: ConsumerId, unit: &Unit| match state.has_gone(id) {
+        true => LET_GO.to_owned(),
+        false => stage(unit, state.hold().is_some()),
     };
-    let (why, way) = hold.unzip();
-    let units: Vec<UnitShown> = state
-        .units()
-        .iter()
+    let units: Vec<UnitShown> = (0..)
+        .map(ConsumerId)
+        .zip(state.units().iter())
         .zip(called.consumers())
-        .map(|(unit, name)| UnitShown { name: name.to_owned(), stage: stage(unit, state.hold().is_some()) })
+        .map(|((id, unit), name)| UnitShown { name: name.to_owned(), stage: stage_of(id, unit) })
         .collect();
     let moved = moved_units(state);
-    let mut row = StatusShown {
+    StatusShown {
         id: overview.id.to_string(),
         secret: overview.secret.clone(),
         began: old_key::clock(overview.unix_ms),
@@ -265,31 +259,28 @@ fn row(
         // The lock belongs to the state folder: its holder drives what is open and not paused.
         driver: driver.filter(|_| !state.ended() && state.hold().is_none()),
         outcome: outcome(state),
-        why,
+        why: awaited.map(str::to_owned).or(held),
         cause: None,
-        person: person || state.hold().is_some_and(reasons::needs_person),
+        person: awaited.is_some() || state.hold().is_some_and(reasons::needs_person),
         waiting: None,
         blocked_by: Vec::new(),
         waived: Vec::new(),
         hosts_back: Vec::new(),
         hosts_not_searched: Vec::new(),
+        first: None,
         next: None,
-    };
-    row.next = next(&row, way);
-    row
-}
-
-/// The command that continues a rotation; none if nothing is left to do.
-fn next(row: &StatusShown, hold: Option<String>) -> Option<String> {
-    match (hold, row.ended, row.owes, row.driver) {
-        (_, _, true, _) if row.unlisted => Some(format!("keyroll resume {}", row.id)),
-        (_, _, true, _) => Some(format!("keyroll revoke {} --version previous", row.secret)),
-        (_, true, false, _) => None,
-        (_, false, false, Some(_)) => Some(format!("keyroll status -w {}", row.id)),
-        (Some(command), false, false, None) => Some(command),
-        (None, false, false, None) => Some(format!("keyroll resume {}", row.id)),
     }
 }
+
+/// The command that comes before the others while a process drives another rotation: they would be refused.
+fn first(row: &StatusShown, held: Option<&(Option<u32>, Option<Work>)>) -> Option<String> {
+    let (_, work) = held?;
+    let driven = &work.as_ref()?.rotation;
+    (driven.0 != row.id && row.next.is_some()).then(|| format!("keyroll pause {driven}"))
+}
+
+/// The step of a consumer that is taken as gone, whatever its files hold.
+const LET_GO: &str = "taken as gone: nothing shows which key it has";
 
 /// The step of one consumer. Nothing is watched while the rotation is held.
 fn stage(unit: &Unit, held: bool) -> String {

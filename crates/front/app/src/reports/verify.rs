@@ -17,6 +17,7 @@ use crate::installation::Installation;
 use crate::operator::{CheckShown, Finding};
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::quantity::quantity;
 use crate::records::open_rotation_guard::open_of;
 use crate::records::recorded::{rotations_unread, state_of};
 use crate::records::{old_key, versions};
@@ -43,13 +44,13 @@ pub fn verify(
     let issuer = issuer(secret)?;
     let runtime = open::runtime(&places)?;
     let store = open::store(&places)?;
-    let mut current = None;
+    let (mut current, mut number) = (None, 0);
     let (mut versions, mut dropped) = (Vec::new(), Vec::new());
     for info in runtime.block_on(versions::kept(store.as_ref(), name))? {
         if let Some(credential) = runtime.block_on(store.read(name, info.number))? {
             redact::remember_fields(&credential.fields);
             if info.label == Label::Current {
-                current = Some(credential.duplicate());
+                (current, number) = (Some(credential.duplicate()), info.number);
             }
             versions.push(StoredVersion { info, credential });
         } else {
@@ -73,6 +74,7 @@ pub fn verify(
     for info in dropped.iter().rev().take(DROPPED_SHOWN_MAX) {
         show(verifier.dropped(info)?);
     }
+    verifier.list_check(number)?.into_iter().for_each(show);
     Ok(bad)
 }
 
@@ -130,6 +132,33 @@ impl Verifier<'_> {
         let revoked = self.revoked_by(info.number)?;
         let detail = format!("{revoked}its value was dropped; {}", self.listed(info.credential.as_ref()));
         Ok(CheckShown { name: self.named(info), finding: Finding::Note, detail, help: None })
+    }
+
+    /// Whether the issuer's list can be read and is whole: a rotation cannot wait for what never comes. A driver may have
+    /// disabled the value that a list is asked for with: while one runs, nothing is asked.
+    fn list_check(&self, current: u32) -> Result<Option<CheckShown>, Problem> {
+        if !self.issuer.capabilities().list {
+            return Ok(None);
+        }
+        let Permission::Given { lock: _lock, .. } = self.permission(current)? else { return Ok(None) };
+        let (finding, detail) = match self.runtime.block_on(self.issuer.list(&self.current)) {
+            Ok(Listing { complete: true, entries, .. }) => {
+                (Finding::Good, format!("complete: {}", quantity(entries.len(), "key")))
+            }
+            Ok(Listing { incomplete, .. }) => {
+                let why = incomplete.map(|why| format!(": {why}")).unwrap_or_default();
+                (Finding::Note, format!("incomplete, so it proves no absence{why}"))
+            }
+            Err(failure) => {
+                let Problem { attempted, code, causes, .. } = Problem::from(failure);
+                (Finding::Note, format!("could not {attempted} ({code}): {}", causes.join(": ")))
+            }
+        };
+        let help = (finding == Finding::Note).then(|| {
+            "correct `op.list` of the spec if the issuer answers so each time; docs/guides/write-an-issuer.md".to_owned()
+        });
+        let name = format!("{} list of keys", self.name);
+        Ok(Some(CheckShown { name, finding, detail, help }))
     }
 
     fn named(&self, info: &VersionInfo) -> String {

@@ -14,45 +14,109 @@ use crate::records::index::{Index, OpenRotation};
 use crate::records::recorded::{last_unix_ms, rotations_unread};
 use crate::wiring::open::{journal, not_locked, runtime, try_lock_places, who};
 
-/// The longest that a driver may take to pause and release the lock, milliseconds.
-const LET_GO_MS_MAX: u64 = 30_000;
+/// The longest that a driver may take to pause and release the lock, milliseconds: one that cannot write its journal leaves
+/// after 30 s.
+const LET_GO_MS_MAX: u64 = 45_000;
 /// The longest that a process without this rotation may hold the lock, such as one that is ending, milliseconds.
 const OTHER_MS_MAX: u64 = 5_000;
 
-/// Acquires the lock. A driver of this rotation is asked to pause first; a driver of another rotation only in an
-/// emergency. Returns the folders as they are under the lock.
+/// Why a driver that was asked to pause still holds the lock after [`LET_GO_MS_MAX`].
+const LATE: &str =
+    "it was asked to pause, and has not released the lock within 45 s: a step in hand ends first";
+
+/// Which drivers are asked to pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disturbed {
+    Nobody,
+    /// The driver of the same rotation.
+    Own,
+    /// A driver of any rotation: an emergency.
+    All,
+}
+
+impl Disturbed {
+    /// An emergency waits for no driver.
+    pub(crate) fn in_an(emergency: bool) -> Self {
+        if emergency { Self::All } else { Self::Own }
+    }
+}
+
+/// What the lock is acquired for.
+pub(super) struct Purpose<'a> {
+    /// The rotation.
+    pub(super) id: &'a RotationId,
+    pub(super) disturbed: Disturbed,
+    /// A holder of the lock that does not say what it drives is compared with the journal.
+    pub(super) guesses: bool,
+    /// What is not done if the lock stays held.
+    pub(super) attempted: &'static str,
+    /// The command for later, if a stop is requested.
+    pub(super) later: String,
+}
+
+/// A process that was asked to pause.
+pub(super) struct Asked<'a> {
+    pub(super) pid: u32,
+    /// The rotation that it drives, if it says so.
+    work: Option<&'a Work>,
+    /// It drives the rotation that the lock is acquired for.
+    drives_it: bool,
+}
+
+/// Acquires the lock, and asks these drivers to pause first. Returns the folders as they are under the lock.
 pub(crate) fn acquire_lock(
     places: &Places,
     id: &RotationId,
-    emergency: bool,
+    disturbed: Disturbed,
     operator: &mut dyn Operator,
+) -> Result<(StateLock, Places), Problem> {
+    let (attempted, later) = ("become the driver of this rotation", format!("keyroll resume {id}"));
+    let purpose = Purpose { id, disturbed, guesses: true, attempted, later };
+    acquire(places, &purpose, &mut |asked| operator.note(asked_to_pause(asked)))
+}
+
+/// As [`acquire_lock`]; `told` is called with the process that was asked to pause.
+pub(super) fn acquire(
+    places: &Places,
+    purpose: &Purpose<'_>,
+    told: &mut dyn FnMut(&Asked<'_>),
 ) -> Result<(StateLock, Places), Problem> {
     places.ensure()?;
     let began = Instant::now();
     let (deadline, other_deadline) =
         (began + Duration::from_millis(LET_GO_MS_MAX), began + Duration::from_millis(OTHER_MS_MAX));
-    let mut asked = false;
+    let mut asked = None;
     loop {
         let (error, pid, work) = match try_lock_places(places) {
             Ok(locked) => return Ok(locked),
             Err(LockError::Held { folder, pid: Some(pid), work }) if Instant::now() < deadline => {
                 (LockError::Held { folder, pid: Some(pid), work: work.clone() }, pid, work)
             }
-            Err(error) => return Err(not_locked("become the driver of this rotation", &error)),
+            Err(error) => {
+                let late = matches!(&error, LockError::Held { pid: Some(pid), .. } if asked == Some(*pid));
+                let problem = not_locked(purpose.attempted, &error);
+                return Err(if late { problem.because(LATE) } else { problem });
+            }
         };
-        interrupt::refuse_more("become the driver of this rotation", &format!("keyroll resume {id}"))?;
+        interrupt::refuse_more(purpose.attempted, &purpose.later)?;
         let drives_it = match &work {
-            Some(work) => work.rotation == *id,
+            Some(work) => work.rotation == *purpose.id,
             // An older keyroll does not record why it holds the lock.
-            None => !asked && drives(places, id)?,
+            None => purpose.guesses && asked.is_none() && drives(places, purpose.id)?,
         };
         let over = Instant::now() >= other_deadline;
-        if !asked && (drives_it || emergency && (work.is_some() || over)) {
+        let wanted = match purpose.disturbed {
+            Disturbed::Nobody if drives_it => return Err(not_locked(purpose.attempted, &error)),
+            Disturbed::Nobody => false,
+            Disturbed::Own => drives_it,
+            Disturbed::All => drives_it || work.is_some() || over,
+        };
+        if asked.is_none() && wanted {
             ask_to_pause(pid)?;
-            operator.note(asked_to_pause(pid, work.as_ref(), drives_it));
-            asked = true;
-        } else if !asked && over {
-            return Err(not_locked("become the driver of this rotation", &error)
+            told(&Asked { pid, work: work.as_ref(), drives_it });
+            asked = Some(pid);
+        } else if asked.is_none() && over {
+            return Err(not_locked(purpose.attempted, &error)
                 .because("keyroll did not interrupt it: nothing shows that it drives this rotation"));
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -68,7 +132,8 @@ fn drives(places: &Places, id: &RotationId) -> Result<bool, Problem> {
     Ok(index.iter().filter(goes_on).max_by_key(last).is_some_and(|one| one.id() == id))
 }
 
-fn asked_to_pause(pid: u32, work: Option<&Work>, drives_it: bool) -> String {
+fn asked_to_pause(asked: &Asked<'_>) -> String {
+    let &Asked { pid, work, drives_it } = asked;
     let who = who(Some(pid), work);
     match work {
         Some(_) | None if drives_it => format!("{who}: asked it to pause, as Ctrl-C does"),
@@ -103,4 +168,31 @@ fn ask_to_pause(pid: u32) -> Result<(), Problem> {
     // SIGTERM and not SIGINT, because a second SIGINT ends a driver at once. SIGCONT wakes a driver stopped by Ctrl-Z.
     rustix::process::pidfd_send_signal(&descriptor, rustix::process::Signal::TERM).map_err(problem)?;
     rustix::process::pidfd_send_signal(&descriptor, rustix::process::Signal::CONT).map_err(problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hosts::nobody::Nobody;
+
+    /// A driver may have begun after the command looked. A request to pause would end this process.
+    #[test]
+    fn a_driver_that_nobody_may_disturb_is_not_asked_to_pause() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = Places {
+            state: folder.path().join("state"),
+            keys: folder.path().join("keys"),
+            sealing: None,
+            ask: None,
+            asker: None,
+            handles: Default::default(),
+        };
+        places.ensure().unwrap();
+        let lock = keyroll_journal::try_lock(&places.state).unwrap();
+        let id = RotationId("a1".repeat(16));
+        lock.works_on(&Work { rotation: id.clone(), secret: "ring".to_owned(), since_unix_ms: 1 });
+        let refused = acquire_lock(&places, &id, Disturbed::Nobody, &mut Nobody::default()).unwrap_err();
+        assert_eq!(refused.code, Code::OtherDriver);
+        assert!(refused.causes[0].contains(&format!("process {}", std::process::id())), "{refused:?}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Adopts an undeclared process or copy as a consumer, also into an open rotation.
 
+mod as_it_stands;
 mod consumer;
 mod executable;
 mod on_host;
@@ -10,8 +11,9 @@ use std::path::Path;
 use keyroll_config::{Config, Consumer, LOCAL, NewConsumer, Secret, add_consumer, replace_consumer};
 use keyroll_setup::trust::refuse_missing_of;
 
-use self::executable::{ADD_CHECK, adopting};
-use self::on_host::{Edited, OnHost};
+use self::as_it_stands::as_they_stand;
+use self::executable::adopting;
+use self::on_host::OnHost;
 use self::record::{Adoption, refuse_open};
 use super::holder_on_host::HolderOnHost;
 use crate::installation::Installation;
@@ -24,10 +26,13 @@ use crate::wiring::{issuer, provable};
 use crate::{config_file, configured};
 
 pub use self::consumer::AdoptRequest;
+pub(super) use self::executable::ADD_CHECK;
+pub(super) use self::on_host::{Edited, given_part};
 pub(crate) use self::record::numbered;
+pub(super) use self::record::{grant_restart, refuse_unprovable};
 
-/// Writes the consumer into keyroll.toml, then adds it to the open rotation. The same request again does what is left of
-/// it: keyroll may have been killed in between.
+/// Writes the consumer into keyroll.toml, then adds it to the open rotation, whose driver is ended for it. The same request again
+/// does what is left of it: keyroll may have been killed in between.
 ///
 /// # Errors
 /// The request describes no consumer that could work, the open rotation refuses it, or something cannot be written.
@@ -40,7 +45,11 @@ pub fn adopt(
     let there = HolderOnHost::of(request.holder, &config);
     let secret = meant(&config, request.secret, request.holder, &places)?;
     refuse_declared_elsewhere(request.name, secret, there.as_ref())?;
-    let new = request.consumer(&config, secret, there.as_ref())?;
+    let mut new = request.consumer(&config, secret, there.as_ref())?;
+    // A copy of another host is read by nobody here.
+    if there.is_none() && !request.names_no_copy() {
+        new.reads = as_they_stand(&new.reads, secret, &places, operator)?;
+    }
     let path = installation.config_path();
     let text = config_file::read(&path)?;
     let file = path.display().to_string();
@@ -65,7 +74,7 @@ pub fn adopt(
     let adoption = Adoption { new, holder, edited: with, there: there.as_ref() };
     let (its, detail) = (Some(new.secret.to_string()), Some(format!("the consumer {}", new.name)));
     acts::record(&Act { secret: its, detail, ..acts::asked("consumer adopt", &places) }, &places)?;
-    let mut write = || {
+    let mut write = |operator: &mut dyn Operator| {
         if written_before {
             let secret = &new.secret;
             operator.note(format!("{} is already a consumer of {secret} in {}", new.name, path.display()));
@@ -76,14 +85,14 @@ pub fn adopt(
         Ok(())
     };
     let open = match known && !written_before {
-        true => adoption.write_alone(&places, &mut write).map(|()| None)?,
-        false => adoption.carry_out(&places, &mut write)?,
+        true => adoption.write_alone(&places, operator, &mut write).map(|()| None)?,
+        false => adoption.carry_out(&places, operator, &mut write)?,
     };
     if request.names_no_copy() {
         operator.note(assumed(new, open.is_some()));
     }
-    if let Some(id) = open {
-        operator.note(format!("it is in the open rotation; to continue: keyroll resume {id}"));
+    if let Some(next) = open {
+        operator.note(format!("it is in the open rotation; {next}"));
     }
     Ok(())
 }

@@ -4,42 +4,20 @@ use std::path::Path;
 
 use keyroll_codes::Code;
 use keyroll_host::{SystemClock, place_digest};
-use keyroll_journal::{SqliteJournal, StateLock};
+use keyroll_journal::SqliteJournal;
 use keyroll_port::{Clock as _, Journal as _};
 use keyroll_rotation::{Fact, IllegalEvent, Phase, Stamp};
 
-use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::open_rotation_guard::open_own;
 use crate::records::recorded::{Opened, opened, rotations_unread};
 use crate::records::saved_plan::Family;
-use crate::wiring::open::{journal, not_locked, runtime, try_lock_places};
+use crate::wiring::open::{journal, runtime};
 
-/// Records what the operator decided in the open rotation of a secret; `None` if none is open. A driver is not
-/// disturbed: the problem says `again`.
-pub fn tell_open(
-    places: &Places,
-    secret: &str,
-    again: &str,
-    facts: impl FnOnce(&Opened, &Places) -> Result<Vec<Fact>, Problem>,
-) -> Result<Option<Opened>, Problem> {
-    if !places.journal().exists() {
-        return Ok(None);
-    }
-    let (_lock, places) = lock_to_tell(places, again)?;
-    tell_open_locked(&places, secret, |opened| facts(opened, &places))
-}
-
-/// The lock under which the open rotation is told; the problem says `again`.
-pub fn lock_to_tell(places: &Places, again: &str) -> Result<(StateLock, Places), Problem> {
-    try_lock_places(places).map_err(|error| {
-        not_locked("record this in the open rotation", &error).exits(Exit::Failed).help(again)
-    })
-}
-
-/// As [`tell_open`], under the lock that the caller holds.
+/// Records what the operator decided in the open rotation of a secret, under the lock that the caller holds; `None` if none is
+/// open.
 pub fn tell_open_locked(
     places: &Places,
     secret: &str,
@@ -50,6 +28,16 @@ pub fn tell_open_locked(
     }
     let own = runtime(places)?.block_on(open_own(&*journal(places)?, secret)).map_err(rotations_unread)?;
     own.map(|own| tell(Some(&own.0), places, facts)).transpose()
+}
+
+/// The open rotation of a secret, as it is now; a driver may go on with it.
+pub fn opened_own(secret: &str, places: &Places) -> Result<Option<Opened>, Problem> {
+    if !places.journal().exists() {
+        return Ok(None);
+    }
+    let (journal, runtime) = (journal(places)?, runtime(places)?);
+    let own = runtime.block_on(open_own(&journal, secret)).map_err(rotations_unread)?;
+    own.map(|own| runtime.block_on(opened(&journal, Some(&own.0)))).transpose()
 }
 
 /// Appends events to an open rotation without a driver, under the lock; the protocol checks each first.

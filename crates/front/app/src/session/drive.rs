@@ -13,14 +13,14 @@ use crate::exit::Exit;
 use crate::interrupt;
 use crate::operator::{Event, Operator, Outcome, Residue, Summary};
 use crate::problem::Problem;
-use crate::records::hosts_away::way_without;
 use crate::records::hosts_left::HostsLeft;
 use crate::records::past::Past;
 use crate::records::plan_names::Called;
-use crate::records::reasons::{command, reason_text};
+use crate::records::reasons::reason_text;
 use crate::records::recorded::state_of;
 use crate::records::waivers::Waivers;
-use crate::records::{old_key, reasons, remembered_names};
+use crate::records::ways::ways;
+use crate::records::{blockers, old_key, reasons, remembered_names};
 
 /// The most operator events that may wait for the driver.
 const COMMANDS_MAX: usize = 16;
@@ -52,12 +52,12 @@ pub(crate) async fn drive(
     let journal = ports.journal.clone();
     let (prompted, waivers) = (options.steps.prompted, options.waivers.clone());
     let mut watch = Watch::new(operator, id, secret, names, called, options, tell);
-    watch.goes_on_from(before.and_then(|state| state.hold()));
+    watch.goes_on_from(&opened, before.and_then(|state| state.hold()));
     let ending = run(ports, id.clone(), Pace::default(), commands, &mut watch).await;
     listener.abort();
     let residues = watch.residues();
     let blocked = watch.blocked_by();
-    let (not_there_s, downtimes) = (watch.downtime_s(), watch.downtimes());
+    let (not_there_s, downtimes, unwritten) = (watch.downtime_s(), watch.downtimes(), watch.is_unwritten());
     let interrupted = interrupt::is_asked();
     let (exit, outcome, state) = judge(ending, interrupted, id)?;
     let recorded = journal.load(id).await.map_err(|error| driving().because_of(&error))?;
@@ -70,18 +70,14 @@ pub(crate) async fn drive(
     if state.ended() {
         journal.close(id).await.map_err(|error| driving().because_of(&error))?;
     }
-    if let Some((reason, resume_with)) = reasons::awaited(&state, &id.0, secret) {
-        operator.event(Event::Paused { reason, resume_with });
-    } else if let Some(hold) = state.hold() {
-        let called = remembered_names::called(journal.as_ref(), &recorded, Some(state.as_ref())).await;
-        show_hold(operator, &called, &recorded, &state, hold);
-    }
+    let called = remembered_names::called(journal.as_ref(), &recorded, Some(state.as_ref())).await;
+    show_paused(operator, &called, &state);
     if state.hold() != Some(Hold::Paused(Reason::RefusedUse)) && old_key::is_enabled_again(&recorded, &state)
     {
         operator.note(old_key::ENABLED_AGAIN.to_owned());
     }
     if interrupted {
-        show_stopped(operator, &recorded, &state, id);
+        show_stopped(operator, &called, (&recorded, state.as_ref()), unwritten);
     }
     if state.ended() {
         show_end(operator, (&recorded, state.as_ref()), &waivers, &residues);
@@ -190,20 +186,28 @@ fn ended(state: &State) -> (Exit, Outcome) {
 }
 
 /// What is shown for a rotation that was asked to stop.
-fn show_stopped(operator: &mut dyn Operator, recorded: &Recorded, state: &State, id: &RotationId) {
+fn show_stopped(
+    operator: &mut dyn Operator,
+    called: &Called,
+    (recorded, state): (&Recorded, &State),
+    unwritten: bool,
+) {
     if state.ended() {
         return;
     }
     if state.hold().is_none() {
-        operator.event(Event::Paused {
-            reason: "it was asked to stop".to_owned(),
-            resume_with: format!("keyroll resume {id}"),
-        });
+        let reason = match unwritten {
+            true => {
+                "it was asked to stop while the journal could not be written: the next driver finds out what the last steps did"
+            }
+            false => "it was asked to stop",
+        };
+        operator.event(Event::Paused { reason: reason.to_owned(), resume_with: next(called, state) });
     }
     operator.note(old_key::keys(recorded, state));
 }
 
-/// What is left behind: copies of the dead value, and hosts that were waived and not seen again.
+/// What is left behind: copies of the dead value, files that nobody asks about, and hosts that were waived and not seen again.
 fn show_end(
     operator: &mut dyn Operator,
     (recorded, state): (&Recorded, &State),
@@ -211,18 +215,34 @@ fn show_end(
     residues: &[Residue],
 ) {
     residues.iter().cloned().for_each(|residue| operator.event(Event::Residue(residue)));
-    let left = HostsLeft::of(recorded).away(&Called::of(recorded), waivers, state);
+    let called = Called::of(recorded);
+    state.files_left().into_iter().for_each(|file| operator.note(left_file(&called.file(file), state)));
+    let left = HostsLeft::of(recorded).away(&called, waivers, state);
     left.into_iter().for_each(|host| operator.event(Event::HostLeft(host)));
 }
 
-fn show_hold(operator: &mut dyn Operator, called: &Called, recorded: &Recorded, state: &State, hold: Hold) {
-    let text = reason_text(called, state, hold.reason());
-    let command = command(state, hold, &recorded.id.0, &recorded.opening.secret);
-    let resume_with = match way_without(called, state, hold.reason()) {
-        Some(way) => format!("{command}; {way}"),
-        None => command,
-    };
-    operator.event(Event::Paused { reason: text, resume_with });
+/// A file that was accepted as it stands, or that could not be restored for a consumer that has gone.
+fn left_file(path: &str, state: &State) -> String {
+    let stays = if state.phase() == Phase::RolledBack { "old" } else { "new" };
+    format!(
+        "{path} was left as it stands, and is not seen to hold the {stays} key: write that key into it, or what reads it next \
+         loses access"
+    )
+}
+
+/// Why a rotation is paused or stuck, or what it waits for from the operator.
+fn show_paused(operator: &mut dyn Operator, called: &Called, state: &State) {
+    let held = || state.hold().map(|hold| reason_text(called, state, hold.reason()));
+    let reason = reasons::awaited(state).map(str::to_owned).or_else(held);
+    if let Some(reason) = reason {
+        operator.event(Event::Paused { reason, resume_with: next(called, state) });
+    }
+}
+
+/// What continues it: the sentence that its status has.
+fn next(called: &Called, state: &State) -> String {
+    let blocked = !blockers::all(called, state).is_empty();
+    ways(called, state, false, blocked).map(|ways| ways.next).unwrap_or_default()
 }
 
 #[cfg(test)]

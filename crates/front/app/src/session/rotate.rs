@@ -1,20 +1,20 @@
-//! `apply`, `resume` and `pause`.
+//! `apply`, `resume` and `retry`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use keyroll_codes::Code;
-use keyroll_config::{Config, OtherKey, Search, Secret};
-use keyroll_engine::Ports;
+use keyroll_config::{Config, Search, Secret};
+use keyroll_engine::{OtherKeys, Ports};
 use keyroll_host::SystemClock;
 use keyroll_journal::{LockError, StateLock, Work, try_lock};
-use keyroll_port::{Clock as _, Journal as _, Opening, RotationId};
+use keyroll_port::{Clock as _, Opening, RotationId};
 use keyroll_rotation::{Emergency, Fact, Phase, Plan, State, Waived, is_unmoved};
 use keyroll_secret::Credential;
 
-use super::acquire_lock::acquire_lock;
-use super::append_offline::{now, tell};
+use super::acquire_lock::{Disturbed, acquire_lock};
+use super::append_offline::now;
 use super::drive::drive;
 use super::finish::finish;
 use super::manual_mint;
@@ -36,7 +36,6 @@ use crate::plans::{Subject, pending_changes};
 use crate::problem::Problem;
 use crate::records::acts::{self, Act};
 use crate::records::downtimes::Downtimes;
-use crate::records::old_key;
 use crate::records::open_rotation_guard::{refuse_begun, refuse_other, refuse_shared};
 use crate::records::recorded::{Opened, only_open, opened, unread};
 use crate::records::saved_plan::Saved;
@@ -46,7 +45,7 @@ use crate::wiring::family;
 use crate::wiring::family::store_of;
 use crate::wiring::hosts::{Machine, hosts};
 use crate::wiring::issuer::{Described, described};
-use crate::wiring::open::{folder_of, journal, lock, not_locked, ports, runtime};
+use crate::wiring::open::{folder_of, journal, lock, not_locked, other_keys, ports, runtime};
 use crate::wiring::trusted::trusted_of;
 use crate::wiring::truth;
 use crate::wiring::wanted::{Planned, Wanted};
@@ -75,7 +74,7 @@ pub fn apply(
         refuse_open(&places, saved, asked)?;
     }
     let (lock, places) = match asked.emergency {
-        Some(_) => acquire_lock(&places, &RotationId(id.to_owned()), true, operator)?,
+        Some(_) => acquire_lock(&places, &RotationId(id.to_owned()), Disturbed::All, operator)?,
         None => lock(&places)?,
     };
     let runtime = runtime(&places)?;
@@ -97,7 +96,7 @@ pub fn apply(
     } else {
         runtime.block_on(truth::of(&places, &saved.config_file, secret))?
     };
-    let opened = Ports { truth, ..ports(&places, store, issuer, found.host, &secret.other_keys)? };
+    let opened = Ports { truth, ..ports(&places, store, issuer, found.host, other_keys(&config, secret))? };
     let opening = opening(saved, asked, found.plan)?;
     interrupt::refuse_more("apply the plan", &format!("keyroll apply {id}"))?;
     runtime.block_on(ready_to_drive(&opened, &places, &saved.secret))?;
@@ -228,10 +227,10 @@ fn names(secret: &Secret) -> Vec<Vec<String>> {
 
 /// What an open rotation takes from the present file, so that it continues once that was corrected: the limits of its search,
 /// and which keys another keyroll made. What cannot be read changes nothing.
-fn corrected(config: &Config, saved: &Saved, operator: &mut dyn Operator) -> (Search, Vec<OtherKey>) {
+fn corrected(config: &Config, saved: &Saved, operator: &mut dyn Operator) -> (Search, OtherKeys) {
     let roots = config.search.roots.clone();
     let others = |config: &Config| {
-        config.secret(&saved.secret).map(|secret| secret.other_keys.clone()).unwrap_or_default()
+        config.secret(&saved.secret).map(|secret| other_keys(config, secret)).unwrap_or_default()
     };
     match Config::load(&saved.config_file) {
         Ok(now) => {
@@ -296,7 +295,7 @@ pub fn resume(
     let places = installation.places()?;
     let id = resolved(&places, id)?;
     let had = had_before(&id, asked, installation, operator)?;
-    let locked = acquire_lock(&places, &id, asked.emergency.is_some(), operator)?;
+    let locked = acquire_lock(&places, &id, Disturbed::in_an(asked.emergency.is_some()), operator)?;
     drive_on(locked, &id, asked, had, first, operator)
 }
 
@@ -307,6 +306,7 @@ pub fn retry(
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<Exit, Problem> {
+    operator.pause_on_stop();
     let places = installation.places()?;
     let id = resolved(&places, id)?;
     if let Err(error) = try_lock(&places.state)
@@ -316,11 +316,14 @@ pub fn retry(
         return Err(not_locked("retry the rotation", &error));
     }
     let stands = |state: &State| if state.hold().is_some() { vec![Fact::Retried] } else { Vec::new() };
-    resume(Some(&id.0), asked, stands, installation, operator)
+    let had = had_before(&id, asked, installation, operator)?;
+    // A driver may have begun since.
+    let locked = acquire_lock(&places, &id, Disturbed::Nobody, operator)?;
+    drive_on(locked, &id, asked, had, stands, operator)
 }
 
 /// The id of the named rotation, before the operator is asked anything.
-fn resolved(places: &Places, id: Option<&str>) -> Result<RotationId, Problem> {
+pub(super) fn resolved(places: &Places, id: Option<&str>) -> Result<RotationId, Problem> {
     places.ensure()?;
     let journal = journal(places)?;
     runtime(places)?.block_on(only_open(&journal, id))
@@ -421,7 +424,7 @@ fn drive_on(
     let planned = opened.saved.truth.as_deref();
     let file = &opened.saved.config_file;
     let truth = runtime.block_on(truth::of_plan(&places, file, secret, planned, asked.emergency))?;
-    let ports = Ports { truth, ..ports(&places, store, issuer, host, &others)? };
+    let ports = Ports { truth, ..ports(&places, store, issuer, host, others)? };
     runtime.block_on(ready_to_drive(&ports, &places, &opened.saved.secret))?;
     operator.event(Event::Rotation { id: opened.id.to_string(), secret: opened.saved.secret.clone() });
     let accepted = pending_changes::accepted_later(&opened, &asked.accept)?;
@@ -456,36 +459,4 @@ fn works_on(lock: &StateLock, id: &str, secret: &str) {
         secret: secret.to_owned(),
         since_unix_ms: SystemClock::new().unix_ms(),
     });
-}
-
-/// Pauses the rotation: asks its driver, or appends the event if there is none. A disabled old key is enabled first.
-pub fn pause(
-    id: Option<&str>,
-    installation: &Installation,
-    operator: &mut dyn Operator,
-) -> Result<Exit, Problem> {
-    let places = installation.places()?;
-    let id = resolved(&places, id)?;
-    let (lock, places) = acquire_lock(&places, &id, false, operator)?;
-    let told = tell(Some(&id.0), &places, |opened| match opened.state.hold() {
-        Some(_) => Ok(Vec::new()),
-        None => Ok(vec![Fact::PauseAsked]),
-    });
-    drop(lock);
-    let opened = told?;
-    let (id, decided) = (opened.id, opened.state.decided());
-    if old_key::may_be_off(&opened.state) {
-        return resume(Some(&id.0), &ApplyOptions::default(), |_| Vec::new(), installation, operator);
-    }
-    let recorded = {
-        let journal = journal(&places)?;
-        runtime(&places)?.block_on(journal.load(&id)).map_err(|error| unread(&error))?
-    };
-    let keys = match decided {
-        true => "the old key is revoked or being revoked",
-        false if old_key::is_enabled_again(&recorded, &opened.state) => old_key::ENABLED_AGAIN,
-        false => "both keys are unchanged",
-    };
-    operator.note(format!("paused; {keys}. keyroll resume {id}"));
-    Ok(Exit::Paused)
 }

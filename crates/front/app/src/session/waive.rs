@@ -3,31 +3,47 @@
 use std::path::Path;
 
 use keyroll_codes::Code;
-use keyroll_config::Secret;
+use keyroll_config::{Config, Secret};
 use keyroll_host::{LOCAL, incarnation, process_of};
 use keyroll_port::{Described, Journal as _, Label, RotationId};
-use keyroll_rotation::{ConsumerId, Fact, Incarnation, Phase, State, Waived, digest_of_life};
+use keyroll_rotation::{ConsumerId, Fact, FileId, Incarnation, Phase, State, Waived, digest_of_life};
 
 use super::adopt::numbered;
-use super::append_offline::{digest_of, lock_to_tell, tell_open_locked};
+use super::append_offline::{digest_of, may_follow, opened_own, tell_open_locked};
 use super::container_there::ContainerThere;
 use super::holder_on_host::HolderOnHost;
+use super::lock_to_record::{Recording, lock_to_record};
 use crate::configured::without_host;
 use crate::exit::Exit;
 use crate::installation::Installation;
+use crate::operator::Operator;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::acts::{self, Act};
 use crate::records::blockers;
 use crate::records::open_rotation_guard::open_own;
-use crate::records::recorded::{Opened, opened, rotations_unread};
+use crate::records::plan_names::Called;
+use crate::records::recorded::{Opened, rotations_unread, unread};
 use crate::records::resolve_target::meant;
 use crate::records::versions::{label, versions};
 use crate::records::waivers::{LAST_USE, UNSEEN_USER, Waiver, Waivers, digest, reason_given};
 use crate::wiring::open::{journal, lock, runtime};
 
+/// What the operator says of what is waived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    /// It may keep the version that goes.
+    MayKeep,
+    /// A consumer is gone: nothing is asked of it, until it runs again.
+    IsGone,
+    /// A file of the rotation stays as it stands.
+    StaysAsIs,
+}
+
 /// A waiver that the operator asks for.
 pub struct WaiveRequest<'a> {
+    /// What is said of it.
+    pub said: Said,
     /// A process id, a consumer's name, a path, a container of a cluster, or the word for the last use.
     pub holder: &'a str,
     /// The secret; none where only one can be meant.
@@ -46,71 +62,197 @@ pub struct WaivedShown {
     pub back: bool,
     /// The open rotation that has recorded it; none = it counts for the next rotation.
     pub rotation: Option<String>,
+    /// The driver that was ended for it, and the command that continues.
+    pub driver: Option<String>,
 }
 
-/// Records a waiver: of a copy also before a rotation is open, of a process or a consumer in the open rotation.
+/// Records a waiver: of a copy also before a rotation is open, of a process or a consumer in the open rotation. A driver of that
+/// rotation is ended for it.
 ///
 /// # Errors
-/// The reason or the holder is not valid, or no rotation is open for a waiver that belongs to one.
-pub fn waive(request: &WaiveRequest<'_>, installation: &Installation) -> Result<WaivedShown, Problem> {
+/// The reason or the holder is not valid, no rotation is open for a waiver that belongs to one, or the lock stays held.
+pub fn waive(
+    request: &WaiveRequest<'_>,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<WaivedShown, Problem> {
     let config = installation.config()?;
     let places = installation.places()?;
-    let holder = request.holder;
-    let secret = meant(&config, request.secret, holder, &places)?;
+    let secret = meant(&config, request.secret, request.holder, &places)?;
     let reason = reason_given(request.reason)?;
-    let there = HolderOnHost::of(holder, &config);
-    let container = ContainerThere::of(holder, &config);
-    let (waived, shown) = match (&container, &there) {
-        (Some(container), _) => (container_named(container, secret, &places)?, container.shown()),
-        (None, Some(there)) => {
-            let waived = named_there(there, secret, &places)?;
-            (waived, there.shown(program(there, waived, &places).as_deref()))
-        }
-        (None, None) => {
-            let waived = named(holder, secret)?;
-            (waived, shown(holder, waived))
-        }
+    let what = match request.said {
+        Said::MayKeep => Named::of(request.holder, secret, &config, &places)?,
+        Said::IsGone => Named::gone(request.holder, secret)?,
+        Said::StaysAsIs => Named::file(request.holder, secret, &places)?,
     };
     places.ensure()?;
     // A damaged list is found before a rotation has recorded anything.
     Waivers::load(&places)?;
     // The rotation and the list are written under one lock.
-    let (_lock, places) = lock_to_tell(&places, "keyroll pause, then waive again")?;
-    recorded("consumer waive", secret.name.as_str(), &shown, &places)?;
-    let told = told(&places, secret, holder, waived)?;
-    let back = told.as_ref().is_some_and(|told| told.back);
-    let (rotation, waived) = told.map_or((None, waived), |told| (Some(told.id.0), told.waived));
-    if rotation.is_none() && !matches!(waived, Waived::Copy(_)) {
-        return Err(waiving()
-            .because(
-                "no rotation of this secret is open, and a process or a consumer is waived in an open rotation",
-            )
-            .help(format!("keyroll plan {}", secret.name)));
+    let recording = lock_to_record(&places, operator, || what.judged(secret, &places))?;
+    recording.or_driver(what.waived_in(secret, reason, &recording))
+}
+
+/// What is waived.
+struct Named<'a> {
+    /// As the operator names it.
+    holder: &'a str,
+    /// As the protocol names it; a consumer has its number in the configuration.
+    waived: Waived,
+    /// As the operator reads it.
+    shown: String,
+    /// It is on another host.
+    is_there: bool,
+}
+
+impl<'a> Named<'a> {
+    fn of(holder: &'a str, secret: &Secret, config: &Config, places: &Places) -> Result<Self, Problem> {
+        let there = HolderOnHost::of(holder, config);
+        let container = ContainerThere::of(holder, config);
+        let (waived, shown) = match (&container, &there) {
+            (Some(container), _) => (container_named(container, secret, places)?, container.shown()),
+            (None, Some(there)) => {
+                let waived = named_there(there, secret, places)?;
+                (waived, there.shown(program(there, waived, places).as_deref()))
+            }
+            (None, None) => {
+                let waived = named(holder, secret)?;
+                (waived, shown(holder, waived))
+            }
+        };
+        Ok(Self { holder, waived, shown, is_there: there.is_some() })
     }
-    let version = if rotation.is_some() { 0 } else { current(&places, secret)? };
-    let place = match waived {
-        Waived::Copy(_) if there.is_some() => None,
-        Waived::Copy(_) => real(holder),
-        Waived::Holder(_)
-        | Waived::NotVisible(_)
-        | Waived::BusySessions
-        | Waived::LastUse
-        | Waived::Host(_) => Some(shown.clone()),
-    };
-    let waiver = Waiver {
-        secret: secret.name.to_string(),
-        place: place.unwrap_or_else(|| holder.to_owned()),
-        digest: digest(rotation.as_deref().unwrap_or_default(), waived),
-        version,
-        reason,
-    };
-    Waivers::load(&places)?.add(&places, waiver).map_err(|problem| match &rotation {
-        None => problem,
-        Some(id) => problem.because(format!(
-            "rotation {id} has recorded the waiver; only its reason and its name are not stored"
-        )),
-    })?;
-    Ok(WaivedShown { secret: secret.name.to_string(), holder: shown, back, rotation })
+
+    /// A consumer that is gone.
+    fn gone(name: &'a str, secret: &Secret) -> Result<Self, Problem> {
+        let at = secret.consumers.iter().position(|consumer| consumer.name.as_str() == name);
+        let Some(id) = at.and_then(|at| u16::try_from(at).ok()) else {
+            let all: Vec<&str> = secret.consumers.iter().map(|consumer| consumer.name.as_str()).collect();
+            return Err(waiving()
+                .because(format!("{} has no consumer {name}; it has {}", secret.name, all.join(", ")))
+                .help("a process or a copy is waived by: keyroll consumer waive")
+                .exits(Exit::Usage));
+        };
+        refuse_running(name, secret)?;
+        let waived = Waived::Gone(ConsumerId(id));
+        Ok(Self { holder: name, waived, shown: shown(name, waived), is_there: false })
+    }
+
+    /// A file of the open rotation, as `status` names it, or by its path.
+    fn file(path: &'a str, secret: &Secret, places: &Places) -> Result<Self, Problem> {
+        let opened = opened_own(secret.name.as_str(), places)?.ok_or_else(|| {
+            waiving()
+                .because(format!(
+                    "no rotation of {} is open, and a file is accepted in an open rotation",
+                    secret.name
+                ))
+                .help(format!("keyroll plan {}", secret.name))
+        })?;
+        let (id, known) = file_of(&opened, path, places)?;
+        let (waived, shown) = (Waived::File(id), format!("the file {known} as it stands"));
+        Ok(Self { holder: path, waived, shown, is_there: false })
+    }
+
+    /// The open rotation that would record it; none if it would count for the next one.
+    fn judged(&self, secret: &Secret, places: &Places) -> Result<Vec<RotationId>, Problem> {
+        let Some(opened) = opened_own(secret.name.as_str(), places)? else {
+            return self.refuse_unopened(secret).map(|()| Vec::new());
+        };
+        may_follow(&opened, vec![Fact::Waived(self.of_rotation(&opened, places)?)])?;
+        Ok(vec![opened.id])
+    }
+
+    /// The same, with the number of a consumer or a file in this open rotation: before the lock, another one was perhaps open.
+    fn of_rotation(&self, opened: &Opened, places: &Places) -> Result<Waived, Problem> {
+        match self.waived {
+            Waived::NotVisible(_) => return Ok(Waived::NotVisible(number(opened, self.holder)?)),
+            Waived::Gone(_) => return Ok(Waived::Gone(number(opened, self.holder)?)),
+            Waived::File(_) => return Ok(Waived::File(file_of(opened, self.holder, places)?.0)),
+            Waived::Holder(who) if who.host == LOCAL => refuse_reused(&opened.state, who)?,
+            Waived::Holder(_)
+            | Waived::Copy(_)
+            | Waived::BusySessions
+            | Waived::LastUse
+            | Waived::Host(_) => {}
+        }
+        Ok(self.waived)
+    }
+
+    /// Only a copy is waived before a rotation is open.
+    fn refuse_unopened(&self, secret: &Secret) -> Result<(), Problem> {
+        match self.waived {
+            Waived::Copy(_) => Ok(()),
+            Waived::Holder(_)
+            | Waived::NotVisible(_)
+            | Waived::BusySessions
+            | Waived::LastUse
+            | Waived::Host(_)
+            | Waived::Gone(_)
+            | Waived::File(_) => Err(waiving()
+                .because(
+                    "no rotation of this secret is open, and a process or a consumer is waived in an open rotation",
+                )
+                .help(format!("keyroll plan {}", secret.name))),
+        }
+    }
+
+    /// Records the waiver in the open rotation and in the list, under the lock.
+    fn waived_in(
+        &self,
+        secret: &Secret,
+        reason: String,
+        recording: &Recording,
+    ) -> Result<WaivedShown, Problem> {
+        let (places, name) = (&recording.places, secret.name.as_str());
+        let verb = match self.waived {
+            Waived::Gone(_) => "consumer let-go",
+            Waived::File(_) => "consumer accept-file",
+            Waived::Holder(_)
+            | Waived::Copy(_)
+            | Waived::NotVisible(_)
+            | Waived::BusySessions
+            | Waived::LastUse
+            | Waived::Host(_) => "consumer waive",
+        };
+        recorded(verb, name, &self.shown, places)?;
+        let mut waived = self.waived;
+        let told = tell_open_locked(places, name, |opened| {
+            waived = self.of_rotation(opened, places)?;
+            Ok(vec![Fact::Waived(waived)])
+        })?;
+        if told.is_none() {
+            self.refuse_unopened(secret)?;
+        }
+        let rotation = told.as_ref().map(|opened| opened.id.0.clone());
+        let version = if rotation.is_some() { 0 } else { current(places, secret)? };
+        let place = match waived {
+            Waived::Copy(_) if self.is_there => None,
+            Waived::Copy(_) => real(self.holder),
+            Waived::Holder(_)
+            | Waived::NotVisible(_)
+            | Waived::BusySessions
+            | Waived::LastUse
+            | Waived::Host(_)
+            | Waived::Gone(_)
+            | Waived::File(_) => Some(self.shown.clone()),
+        };
+        let waiver = Waiver {
+            secret: name.to_owned(),
+            place: place.unwrap_or_else(|| self.holder.to_owned()),
+            digest: digest(rotation.as_deref().unwrap_or_default(), waived),
+            version,
+            reason,
+        };
+        Waivers::load(places)?.add(places, waiver).map_err(|problem| match &rotation {
+            None => problem,
+            Some(id) => problem.because(format!(
+                "rotation {id} has recorded the waiver; only its reason and its name are not stored"
+            )),
+        })?;
+        let back = told.as_ref().is_some_and(|opened| opened.state.phase() == Phase::RollingBack);
+        let driver = told.as_ref().and_then(|opened| recording.driver_ended(opened));
+        Ok(WaivedShown { secret: name.to_owned(), holder: self.shown.clone(), back, rotation, driver })
+    }
 }
 
 /// Records who waives what.
@@ -158,7 +300,7 @@ pub fn withdraw(
     match withdrawn {
         true => {
             let holder = format!("the copy {path}");
-            Ok(WaivedShown { secret: name.to_owned(), holder, back: false, rotation: None })
+            Ok(WaivedShown { secret: name.to_owned(), holder, back: false, rotation: None, driver: None })
         }
         false => Err(withdrawing()
             .because(format!("no waiver of {path} counts for the next rotation of {name}"))
@@ -209,27 +351,17 @@ fn named_there(there: &HolderOnHost, secret: &Secret, places: &Places) -> Result
         Ok(pid) => *pid,
     };
     let not_seen = || not_seen(&format!("process {pid} of {}", there.host));
-    let opened = opened_own(secret, places)?.ok_or_else(not_seen)?;
+    let opened = opened_own(secret.name.as_str(), places)?.ok_or_else(not_seen)?;
     there.seen_by(&opened, pid).map(Waived::Holder).ok_or_else(not_seen)
 }
 
 /// A container of a cluster, as the open rotation saw it last.
 fn container_named(container: &ContainerThere, secret: &Secret, places: &Places) -> Result<Waived, Problem> {
     let not_seen = || not_seen(&container.shown());
-    let opened = opened_own(secret, places)?.ok_or_else(not_seen)?;
+    let opened = opened_own(secret.name.as_str(), places)?.ok_or_else(not_seen)?;
     let (journal, runtime) = (journal(places)?, runtime(places)?);
     let seen = runtime.block_on(container.seen_by(&*journal, &opened));
     seen.map(Waived::Holder).ok_or_else(not_seen)
-}
-
-/// The open rotation of a secret.
-fn opened_own(secret: &Secret, places: &Places) -> Result<Option<Opened>, Problem> {
-    if !places.journal().exists() {
-        return Ok(None);
-    }
-    let (journal, runtime) = (journal(places)?, runtime(places)?);
-    let own = runtime.block_on(open_own(&journal, secret.name.as_str())).map_err(rotations_unread)?;
-    own.map(|own| runtime.block_on(opened(&journal, Some(&own.0)))).transpose()
 }
 
 /// No open rotation saw what is to be waived.
@@ -259,7 +391,31 @@ fn shown(holder: &str, waived: Waived) -> String {
         Waived::BusySessions => "busy sessions".to_owned(),
         Waived::LastUse => UNSEEN_USER.to_owned(),
         Waived::Host(host) => format!("host {}", host.0),
+        Waived::Gone(_) => format!("{holder}, which is gone"),
+        Waived::File(_) => format!("the file {holder} as it stands"),
     }
+}
+
+/// Refuses to let a consumer go of which a process runs on this machine now: the last look may be old, or missing. A manager
+/// that does not answer says nothing, and the next look decides.
+fn refuse_running(name: &str, secret: &Secret) -> Result<(), Problem> {
+    let mut all = secret.consumers.iter();
+    let Some(consumer) = all.find(|consumer| consumer.name.as_str() == name && consumer.is_here) else {
+        return Ok(());
+    };
+    // Its processes were adopted anew.
+    if all.any(|later| later.finds_as(consumer)) {
+        return Ok(());
+    }
+    let workloads = consumer.runs.instances().iter().map(|instance| instance.workload.as_ref());
+    let running = workloads.filter_map(|workload| keyroll_manager::instances(workload).ok()).flatten().next();
+    let Some(running) = running else { return Ok(()) };
+    let pid = running.process.pid;
+    Err(Problem::new(Code::NotPossibleNow, format!("let {name} go"))
+        .because(format!("process {pid} is an instance of it, and runs"))
+        .help(format!(
+            "end process {pid}, or accept that it keeps the value: keyroll consumer waive {name} --reason WHY"
+        )))
 }
 
 /// Refuses a process id that belongs to another process than when the rotation last inspected the machine.
@@ -286,6 +442,25 @@ fn real(path: &str) -> Option<String> {
     Path::new(path).canonicalize().ok().map(|path| path.display().to_string())
 }
 
+/// A file of the open rotation, as `status` names it or by its path: its number, and its name there.
+fn file_of(opened: &Opened, path: &str, places: &Places) -> Result<(FileId, String), Problem> {
+    let (journal, runtime) = (journal(places)?, runtime(places)?);
+    let recorded = runtime.block_on(journal.load(&opened.id)).map_err(|error| unread(&error))?;
+    let called = Called::of(&recorded);
+    let all: Vec<(FileId, String)> =
+        (0..).map(FileId).take(opened.state.plan().files.len()).map(|id| (id, called.file(id))).collect();
+    let absolute = real(path);
+    let is_it = |known: &str| known == path || absolute.as_deref() == Some(known);
+    if let Some(found) = all.iter().find(|(_, known)| is_it(known)) {
+        return Ok(found.clone());
+    }
+    let names: Vec<&str> = all.iter().map(|(_, known)| known.as_str()).collect();
+    Err(waiving()
+        .because(format!("rotation {} does not write {path}; it writes {}", opened.id, names.join(", ")))
+        .help("a copy that is not declared is waived by: keyroll consumer waive")
+        .exits(Exit::Usage))
+}
+
 /// The number of a consumer in the open rotation; in the configuration, edited since, it may be another consumer's.
 fn number(opened: &Opened, name: &str) -> Result<ConsumerId, Problem> {
     let all = numbered(opened)?;
@@ -295,38 +470,4 @@ fn number(opened: &Opened, name: &str) -> Result<ConsumerId, Problem> {
             .because(format!("the open rotation {} does not have this consumer", opened.id))
             .help("it was declared later: the next rotation will have it")
     })
-}
-
-/// A waiver that an open rotation has recorded.
-struct Told {
-    id: RotationId,
-    /// By the numbers of the rotation.
-    waived: Waived,
-    back: bool,
-}
-
-/// Records the waiver in the secret's open rotation; none if none is open.
-fn told(places: &Places, secret: &Secret, holder: &str, waived: Waived) -> Result<Option<Told>, Problem> {
-    let mut recorded = waived;
-    let told = tell_open_locked(places, secret.name.as_str(), |opened| {
-        let waived = match waived {
-            Waived::NotVisible(_) => Waived::NotVisible(number(opened, holder)?),
-            Waived::Holder(_)
-            | Waived::Copy(_)
-            | Waived::BusySessions
-            | Waived::LastUse
-            | Waived::Host(_) => waived,
-        };
-        if let Waived::Holder(who) = waived
-            && who.host == LOCAL
-        {
-            refuse_reused(&opened.state, who)?;
-        }
-        recorded = waived;
-        Ok(vec![Fact::Waived(waived)])
-    })?;
-    Ok(told.map(|opened| {
-        let back = opened.state.phase() == Phase::RollingBack;
-        Told { id: opened.id, waived: recorded, back }
-    }))
 }

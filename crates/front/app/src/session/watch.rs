@@ -8,10 +8,10 @@ mod waits;
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyroll_engine::{Command, DriverState, Note, Observer, ObserverReply};
-use keyroll_port::{FailingCheck, FailureKind, RotationId};
+use keyroll_port::{FailingCheck, FailureKind, Recorded, RotationId};
 use keyroll_rotation::{
-    ConsumerId, Event as Entry, Fact, Hold, HostId, Incarnation, InstanceIdentity, Kinds, OldKey, Op,
-    Outcome as Ended, Person, Phase, Reason, Seq, State, step, unsearched,
+    ConsumerId, Event as Entry, Fact, Hold, HostId, Incarnation, InstanceIdentity, Kinds, Next, OldKey, Op,
+    Outcome as Ended, Person, Phase, Reason, Seq, State, unsearched,
 };
 use tokio::sync::mpsc;
 
@@ -20,11 +20,14 @@ use self::waits::Waits;
 use super::manual_steps::Steps;
 use super::options::DriveOptions;
 use crate::operator;
-use crate::operator::{DowntimeShown, Event, Grade, HostStep, OpenQuestion, Operator, Residue, StepState};
+use crate::operator::{
+    DowntimeShown, Event, Grade, Holder, HostStep, OpenQuestion, Operator, Residue, StepState,
+};
 use crate::plans::pending_changes;
 use crate::problem::Problem;
 use crate::records::blockers;
 use crate::records::downtimes::Downtimes;
+use crate::records::next_words::command;
 use crate::records::plan_names::Called;
 use crate::records::unseen::Unseen;
 use crate::records::waivers::Waivers;
@@ -110,8 +113,9 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Does not show again why the rotation was paused: everything is inspected anew.
-    pub(crate) fn goes_on_from(&mut self, hold: Option<Hold>) {
+    /// Goes on with what is recorded, and does not show again why the rotation was paused: everything is inspected anew.
+    pub(crate) fn goes_on_from(&mut self, recorded: &Recorded, hold: Option<Hold>) {
+        self.waits.begin(recorded);
         self.hold = hold;
     }
 
@@ -127,6 +131,11 @@ impl<'a> Watch<'a> {
     /// The announced and the measured downtimes.
     pub(crate) fn downtimes(&self) -> Vec<DowntimeShown> {
         self.downtimes.shown()
+    }
+
+    /// Whether the last entry could not be written.
+    pub(crate) fn is_unwritten(&self) -> bool {
+        self.waits.is_unwritten()
     }
 
     pub(crate) fn blocked_by(&self) -> Option<String> {
@@ -252,6 +261,7 @@ impl<'a> Watch<'a> {
             self.operator.note(NO_WAY_BACK);
         }
         self.phase = Some(phase);
+        self.downtimes.turn(matches!(phase, Phase::RollingBack | Phase::RolledBack));
         if let Some(shown) = operator::Phase::of(phase) {
             self.operator.event(Event::Phase { phase: shown });
         }
@@ -265,9 +275,8 @@ impl<'a> Watch<'a> {
     fn old_key(&mut self, state: &State) {
         let ended = state.old_key() == OldKey::Ended;
         if self.ended && !ended && !state.ended() {
-            let abort = Entry { at: state.now(), fact: Fact::AbortAsked };
-            let back = match step(state, &abort).is_ok() {
-                true => format!("; keyroll abort {} rolls back", self.rotation),
+            let back = match Next::Abort.is_possible(state) {
+                true => format!("; {} rolls back", command(&self.called, state, Next::Abort).command),
                 false => String::new(),
             };
             self.operator.note(format!("{STILL_THERE}{back}"));
@@ -284,7 +293,7 @@ impl<'a> Watch<'a> {
             && who.life.runs()
         {
             let mut holder = blockers::unexplained(&self.called, who, state);
-            let all = blockers::all(&self.called, state);
+            let all = self.blockers(state);
             let others: Vec<_> = all.into_iter().filter(|one| !blockers::is_same(one, &holder)).collect();
             let seen = who.pid().and_then(|pid| self.holders.get(&(who.host, pid)));
             if let Some((name, found_by)) = seen {
@@ -300,10 +309,15 @@ impl<'a> Watch<'a> {
             }
         } else if self.hold.is_some() {
             let gate = self.phase.and_then(operator::Phase::of).unwrap_or(operator::Phase::Disable);
-            for holder in blockers::all(&self.called, state) {
+            for holder in self.blockers(state) {
                 self.operator.event(Event::Blocked { gate, holder });
             }
         }
+    }
+
+    /// What blocks, as far as this driver has seen it: what an earlier look showed may be over.
+    fn blockers(&self, state: &State) -> Vec<Holder> {
+        if self.waits.has_looked(state) { blockers::all(&self.called, state) } else { Vec::new() }
     }
 
     /// Shows the output of each failing check once, so that the wait for a consumer is explained.
@@ -353,7 +367,7 @@ impl Observer for Watch<'_> {
             }
             _ => {}
         }
-        self.waits.see(event);
+        self.waits.see(event, state);
         self.waits(state);
         self.hosts_back(state);
         // The cause of a phase is shown before the phase.
@@ -375,8 +389,7 @@ impl Observer for Watch<'_> {
                         format!("\n{back}\nthen: keyroll retry {id}")
                     }
                     Some(_) | None => {
-                        let help = problem.help.as_ref().map(|help| self.called.addressed(help));
-                        help.map(|help| format!("; help: {help}")).unwrap_or_default()
+                        problem.help.as_ref().map(|help| format!("; help: {help}")).unwrap_or_default()
                     }
                 };
                 let text =
@@ -426,7 +439,10 @@ impl Observer for Watch<'_> {
             Note::CheckFails { consumer, check } => self.check_fails(consumer, &check),
             Note::Downtime(downtime) => self.downtime(downtime),
             Note::Rejected(illegal) => self.operator.note(format!("refused: {}", illegal.why)),
-            Note::Journal(text) => self.once(text.clone(), Event::Note { text: format!("journal: {text}") }),
+            Note::Journal(text) => {
+                self.waits.see_unwritten(&text);
+                self.once(text.clone(), Event::Note { text: format!("journal: {text}") });
+            }
         }
     }
 
@@ -446,6 +462,7 @@ impl Observer for Watch<'_> {
     }
 
     fn waits(&mut self, state: &State) -> Option<u64> {
+        self.waits.asks(self.asking.is_some());
         self.waits.show(&self.called, state, self.operator)
     }
 }

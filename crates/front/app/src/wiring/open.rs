@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use keyroll_codes::Code;
-use keyroll_config::OtherKey;
-use keyroll_engine::{Ports, TokioSpawner};
+use keyroll_config::{Config, Secret};
+use keyroll_engine::{OtherKeys, Ports, TokioSpawner};
 use keyroll_host::SystemClock;
 use keyroll_journal::{LockError, OpenError, SqliteJournal, StateLock, Work, try_lock};
 use keyroll_port::{Host, Issuer, Store};
@@ -20,7 +20,7 @@ use crate::machine_id;
 use crate::places::{Places, check};
 use crate::problem::Problem;
 use crate::records::old_key::clock;
-use crate::redact::Remembering;
+use crate::redact::{Redacting, Remembering};
 use crate::wiring::sealing::{present_key, sealing_key};
 
 /// Threads of the runtime: an inspection of the host blocks one of them.
@@ -179,19 +179,25 @@ pub fn ports(
     store: Arc<dyn Store>,
     issuer: Arc<dyn Issuer>,
     host: Arc<dyn Host>,
-    others: &[OtherKey],
+    other_keys: OtherKeys,
 ) -> Result<Ports, Problem> {
     Ok(Ports {
-        journal: journal(places)?,
+        journal: Arc::new(Redacting(journal(places)?)),
         store,
         truth: None,
         staging: self::store(places)?,
         issuer,
         host,
         clock: Arc::new(SystemClock::new()),
-        other_keys: others.iter().map(|key| (key.id.clone(), key.label.clone())).collect(),
+        other_keys,
         spawner: Arc::new(TokioSpawner),
     })
+}
+
+/// The keys of other keyrolls at a secret's account.
+pub fn other_keys(config: &Config, secret: &Secret) -> OtherKeys {
+    let named = secret.other_keys.iter().map(|key| (key.id.clone(), key.label.clone())).collect();
+    OtherKeys { named, in_object: config.is_of_object(secret.name.as_str()) }
 }
 
 /// A new id: a UUID v7, so that ids sort by time.

@@ -10,6 +10,13 @@ pub(crate) enum ConsumerCommand {
     /// Add a process or file that holds a secret to keyroll.toml as a consumer
     #[command(after_help = examples::ADOPT)]
     Adopt(Box<AdoptArgs>),
+    /// Correct a consumer's commands in the open rotation: change keyroll.toml first
+    ///
+    /// A rotation runs the commands with which it was started. This gives it those that the consumer's table in keyroll.toml
+    /// has now: runs, fetch, log, check and paths. They are judged as for a plan; its checks run once it goes on. What the consumer reads, and where it runs,
+    /// cannot be changed in an open rotation.
+    #[command(after_help = examples::CORRECT)]
+    Correct(CorrectArgs),
     /// Accept that a consumer, process or file loses access; records the reason
     ///
     /// A consumer or a process can be waived only while a rotation is open. A copy can also be waived before: the waiver
@@ -17,6 +24,19 @@ pub(crate) enum ConsumerCommand {
     /// waiver ignores a standing consent, and asks the operator.
     #[command(after_help = examples::WAIVE)]
     Waive(WaiveArgs),
+    /// Let a consumer go that is gone: its rotation goes on without it, until it runs again
+    ///
+    /// For a consumer that never comes back, or whose restart can never work. Nothing is applied, proved or waited for; keyroll
+    /// still writes its files. In a rollback a file that cannot be restored keeps the new key, which is deleted. Refused while an
+    /// instance of it runs.
+    #[command(after_help = examples::LET_GO)]
+    LetGo(LetGoArgs),
+    /// Accept a file of an open rotation as it stands: keyroll neither writes nor restores it any more
+    ///
+    /// For a file that somebody edited, or that cannot be read. What its processes use is still to be proved. keyroll does not
+    /// look at what the file holds from then on: with the key that the rotation ends, whatever reads it next loses access.
+    #[command(after_help = examples::ACCEPT_FILE)]
+    AcceptFile(AcceptFileArgs),
     /// List the waivers of open rotations and those that the next rotation takes over
     #[command(after_help = examples::WAIVERS)]
     Waivers(WaiversArgs),
@@ -105,6 +125,17 @@ pub(crate) struct AdoptArgs {
     pub(crate) replace: bool,
 }
 
+/// `consumer correct`.
+#[derive(Debug, Args)]
+pub(crate) struct CorrectArgs {
+    /// The consumer's name; one of several hosts is corrected on each of them
+    #[arg(value_name = "NAME")]
+    pub(crate) consumer: String,
+    /// The secret [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) secret: Option<String>,
+}
+
 /// `consumer waive`.
 #[derive(Debug, Args)]
 pub(crate) struct WaiveArgs {
@@ -119,6 +150,34 @@ pub(crate) struct WaiveArgs {
     /// Remove the waiver of a copy that counts for the next rotation
     #[arg(long, conflicts_with = "reason")]
     pub(crate) withdraw: bool,
+    /// The secret [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) secret: Option<String>,
+}
+
+/// `consumer let-go`.
+#[derive(Debug, Args)]
+pub(crate) struct LetGoArgs {
+    /// The consumer's name; NAME@HOST for one of several hosts
+    #[arg(value_name = "NAME")]
+    pub(crate) consumer: String,
+    /// Why it is gone
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// The secret [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) secret: Option<String>,
+}
+
+/// `consumer accept-file`.
+#[derive(Debug, Args)]
+pub(crate) struct AcceptFileArgs {
+    /// The file, as keyroll status names it
+    #[arg(value_name = "PATH")]
+    pub(crate) file: String,
+    /// Why it stays as it stands
+    #[arg(long)]
+    pub(crate) reason: String,
     /// The secret [default: the only one]
     #[arg(long, value_name = "NAME")]
     pub(crate) secret: Option<String>,

@@ -4,13 +4,16 @@ use keyroll_app::session;
 use keyroll_app::session::adopt::AdoptRequest;
 
 use super::{check_adapter, waive};
-use crate::args::{AdoptArgs, ConsumerCommand};
+use crate::args::{AdoptArgs, ConsumerCommand, CorrectArgs};
 use crate::context::Context;
 
 /// Adopts or waives a process or a copy.
 pub(super) fn run(command: &ConsumerCommand, context: &mut Context) -> Result<Exit, Problem> {
     match command {
         ConsumerCommand::Adopt(args) => adopt(args, context),
+        ConsumerCommand::Correct(args) => correct(args, context),
+        ConsumerCommand::LetGo(args) => waive::let_go(args, context),
+        ConsumerCommand::AcceptFile(args) => waive::accept_file(args, context),
         ConsumerCommand::Waive(args) => waive::run(args, context),
         ConsumerCommand::Waivers(args) => waive::list(args, context),
         ConsumerCommand::CheckAdapter(args) => Ok(check_adapter::run(args, context)),
@@ -34,4 +37,21 @@ fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
         replace: args.replace,
     };
     session::adopt::adopt(&request, &context.installation, &mut context.ui).map(|()| Exit::Done)
+}
+
+fn correct(args: &CorrectArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let (consumer, secret) = (args.consumer.as_str(), args.secret.as_deref());
+    let done = session::correct::correct(consumer, secret, &context.installation, &mut context.ui)?;
+    let (names, id) = (done.consumers.join(", "), &done.rotation);
+    context.ui.note(match done.had_them {
+        true => {
+            format!("rotation {id} of {} has the commands of {names} in keyroll.toml already", done.secret)
+        }
+        false => format!(
+            "rotation {id} of {} runs the commands of {names} in keyroll.toml from now on",
+            done.secret
+        ),
+    });
+    context.ui.note(done.next);
+    Ok(Exit::Done)
 }

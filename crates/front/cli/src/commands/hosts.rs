@@ -95,9 +95,9 @@ fn accepted(args: &HostsAcceptArgs, context: &mut Context) -> Result<Exit, Probl
 fn waived(args: &HostsWaiveArgs, context: &mut Context) -> Result<Exit, Problem> {
     let HostsWaiveArgs { name, reason, secret } = args;
     let request = HostWaiveRequest { host: name, secret: secret.as_deref(), reason };
-    for host in waive_host(&request, &context.installation)? {
-        context.ui.event(Event::HostLeft(host));
-    }
+    let done = waive_host(&request, &context.installation, &mut context.ui)?;
+    done.left.into_iter().for_each(|host| context.ui.event(Event::HostLeft(host)));
+    done.driver.into_iter().for_each(|ended| context.ui.note(ended));
     Ok(Exit::Done)
 }
 

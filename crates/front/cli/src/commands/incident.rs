@@ -8,7 +8,7 @@ use keyroll_app::incidents::{
     OPERATOR, Opened, Opening, VALUE_BYTES_MIN, assess, begin, close, contain, find, list, open, reopen,
     report, unreadable,
 };
-use keyroll_app::operator::Event;
+use keyroll_app::operator::{CommandShown, Event};
 use keyroll_app::problem::Problem;
 use keyroll_app::session::manual_mint::Given;
 use keyroll_codes::Code;
@@ -213,15 +213,15 @@ fn assessed(args: &IncidentAssessArgs, context: &mut Context) -> Result<Exit, Pr
             }
         }
     }
-    let lines = found.next.len();
+    let lines = found.ways.len();
     context.ui.lines(&format!("took {:.1} s; next:", found.took_s));
-    for next in found.next {
-        let what = match next.contains("--roll-first") {
-            true => "moves everybody first, so nothing stops",
-            false if lines > 1 => "everything above stops at once",
-            false => "",
+    for CommandShown { kind, command, .. } in found.ways {
+        let what = match kind {
+            "roll_first" => "moves everybody first, so nothing stops",
+            "revoke_now" if lines > 1 => "everything above stops at once",
+            _ => "",
         };
-        let line = if what.is_empty() { format!("  {next}") } else { format!("  {next:<66}  {what}") };
+        let line = if what.is_empty() { format!("  {command}") } else { format!("  {command:<66}  {what}") };
         context.ui.data(&line);
     }
     Ok(Exit::Done)

@@ -14,6 +14,10 @@ use crate::ui::Table;
 /// The pause between two readings of `--watch`, milliseconds.
 const WATCH_MS: u64 = 500;
 
+/// Why a command comes before the others.
+const FIRST: &str =
+    "a process drives that rotation: until it pauses or ends, the commands of this one are refused";
+
 /// Shows the rotations, what blocks each of them, and the next command. Never drives one.
 pub(super) fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Problem> {
     args.id.as_deref().map_or(Ok(()), rotation_id)?;
@@ -94,6 +98,7 @@ fn show(rows: &[StatusShown], details: bool, context: &mut Context) {
             let lines = holder.lines("blocked by ");
             text.extend(lines.into_iter().map(|line| format!("  {line}")));
         }
+        text.extend(row.first.as_ref().map(|first| format!("  first: {first} ({FIRST})")));
         text.extend(row.next.as_ref().map(|next| format!("  next: {next}")));
         text.extend(back(row).map(|back| format!("  back: {back}")));
     }
@@ -159,6 +164,21 @@ fn led(row: &StatusShown) -> Option<(&'static str, &String)> {
     row.cause.as_ref().map(|why| (led_to(row.outcome, row.phase), why))
 }
 
+/// Whether it can still be rolled back; nothing once it has ended without that, or cannot be read.
+fn no_return(row: &StatusShown) -> Option<String> {
+    let back = row.waiting.as_ref().and_then(|waiting| waiting.back_steps.first());
+    let back = back.and_then(|step| step.commands.first());
+    match (row.phase, back) {
+        _ if row.decided => Some("passed: no rollback".to_owned()),
+        _ if row.ended => None,
+        _ if row.emergency.is_some() => Some("no rollback: the old value is compromised".to_owned()),
+        (Some(Phase::RollingBack), _) => Some("ahead: it rolls back".to_owned()),
+        (Some(_), Some(back)) => Some(format!("ahead: {} rolls back", back.command)),
+        (Some(_), None) => Some("no rollback: the old key no longer works".to_owned()),
+        (None, _) => None,
+    }
+}
+
 /// One rotation with every detail.
 fn card(row: &StatusShown) -> Vec<String> {
     let mut table = Table::new(["rotation", row.id.as_str()]);
@@ -176,14 +196,8 @@ fn card(row: &StatusShown) -> Vec<String> {
     if let Some(mode) = row.emergency {
         line("emergency", mode.to_owned());
     }
-    let no_return = match (row.decided, row.ended) {
-        (true, _) => Some("passed: no rollback"),
-        (false, false) if row.emergency.is_some() => Some("no rollback: the old value is compromised"),
-        (false, false) => Some("ahead: keyroll abort rolls back"),
-        (false, true) => None,
-    };
-    if let Some(no_return) = no_return {
-        line("no return", no_return.to_owned());
+    if let Some(no_return) = no_return(row) {
+        line("no return", no_return);
     }
     for unit in &row.units {
         line("consumer", format!("{}: {}", unit.name, unit.stage));
@@ -199,6 +213,9 @@ fn card(row: &StatusShown) -> Vec<String> {
     }
     if let Some(waits) = waits(row) {
         line("wait", waits);
+    }
+    if let Some(first) = &row.first {
+        line("first", format!("{first} ({FIRST})"));
     }
     if let Some(next) = &row.next {
         line("next", next.clone());
@@ -229,5 +246,72 @@ fn events(row: &StatusShown, context: &mut Context) {
     }
     if let Some(outcome) = row.outcome {
         context.ui.event(Event::Done { outcome });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_app::operator::{CommandShown, OldKeyShown, StepShown, WaitKind};
+
+    use super::*;
+
+    /// An open rotation; `back`: the command that rolls it back.
+    fn open(phase: Phase, back: Option<&str>) -> StatusShown {
+        StatusShown {
+            id: "0198".to_owned(),
+            secret: "acme".to_owned(),
+            began: String::new(),
+            phase: Some(phase),
+            ended: false,
+            owes: false,
+            unlisted: false,
+            last_s: 0,
+            decided: false,
+            emergency: None,
+            moved: 0,
+            units: Vec::new(),
+            old_key: OldKeyShown { state: "on", since: None },
+            driver: None,
+            outcome: None,
+            why: None,
+            cause: None,
+            person: false,
+            waiting: Some(WaitingShown {
+                what: "you".to_owned(),
+                kind: WaitKind::Paused,
+                since: String::new(),
+                until: None,
+                person: true,
+                forward: None,
+                back: back.map(str::to_owned),
+                forward_steps: Vec::new(),
+                back_steps: back.map(rolls_back).into_iter().collect(),
+            }),
+            blocked_by: Vec::new(),
+            waived: Vec::new(),
+            hosts_back: Vec::new(),
+            hosts_not_searched: Vec::new(),
+            first: None,
+            next: None,
+        }
+    }
+
+    fn rolls_back(command: &str) -> StepShown {
+        let command = CommandShown { kind: "abort", command: command.to_owned(), complete: true };
+        StepShown { first: None, commands: vec![command] }
+    }
+
+    #[test]
+    fn a_rollback_is_offered_only_where_the_protocol_allows_one() {
+        let said = |row: &StatusShown| card(row).join("\n");
+        let back = open(Phase::Roll, Some("keyroll abort 0198"));
+        assert!(said(&back).contains("ahead: keyroll abort 0198 rolls back"), "{}", said(&back));
+        let forward = open(Phase::Roll, None);
+        assert!(said(&forward).contains("no rollback: the old key no longer works"), "{}", said(&forward));
+        assert!(!said(&forward).contains("abort"), "{}", said(&forward));
+        let rolling = open(Phase::RollingBack, None);
+        assert!(said(&rolling).contains("ahead: it rolls back"), "{}", said(&rolling));
+        let unread = StatusShown { phase: None, waiting: None, ..open(Phase::Roll, None) };
+        assert!(!said(&unread).contains("rollback"), "{}", said(&unread));
     }
 }

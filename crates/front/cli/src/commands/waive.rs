@@ -2,9 +2,9 @@ use keyroll_app::exit::Exit;
 use keyroll_app::operator::Event;
 use keyroll_app::problem::Problem;
 use keyroll_app::reports::waivers::waivers;
-use keyroll_app::session::waive::{WaiveRequest, waive, withdraw};
+use keyroll_app::session::waive::{Said, WaiveRequest, waive, withdraw};
 
-use crate::args::{WaiveArgs, WaiversArgs};
+use crate::args::{AcceptFileArgs, LetGoArgs, WaiveArgs, WaiversArgs};
 use crate::context::Context;
 use crate::ui::Table;
 
@@ -19,7 +19,8 @@ pub(super) fn run(args: &WaiveArgs, context: &mut Context) -> Result<Exit, Probl
         ));
         return Ok(Exit::Done);
     };
-    let waived = waive(&WaiveRequest { holder, secret, reason }, &context.installation)?;
+    let request = WaiveRequest { said: Said::MayKeep, holder, secret, reason };
+    let waived = waive(&request, &context.installation, &mut context.ui)?;
     let (name, holder) = (&waived.secret, &waived.holder);
     let goes = if waived.back { "new" } else { "old" };
     context.ui.note(match &waived.rotation {
@@ -32,6 +33,39 @@ pub(super) fn run(args: &WaiveArgs, context: &mut Context) -> Result<Exit, Probl
              waivers lists it"
         ),
     });
+    waived.driver.into_iter().for_each(|ended| context.ui.note(ended));
+    Ok(Exit::Done)
+}
+
+/// Lets a consumer go that is gone.
+pub(super) fn let_go(args: &LetGoArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let (holder, secret) = (args.consumer.as_str(), args.secret.as_deref());
+    let request = WaiveRequest { said: Said::IsGone, holder, secret, reason: &args.reason };
+    let waived = waive(&request, &context.installation, &mut context.ui)?;
+    let id = waived.rotation.unwrap_or_default();
+    context.ui.note(format!(
+        "{holder} of {} counts as gone: nothing is asked of it until it runs again. keyroll status {id} \
+         lists it",
+        waived.secret
+    ));
+    waived.driver.into_iter().for_each(|ended| context.ui.note(ended));
+    Ok(Exit::Done)
+}
+
+/// Accepts a file as it stands.
+pub(super) fn accept_file(args: &AcceptFileArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let (holder, secret) = (args.file.as_str(), args.secret.as_deref());
+    let request = WaiveRequest { said: Said::StaysAsIs, holder, secret, reason: &args.reason };
+    let waived = waive(&request, &context.installation, &mut context.ui)?;
+    let id = waived.rotation.unwrap_or_default();
+    context.ui.note(format!(
+        "accepted for {}: {}; keyroll neither writes nor restores it, and what reads it next loses access if it has the {} \
+         key. keyroll status {id} lists it",
+        waived.secret,
+        waived.holder,
+        if waived.back { "new" } else { "old" }
+    ));
+    waived.driver.into_iter().for_each(|ended| context.ui.note(ended));
     Ok(Exit::Done)
 }
 

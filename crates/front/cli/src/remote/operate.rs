@@ -1,5 +1,6 @@
 use keyroll_app::exit::Exit;
 use keyroll_app::operator::{DowntimeShown, Event, Operator as _};
+use keyroll_app::plans::pending_changes::apply_with;
 use keyroll_app::problem::Problem;
 use keyroll_app::records::rotation_ids::rotation_id;
 use keyroll_app::session::manual_mint::Given;
@@ -46,10 +47,8 @@ fn plan(args: &PlanArgs, door: &Door, context: &mut Context) -> Result<Exit, Pro
     for note in texts("notes") {
         context.ui.note(note);
     }
-    let id = named("id");
-    let applied = format!("apply {id}");
-    let apply_with = text(&made, "apply_with").and_then(|command| command.strip_prefix("keyroll "));
-    let apply_with = format!("keyroll {}{}", door.options, apply_with.unwrap_or(&applied));
+    let (id, accept) = (named("id"), texts("accept"));
+    let apply_with = apply_with(&door.options, &id, &accept);
     context.ui.event(Event::Plan {
         id,
         secret: named("secret"),
@@ -58,6 +57,7 @@ fn plan(args: &PlanArgs, door: &Door, context: &mut Context) -> Result<Exit, Pro
         downtimes: texts("downtimes"),
         away: list(&made, "away").iter().filter_map(downtime).collect(),
         least_s: made.get("least_s").and_then(Value::as_u64).unwrap_or_default(),
+        accept,
         apply_with,
     });
     Ok(Exit::Done)

@@ -35,6 +35,18 @@ pub(super) enum Operation<'c> {
     Emergency(&'c EmergencyArgs),
 }
 
+fn of_consumer(command: &ConsumerCommand) -> Place<'static> {
+    match command {
+        ConsumerCommand::Waivers(_) => Place::Read(Role::Viewer),
+        ConsumerCommand::Adopt(_)
+        | ConsumerCommand::Correct(_)
+        | ConsumerCommand::LetGo(_)
+        | ConsumerCommand::AcceptFile(_)
+        | ConsumerCommand::Waive(_)
+        | ConsumerCommand::CheckAdapter(_) => Place::There,
+    }
+}
+
 /// Where this command is done.
 pub(super) fn place(command: &Command) -> Place<'_> {
     match command {
@@ -81,12 +93,7 @@ pub(super) fn place(command: &Command) -> Place<'_> {
             | SecretCommand::AcceptKey(_)
             | SecretCommand::Rewrap(_) => Place::There,
         },
-        Command::Consumer(command) => match command {
-            ConsumerCommand::Waivers(_) => Place::Read(Role::Viewer),
-            ConsumerCommand::Adopt(_) | ConsumerCommand::Waive(_) | ConsumerCommand::CheckAdapter(_) => {
-                Place::There
-            }
-        },
+        Command::Consumer(command) => of_consumer(command),
         Command::Incident(command) => match command {
             IncidentCommand::List(_) | IncidentCommand::Report(_) => Place::Read(Role::Viewer),
             IncidentCommand::Assess(args) => read_if(args.roots.is_empty(), Role::Operator),

@@ -17,9 +17,7 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Rotation { id, secret } => (Mark::Plain, format!("rotation {id} of {secret}")),
         Event::Phase { phase } => (Mark::Plain, format!("── {}", phase.word())),
         Event::HostStep { host, consumer, instance, step, state, detail } => {
-            let who = instance
-                .as_ref()
-                .map_or_else(|| consumer.clone(), |instance| format!("{consumer}/{instance}"));
+            let who = instance.as_ref().map_or(consumer.clone(), |instance| format!("{consumer}/{instance}"));
             let detail = detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
             let not = if *state == StepState::Skipped { "not " } else { "" };
             (mark(*state), format!("{host} {who}: {not}{}{detail}", step.word()))
@@ -32,10 +30,12 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
             let lines = holder.lines(&format!("{} is blocked by ", gate.word()));
             (Mark::Bad, lines.join("\n"))
         }
-        Event::Waiting { what, seconds_max, .. } => {
-            let limit =
-                seconds_max.map(|seconds| format!(", at most {}", duration(seconds))).unwrap_or_default();
-            (Mark::Wait, format!("waiting for {what}{limit}"))
+        Event::Waiting { what, seconds_max, since, until, forward, back } => {
+            let since = since.as_ref().map(|at| format!(" since {at}")).unwrap_or_default();
+            let until = until.as_ref().map(|at| format!(" (until {at})")).unwrap_or_default();
+            let limit = seconds_max.map(|seconds| format!(", at most {}{until}", duration(seconds)));
+            let (limit, ways) = (limit.unwrap_or_default(), meanwhile(forward.as_ref(), back.as_ref()));
+            (Mark::Wait, format!("waiting for {what}{since}{limit}{ways}"))
         }
         Event::NotVisible { what, why } => (Mark::Plain, format!("not visible: {what} ({why})")),
         Event::Live { name, what, since, refused } => {
@@ -44,8 +44,8 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
                 if *refused { (Mark::Bad, "not restarted") } else { (Mark::Plain, "pending change") };
             (mark, format!("{does}: {what}{since}\n  name: {name}"))
         }
-        Event::Paused { reason, resume_with } => {
-            (Mark::Wait, format!("paused: {reason}\n  to continue: {resume_with}"))
+        Event::Paused { reason, resume_with: next } => {
+            (Mark::Wait, format!("paused: {reason}\n  to continue: {next}"))
         }
         Event::Decided { by, instances, waivers } => (Mark::Good, decided(by, *instances, *waivers)),
         Event::Sealed { .. } => (Mark::Plain, "the new key is sealed".to_owned()),
@@ -71,7 +71,7 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Note { text } => (Mark::Plain, text.clone()),
         Event::HostLeft(host) => (Mark::Plain, host.text()),
         Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),
-        Event::Plan { id, secret, steps, pace, downtimes: _, away: _, least_s, apply_with } => {
+        Event::Plan { id, secret, steps, pace, downtimes: _, away: _, least_s, accept: _, apply_with } => {
             (Mark::Plain, plan((id, secret), &plan_steps(steps, pace), *least_s, apply_with))
         }
         Event::Residue(residue) => {
@@ -80,6 +80,12 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Summary(all) => (Mark::Plain, summary(all)),
     };
     Some(shown)
+}
+
+/// What can be done meanwhile, a row for each direction.
+fn meanwhile(forward: Option<&String>, back: Option<&String>) -> String {
+    let ways = [("meanwhile", forward), ("back", back)];
+    ways.iter().filter_map(|(name, way)| Some(format!("\n  {name}: {}", way.as_ref()?))).collect()
 }
 
 fn of_finding(finding: Finding) -> Mark {
@@ -193,6 +199,7 @@ mod tests {
             found_by: "its socket at the issuer; memory: not visible".to_owned(),
             how_to_move: "keyroll consumer adopt 41 --name batch --restart CMD".to_owned(),
             or_else: Some("keyroll consumer waive 41 --reason WHY".to_owned()),
+            steps: Vec::new(),
             kind: "undeclared process",
             executable: Some("/usr/bin/batch".to_owned()),
             folder: Some("/srv".to_owned()),
@@ -206,6 +213,22 @@ mod tests {
              not visible\n  runs /usr/bin/batch in /srv\n  to move it: keyroll consumer adopt 41 --name batch \
              --restart CMD\n  or: keyroll consumer waive 41 --reason WHY"
         );
+    }
+
+    #[test]
+    fn a_wait_says_for_what_since_when_until_when_and_what_can_be_done() {
+        let text = |part: &str| Some(part.to_owned());
+        let waiting = Event::Waiting {
+            what: "evidence that `api` uses the old key".to_owned(),
+            seconds_max: Some(120),
+            since: text("2026-11-20 16:02:11Z"),
+            until: text("2026-11-20 16:04:14Z"),
+            forward: text("keyroll pause 0192"),
+            back: None,
+        };
+        let said = "waiting for evidence that `api` uses the old key since 2026-11-20 16:02:11Z, at most 2 min (until \
+                    2026-11-20 16:04:14Z)\n  meanwhile: keyroll pause 0192";
+        assert_eq!(line(&waiting).unwrap(), (Mark::Wait, said.to_owned()));
     }
 
     #[test]

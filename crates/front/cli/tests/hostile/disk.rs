@@ -4,8 +4,10 @@ use std::fs;
 use std::process::Command;
 
 use crate::hostile::Case;
+use crate::hostile::ran::{Running, wait};
 use crate::hostile::scene::Scene;
 use keyroll_testkit::issuer::{Ask, ResponseFault};
+use rustix::process::Signal;
 
 pub const CASES: &[Case] = &[
     ("a link that changed between plan and apply", changed_link_before),
@@ -14,6 +16,21 @@ pub const CASES: &[Case] = &[
     ("a disk that is read-only", || in_own_mounts("a disk that is read-only", read_only)),
     ("a disk that is full", || in_own_mounts("a disk that is full", full)),
     ("a file that may not be changed", immutable),
+    ("a journal without space, and SIGTERM", || {
+        in_own_mounts("a journal without space, and SIGTERM", || {
+            without_space(|_, running| running.signal(Signal::TERM));
+        });
+    }),
+    ("a journal without space, and a pause", || {
+        in_own_mounts("a journal without space, and a pause", || {
+            without_space(|scene, _| {
+                scene.run(&["pause"]).exits(4);
+            });
+        });
+    }),
+    ("a state folder that became read-only", || {
+        in_own_mounts("a state folder that became read-only", became_read_only)
+    }),
 ];
 
 /// Runs a case in its own mount namespace, so that its mounts are invisible to others and end with it.
@@ -128,6 +145,51 @@ fn full() {
     scene.sh("cat /dev/zero > api/filler || true");
     refused_at_trial(&scene, &["No space left on device", "api.env", "help"]);
     scene.sh("umount api");
+}
+
+/// A driver in the middle of a restart, and the rotation's id.
+fn in_a_restart(scene: &Scene) -> (Running, String) {
+    let plan = scene.plan();
+    scene.sh("touch run/hold; rm -f run/restarting-api");
+    let running = scene.start(&["apply", &plan, "--confirm", "ring"]);
+    wait("the restart", || scene.path("run/restarting-api").exists());
+    (running, plan)
+}
+
+/// The disk of the state folder is full. The driver says that it waits for the journal, ends when it is asked to, and nothing
+/// is lost.
+fn without_space(end: fn(&Scene, &Running)) {
+    let scene = Scene::new();
+    scene.sh("mv ../state ../kept; mkdir ../state; mount -t tmpfs -o size=3m,mode=700 tmpfs ../state");
+    scene.sh("cp -a ../kept/. ../state/; rm -r ../kept");
+    let (running, plan) = in_a_restart(&scene);
+    scene.sh("cat /dev/zero > ../state/filler || true; rm run/hold");
+    running.says("that it waits for the journal", |event| {
+        let what = event["what"].as_str().unwrap_or_default();
+        event["type"] == "waiting" && what.starts_with("the journal (") && event["since"].is_string()
+    });
+    end(&scene, &running);
+    let ran = running.end();
+    let resume = format!("keyroll resume {plan}");
+    ran.exits(130).says(&["it was asked to stop while the journal could not be written", &resume]);
+    assert!(scene.issuer.keys().iter().any(|key| key.id == scene.old && !key.disabled));
+    scene.sh("rm ../state/filler");
+    scene.run(&["resume", &plan, "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+    scene.sh("umount ../state");
+}
+
+/// A driver began before: it is still the driver.
+fn became_read_only() {
+    let scene = Scene::new();
+    let (running, _) = in_a_restart(&scene);
+    scene.sh("mount --bind ../state ../state; mount -o remount,ro,bind ../state");
+    let shown = scene.run(&["status"]);
+    let driver = shown.of("status")[0]["driver"].as_i64();
+    assert_eq!(driver, Some(running.pid().as_raw_nonzero().get().into()), "{}", shown.text);
+    scene.sh("umount ../state; rm run/hold");
+    running.end().exits(0).ended("done");
+    scene.rotated();
 }
 
 fn immutable() {

@@ -24,6 +24,7 @@ pub const CASES: &[Case] = &[
         at_revoke(&[ResponseFault::Silence, ResponseFault::Lost])
     }),
     ("a revocation that is forbidden, then not", forbidden_revocation),
+    ("a disable that is forbidden, then not", forbidden_disable),
     ("a new key that somebody ends after it was proven", new_key_ended),
     ("a debt that is paid after another rotation", debt_after_another_rotation),
     ("a check that cannot fail", cannot_fail),
@@ -63,6 +64,8 @@ fn half_list_at_plan() {
     scene.issuer.mood(Ask::List, ResponseFault::HalfList, 99);
     let ran = scene.run(&["plan", "ring"]);
     ran.exits(0).says(&["the issuer's list is incomplete"]);
+    let asked = scene.run(&["verify", "ring"]);
+    asked.exits(0).says(&["list of keys", "incomplete, so it proves no absence"]);
     scene.issuer.calm();
     let id = ran.plan();
     let stale = scene.run(&["apply", &id, "--confirm", "ring"]);
@@ -130,7 +133,19 @@ fn forbidden_revocation() {
     scene.issuer.mood(Ask::Delete, ResponseFault::Forbidden, 999);
     let ran = scene.apply();
     ran.exits(6).ended("debt");
-    scene.run(&["status"]).exits(6).says(&["debt"]);
+    // Why the issuer did not revoke it is said to whoever looks later, too.
+    scene.run(&["status"]).exits(6).says(&["debt", "could not ", "status 403"]);
+    scene.issuer.calm();
+    scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+}
+
+/// A pause names its cause also when nobody drives any more.
+fn forbidden_disable() {
+    let scene = Scene::new();
+    scene.issuer.mood(Ask::Disable, ResponseFault::Forbidden, 999);
+    scene.apply().exits(6).says(&["disable failed: could not "]);
+    scene.run(&["status"]).exits(6).says(&["disable failed: could not ", "status 403"]);
     scene.issuer.calm();
     scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
     scene.rotated();

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Ends the worker, starts it again, and returns once it has named itself. One at a time: a run of it that a dead driver
 # left behind is waited for, and so is a worker that it started and that has not named itself. A file `run/hold` makes
-# it wait until that is gone.
+# it wait until that is gone; with a file `run/nothing` it starts none.
 set -eu
 cd @DIR@
 exec 9>run/restart-$1.lock
@@ -16,6 +16,7 @@ for file in run/$1.pid run/$1.starting; do
     while kill -0 "$pid" 2>/dev/null && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null; do sleep 0.02; done
     rm -f "$file"
 done
+if [ -e run/nothing ]; then exit 0; fi
 # It holds the lock until its number is written down: whoever ends this script, the next one knows of it.
 KEYROLL_TEST_PART="worker name=$1 @WORDS@ copy=@DIR@/$2 pid_file=@DIR@/run/$1.pid" NAME=$1 \
     setsid sh -c 'echo $$ >run/$NAME.starting; exec 9>&-; exec @PROGRAM@ hostile::part --exact --nocapture' \

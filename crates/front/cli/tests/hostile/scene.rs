@@ -181,6 +181,31 @@ impl Scene {
         plan
     }
 
+    /// Ends the worker `api`; its restart command did not do it, and does not start another one.
+    pub fn end_api(&self) {
+        let pid = fs::read_to_string(self.path("run/api.pid")).unwrap();
+        self.end(pid.trim().parse().unwrap());
+    }
+
+    /// A driver that waits before the old key is disabled, because its consumer has no process; with the rotation's id.
+    #[track_caller]
+    pub fn waits_for_api(&self) -> (Running, String) {
+        let id = self.until("quiesce");
+        self.end_api();
+        let driver = self.start(&["resume", &id, "--confirm", "ring"]);
+        driver.says("what it waits for", |event| {
+            let what = event["what"].as_str().unwrap_or_default();
+            event["type"] == "waiting" && what.contains("it has no running process")
+        });
+        (driver, id)
+    }
+
+    /// The process that has the lock of the state folder, as it wrote it down.
+    pub fn lock_holder(&self) -> String {
+        let lock = fs::read_to_string(self.state().join("lock")).unwrap();
+        lock.lines().next().unwrap().trim().to_owned()
+    }
+
     #[track_caller]
     pub fn apply(&self) -> Ran {
         let plan = self.plan();
@@ -299,6 +324,12 @@ reads = [{ env_file = "ENV_FILE", variable = "SIDE" }]
 check = { exec = ["./check.sh", "SIDE", "{copy}"] }
 "#
     .replace("ENV_FILE", env_file)
+}
+
+/// What is said once a driver was ended, so that something could be recorded in its rotation.
+pub fn ended_for_this(driver: &Running, id: &str) -> String {
+    let pid = driver.pid().as_raw_nonzero();
+    format!("process {pid} drove rotation {id} and has ended for this; to continue: keyroll resume {id}")
 }
 
 pub fn put(path: &Path, pieces: &[&str], mode: u32) {

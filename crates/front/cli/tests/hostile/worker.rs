@@ -57,7 +57,13 @@ pub fn read_key(path: &Path, words: &BTreeMap<&str, &str>) -> String {
     }
     let before = format!("{}=", words.get("variable").unwrap_or(&"KEY"));
     let value = text.lines().find_map(|line| line.strip_prefix(&before)).unwrap_or(text.trim_end());
-    value.trim_matches('"').to_owned()
+    password(value.trim_matches('"')).to_owned()
+}
+
+/// The password of a URL, `https://app:PASSWORD@host`; anything else is the value itself.
+fn password(value: &str) -> &str {
+    let login = value.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
+    login.and_then(|(login, _)| login.split_once(':')).map_or(value, |(_, password)| password)
 }
 
 /// Calls with the value that its file had when it started, until it is ended or the test is gone.

@@ -56,6 +56,8 @@ fn an_assessment_says_who_uses_it_where_it_is_and_since_when_it_is_exposed() {
     has("stops", &format!("(pid {by_hand})"));
     assert!(found["first_exposed"].as_str().unwrap().starts_with("2026-10-01"), "{found:#}");
     assert!(found["next"].as_array().unwrap().len() == 2, "{found:#}");
+    let kinds = [0, 1].map(|at| found["ways"][at]["kind"].as_str());
+    assert_eq!(kinds, [Some("roll_first"), Some("revoke_now")], "{found:#}");
     assert!(!ran.text().contains(value.as_str()));
     assert_eq!(only(&scene)["next"], format!("keyroll incident contain {id} --roll-first"));
     let report = scene.run(&["incident", "report", &id]);

@@ -84,7 +84,7 @@ fn never_done(scene: &Scene, takes: Takes, death: &str) {
 
 /// The first key alone is alive, the Secret that is referred to has it, and every program calls with it.
 #[track_caller]
-fn is_back(scene: &Scene) {
+pub fn is_back(scene: &Scene) {
     scene.settled(&scene.old);
     assert!(!scene.issuer.deletions().contains(&scene.old), "{:?}", scene.issuer.deletions());
     scene.is_rolled_out("deployment/agent");

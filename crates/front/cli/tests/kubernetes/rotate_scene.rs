@@ -13,6 +13,7 @@ use keyroll_needle::Needles;
 use keyroll_testkit::command::{Ran, Running, dress, kill};
 use keyroll_testkit::issuer::{Issuer, sha256_hex, without};
 use keyroll_testkit::{Kubernetes, TempDir, alphanumeric};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -46,7 +47,7 @@ pub const ROLE: &str = r#"[
     {apiGroups: [external-secrets.io], resources: [externalsecrets], verbs: [get, list, patch]}]"#;
 
 /// How long a program waits between two calls, microseconds: two of the fast ones call more than a hundred times a second.
-const PAUSE_US: u32 = 100_000;
+pub const PAUSE_US: u32 = 100_000;
 pub const FAST_US: u32 = 8_000;
 
 /// How often a rotation is resumed until it must have ended.
@@ -521,6 +522,18 @@ impl Scene {
         struck.load(Ordering::SeqCst)
     }
 
+    /// Has a command that drives a rotation pause, as Ctrl-C does; its end.
+    #[track_caller]
+    pub fn interrupted(&self, running: Running) -> Ran {
+        let shells = children_of(running.pid().as_raw_nonzero().get()).into_iter();
+        let drivers: Vec<i32> = shells.flat_map(children_of).collect();
+        let [driver] = drivers.as_slice() else { panic!("it runs as {drivers:?}") };
+        kill_process(Pid::from_raw(*driver).unwrap(), Signal::TERM).unwrap();
+        let ran = self.heard(running.end());
+        ran.exits(130).paused();
+        ran
+    }
+
     /// The id of a new plan.
     #[track_caller]
     pub fn plan(&self) -> String {
@@ -699,11 +712,14 @@ pub fn apart(words: &[&str]) -> Command {
 
 /// Kills everything in the namespace of processes that this process made, and waits for it.
 pub fn kill_all_of(unshare: u32) {
-    let children = fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children")).unwrap_or_default();
-    children
-        .split_whitespace()
-        .filter_map(|pid| pid.parse().ok())
-        .for_each(|pid: u32| kill(&OnceLock::from(pid)));
+    let children = children_of(i32::try_from(unshare).unwrap()).into_iter();
+    children.filter_map(|pid| u32::try_from(pid).ok()).for_each(|pid| kill(&OnceLock::from(pid)));
+}
+
+/// The processes that the first thread of a process has made.
+fn children_of(pid: i32) -> Vec<i32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 fn text(value: &Value) -> String {

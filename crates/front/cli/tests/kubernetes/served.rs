@@ -16,7 +16,7 @@ use super::served_scene::{ABORT, CONFIRM, KEY_ID, OBJECT, ROTATE, STORY, Served,
 const DUE: &str = "rotates_due = true\n";
 
 /// Rights that the rotations here have no use for: group, resource, verb, and why.
-const NOT_USED: [(&str, &str, &str, &str); 6] = [
+const NOT_USED: [(&str, &str, &str, &str); 7] = [
     ("external-secrets.io", "externalsecrets", "get", "External Secrets is not in this cluster"),
     ("external-secrets.io", "externalsecrets", "list", "External Secrets is not in this cluster"),
     ("external-secrets.io", "externalsecrets", "patch", "External Secrets is not in this cluster"),
@@ -27,6 +27,7 @@ const NOT_USED: [(&str, &str, &str, &str); 6] = [
         "that driver is not in this cluster",
     ),
     ("argoproj.io", "rollouts", "list", "Argo Rollouts is not in this cluster"),
+    ("", "pods", "get", "only where a pod changed while it was annotated"),
     ("keyroll.dev", "secretrotations", "get", "only where it was changed while its status was written"),
 ];
 

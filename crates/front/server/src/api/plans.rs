@@ -57,6 +57,9 @@ pub(crate) struct PlanShown {
     /// What was found beside the plan: pending changes, undeclared processes, and what is not visible.
     #[serde(default)]
     notes: Vec<String>,
+    /// The pending changes to accept, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    accept: Vec<String>,
     /// The command that applies it at a terminal, with the pending changes to accept.
     apply_with: String,
 }
@@ -172,6 +175,7 @@ mod tests {
     fn a_plan_is_read_from_the_line_of_its_event() {
         let Some(Ok(plan)) = said(&[PLAN]) else { panic!("{PLAN}") };
         assert_eq!((plan.id.as_str(), plan.least_s, plan.away.len()), ("01a2", 7, 0));
+        assert!(plan.accept.is_empty(), "{:?}", plan.accept);
         assert!(said(&[r#"{"at":"T","type":"start","version":1}"#]).is_none());
     }
 

@@ -46,7 +46,7 @@ impl Refusals {
 
     /// Takes down what the driver of this rotation ended with, if it is a problem.
     pub(super) fn add(&self, secret: &str, rotation: &str, seen: &Seen) {
-        if let Some(told) = problem(seen, rotation) {
+        if let Some(told) = problem(seen) {
             self.put(secret, rotation, told);
         }
     }
@@ -85,7 +85,7 @@ impl Refusals {
 }
 
 /// The problem that a driver told, or that it could not tell.
-fn problem(seen: &Seen, rotation: &str) -> Option<Told> {
+fn problem(seen: &Seen) -> Option<Told> {
     let silent = seen.failed && seen.result.is_none();
     seen.problem.clone().or_else(|| {
         silent.then(|| Told {
@@ -94,7 +94,8 @@ fn problem(seen: &Seen, rotation: &str) -> Option<Told> {
             causes: vec![
                 "its driver was killed, or could not be started; the server's log says more".to_owned(),
             ],
-            help: Some(format!("keyroll resume {rotation}")),
+            // How it goes on is said by the status of the rotation.
+            help: None,
             exit: Exit::Failed.number(),
         })
     })

@@ -184,6 +184,11 @@ pub(super) fn with_help(told: &Told) -> String {
     }
 }
 
+/// Why a step was not done. How an open rotation goes on is said by the object's status.
+fn why(step: &Step, told: &Told) -> String {
+    if matches!(step, Step::Apply(_)) { with_help(told) } else { told.sentence() }
+}
+
 fn applying(plan: &str) -> Operate {
     Operate { rotation: plan.to_owned(), step: Step::Apply(Vec::new()) }
 }
@@ -205,7 +210,7 @@ async fn begin(
             let over = server.drives.any(&secret).is_none();
             let refused = server.drives.refusals.of(&operate.rotation).filter(|_| over);
             return if over {
-                Went::Nothing(refused.map(|refused| with_help(&refused.told)))
+                Went::Nothing(refused.map(|refused| why(&operate.step, &refused.told)))
             } else {
                 Went::On
             };

@@ -1,6 +1,7 @@
 //! The beginning: who is in charge, and what the objects say.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use keyroll_app::installation::Installation;
 use keyroll_app::places::Locations;
 use keyroll_app::problem::Problem;
 use keyroll_app::wiring::kubernetes::cluster_of;
-use keyroll_controller::{Known, acquire, follow, pods as watch_pods};
+use keyroll_controller::{Known, Pod, acquire, follow, pods as watch_pods};
 use keyroll_kube::Cluster;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -54,9 +55,9 @@ async fn begun(locations: &Locations, path: &Path, log: &Log) -> Result<Arc<Foll
     for host in base.followed().namespaces.keys() {
         clusters.insert(host.to_string(), cluster_of(address(host.as_str())?).await?);
     }
-    let (pod, holder) = holder();
+    let (in_pod, holder) = holder();
     let said = log.clone();
-    let lease = Arc::new(acquire(&home, &holder, pod, &move |line: &str| said(line)).await?);
+    let lease = Arc::new(acquire(&home, &holder, in_pod, &move |line: &str| said(line)).await?);
     let (tell, lost) = watch::channel(None);
     let its = lease.clone();
     // From now on it is renewed, also while a start takes long.
@@ -92,7 +93,7 @@ async fn begun(locations: &Locations, path: &Path, log: &Log) -> Result<Arc<Foll
         known,
         lease,
         lost,
-        prefix: prefix(),
+        pod: pod(),
         pods: seen,
         jobs: Jobs::default(),
         begun: Mutex::default(),
@@ -119,12 +120,9 @@ fn holder() -> (bool, String) {
     }
 }
 
-/// What stands before a command of keyroll: it is run in this pod.
-fn prefix() -> String {
-    match (env::POD_NAMESPACE.get(), env::POD_NAME.get()) {
-        (Some(namespace), Some(name)) => {
-            format!("kubectl -n {} exec {} -- ", namespace.to_string_lossy(), name.to_string_lossy())
-        }
-        (_, _) => String::new(),
-    }
+/// The pod that it runs in.
+fn pod() -> Option<Pod> {
+    let text = |value: OsString| value.to_string_lossy().into_owned();
+    let (namespace, name) = (env::POD_NAMESPACE.get()?, env::POD_NAME.get()?);
+    Some(Pod { namespace: text(namespace), name: text(name) })
 }

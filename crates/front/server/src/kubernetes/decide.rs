@@ -8,6 +8,7 @@ use keyroll_controller::{Asked, Open, SecretRotation, asks};
 
 use super::facts::{Facts, Planned};
 use super::jobs;
+use super::ways::approve;
 use crate::drives::{Operate, Step};
 
 /// What is done next.
@@ -157,10 +158,9 @@ fn refuse_unknown(object: &SecretRotation, facts: &Facts, asked: &mut Asked) {
 fn with_open(object: &SecretRotation, (open, facts): (&Open, &Facts), asked: &mut Asked) -> Option<Wish> {
     let id = open.shown.id.as_str();
     let step = |step, ask| Some(Wish::Step(Operate { rotation: id.to_owned(), step }, ask));
-    let back = open.shown.waits.as_ref().is_some_and(|waits| waits.back.is_some());
     let abort = Ask::of(object, asks::ABORT).filter(|ask| ask.text == id && !open.rolls_back);
     match abort {
-        Some(ask) if back => return step(Step::Abort, ask),
+        Some(ask) if !open.back.is_empty() => return step(Step::Abort, ask),
         Some(ask) => refuse(asked, Some((&ask, "it cannot be rolled back any more".to_owned())), facts),
         None => {}
     }
@@ -175,10 +175,9 @@ fn with_open(object: &SecretRotation, (open, facts): (&Open, &Facts), asked: &mu
         Some(ask) if facts.approvals < 2 => return step(Step::Confirm(open.confirm.clone()), ask),
         Some(ask) => {
             let why = format!(
-                "the server wants the approvals of {} tokens before it ends the old key: keyroll --server URL resume {id} \
-                 --confirm={}",
+                "the server wants the approvals of {} tokens before it ends the old key: {}",
                 facts.approvals,
-                object.secret()
+                approve(id, &object.secret())
             );
             refuse(asked, Some((&ask, why)), facts);
         }

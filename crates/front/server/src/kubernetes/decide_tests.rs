@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use keyroll_controller::{
-    Asked, Ended, Id, Open, RotationStatus, SecretRotation, Status, Value, Waits, asks,
+    Asked, Command, Ended, Id, Open, RotationStatus, SecretRotation, Status, Value, Waits, Way, asks,
 };
 use serde_json::Map;
 
@@ -58,14 +58,16 @@ pub(super) fn at_rest() -> Facts {
 
 /// A rotation that waits for a person, and can be rolled back if `back`.
 pub(super) fn open(id: &str, back: bool) -> Open {
-    let back = back.then(|| format!("keyroll abort {id}"));
+    let back = back.then(|| Way { first: None, then: vec![Command::Abort] });
     Open {
         shown: RotationStatus {
             id: id.to_owned(),
             driven: true,
-            waits: Some(Waits { what: "a person".to_owned(), person: true, back, ..Waits::default() }),
+            waits: Some(Waits { what: "a person".to_owned(), person: true, ..Waits::default() }),
             ..RotationStatus::default()
         },
+        forward: Vec::new(),
+        back: back.into_iter().collect(),
         rolls_back: false,
         consent: false,
         confirm: id.to_owned(),
@@ -301,7 +303,7 @@ fn abort_is_for_the_rotation_that_it_names_and_only_where_it_can_be_rolled_back(
         assert_eq!(asked.abort.as_deref(), (refusal == wrong).then_some(says), "dealt with");
         assert_eq!(again(asks::ABORT, says, &asked, &facts), asked, "{says}: the same facts again");
     }
-    let nothing = Open { shown: RotationStatus { waits: None, ..open(ID, true).shown }, ..open(ID, true) };
+    let nothing = Open { shown: RotationStatus { waits: None, ..open(ID, false).shown }, ..open(ID, false) };
     let object = object(&[(asks::ABORT, ID)], Asked::default());
     let (asked, wish) = decide(&object, &during(nothing), &Memory::default());
     assert_eq!((wish, refused(&asked)), (None, Some("abort=01a2")), "nothing says that it can");

@@ -575,8 +575,7 @@ impl World {
         let open = open.filter(|open| open.shown.id == id).unwrap_or_else(|| panic!("{seed}: {id} is open"));
         match &operate.step {
             Step::Abort => {
-                let back = open.shown.waits.as_ref().and_then(|waits| waits.back.as_ref());
-                assert!(back.is_some() && !open.rolls_back, "{seed}: {id} can be rolled back");
+                assert!(!open.back.is_empty() && !open.rolls_back, "{seed}: {id} can be rolled back");
                 assert_eq!(object.asks(asks::ABORT), Some(id), "{seed}");
             }
             Step::Confirm(text) => {
@@ -747,7 +746,7 @@ impl World {
             pods: None,
             lost: facts.lost.clone().filter(|_| is_lost(facts, &asked)),
             asked,
-            prefix: String::new(),
+            pod: None,
         };
         status(object, &standing)
     }

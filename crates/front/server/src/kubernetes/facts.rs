@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use keyroll_app::installation::Installation;
-use keyroll_app::operator::{DueShown, Holder, StatusShown};
+use keyroll_app::operator::{DueShown, StatusShown, StepShown, WaitingShown};
 use keyroll_app::places::Places;
 use keyroll_app::problem::Problem;
 use keyroll_app::records::saved_plan::Saved;
@@ -14,8 +14,9 @@ use keyroll_app::reports::upkeep::{EndedShown, Upkeep};
 use keyroll_app::wall_clock;
 use keyroll_codes::Code;
 use keyroll_config::{Config, Secret};
-use keyroll_controller::{Blocker, Ended, Open, RotationStatus, SecretRotation, Value, Waits};
+use keyroll_controller::{Ended, Open, RotationStatus, SecretRotation, Value, Waits};
 
+use super::ways::Rotation;
 use crate::answer::old_key;
 use crate::consent_text::consent_text;
 use crate::notices::rfc3339;
@@ -94,14 +95,15 @@ fn facts_of(
     let name = object.secret();
     let secret = config.secrets.get(name.as_str());
     let row = upkeep.rotations.iter().find(|row| row.secret == name && !row.ended);
+    let approvals = config.server.as_ref().map_or(1, |server| server.approvals);
     let facts = Facts {
         consumers: secret.map(consumers).unwrap_or_default(),
         value: secret.map(|secret| value(secret, upkeep, places)).transpose()?.flatten(),
-        open: row.map(|row| open(row, places)).transpose()?,
+        open: row.map(|row| open(row, approvals, places)).transpose()?,
         last: last(object, &name, upkeep, places)?,
         lost: None,
         planned: planned(object, places)?,
-        approvals: config.server.as_ref().map_or(1, |server| server.approvals),
+        approvals,
     };
     let lost = match unknown_rotation(object, &facts, upkeep, places)? {
         Some(lost) => Some(lost),
@@ -147,24 +149,29 @@ fn word(value: &impl serde::Serialize) -> Option<String> {
     serde_json::to_value(value).ok()?.as_str().map(str::to_owned)
 }
 
-fn open(row: &StatusShown, places: &Places) -> Result<Open, Problem> {
+fn open(row: &StatusShown, approvals: u8, places: &Places) -> Result<Open, Problem> {
     let Named { row, held, stuck, consent, waived } = named(&row.id, places)?;
     let waits = row.waiting.as_ref().map(|waiting| Waits {
         what: waiting.what.clone(),
         since: rfc3339(&waiting.since),
         until: waiting.until.as_deref().map(rfc3339),
         person: waiting.person,
-        forward: waiting.forward.clone(),
-        back: waiting.back.clone(),
+        ..Waits::default()
     });
+    let rotation = Rotation { id: &row.id, secret: &row.secret, approvals };
+    let ways = |steps: fn(&WaitingShown) -> &[StepShown]| {
+        row.waiting.as_ref().map(|waiting| rotation.ways(steps(waiting))).unwrap_or_default()
+    };
     let phase = row.phase.as_ref().and_then(word);
     Ok(Open {
+        forward: ways(|waiting| waiting.forward_steps.as_slice()),
+        back: ways(|waiting| waiting.back_steps.as_slice()),
         rolls_back: phase.as_deref() == Some("rolling_back"),
         confirm: consent_text(&row.id, &waived),
         consent,
         held: held.then(|| row.why.clone().unwrap_or_else(|| "it is paused".to_owned())),
         stuck,
-        blockers: row.blocked_by.iter().map(blocker).collect(),
+        blockers: row.blocked_by.iter().map(|holder| rotation.blocking(holder)).collect(),
         stages: row.units.iter().map(|unit| (unit.name.clone(), unit.stage.clone())).collect(),
         shown: RotationStatus {
             began: rfc3339(&row.began),
@@ -177,16 +184,6 @@ fn open(row: &StatusShown, places: &Places) -> Result<Open, Problem> {
             id: row.id,
         },
     })
-}
-
-fn blocker(holder: &Holder) -> Blocker {
-    let kind = if holder.kind.is_empty() { String::new() } else { format!("{}: ", holder.kind) };
-    Blocker {
-        what: format!("{kind}{}", holder.name),
-        why: holder.found_by.clone(),
-        next: holder.how_to_move.clone(),
-        or_else: holder.or_else.clone(),
-    }
 }
 
 fn ended(shown: &EndedShown) -> Ended {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use keyroll_controller::{Known, Lease};
+use keyroll_controller::{Known, Lease, Pod};
 use keyroll_kube::Cluster;
 use tokio::sync::watch;
 
@@ -28,8 +28,8 @@ pub(crate) struct Followed {
     pub(super) lease: Arc<Lease>,
     /// Why another keyroll is in charge, once that is so.
     pub(super) lost: watch::Receiver<Option<String>>,
-    /// What stands before a command of keyroll in a sentence: `kubectl -n keyroll exec keyroll-0 -- `.
-    pub(super) prefix: String,
+    /// Where keyroll runs, for its commands in a status.
+    pub(super) pod: Option<Pod>,
     pub(super) pods: Seen,
     pub(super) jobs: Jobs,
     /// By secret: what was begun last for its object.

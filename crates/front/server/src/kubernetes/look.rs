@@ -100,9 +100,9 @@ async fn one(
     if let Some(open) = facts.open.as_mut().filter(|open| !open.shown.driven && !open.needs_person())
         && server.drives.any(&secret).is_none()
     {
-        // Its driver has ended, and nobody starts another one.
+        // Its driver has ended, and nobody starts another one. The status says how it goes on.
         let refused = server.drives.refusals.of(&open.shown.id);
-        let why = refused.map(|refused| acts::with_help(&refused.told));
+        let why = refused.map(|refused| refused.told.sentence());
         open.held = Some(why.unwrap_or_else(|| "no process drives it".to_owned()));
     }
     let (asked, apply) = acts::answer(server, followed, &object, &facts).await;
@@ -130,7 +130,7 @@ async fn one(
         queued: acts::queued(server, followed, &object, &facts).filter(|_| apply.is_none()),
         base,
         asked,
-        prefix: followed.prefix.clone(),
+        pod: followed.pod.clone(),
     };
     let new = status(&object, &standing);
     let mut object = object;

@@ -118,12 +118,8 @@ fn rotation(row: &StatusShown, seen: &Upkeep) -> Option<Condition> {
     } else {
         return None;
     };
-    // Where there is a choice, the status has it.
-    let one = row
-        .next
-        .clone()
-        .filter(|next| !next.contains(['<', '(']) && !next.contains("; ") && !next.contains(", "));
-    let next = one.or_else(|| Some(format!("keyroll status {}", row.id)));
+    // Where there is a choice, or something to do before it, the status has it.
+    let next = only(row).or_else(|| Some(format!("keyroll status {}", row.id)));
     let mut condition = Condition::new(id, kind, text);
     condition.stage.clone_from(since);
     condition.notice = Notice {
@@ -134,6 +130,20 @@ fn rotation(row: &StatusShown, seen: &Upkeep) -> Option<Condition> {
         ..condition.notice
     };
     Some(condition)
+}
+
+/// The command that continues a rotation, if it is the only way and can be run as it is. Where nobody has to act, the first way
+/// is enough: the others are for what does not end by itself.
+fn only(row: &StatusShown) -> Option<String> {
+    let waiting = row.waiting.as_ref()?;
+    let (step, others) = waiting.forward_steps.split_first()?;
+    if waiting.person && !others.is_empty() {
+        return None;
+    }
+    match (&step.first, step.commands.as_slice()) {
+        (None, [command]) if command.complete => Some(command.command.clone()),
+        (_, _) => None,
+    }
 }
 
 fn ended(one: &EndedShown) -> Condition {
@@ -217,7 +227,7 @@ fn shut(row: &DueShown) -> String {
 mod tests {
     use std::time::Duration;
 
-    use keyroll_app::operator::{DueFailed, OldKeyShown, WaitingShown};
+    use keyroll_app::operator::{CommandShown, DueFailed, OldKeyShown, StepShown, WaitKind, WaitingShown};
 
     use super::*;
 
@@ -247,16 +257,20 @@ mod tests {
             person,
             waiting: Some(WaitingShown {
                 what: "you".to_owned(),
+                kind: WaitKind::Consent,
                 since,
                 until: None,
                 person,
                 forward: None,
                 back: None,
+                forward_steps: Vec::new(),
+                back_steps: Vec::new(),
             }),
             blocked_by: Vec::new(),
             waived: Vec::new(),
             hosts_back: Vec::new(),
             hosts_not_searched: Vec::new(),
+            first: None,
             next: Some("keyroll resume 0198 --confirm=openai".to_owned()),
         }
     }
@@ -298,6 +312,37 @@ mod tests {
         );
         let owes = StatusShown { ended: true, owes: true, ..open(false, None, 0) };
         assert_eq!(of_rotation(owes, 0), [("owes/0198".to_owned(), NoticeKind::Failed)]);
+    }
+
+    fn step(first: Option<&str>, commands: &[(&str, bool)]) -> StepShown {
+        let command = |(command, complete): &(&str, bool)| CommandShown {
+            kind: "resume",
+            command: (*command).to_owned(),
+            complete: *complete,
+        };
+        StepShown { first: first.map(str::to_owned), commands: commands.iter().map(command).collect() }
+    }
+
+    #[test]
+    fn a_notice_has_the_command_if_it_is_the_only_one_and_else_the_status_that_has_them() {
+        let resume = || step(None, &[("keyroll resume 0198", true)]);
+        let waive = || step(None, &[("keyroll consumer waive api --reason WHY", false)]);
+        let next = |person, forward_steps| {
+            let row = open(person, None, 60);
+            let waiting = row.waiting.clone().map(|waiting| WaitingShown { forward_steps, ..waiting });
+            let row = StatusShown { waiting, last_s: NOW_S - UNDRIVEN_S, ..row };
+            let seen = Upkeep { at_s: NOW_S, rotations: vec![row], ..Upkeep::default() };
+            conditions(&seen, |_| false).remove(0).notice.next.unwrap()
+        };
+        let status = "keyroll status 0198";
+        assert_eq!(next(true, vec![resume()]), "keyroll resume 0198");
+        assert_eq!(next(true, vec![resume(), waive()]), status);
+        assert_eq!(next(false, vec![resume(), waive()]), "keyroll resume 0198", "nobody has to act");
+        assert_eq!(next(true, vec![waive()]), status, "only the operator knows why");
+        assert_eq!(next(true, vec![step(Some("end it"), &[("keyroll resume 0198", true)])]), status);
+        let both = [("keyroll abort 0198", true), ("keyroll plan acme", true)];
+        assert_eq!(next(true, vec![step(None, &both)]), status);
+        assert_eq!(next(true, Vec::new()), status);
     }
 
     fn of_due(age_days: u64, change: impl FnOnce(&mut DueShown)) -> Vec<(String, NoticeKind)> {

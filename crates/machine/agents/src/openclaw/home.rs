@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::error::OpenClawError;
-use super::settings::{OpenClawSettings, SETTINGS_BYTES_MAX};
+use super::settings::{OpenClawSettings, ReferencedFile, SETTINGS_BYTES_MAX};
 
 /// The settings, in the state folder.
 pub(super) const SETTINGS: &str = "openclaw.json";
@@ -106,6 +106,15 @@ impl OpenClawHome {
         let text = text_of(&path, SETTINGS_BYTES_MAX)
             .map_err(|why| OpenClawError::Unread { path: path.clone(), why: why.to_string() })?;
         OpenClawSettings::parse(&path, text.as_str())
+    }
+
+    /// The files that the references of all its providers name: `secrets reload` reads every one of them.
+    ///
+    /// # Errors
+    /// As [`Self::settings`].
+    pub fn referenced_files(&self) -> Result<Vec<ReferencedFile>, OpenClawError> {
+        let home = self.state.parent().unwrap_or(&self.state);
+        Ok(self.settings()?.referenced_files(home))
     }
 
     /// The process that, according to the lock file, is the gateway of this state folder, and the start tick in that

@@ -11,5 +11,5 @@ pub use error::OpenClawError;
 pub use home::OpenClawHome;
 pub use key::{Bound, KeySource, NEW_PROCESS, Started, Takes};
 pub use reply::Reloaded;
-pub use settings::OpenClawSettings;
+pub use settings::{OpenClawSettings, ReferencedFile};
 pub use state::{CoolDown, KeyRow, Profiles, SecretText};

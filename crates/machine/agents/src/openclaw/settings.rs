@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -55,6 +55,17 @@ pub(super) struct Resolver {
     pub(super) source: String,
     pub(super) path: Option<String>,
     pub(super) mode: Option<String>,
+    #[serde(default, rename = "allowInsecurePath")]
+    pub(super) any_mode: bool,
+}
+
+/// A file from which the key of a provider is read by a reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReferencedFile {
+    /// The file.
+    pub path: PathBuf,
+    /// The settings allow any owner and mode.
+    pub any_mode: bool,
 }
 
 /// How callers authenticate to the gateway.
@@ -311,6 +322,24 @@ impl OpenClawSettings {
     /// The model providers that the settings name.
     pub fn providers(&self) -> impl Iterator<Item = &str> {
         self.providers.keys().map(String::as_str)
+    }
+
+    /// The files that the references of all providers name.
+    pub(super) fn referenced_files(&self, home: &Path) -> Vec<ReferencedFile> {
+        let resolvers = self.providers.values().filter_map(|form| match form {
+            KeyForm::Reference { source, resolver, .. } if source == "file" => Some(resolver.as_str()),
+            KeyForm::Reference { .. }
+            | KeyForm::Absent
+            | KeyForm::Literal
+            | KeyForm::Variable(_)
+            | KeyForm::Profile(_) => None,
+        });
+        let resolvers: BTreeSet<&str> = resolvers.collect();
+        let file = |name: &str| {
+            let any_mode = self.resolvers.get(name).is_some_and(|it| it.any_mode);
+            self.resolver_path(name, home).map(|path| ReferencedFile { path, any_mode })
+        };
+        resolvers.into_iter().filter_map(file).collect()
     }
 
     /// The file that a reference's resolver reads; `~` is the home of the user who owns the state folder.

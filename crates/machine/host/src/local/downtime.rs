@@ -11,7 +11,7 @@ use keyroll_rotation::ConsumerId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::memo::{DowntimeWatch, locked};
+use super::memo::{DowntimeWatch, Downtimes, locked};
 use super::{Local, SlotSetup};
 
 /// How long a downtime is followed, milliseconds.
@@ -31,11 +31,7 @@ impl Local {
             return;
         }
         let Some(main) = running.iter().find(|one| one.main).map(|one| one.process) else { return };
-        let watched = Arc::new(Mutex::new(DowntimeWatch::default()));
-        let mut memo = self.memo();
-        memo.downtimes.retain(|(of, other)| *of != id || locked(other).downtime(id).is_some());
-        memo.downtimes.push((id, Arc::clone(&watched)));
-        drop(memo);
+        let Some(watched) = begun(&mut self.memo().downtimes, id) else { return };
         let ready = setup.ready.clone();
         let deadline = Instant::now() + Duration::from_millis(GAP_MS_MAX);
         thread::spawn(move || {
@@ -76,6 +72,19 @@ impl Local {
     }
 }
 
+/// Begins to follow a restart. `None`: an earlier process has ended, and nothing was seen to work since. The process that runs
+/// now is a failed attempt, and the downtime of before goes on.
+fn begun(downtimes: &mut Downtimes, id: ConsumerId) -> Option<Arc<Mutex<DowntimeWatch>>> {
+    let lasts = |watched: &DowntimeWatch| watched.exited.is_some() && watched.back.is_none();
+    if downtimes.iter().any(|(of, watched)| *of == id && lasts(&locked(watched))) {
+        return None;
+    }
+    downtimes.retain(|(of, other)| *of != id || locked(other).downtime(id).is_some());
+    let watched = Arc::new(Mutex::new(DowntimeWatch::default()));
+    downtimes.push((id, Arc::clone(&watched)));
+    Some(watched)
+}
+
 /// Waits until this very process has ended.
 fn exited(id: ProcessId, deadline: Instant) -> bool {
     let pid = i32::try_from(id.pid).ok().and_then(Pid::from_raw);
@@ -105,4 +114,29 @@ fn is_ready(ready: &Check, deadline: Instant) -> bool {
         thread::sleep(Duration::from_millis(READY_PAUSE_MS));
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program that ended again and again was away since its first end, not since the last one.
+    #[test]
+    fn the_downtime_of_a_failed_attempt_goes_on_with_the_next_one() {
+        let (one, other) = (ConsumerId(0), ConsumerId(1));
+        let mut downtimes = Downtimes::new();
+        let first = begun(&mut downtimes, one).unwrap();
+        // The command failed before it ended anything: the next attempt is followed in its place.
+        let second = begun(&mut downtimes, one).unwrap();
+        assert!(!Arc::ptr_eq(&first, &second) && downtimes.len() == 1);
+        let exited = Instant::now();
+        locked(&second).exited = Some(exited);
+        assert!(begun(&mut downtimes, one).is_none() && begun(&mut downtimes, other).is_some());
+        // It works again: this downtime is kept until it was handed over, and the next restart has its own.
+        locked(&second).back = Some((exited + Duration::from_secs(26), Back::Proven));
+        assert!(begun(&mut downtimes, one).is_some());
+        let ended: Vec<_> = downtimes.iter().filter_map(|(of, it)| locked(it).downtime(*of)).collect();
+        assert_eq!(ended.len(), 1);
+        assert_eq!(ended[0].length, Duration::from_secs(26));
+    }
 }

@@ -99,13 +99,16 @@ impl Local {
         self.setup.consumer_ids().take_while(move |(id, _)| *id <= last)
     }
 
-    /// A process belongs to the first consumer that names it; one below a `keyroll run` to that one's consumer, unless
-    /// another one names it.
+    /// A process belongs to the first consumer that names it and has no successor; one below a `keyroll run` to that one's
+    /// consumer, unless another one names it.
     fn running_in(&self, listing: &Listing, last: ConsumerId) -> Result<Vec<Running>, Failure> {
         let (mut found, mut taken, mut below_one) = (Vec::new(), BTreeSet::new(), Vec::new());
         for (consumer, setup) in self.setup.consumer_ids() {
             if consumer > last && below_one.is_empty() {
                 break;
+            }
+            if setup.succeeded {
+                continue;
             }
             let below = self.below(setup, listing);
             for (slot, one) in (0u8..).zip(&setup.slots) {

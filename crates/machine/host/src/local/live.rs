@@ -14,6 +14,7 @@ use keyroll_secret::SecretBytes;
 
 use super::enumerate::listing;
 use super::file_fingerprint::{FileFingerprint, file_fingerprint};
+use super::variables_within::{drop_within, has_within, variables_within};
 use super::{ConsumerSetup, CopySetup, FileSetup, Local, SlotSetup};
 
 /// A file that was changed within this time of a start counts as read by it: start times have a precision of 10 ms.
@@ -178,6 +179,11 @@ impl Local {
     fn drifted(&self, subject: &Subject<'_>, image: &Image, report: &mut PendingChanges) {
         let consumer = subject.consumer;
         let files: Vec<&FileSetup> = consumer.files.iter().filter_map(|id| self.setup.file(*id)).collect();
+        let within: Vec<Vec<String>> = files.iter().map(|file| variables_within(file)).collect();
+        let variables = files.iter().zip(&within).map(|(file, within)| {
+            let all = own_variables(file).into_iter().chain(within.iter().map(String::as_str));
+            (file.path.as_path(), all.collect::<Vec<_>>())
+        });
         let containing = |part: &[u8]| {
             let contains = |file: &&&FileSetup| {
                 let content = file_fingerprint(&file.path).ok().and_then(|found| found.content);
@@ -188,7 +194,7 @@ impl Local {
         let drift = subject.slot.run.drift(&OwnCopies {
             consumer: &consumer.name,
             delivered: subject.delivered,
-            variables: files.iter().map(|file| (file.path.as_path(), own_variables(file))).collect(),
+            variables: variables.collect(),
             compose_entries: files.iter().flat_map(|file| compose_entries(file)).collect(),
             containing: &containing,
         });
@@ -274,7 +280,9 @@ impl Local {
         let place =
             || format!("the other content of {} for '{}'", file.path.display(), subject.consumer.name);
         let own = own_variables(file);
-        if own.is_empty() {
+        let real = file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
+        let surely = loaded.iter().any(|one| one.canonicalize().unwrap_or_else(|_| one.clone()) == real);
+        if own.is_empty() && !(surely && has_within(file)) {
             let whole = |copy: &CopySetup| matches!(copy, CopySetup::Value { slot: Slot::Whole, .. });
             let beside = !file.copies.iter().any(whole);
             if beside {
@@ -284,8 +292,6 @@ impl Local {
             }
             return none();
         }
-        let real = file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
-        let surely = loaded.iter().any(|one| one.canonicalize().unwrap_or_else(|_| one.clone()) == real);
         loaded.retain(|one| one.canonicalize().unwrap_or_else(|_| one.clone()) != real);
         if !surely {
             let nothing = SecretBytes::new(Vec::new());
@@ -302,17 +308,17 @@ impl Local {
                 }
             }
         }
-        self.all_variables(subject, process, &real, &own, report)
+        self.all_variables(subject, process, &real, &file.copies, report)
     }
 
-    /// Compares every variable of an env file, except `but`, with the environment of what runs; returns the names of
+    /// Compares every variable of an env file, except the `copies`, with the environment of what runs; returns the names of
     /// all variables in it.
     fn all_variables(
         &self,
         subject: &Subject<'_>,
         process: &ProcessId,
         path: &Path,
-        but: &[&str],
+        copies: &[CopySetup],
         report: &mut PendingChanges,
     ) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
@@ -331,14 +337,19 @@ impl Local {
             return names;
         };
         names.extend(variables.iter().map(|(name, _)| name.clone()));
-        variables.retain(|(name, _)| !but.contains(&name.as_str()));
+        variables.retain(|(name, _)| !copies.iter().any(|copy| own_variable(copy) == Some(name.as_str())));
+        let content = found.content.as_ref().map(SecretBytes::expose).unwrap_or_default();
+        for name in drop_within(copies, content, &mut variables) {
+            let what = format!("the other content of {name} in {} for '{consumer}'", path.display());
+            report.not_visible.push(format!("{what}: it holds the value"));
+        }
         for (name, value) in &variables {
             if let Err(error) = value {
                 report.not_visible.push(format!("{name} in {} for '{consumer}': {error}", path.display()));
             }
         }
         let nothing = SecretBytes::new(Vec::new());
-        let out = found.content.as_ref().map(|content| commented_out(content.expose())).unwrap_or_default();
+        let out = commented_out(content);
         let out: Vec<&String> = out.iter().filter(|name| !names.contains(*name)).collect();
         let told: Vec<(&str, &SecretBytes)> = variables
             .iter()
@@ -446,11 +457,15 @@ fn commented_out(content: &[u8]) -> Vec<String> {
 
 /// The variables of a file that hold the value.
 pub(super) fn own_variables(file: &FileSetup) -> Vec<&str> {
-    let named = file.copies.iter().filter_map(|copy| match copy {
-        CopySetup::Value { slot: Slot::Variable(name), .. } => Some(name.as_str()),
+    file.copies.iter().filter_map(own_variable).collect()
+}
+
+/// The variable that is a copy.
+fn own_variable(copy: &CopySetup) -> Option<&str> {
+    match copy {
+        CopySetup::Value { slot: Slot::Variable(name), .. } => Some(name),
         CopySetup::Value { .. } | CopySetup::Within(_) | CopySetup::Login { .. } => None,
-    });
-    named.collect()
+    }
 }
 
 /// The keys that lead to each copy of the value within a compose file.
@@ -468,8 +483,108 @@ fn base(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::process::{Child, Command};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use keyroll_copy::Template;
+    use keyroll_manager::{Find, Process, Verb};
+    use keyroll_secret::FingerprintKey;
+    use keyroll_testkit::command::wait;
+
     use super::*;
-    use crate::{CopySource, Write};
+    use crate::{CopySource, LOCAL, SearchLimits, Setup, Write};
+
+    /// A process that is ended with the test.
+    struct Running(Child);
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            drop(self.0.kill());
+            drop(self.0.wait());
+        }
+    }
+
+    /// A host with one consumer, whose copy is the part of a variable, as `keyroll init` writes it.
+    fn with_part_of_a_variable(env: &Path) -> Local {
+        let template = Template::parse("postgresql://app:{password}@").unwrap();
+        let file = FileSetup {
+            path: env.to_owned(),
+            planned: None,
+            write: Write::Rename,
+            copies: vec![CopySetup::Within(template)],
+            generated: false,
+            generator: None,
+            own: None,
+        };
+        let find = Find::PidFile { path: env.with_extension("pid"), exe: None };
+        let run = Arc::new(Process { instances: Vec::new(), find, verb: Verb::Signal(1) });
+        let consumer = ConsumerSetup {
+            name: "app".into(),
+            files: vec![FileId(0)],
+            fetch: None,
+            slots: vec![SlotSetup { instance: None, run, checks: vec![None], log: None, ready: None }],
+            follows: false,
+            served: None,
+            succeeded: false,
+        };
+        let setup = Setup {
+            host: LOCAL,
+            rotation: "r1".into(),
+            files: vec![file],
+            consumers: vec![consumer],
+            roots: Vec::new(),
+            search: SearchLimits::default(),
+            own_folders: Vec::new(),
+            instance_time_max: Duration::from_secs(120),
+            work: env.with_extension("work"),
+            value_format: (b"abc".to_vec(), 64),
+            servers: Vec::new(),
+            gate: None,
+            issuer_at: Vec::new(),
+        };
+        Local::new(setup, FingerprintKey::new(&[7; 32]))
+    }
+
+    /// A unit's EnvironmentFile: what runs has the value of before.
+    #[test]
+    fn a_variable_that_contains_the_new_value_is_no_pending_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let env = folder.path().canonicalize().unwrap().join("db.env");
+        let url = |value: &str| format!("postgresql://app:{value}@db/shop");
+        let write = |value: &str, level: &str| {
+            fs::write(&env, format!("DATABASE_URL=\"{}\"\nLOG={level}\n", url(value))).unwrap();
+        };
+        let mut command = Command::new("/bin/sleep");
+        command.arg("1000").env_clear().env("DATABASE_URL", url("one")).env("LOG", "info");
+        let child = Running(command.spawn().unwrap());
+        let name = |name: &str| keyroll_observe::process(child.0.id()).is_ok_and(|now| now.name == name);
+        wait("the program runs", || name("sleep"));
+        let process = keyroll_observe::process(child.0.id()).unwrap().id;
+        let host = with_part_of_a_variable(&env);
+        let changes = |value: &str, level: &str| {
+            write(value, level);
+            let consumer = &host.setup.consumers[0];
+            let subject = Subject { consumer, slot: &consumer.slots[0], delivered: true };
+            let mut report = PendingChanges::default();
+            let mut environment = vec![env.clone()];
+            host.variables(&subject, &process, FileId(0), &mut environment, &mut report);
+            for path in environment {
+                host.all_variables(&subject, &process, &path, &[], &mut report);
+            }
+            let names = report.live.into_iter().map(|one| one.difference.name.to_string());
+            (names.collect::<Vec<_>>(), report.not_visible)
+        };
+        let (named, unseen) = changes("two", "info");
+        assert!(named.is_empty(), "{named:?}");
+        assert!(
+            unseen.iter().any(|line| line.starts_with("the other content of DATABASE_URL")),
+            "{unseen:?}"
+        );
+        assert_eq!(changes("two", "debug").0, ["app/db.env:LOG"]);
+        assert_eq!(variables_within(&host.setup.files[0]), ["DATABASE_URL"]);
+    }
 
     #[test]
     fn the_keys_to_each_copy_in_a_compose_file_are_named() {

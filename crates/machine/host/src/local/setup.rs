@@ -136,6 +136,8 @@ pub struct ConsumerSetup {
     pub follows: bool,
     /// It asks keyroll's socket for the value.
     pub served: Option<ServedSetup>,
+    /// A later consumer finds its processes in the same way: they were adopted anew, and are that one's.
+    pub succeeded: bool,
 }
 
 /// A consumer that asks keyroll's socket for the value.

@@ -21,7 +21,11 @@ use super::WireError;
 /// The version number that every entry of this form carries.
 const VERSION: u32 = 1;
 
-/// The version that opened a rotation. Absent in openings of protocol 1, which was the first.
+/// The protocol of openings that name none.
+const FIRST: u32 = 1;
+
+/// The version that opened a rotation. Absent in openings of protocol 1, which was the first. It is the protocol of the plan, which
+/// is not stored twice.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ProtocolForm {
@@ -105,11 +109,11 @@ pub fn encode_opening(opening: &Opening) -> Result<Vec<u8>, WireError> {
         v: VERSION,
         secret: secret.clone(),
         from_version: *from_version,
-        plan: Form::of(plan),
+        plan: plan::Plan::of(plan),
         names: names.clone(),
         at: Form::of(at),
         unix_ms: *unix_ms,
-        protocol: Some(ProtocolForm { number: PROTOCOL, keyroll: env!("CARGO_PKG_VERSION").to_owned() }),
+        protocol: Some(ProtocolForm { number: plan.protocol, keyroll: env!("CARGO_PKG_VERSION").to_owned() }),
     };
     serde_json::to_vec(&form).map_err(WireError::Malformed)
 }
@@ -120,7 +124,8 @@ pub fn encode_opening(opening: &Opening) -> Result<Vec<u8>, WireError> {
 pub fn decode_opening(bytes: &[u8]) -> Result<Opening, WireError> {
     version(bytes)?;
     protocol(bytes)?;
-    let OpeningForm { v: _, secret, from_version, plan, names, at, unix_ms, protocol: _ } =
+    let OpeningForm { v: _, secret, from_version, plan, names, at, unix_ms, protocol } =
         serde_json::from_slice(bytes).map_err(WireError::Malformed)?;
-    Ok(Opening { secret, from_version, plan: plan.own()?, names, at: at.own()?, unix_ms })
+    let plan = plan.opened_by(protocol.map_or(FIRST, |opener| opener.number))?;
+    Ok(Opening { secret, from_version, plan, names, at: at.own()?, unix_ms })
 }

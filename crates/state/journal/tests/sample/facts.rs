@@ -260,11 +260,24 @@ fn plans() -> impl Strategy<Value = Plan> {
         },
     );
     let hosts = || vec(any::<u16>().prop_map(HostId), 0..4);
+    let protocol = 0..=keyroll_rotation::PROTOCOL;
     let aim = select(vec![Aim::Replace, Aim::Part, Aim::End]);
-    let flags = (any::<[bool; 3]>(), aim);
+    let flags = (any::<[bool; 3]>(), aim, protocol);
     (capabilities(), policy, hosts(), hosts(), vec(consumers(), 0..4), flags).prop_map(
-        |(capabilities, policy, endpoints, files, consumers, ([bound, denied_is_alive, recovery], aim))| {
-            Plan { capabilities, policy, endpoints, files, consumers, bound, denied_is_alive, recovery, aim }
+        |(capabilities, policy, endpoints, files, consumers, (flags, aim, protocol))| {
+            let [bound, denied_is_alive, recovery] = flags;
+            Plan {
+                capabilities,
+                policy,
+                endpoints,
+                files,
+                consumers,
+                bound,
+                denied_is_alive,
+                recovery,
+                aim,
+                protocol,
+            }
         },
     )
 }
@@ -277,6 +290,8 @@ fn waived() -> impl Strategy<Value = Waived> {
         Just(Waived::BusySessions),
         Just(Waived::LastUse),
         any::<u16>().prop_map(|host| Waived::Host(HostId(host))),
+        any::<u16>().prop_map(|consumer| Waived::Gone(ConsumerId(consumer))),
+        any::<u16>().prop_map(|file| Waived::File(FileId(file))),
     ]
 }
 
@@ -339,6 +354,8 @@ pub(crate) fn facts() -> impl Strategy<Value = Fact> {
         (consumers(), files, explains, "\\PC*").prop_map(|(consumer, files, explains, names)| {
             Fact::Adopted { consumer, files, explains, names: names.into() }
         }),
+        (vec(any::<u16>().prop_map(ConsumerId), 0..3), "\\PC*")
+            .prop_map(|(consumers, names)| Fact::Corrected { consumers, names: names.into() }),
         waived().prop_map(Fact::Waived),
         differences().prop_map(Fact::Accepted),
         (mode, any::<bool>())
@@ -368,6 +385,7 @@ pub(crate) fn name(fact: &Fact) -> &'static str {
         Fact::Consented(_) => "consented",
         Fact::Decided(_) => "decided",
         Fact::Adopted { .. } => "adopted",
+        Fact::Corrected { .. } => "corrected",
         Fact::Waived(_) => "waived",
         Fact::Unanswered => "unanswered",
         Fact::Accepted(_) => "accepted",
@@ -382,4 +400,4 @@ pub(crate) fn name(fact: &Fact) -> &'static str {
 }
 
 /// How many names there are.
-pub(crate) const NAMES: usize = 28;
+pub(crate) const NAMES: usize = 29;

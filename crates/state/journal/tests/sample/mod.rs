@@ -112,5 +112,6 @@ pub(crate) fn plan() -> Plan {
         denied_is_alive: false,
         recovery: false,
         aim: keyroll_rotation::Aim::Replace,
+        protocol: keyroll_rotation::PROTOCOL,
     }
 }

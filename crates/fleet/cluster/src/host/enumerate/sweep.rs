@@ -1,5 +1,6 @@
 //! What still holds the ended version.
 
+use keyroll_kube::words;
 use keyroll_port::{Failure, Residue, Swept, Values};
 use keyroll_rotation::{Holds, Visibility, Which};
 
@@ -7,7 +8,7 @@ use super::not_read;
 use super::strangers::is_of;
 use crate::commands::{is_word, restart};
 use crate::host::ClusterHost;
-use crate::host::seen::{Seen, name};
+use crate::host::seen::{Seen, Taken, name};
 use crate::host::setup::KeySetup;
 use crate::model::{From, Namespace, Taking};
 use crate::takers::Taker;
@@ -50,10 +51,8 @@ impl ClusterHost {
             let place = name(&one);
             match self.observed(&one, seen, values, Which::New).old {
                 Visibility::Yes => {
-                    let until = restart(namespace, one.taker);
-                    let reason =
-                        format!("is not seen to be without the dead value until it is replaced: {until}");
-                    residues.push(Residue { place, reason });
+                    let again = self.holds_of(&one, seen, values, Which::New) == Holds::Old;
+                    residues.push(Residue { place, reason: stays_with(namespace, &one, again) });
                 }
                 Visibility::NotVisible => {
                     let why = one.judged.doubt.as_ref().unwrap_or(&one.judged.sentence);
@@ -95,6 +94,23 @@ impl ClusterHost {
             all.push(Residue { place: format!("secret/{} {}", secret.name, key.key), reason });
         }
         all
+    }
+}
+
+/// Why a container may still have the dead value, and what ends that. `again`: its Secret holds that value.
+fn stays_with(namespace: &Namespace, one: &Taken<'_>, again: bool) -> String {
+    let without = "is not seen to be without the dead value until";
+    if one.pod.ending {
+        let on = one.pod.node.as_ref().map(|node| format!(", on node {}", words(node)));
+        return format!("{without} its pod has ended{}", on.unwrap_or_default());
+    }
+    match again {
+        true => format!(
+            "is not seen to be without the dead value, which {} still holds for the next pod of {}",
+            one.own.object(),
+            one.taker.shown()
+        ),
+        false => format!("{without} it is replaced: {}", restart(namespace, one.taker)),
     }
 }
 

@@ -94,6 +94,51 @@ fn an_undeclared_pod_that_is_not_current_is_described_and_has_the_version_that_g
 }
 
 #[test]
+fn whether_a_declared_pod_that_was_asked_to_end_has_the_version_that_goes_is_not_visible() {
+    let both = versions();
+    let look = |ending: bool, stays: Which| {
+        let secrets = vec![secret("api", "key", &text(&both.1))];
+        let mut running = vec![deployment("agent", -600, &of_key), deployment("other", -600, &of_key)];
+        running.iter_mut().for_each(|(_, pod)| pod.ending = ending);
+        let looked = a_host().looked(&seen(secrets, running), values(&both), stays).unwrap();
+        looked.enumeration.instances.iter().map(|one| (one.consumer, one.old, one.new)).collect::<Vec<_>>()
+    };
+    let own = Some(ConsumerId(0));
+    assert_eq!(look(false, Which::New), [(own, Yes, No), (None, Yes, No)]);
+    // It is not said to be without it: it blocks until it is gone, or its consumer is waived.
+    assert_eq!(look(true, Which::New), [(own, NotVisible, No), (None, Yes, No)]);
+    // The other way round nothing is seen of a value that is not in the Secret any more.
+    assert_eq!(look(true, Which::Old), look(false, Which::Old));
+}
+
+#[test]
+fn a_declared_pod_that_was_asked_to_end_is_left_with_its_node() {
+    let both = versions();
+    let (workload, mut pod) = deployment("agent", -600, &of_key);
+    (pod.ending, pod.node) = (true, Some("n-1".to_owned()));
+    let seen = seen(vec![secret("api", "key", &text(&both.1))], vec![(workload, pod)]);
+    let swept = a_host().swept(&seen, values(&both)).unwrap();
+    let [left] = swept.residues.as_slice() else { panic!("{:?}", swept.residues) };
+    assert_eq!(left.place, "pod/agent-1/app");
+    assert_eq!(left.reason, "is not seen to be without the dead value until its pod has ended, on node n-1");
+}
+
+#[test]
+fn a_pod_that_is_left_and_takes_the_dead_value_again_is_not_said_to_be_moved_by_a_restart() {
+    let both = versions();
+    let versioned = || KeySetup { versioned: Some((WorkloadKind::Deployment, "agent".to_owned())), ..key() };
+    let of_new = || vec![takes("api-0123456789", "key", env())];
+    let secrets = vec![secret("api", "key", &text(&both.0)), secret("api-0123456789", "key", &text(&both.1))];
+    let running = vec![deployment("agent", 600, &of_new), deployment("other", 600, &of_key)];
+    let host = host(&Recorded::new(), versioned(), vec![pods()]);
+    let swept = host.swept(&seen(secrets, running), values(&both)).unwrap();
+    let other = swept.residues.iter().find(|one| one.place == "pod/other-1/app").unwrap();
+    let wanted = "is not seen to be without the dead value, which secret/api key still holds for the next pod of \
+                  deployment/other";
+    assert_eq!(other.reason, wanted);
+}
+
+#[test]
 fn a_consumer_without_a_running_container_is_at_rest_and_its_next_pod_is_not_known() {
     let both = versions();
     let secrets = || vec![secret("api", "key", &text(&both.1))];

@@ -233,7 +233,11 @@ impl<'p> Sorted<'p> {
 fn unfinished(workload: &Value, sorted: &Sorted<'_>, wanted: i64, now: i64) -> Option<String> {
     let Sorted { new, old, unclear } = sorted;
     let has = i64::try_from(new.len()).unwrap_or(i64::MAX);
-    let made = (has < wanted).then(|| format!("{has} of {wanted} pods of the present template are made"));
+    let made = (has < wanted).then(|| {
+        // A StatefulSet and a DaemonSet make the new one only in the place of the old one.
+        let place = old.iter().find(|pod| is_ending(pod)).map(|pod| format!(", and {}", still_there(pod)));
+        format!("{has} of {wanted} pods of the present template are made{}", place.unwrap_or_default())
+    });
     made.or_else(|| new.iter().find_map(|pod| not_ready(pod)))
         .or_else(|| old.first().map(|pod| still_there(pod)))
         .or_else(|| (has > wanted).then(|| format!("it has {has} pods and is to have {wanted}")))
@@ -242,10 +246,14 @@ fn unfinished(workload: &Value, sorted: &Sorted<'_>, wanted: i64, now: i64) -> O
         .or_else(|| new.iter().find_map(|pod| unsettled(pod, now)))
 }
 
-/// Of a pod of another template.
+/// Of a pod of another template. One that does not end may be on a node that is lost.
 fn still_there(pod: &Value) -> String {
-    let how = if is_ending(pod) { "is still ending" } else { "is not replaced yet" };
-    format!("old pod {} {how}", name(pod))
+    let (name, node) = (name(pod), text(pod, "/spec/nodeName"));
+    match is_ending(pod) {
+        false => format!("old pod {name} is not replaced yet"),
+        true if node.is_empty() => format!("old pod {name} is still ending"),
+        true => format!("old pod {name} is still ending on node {}", words(node)),
+    }
 }
 
 /// Whether what the controller counts is not what is wanted.
@@ -532,8 +540,11 @@ mod tests {
     fn an_old_pod_that_is_still_ending_is_waited_for() {
         let mut old = of_set("old", "s1");
         old["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:09:00Z");
-        let pods = [of_set("a", "s2"), of_set("b", "s2"), old];
+        let mut pods = [of_set("a", "s2"), of_set("b", "s2"), old];
         assert_eq!(going(of(&deployment(), &pods)), "old pod old is still ending");
+        // What it runs on may be lost.
+        pods[2]["spec"] = json!({ "nodeName": "n-1" });
+        assert_eq!(going(of(&deployment(), &pods)), "old pod old is still ending on node n-1");
     }
 
     #[test]
@@ -792,6 +803,14 @@ mod tests {
         // All have one template, and it is not the newest.
         let pods = [old.clone(), hashed("b", "DaemonSet", "h1")];
         assert_eq!(going(of(&daemon_set(0), &pods)), "0 of 2 pods of the present template are made");
+        // On a node that is lost, the old one does not make room.
+        let mut ending = old.clone();
+        ending["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:09:00Z");
+        ending["spec"] = json!({ "nodeName": "n-1" });
+        assert_eq!(
+            going(of(&daemon_set(1), &[ending, last.clone()])),
+            "1 of 2 pods of the present template are made, and old pod a is still ending on node n-1"
+        );
         // With a surge, each node has one of each.
         let what = going(of(&daemon_set(2), &[old, new, last]));
         assert_eq!(what, "old pod a is not replaced yet");

@@ -101,7 +101,7 @@ impl ClusterHost {
             }
             if pods.checks.iter().any(Option::is_some) {
                 add("batch", "jobs", "", &["create", "get", "list", "patch", "delete"]);
-                add("", "secrets", "", &["create", "delete"]);
+                add("", "secrets", "", &["create"]);
             }
         }
         all

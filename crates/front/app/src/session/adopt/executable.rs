@@ -50,7 +50,7 @@ fn refuse_wide(rule: &(String, Option<String>)) -> Result<(), Problem> {
 }
 
 /// The help for a consumer that cannot prove the new value.
-pub(super) const ADD_CHECK: &str =
+pub(in crate::session) const ADD_CHECK: &str =
     "add --check \"COMMAND {copy}\", a command that succeeds only with a working key in that copy";
 
 pub(super) fn adopting() -> Problem {

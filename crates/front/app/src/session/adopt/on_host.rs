@@ -18,13 +18,41 @@ use crate::wiring::wanted::{Planned, Wanted};
 
 /// A configuration with the consumer.
 #[derive(Clone, Copy)]
-pub(super) struct Edited<'a> {
+pub(in crate::session) struct Edited<'a> {
     /// What it says.
-    pub(super) config: &'a Config,
+    pub(in crate::session) config: &'a Config,
     /// Its file, absolute.
-    pub(super) file: &'a Path,
+    pub(in crate::session) file: &'a Path,
     /// Its text.
-    pub(super) text: &'a str,
+    pub(in crate::session) text: &'a str,
+}
+
+/// Gives a host its part of the configuration, as for a plan: it reads the files of its consumers, and refuses commands that
+/// are missing there or that another user can change. Nothing is recorded or written here, and nothing is changed there.
+/// Returns its files as they are now, as a plan names them, and what restarts there would make live.
+///
+/// # Errors
+/// The host cannot be reached, or refuses its part.
+pub(in crate::session) fn given_part(
+    host: &str,
+    secret: &Secret,
+    edited: Edited<'_>,
+    places: &Places,
+) -> Result<(BTreeMap<PathBuf, SeenFile>, Vec<PendingChange>), Problem> {
+    // The other hosts are not asked: they may be away.
+    let secret = secret.on(host);
+    let issuer = issuer(&secret)?;
+    places.ensure()?;
+    let mut hosts = hosts(&Wanted {
+        search: Some(&edited.config.search),
+        config: Some((edited.config, edited.text)),
+        planned: Planned::Now,
+        ..Wanted::of(&secret, issuer.as_ref(), places, folder_of(edited.file))
+    })?;
+    let runtime = runtime(places)?;
+    runtime.block_on(hosts.see_elsewhere())?;
+    let live = runtime.block_on(hosts.machine.live()).live;
+    Ok((hosts.seen, live))
 }
 
 /// What is adopted on another host, and what that host says of the consumers that it then has.
@@ -37,9 +65,7 @@ pub(super) struct OnHost {
 }
 
 impl OnHost {
-    /// Gives the host its part of the configuration, as for a plan: it reads the files of its consumers, and refuses
-    /// commands that are missing there or that another user can change. Nothing is recorded or written here, and nothing is
-    /// changed there.
+    /// Asks the host about its part of the configuration.
     ///
     /// # Errors
     /// The host cannot be reached, or refuses its part.
@@ -49,20 +75,8 @@ impl OnHost {
         edited: Edited<'_>,
         places: &Places,
     ) -> Result<Self, Problem> {
-        // The other hosts are not asked: they may be away.
-        let secret = secret.on(&there.host);
-        let issuer = issuer(&secret)?;
-        places.ensure()?;
-        let mut hosts = hosts(&Wanted {
-            search: Some(&edited.config.search),
-            config: Some((edited.config, edited.text)),
-            planned: Planned::Now,
-            ..Wanted::of(&secret, issuer.as_ref(), places, folder_of(edited.file))
-        })?;
-        let runtime = runtime(places)?;
-        runtime.block_on(hosts.see_elsewhere())?;
-        let live = runtime.block_on(hosts.machine.live()).live;
-        Ok(Self { there, seen: hosts.seen, live })
+        let (seen, live) = given_part(&there.host, secret, edited, places)?;
+        Ok(Self { there, seen, live })
     }
 
     /// The files of these paths on the host, as a plan remembers them.

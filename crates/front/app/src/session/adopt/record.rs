@@ -4,20 +4,23 @@ use std::sync::Arc;
 use keyroll_codes::Code;
 use keyroll_config::{Config, Consumer, Name, NewConsumer, Secret};
 use keyroll_host::{LOCAL, incarnation};
-use keyroll_port::{PendingChange, RotationId};
+use keyroll_port::PendingChange;
 use keyroll_rotation::{Adoptee, Difference, Fact, Phase};
 
 use super::executable::ADD_CHECK;
 use super::on_host::{Edited, OnHost};
 use crate::configured;
+use crate::operator::Operator;
 use crate::places::Places;
 use crate::plans::granted::Granted;
 use crate::plans::left_out::text_without;
 use crate::problem::Problem;
+use crate::records::next_words::goes_on_with;
 use crate::records::open_rotation_guard::open_of;
 use crate::records::recorded::{Opened, rotations_unread};
 use crate::records::saved_plan::Saved;
-use crate::session::append_offline::{digest_of, may_follow, tell_open};
+use crate::session::append_offline::{digest_of, may_follow, opened_own, tell_open_locked};
+use crate::session::lock_to_record::{Recording, lock_to_record};
 use crate::wiring::hosts::{files_seen, hosts};
 use crate::wiring::issuer::issuer;
 use crate::wiring::open::{fingerprint_key, folder_of, journal, runtime};
@@ -35,37 +38,84 @@ pub(super) struct Adoption<'a> {
     pub(super) there: Option<&'a OnHost>,
 }
 
+/// Writes the consumer into the configuration, and shows that.
+pub(super) type Write<'a> = dyn FnMut(&mut dyn Operator) -> Result<(), Problem> + 'a;
+
+/// A consumer that the open rotation may take.
+struct Judged {
+    adopted: Fact,
+    /// What restarts would make live.
+    live: Vec<PendingChange>,
+}
+
+impl Judged {
+    /// What the open rotation is told, with the pending changes that are accepted by now. The consumer comes last: once the
+    /// rotation has it, the same request again adds nothing.
+    fn facts(&self, opened: &Opened, places: &Places) -> Result<Vec<Fact>, Problem> {
+        let granted = Granted::load(places)?;
+        let accepted = self.live.iter().filter(|one| granted.has(&opened.saved.secret, one));
+        let accepted = accepted.map(|one| Fact::Accepted(one.difference.clone()));
+        Ok(accepted.chain(std::iter::once(self.adopted.clone())).collect())
+    }
+}
+
 impl Adoption<'_> {
-    /// Writes the consumer into the configuration and records it in the secret's open rotation; returns the
-    /// rotation's id. Nothing is written if the open rotation refuses the consumer or has a driver.
+    /// Writes the consumer into the configuration and records it in the secret's open rotation; returns how to continue that.
+    /// Nothing is written, and no driver is ended, if the open rotation refuses the consumer.
     pub(super) fn carry_out(
         &self,
         places: &Places,
-        write: &mut dyn FnMut() -> Result<(), Problem>,
-    ) -> Result<Option<RotationId>, Problem> {
+        operator: &mut dyn Operator,
+        write: &mut Write<'_>,
+    ) -> Result<Option<String>, Problem> {
         let secret = self.new.secret.as_str();
-        let told = tell_open(places, secret, "keyroll pause, then adopt again", |opened, places| {
+        if !places.journal().exists() {
+            return self.write_alone(places, operator, write).map(|()| None);
+        }
+        if let Some(opened) = opened_own(secret, places)?
+            && self.is_recorded(&opened)?
+        {
+            write(operator)?;
+            return Ok(Some(format!("to continue: {}", goes_on_with(&opened))));
+        }
+        let recording = lock_to_record(places, operator, || {
+            let Some(opened) = opened_own(secret, places)? else { return Ok(Vec::new()) };
+            self.judged(&opened, places).map(|_| vec![opened.id])
+        })?;
+        let told = recording.or_driver(self.recorded_in(&recording, operator, write))?;
+        if told.is_none() {
+            self.write_alone(&recording.places, operator, write)?;
+        }
+        Ok(told.map(|opened| recording.next(&opened)))
+    }
+
+    /// Writes it and records it in the open rotation, under the lock; none if none is open.
+    fn recorded_in(
+        &self,
+        recording: &Recording,
+        operator: &mut dyn Operator,
+        write: &mut Write<'_>,
+    ) -> Result<Option<Opened>, Problem> {
+        let places = &recording.places;
+        tell_open_locked(places, self.new.secret.as_str(), |opened| {
             if self.is_recorded(opened)? {
-                write()?;
+                write(operator)?;
                 return Ok(Vec::new());
             }
-            self.refuse_backward(opened)?;
-            let (adopted, live) = self.look(opened, places)?;
-            let facts = |granted: &Granted| {
-                let accepted = live.iter().filter(|one| granted.has(&opened.saved.secret, one));
-                let accepted = accepted.map(|one| Fact::Accepted(one.difference.clone()));
-                std::iter::once(adopted.clone()).chain(accepted).collect::<Vec<_>>()
-            };
-            may_follow(opened, facts(&Granted::load(places)?))?;
-            write()?;
-            self.grant(places, &live)?;
-            // With what was accepted now.
-            Ok(facts(&Granted::load(places)?))
-        })?;
-        if told.is_none() {
-            self.write_alone(places, write)?;
-        }
-        Ok(told.map(|opened| opened.id))
+            let judged = self.judged(opened, places)?;
+            write(operator)?;
+            grant_restart(self.new.name.as_str(), self.new.secret.as_str(), places, &judged.live)?;
+            judged.facts(opened, places)
+        })
+    }
+
+    /// Looks at the consumer; refuses one that the open rotation cannot take.
+    fn judged(&self, opened: &Opened, places: &Places) -> Result<Judged, Problem> {
+        self.refuse_backward(opened)?;
+        let (adopted, live) = self.look(opened, places)?;
+        let judged = Judged { adopted, live };
+        may_follow(opened, judged.facts(opened, places)?)?;
+        Ok(judged)
     }
 
     /// Writes the consumer into the configuration where no rotation is open. Nothing is written where the consumer cannot
@@ -73,11 +123,12 @@ impl Adoption<'_> {
     pub(super) fn write_alone(
         &self,
         places: &Places,
-        write: &mut dyn FnMut() -> Result<(), Problem>,
+        operator: &mut dyn Operator,
+        write: &mut Write<'_>,
     ) -> Result<(), Problem> {
         let live = self.live(places)?;
-        write()?;
-        self.grant(places, &live)
+        write(operator)?;
+        grant_restart(self.new.name.as_str(), self.new.secret.as_str(), places, &live)
     }
 
     /// Whether the open rotation has this very consumer.
@@ -98,18 +149,6 @@ impl Adoption<'_> {
                 "end what holds the new key, or accept that it breaks: keyroll consumer waive {holder} --reason \
                  WHY; then keyroll resume {id}, and adopt it when the rollback has ended"
             )))
-    }
-
-    /// Accepts the restart script as it is now, even if it is newer than the running process: the operator asked to run
-    /// it.
-    fn grant(&self, places: &Places, live: &[PendingChange]) -> Result<(), Problem> {
-        let restart = format!("{}/restart:", self.new.name);
-        let live = live.iter().map(|one| &one.difference);
-        let mine: Vec<Difference> = live.filter(|one| one.name.starts_with(&restart)).cloned().collect();
-        match mine.is_empty() {
-            true => Ok(()),
-            false => Granted::load(places)?.add(places, self.new.secret.as_str(), &mine),
-        }
     }
 
     fn secret(&self) -> Result<&Secret, Problem> {
@@ -147,7 +186,9 @@ impl Adoption<'_> {
                 .help(format!("keyroll abort {}, then: keyroll split {}", opened.id, opened.saved.secret)));
         }
         let there = self.there.map(|there| there.explains(opened)).transpose()?;
-        self.refuse_unprovable(secret, opened)?;
+        if let Some(consumer) = secret.consumer(self.new.name.as_str()) {
+            refuse_unprovable(consumer, opened)?;
+        }
         let folder = folder_of(self.edited.file);
         let issuer = issuer(secret)?;
         let hosts = hosts(&Wanted {
@@ -203,20 +244,6 @@ impl Adoption<'_> {
             )))
     }
 
-    /// Refuses a consumer without a check on a host of which the issuer does not show the open rotation which process made a
-    /// call.
-    fn refuse_unprovable(&self, secret: &Secret, opened: &Opened) -> Result<(), Problem> {
-        let hidden = &opened.saved.seen.unattributed;
-        let consumer = secret.consumer(self.new.name.as_str());
-        let Some(consumer) = consumer.filter(|it| hidden.iter().any(|host| host == it.machine())) else {
-            return Ok(());
-        };
-        provable(consumer, false).map_err(|problem| {
-            let why = format!("the issuer does not show which process of {} made a call", consumer.machine());
-            problem.because(why).help(ADD_CHECK)
-        })
-    }
-
     /// What the adoption explains on this machine.
     fn explains_here(&self) -> Result<Adoptee, Problem> {
         let Ok(pid) = self.holder.parse::<u32>() else {
@@ -227,6 +254,34 @@ impl Adoption<'_> {
         })?;
         Ok(Adoptee::Holder(incarnation(LOCAL, &process.id)))
     }
+}
+
+/// Accepts the restart script of a consumer as it is now, even if it is newer than the running process: the operator asked to
+/// run it.
+pub(in crate::session) fn grant_restart(
+    name: &str,
+    secret: &str,
+    places: &Places,
+    live: &[PendingChange],
+) -> Result<(), Problem> {
+    let restart = format!("{name}/restart:");
+    let live = live.iter().map(|one| &one.difference);
+    let mine: Vec<Difference> = live.filter(|one| one.name.starts_with(&restart)).cloned().collect();
+    match mine.is_empty() {
+        true => Ok(()),
+        false => Granted::load(places)?.add(places, secret, &mine),
+    }
+}
+
+/// Refuses a consumer without a check on a host of which the issuer does not show the open rotation which process made a call.
+pub(in crate::session) fn refuse_unprovable(consumer: &Consumer, opened: &Opened) -> Result<(), Problem> {
+    if !opened.saved.seen.unattributed.iter().any(|host| host == consumer.machine()) {
+        return Ok(());
+    }
+    provable(consumer, false).map_err(|problem| {
+        let why = format!("the issuer does not show which process of {} made a call", consumer.machine());
+        problem.because(why).help(ADD_CHECK)
+    })
 }
 
 /// Refuses to change a consumer of an open rotation.
@@ -241,7 +296,8 @@ pub(super) fn refuse_open(places: &Places, new: &NewConsumer) -> Result<(), Prob
     Err(Problem::new(Code::ConsumerNotAdopted, format!("replace the consumer {}", new.name))
         .because(format!("rotation {id} is open, and uses the commands with which it was started"))
         .help(format!(
-            "keyroll consumer waive {} --reason WHY and adopt it under another name, or: keyroll abort {id}",
+            "other commands alone: change them in keyroll.toml, then keyroll consumer correct {0}; else keyroll consumer waive \
+             {0} --reason WHY and adopt it under another name, or: keyroll abort {id}",
             new.name
         )))
 }

@@ -4,7 +4,7 @@ use keyroll_codes::Code;
 use keyroll_rotation::State;
 
 use super::Watch;
-use crate::records::hosts_away::gone;
+use crate::records::next_words::gone;
 
 impl Watch<'_> {
     /// Says which hosts answered again: their waivers have ended.

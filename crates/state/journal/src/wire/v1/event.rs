@@ -90,6 +90,8 @@ forms! {
         BusySessions,
         LastUse,
         Host(host: u16),
+        Gone(consumer: u16),
+        File(file: u16),
     }
 
     enum Adoptee {
@@ -121,6 +123,7 @@ forms! {
         Consented(digest: u64),
         Decided(digest: u64),
         Adopted { consumer: Consumer, files: Vec<u16>, explains: Adoptee, names: String },
+        Corrected { consumers: Vec<u16>, names: String },
         Waived(waived: Waived),
         PauseAsked,
         Resumed,

@@ -1,4 +1,5 @@
 use keyroll_rotation as own;
+use serde::{Deserialize, Serialize};
 
 use super::form::{Form, forms, is_false};
 use super::words::{Aim, Canary, Delivery, MintedBy, OnFailure, Refusals, ReloadMode};
@@ -78,19 +79,69 @@ forms! {
         #[serde(default, skip_serializing_if = "is_zero")]
         wave: u8,
     }
+}
 
-    struct Plan {
-        capabilities: Capabilities,
-        policy: Policy,
-        endpoints: Vec<u16>,
-        files: Vec<u16>,
-        consumers: Vec<Consumer>,
-        bound: bool,
-        denied_is_alive: bool,
-        recovery: bool,
-        /// Absent where it replaces, as in every plan of before there was anything else.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        aim: Option<Aim>,
+/// A plan but for the protocol that opened it, which is in the opening beside the plan.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Plan {
+    capabilities: Capabilities,
+    policy: Policy,
+    endpoints: Vec<u16>,
+    files: Vec<u16>,
+    consumers: Vec<Consumer>,
+    bound: bool,
+    denied_is_alive: bool,
+    recovery: bool,
+    /// Absent where it replaces, as in every plan of before there was anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    aim: Option<Aim>,
+}
+
+impl Plan {
+    /// What is written.
+    pub(super) fn of(own: &own::Plan) -> Self {
+        let own::Plan {
+            capabilities,
+            policy,
+            endpoints,
+            files,
+            consumers,
+            bound,
+            denied_is_alive,
+            recovery,
+            aim,
+            protocol: _,
+        } = own;
+        Self {
+            capabilities: Form::of(capabilities),
+            policy: Form::of(policy),
+            endpoints: Form::of(endpoints),
+            files: Form::of(files),
+            consumers: Form::of(consumers),
+            bound: *bound,
+            denied_is_alive: *denied_is_alive,
+            recovery: *recovery,
+            aim: Form::of(aim),
+        }
+    }
+
+    /// What was written, with the protocol that opened it. Errors: a number outside its range.
+    pub(super) fn opened_by(self, protocol: u32) -> Result<own::Plan, WireError> {
+        let Self { capabilities, policy, endpoints, files, consumers, bound, denied_is_alive, recovery, aim } =
+            self;
+        Ok(own::Plan {
+            capabilities: capabilities.own()?,
+            policy: policy.own()?,
+            endpoints: endpoints.own()?,
+            files: files.own()?,
+            consumers: consumers.own()?,
+            bound,
+            denied_is_alive,
+            recovery,
+            aim: aim.own()?,
+            protocol,
+        })
     }
 }
 

@@ -1,0 +1,266 @@
+//! Every wait is left by each of the ways that are named for it, and by that the rotation ends.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use keyroll_rotation::{
+    Adoptee, Consumer, CredId, Delivery, Fact, FileId, Hold, HostId, Next, Outside, Phase, ReloadMode, Step,
+    Until, wants, way,
+};
+
+use crate::walk::Walk;
+use crate::walk::reach::{Row, phases, reach, row_of};
+
+/// How often a driver answers everything that is wanted, before it is going round in circles.
+const PASSES_MAX: usize = 1_000;
+
+/// The time between two passes, milliseconds.
+const PASS_MS: u64 = 500;
+
+/// How often the operator acts after a step, if the rotation is held for something else.
+const WORDS_MAX: usize = 4;
+
+/// What the command brings with it, where the state does not say that.
+fn brought(walk: &Walk, next: Next) -> Vec<Fact> {
+    match next {
+        Next::Adopt(explains) => {
+            let host = match explains {
+                Adoptee::Holder(who) => who.host,
+                Adoptee::Copy(_) => HostId(0),
+            };
+            let file = u16::try_from(walk.state.plan().files.len()).unwrap();
+            let consumer = Consumer {
+                host,
+                delivery: Delivery::Push,
+                uptake: ReloadMode::Verb,
+                files: vec![FileId(file)],
+                slots: 1,
+                paths: 1,
+                attributable: false,
+                own_word: false,
+                wave: 0,
+            };
+            vec![Fact::Adopted { consumer, files: vec![host], explains, names: "".into() }]
+        }
+        // It is for another rotation.
+        Next::Declare(_) => Vec::new(),
+        Next::Correct(consumer) => vec![Fact::Corrected { consumers: vec![consumer], names: "".into() }],
+        Next::HandMint => {
+            let made = Fact::HandMinted(CredId::new("by-hand"));
+            let paused = matches!(walk.state.hold(), Some(Hold::Paused(_)));
+            paused.then_some(Fact::Resumed).into_iter().chain([made]).collect()
+        }
+        Next::Resume
+        | Next::Retry
+        | Next::Confirm
+        | Next::Abort
+        | Next::Accept
+        | Next::Waive(_)
+        | Next::HandRevoked
+        | Next::AnotherKey
+        | Next::PayDebt => panic!("the state says what {next:?} is"),
+    }
+}
+
+/// Does what a step says; each command is a process of its own.
+fn take(walk: &mut Walk, step: &Step) {
+    if let Some(outside) = step.first {
+        walk.world.mend(outside, &walk.state);
+    }
+    assert!(!step.then.is_empty(), "a step without a command");
+    for next in &step.then {
+        assert!(next.is_possible(&walk.state), "{next:?} is refused in {:?}", walk.state.hold());
+        walk.another_driver();
+        let facts = next.facts(&walk.state).unwrap_or_else(|| brought(walk, *next));
+        walk.world.told(*next);
+        facts.into_iter().for_each(|fact| walk.say(fact));
+    }
+}
+
+/// Goes on until the rotation has ended, or is held and asks for nothing. Returns whether it left the row meanwhile.
+fn drive(walk: &mut Walk, row: Row) -> bool {
+    let mut left = false;
+    for _ in 0..PASSES_MAX {
+        left |= row_of(&walk.state) != Some(row);
+        if walk.state.ended() || wants(&walk.state).is_empty() {
+            return left;
+        }
+        walk.go_on();
+        left |= row_of(&walk.state) != Some(row);
+        if !walk.state.ended() {
+            walk.wait(PASS_MS);
+        }
+    }
+    panic!("it waits for ever: {:?} {:?}", row_of(&walk.state), wants(&walk.state));
+}
+
+/// Takes a step in a row, and after that the first way of every other hold, until the rotation has ended.
+fn take_to_the_end(walk: &mut Walk, row: Row, step: &Step) {
+    take(walk, step);
+    let mut left = false;
+    for _ in 0..WORDS_MAX {
+        left |= drive(walk, row);
+        if walk.state.ended() {
+            assert!(left, "the row is not left");
+            return;
+        }
+        assert_ne!(row_of(&walk.state), Some(row), "it waits for the same again");
+        let on = way(&walk.state).unwrap();
+        take(walk, &on.forward[0]);
+    }
+    panic!("the operator has to act again and again: {:?}", row_of(&walk.state));
+}
+
+/// What is wrong with a step, if anything is.
+fn fault(walk: &Walk, row: Row, step: &Step, back: bool) -> Option<String> {
+    let rolls_back = back || walk.state.phase() == Phase::RollingBack || step.then.contains(&Next::Abort);
+    let mut walk = walk.clone();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        take_to_the_end(&mut walk, row, step);
+        let end = if rolls_back { Phase::RolledBack } else { Phase::Done };
+        assert_eq!((walk.state.phase(), walk.state.debt()), (end, None));
+    }));
+    result.err().map(|why| format!("{row:?}: {step:?}: {}", said(&*why)))
+}
+
+/// What a panic said.
+fn said(why: &(dyn Any + Send)) -> String {
+    let text = why.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| why.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
+}
+
+/// The walk of a row, or why it does not come there.
+fn reached(row: Row) -> Result<Walk, String> {
+    let walk =
+        catch_unwind(|| reach(row)).map_err(|why| format!("{row:?} is not reached: {}", said(&*why)))?;
+    let (found, phase) = (row_of(&walk.state), walk.state.phase());
+    if found != Some(row) || !phases(row).contains(&phase) {
+        return Err(format!("{row:?} is {found:?} in {phase:?}, {:?}", walk.state.hold()));
+    }
+    Ok(walk)
+}
+
+#[test]
+fn every_wait_is_left_by_each_of_its_ways() {
+    let mut faults = Vec::new();
+    for row in Row::ALL {
+        let walk = match reached(*row) {
+            Ok(walk) => walk,
+            Err(why) => {
+                faults.push(why);
+                continue;
+            }
+        };
+        let ways = way(&walk.state).unwrap();
+        if ways.forward.is_empty() {
+            faults.push(format!("{row:?} has no way forward"));
+        }
+        faults.extend(ways.forward.iter().filter_map(|step| fault(&walk, *row, step, false)));
+        faults.extend(ways.back.iter().filter_map(|step| fault(&walk, *row, step, true)));
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn a_wait_without_a_way_to_roll_back_cannot_be_rolled_back() {
+    for row in Row::ALL {
+        let walk = reached(*row).unwrap();
+        let ways = way(&walk.state).unwrap();
+        let mut aborted = walk.clone();
+        let abort = catch_unwind(AssertUnwindSafe(|| {
+            aborted.another_driver();
+            aborted.say(Fact::AbortAsked);
+        }));
+        let rolls_back = walk.state.phase() == Phase::RollingBack;
+        assert_eq!(ways.back.is_empty(), rolls_back || abort.is_err(), "{row:?}");
+    }
+}
+
+/// A process that was seen to use the version that goes can be ended, and the issuer and the store work again one day. A program
+/// or a file may be gone for good.
+#[test]
+fn what_never_works_again_holds_nothing_up_for_ever() {
+    let ends = |row: Row| {
+        let mut walk = reached(row).unwrap();
+        walk.world.last_for_good();
+        let ways = way(&walk.state).unwrap();
+        let forward = ways.forward.iter().any(|step| fault(&walk, row, step, false).is_none());
+        forward || ways.back.iter().any(|step| fault(&walk, row, step, true).is_none())
+    };
+    let endless: Vec<Row> = Row::ALL.iter().copied().filter(|row| !ends(*row)).collect();
+    assert_eq!(endless, [] as [Row; 0]);
+}
+
+#[test]
+fn only_the_operator_ends_what_waits_for_the_operator() {
+    for row in Row::ALL {
+        let mut walk = reached(*row).unwrap();
+        let ways = way(&walk.state).unwrap();
+        let held = walk.state.hold().is_some() || walk.state.ended();
+        assert_eq!(ways.until == Until::Person && held, held, "{row:?}");
+        if held {
+            walk.wait(10 * 61_000);
+            assert_eq!(row_of(&walk.state), Some(*row), "it is left by itself");
+        }
+    }
+}
+
+/// The place of a command in the list of all of them.
+fn kind(next: Next) -> usize {
+    match next {
+        Next::Resume => 0,
+        Next::Retry => 1,
+        Next::Confirm => 2,
+        Next::Abort => 3,
+        Next::Accept => 4,
+        Next::Waive(_) => 5,
+        Next::Adopt(_) => 6,
+        Next::Correct(_) => 7,
+        Next::HandMint => 8,
+        Next::HandRevoked => 9,
+        Next::AnotherKey => 10,
+        Next::PayDebt => 11,
+        Next::Declare(_) => 12,
+    }
+}
+const KINDS: usize = 13;
+
+/// The same for what is done outside.
+fn place(outside: Outside) -> usize {
+    match outside {
+        Outside::EndProcess(_) => 0,
+        Outside::DeleteCopy(_) => 1,
+        Outside::MendFile(_) => 2,
+        Outside::LetRead(_) => 3,
+        Outside::GiveOut => 4,
+        Outside::SearchMore(_) => 5,
+        Outside::BringUp(_) => 6,
+        Outside::MendConsumer(_) => 7,
+        Outside::LookAtConsole => 8,
+        Outside::EndUsers => 9,
+        Outside::EndWriters => 10,
+        Outside::MakeKey => 11,
+        Outside::EndOldKey => 12,
+        Outside::AcceptNewKey => 13,
+        Outside::MendIssuer => 14,
+        Outside::Restart(_) => 15,
+        Outside::Start(_) => 16,
+        Outside::ShowProof(..) => 17,
+        Outside::FixCommands(_) => 18,
+        Outside::FindOut(_) => 19,
+    }
+}
+const PLACES: usize = 20;
+
+#[test]
+fn every_command_and_everything_outside_is_a_way_of_some_wait() {
+    let (mut commands, mut outside) = ([false; KINDS], [false; PLACES]);
+    for row in Row::ALL {
+        let ways = way(&reached(*row).unwrap().state).unwrap();
+        for step in ways.forward.iter().chain(&ways.back) {
+            step.then.iter().for_each(|next| commands[kind(*next)] = true);
+            step.first.into_iter().for_each(|first| outside[place(first)] = true);
+        }
+    }
+    assert_eq!((commands, outside), ([true; KINDS], [true; PLACES]));
+}

@@ -1,0 +1,69 @@
+//! Which of the ways that the core names are ways here: it knows no name, no store of this machine, and no other rotation.
+
+use keyroll_rotation::{Adoptee, Incarnation, Next, Outside, State, Step, Waived};
+
+use crate::records::plan_names::Called;
+use crate::records::store_process::above_this;
+
+/// Leaves out what no command can name, and what would be wrong: the store of the secret is not moved, and what another
+/// rotation moves is not adopted. Another rotation comes last.
+pub fn fitted(called: &Called, state: &State, steps: Vec<Step>) -> Vec<Step> {
+    let mut all: Vec<Step> = steps.into_iter().filter_map(|step| fit(called, state, step)).collect();
+    all.sort_by_key(|step| matches!(step.then.last(), Some(Next::Declare(_))));
+    all
+}
+
+fn fit(called: &Called, state: &State, step: Step) -> Option<Step> {
+    if let Some(Outside::EndProcess(who)) = step.first
+        && is_store(called, who)
+    {
+        return None;
+    }
+    match step.then.first().copied() {
+        Some(Next::Adopt(Adoptee::Holder(who))) => adopted(called, state, who, step),
+        Some(Next::Waive(Waived::Holder(who))) => is_named(called, who).then_some(step),
+        Some(Next::Waive(Waived::Host(host))) => called.host(host).is_some().then_some(step),
+        Some(Next::Correct(consumer)) => (!called.is_in_cluster(consumer)).then_some(step),
+        Some(
+            Next::Resume
+            | Next::Retry
+            | Next::Confirm
+            | Next::Abort
+            | Next::Accept
+            | Next::Waive(_)
+            | Next::Adopt(Adoptee::Copy(_))
+            | Next::Declare(_)
+            | Next::HandMint
+            | Next::HandRevoked
+            | Next::AnotherKey
+            | Next::PayDebt,
+        )
+        | None => Some(step),
+    }
+}
+
+/// The adoption of a process. On a host that the plan left out, it is one of another rotation.
+fn adopted(called: &Called, state: &State, who: Incarnation, step: Step) -> Option<Step> {
+    if called.apart().is_some() {
+        return None;
+    }
+    let Some(host) = called.host(who.host) else {
+        let is_free = who.pid().is_some_and(|pid| called.store_of(pid).is_none() && !above_this(pid));
+        return is_free.then_some(step);
+    };
+    if called.left_out(&host).is_none() {
+        return Some(step);
+    }
+    let anew = Step { first: None, then: vec![Next::Abort, Next::Declare(Adoptee::Holder(who))] };
+    Next::Abort.is_possible(state).then_some(anew)
+}
+
+fn is_store(called: &Called, who: Incarnation) -> bool {
+    let here = who.pid().filter(|_| called.host(who.host).is_none());
+    here.is_some_and(|pid| called.store_of(pid).is_some())
+}
+
+/// Whether a command can name it: a container that no inspection described has no name.
+fn is_named(called: &Called, who: Incarnation) -> bool {
+    called.elsewhere(who).is_some() || who.pid().is_some()
+}
