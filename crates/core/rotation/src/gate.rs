@@ -135,7 +135,7 @@ fn of_others(owners: &Owners, blocker: Blocker) -> bool {
 /// Whether the gate asks what a file holds: somebody reads it, its host has not left, and nobody accepted it as it stands. In a
 /// rollback a file whose consumers have gone was restored, if it could be.
 fn is_asked(state: &State, file: FileId, stays: Which) -> bool {
-    let has_left = state.plan().files.get(file.index()).is_some_and(|host| state.has_left(*host));
+    let has_left = state.plan().host_of_file(file).is_some_and(|host| state.has_left(host));
     let left_behind = || stays == Which::Old && state.is_left_behind(file);
     !has_left && read_by_somebody(state, file) && !state.accepts_file(file) && !left_behind()
 }

@@ -3,10 +3,9 @@
 
 use crate::left::{is_of_gone, shows_running};
 use crate::state::{Hold, Phase, Reason, State, UnitStep};
-use crate::{ConsumerId, Waived, Which, leave, pace, unmoved};
+use crate::{ConsumerId, Waived, Which, leave, unmoved};
 
-/// The operator says that no instance of a consumer will work with any version. A look from before does not count: what it showed
-/// may be asked for no more.
+/// The operator says that no instance of a consumer will work with any version.
 pub(crate) fn waived(next: &mut State, consumer: ConsumerId) -> Result<(), &'static str> {
     if next.consumer(consumer).is_none() {
         return Err("the rotation has no such consumer");
@@ -14,15 +13,7 @@ pub(crate) fn waived(next: &mut State, consumer: ConsumerId) -> Result<(), &'sta
     if next.looks.last_standing(next.now()).is_some_and(|look| shows_running(&look.seen, consumer)) {
         return Err("an instance of it is running: waive or end that");
     }
-    let canary = pace::canary(next);
-    next.exceptions.waive(Waived::Gone(consumer));
-    if pace::canary(next) != canary {
-        // What the operator said was about a consumer that is not there any more.
-        next.units.pacing.withdraw_answer();
-    }
-    if !next.running(&crate::Op::Revoke) {
-        next.looks.moved(next.seq());
-    }
+    leave::let_go(next, Waived::Gone(consumer));
     send(next, consumer.index());
     if next.hold().is_some_and(|hold| is_about(next, hold, consumer)) {
         leave::release(next);

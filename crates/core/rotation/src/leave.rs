@@ -5,13 +5,22 @@ use crate::left::{is_of_gone, is_on_left, place, shows_running};
 use crate::state::{Hold, Intent, IntentStatus, Phase, Reason, State, UnitStep};
 use crate::{Consumer, ConsumerId, Enumeration, HostId, Op, Waived, Which, intent, pace};
 
-/// The operator says that a host is gone. A look from before does not count: what it showed there may be asked for no more.
+/// The operator says that a host is gone.
 pub(crate) fn waived(next: &mut State, host: HostId) -> Result<(), &'static str> {
     if !next.depends_on(host) {
         return Err("no consumer of the rotation runs on this host, and its last look was not asked of it");
     }
+    let_go(next, Waived::Host(host));
+    if next.hold().is_some_and(|hold| is_about(next, hold, host)) {
+        release(next);
+    }
+    Ok(())
+}
+
+/// Something is let go. A look from before does not count: what it showed there may be asked for no more.
+pub(crate) fn let_go(next: &mut State, what: Waived) {
     let canary = pace::canary(next);
-    next.exceptions.waive(Waived::Host(host));
+    next.exceptions.waive(what);
     if pace::canary(next) != canary {
         // What the operator said was about a consumer that is not there any more.
         next.units.pacing.withdraw_answer();
@@ -19,10 +28,6 @@ pub(crate) fn waived(next: &mut State, host: HostId) -> Result<(), &'static str>
     if !next.running(&Op::Revoke) {
         next.looks.moved(next.seq());
     }
-    if next.hold().is_some_and(|hold| is_about(next, hold, host)) {
-        release(next);
-    }
-    Ok(())
 }
 
 /// What the rotation is held at holds it up no more. Units that are on their way have their whole time again, and one that failed

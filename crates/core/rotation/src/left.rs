@@ -114,7 +114,7 @@ pub(crate) fn is_of_gone(state: &State, op: &Op) -> bool {
 /// The host on which an operation is carried out; `None` = on none.
 pub(crate) fn place(state: &State, op: &Op) -> Option<HostId> {
     match op {
-        Op::Deliver(file, _) => state.plan().files.get(file.index()).copied(),
+        Op::Deliver(file, _) => state.plan().host_of_file(*file),
         Op::Fetch(id) | Op::Apply(id, ..) => state.consumer(*id).map(|consumer| consumer.host),
         Op::Choose
         | Op::Mint

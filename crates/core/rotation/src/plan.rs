@@ -265,6 +265,11 @@ impl std::fmt::Display for PlanDefect {
 pub(crate) const GRACE_TENTHS: u64 = 9;
 
 impl Plan {
+    /// The host of a file.
+    pub(crate) fn host_of_file(&self, file: FileId) -> Option<HostId> {
+        self.files.get(file.index()).copied()
+    }
+
     /// Refuses a plan that the protocol cannot carry out.
     pub fn check(&self) -> Result<(), PlanDefect> {
         if self.endpoints.is_empty() {

@@ -94,7 +94,7 @@ fn of_hold(state: &State, hold: Hold) -> Vec<Step> {
         Reason::Unsearched(who) => past_unsearched(state, who, limit(state, who)),
         Reason::Foreign(file) => past_file(state, file, Outside::MendFile(file)),
         Reason::Unreadable(file) => {
-            let host = state.plan().files.get(file.index()).copied();
+            let host = state.plan().host_of_file(file);
             let gone = host.and_then(|host| if_gone(state, host));
             let as_it_stands = possible(state, Waived::File(file));
             vec![Step::after(Outside::LetRead(file), on)]
@@ -234,7 +234,7 @@ fn counts(state: &State, blocker: Blocker) -> bool {
 
 fn host_of_blocker(state: &State, blocker: Blocker) -> Option<HostId> {
     match blocker {
-        Blocker::File(file, _) => state.plan().files.get(file.index()).copied(),
+        Blocker::File(file, _) => state.plan().host_of_file(file),
         Blocker::Unproven(consumer, ..) | Blocker::Stale(consumer, ..) | Blocker::Absent(consumer) => {
             host_of(state, consumer)
         }
@@ -267,7 +267,7 @@ pub fn ways_past(state: &State, blocker: Blocker) -> Vec<Step> {
         Blocker::Stranger(place) => past_stranger(state, place),
         // keyroll writes a version that it knows again.
         Blocker::File(file, Holds::Old | Holds::New) => {
-            let host = state.plan().files.get(file.index()).copied();
+            let host = state.plan().host_of_file(file);
             let gone = host.and_then(|host| without(state, host));
             vec![Step::only(on)].into_iter().chain(gone).collect()
         }
@@ -300,19 +300,17 @@ pub fn ways_past_absence(state: &State, host: HostId) -> Vec<Step> {
 fn past_unit(state: &State, consumer: ConsumerId) -> Vec<Step> {
     let mut all = vec![Step::after(Outside::MendConsumer(consumer), go_on(state))];
     let gone = host_of(state, consumer).and_then(|host| if_gone(state, host));
-    // Where the key is ended without a new one, no consumer is moved: it uses that key again, which is visible.
-    if !state.aim().makes_new() {
-        all.extend(unwritten(state, consumer));
-        if is_only_unproven(state, consumer) {
-            all.extend(unseen_or_gone(state, consumer, gone));
-        } else {
-            all.extend(gone);
-        }
-        return all;
+    let is_moved = state.aim().makes_new();
+    if is_moved {
+        all.push(corrected(state, consumer));
     }
-    all.push(corrected(state, consumer));
     all.extend(unwritten(state, consumer));
-    all.extend(unseen_or_gone(state, consumer, gone));
+    // Where the key is ended without a new one, no consumer is moved: it uses that key again, which is visible.
+    if is_moved || is_only_unproven(state, consumer) {
+        all.extend(unseen_or_gone(state, consumer, gone));
+    } else {
+        all.extend(gone);
+    }
     all
 }
 
@@ -445,7 +443,7 @@ fn limit(state: &State, who: Incarnation) -> SearchLimit {
 fn past_file(state: &State, file: FileId, first: Outside) -> Vec<Step> {
     let mut all = vec![Step::after(first, go_on(state))];
     all.extend(possible(state, Waived::File(file)));
-    all.extend(state.plan().files.get(file.index()).and_then(|host| without(state, *host)));
+    all.extend(state.plan().host_of_file(file).and_then(|host| without(state, host)));
     all
 }
 

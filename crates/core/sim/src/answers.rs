@@ -101,7 +101,7 @@ impl World {
     /// Why a host does nothing now: it does not answer, its disk is full, or a newer driver has it.
     fn unreachable(&mut self, call: &Call, epoch: u64) -> Option<CallResult> {
         let (host, writes) = match call {
-            Call::Deliver { file, .. } => (self.plan.files.get(file.index()).copied(), true),
+            Call::Deliver { file, .. } => (self.host_of_file(*file), true),
             Call::Fetch(consumer) => (self.host_of(*consumer), true),
             Call::Apply { consumer, .. } => (self.host_of(*consumer), false),
             _ => return None,
@@ -125,6 +125,10 @@ impl World {
 
     pub(crate) fn host_of(&self, consumer: ConsumerId) -> Option<HostId> {
         self.plan.consumers.get(consumer.index()).map(|it| it.host)
+    }
+
+    pub(crate) fn host_of_file(&self, file: FileId) -> Option<HostId> {
+        self.plan.files.get(file.index()).copied()
     }
 
     pub(crate) fn old_id(&self) -> CredId {

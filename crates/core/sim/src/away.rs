@@ -67,9 +67,7 @@ impl World {
     /// The host that a call is about; `None` = no single one.
     pub(crate) fn place_of(&self, call: &Call) -> Option<HostId> {
         match call {
-            Call::Deliver { file, .. } | Call::Delivered { file, .. } => {
-                self.plan.files.get(file.index()).copied()
-            }
+            Call::Deliver { file, .. } | Call::Delivered { file, .. } => self.host_of_file(*file),
             Call::Fetch(consumer) | Call::Apply { consumer, .. } | Call::Prove { consumer, .. } => {
                 self.host_of(*consumer)
             }
@@ -81,7 +79,7 @@ impl World {
     /// The host on which an operation is carried out; `None` = on none.
     pub(crate) fn place_of_op(&self, op: &Op) -> Option<HostId> {
         match op {
-            Op::Deliver(file, _) => self.plan.files.get(file.index()).copied(),
+            Op::Deliver(file, _) => self.host_of_file(*file),
             Op::Fetch(consumer) | Op::Apply(consumer, ..) => self.host_of(*consumer),
             _ => None,
         }

@@ -33,8 +33,10 @@ impl Run {
                 !is_away(op.and_then(|op| self.world.place_of_op(op)))
             }
             Outside::EndProcess(who) | Outside::Restart(who) => !self.is_kept(who),
-            Outside::MendFile(file) => lasting.edited != Some(file) && !is_away(self.host_of_file(file)),
-            Outside::LetRead(file) => !is_away(self.host_of_file(file)),
+            Outside::MendFile(file) => {
+                lasting.edited != Some(file) && !is_away(self.world.host_of_file(file))
+            }
+            Outside::LetRead(file) => !is_away(self.world.host_of_file(file)),
             Outside::BringUp(host) => lasting.host != Some(host),
             Outside::AcceptNewKey => !gone,
             // Nobody ends a key before keyroll asks for that.
@@ -109,10 +111,7 @@ impl Run {
                 self.switch_off_absent();
             }
             Outside::EndOldKey => self.end_old_key(),
-            Outside::AcceptNewKey => {
-                self.world.instead = None;
-                self.world.refused_until.fill(0);
-            }
+            Outside::AcceptNewKey => self.accept_keys(),
             Outside::MendIssuer => self.mend_issuer(),
             Outside::EndWriters => self.write_by_hand(state),
             // What is made or corrected comes with the command.
@@ -162,15 +161,11 @@ impl Run {
             Some(Outside::MendConsumer(id) | Outside::Start(id) | Outside::ShowProof(id, ..)) => {
                 self.world.host_of(id)
             }
-            Some(Outside::LetRead(file) | Outside::MendFile(file)) => self.host_of_file(file),
+            Some(Outside::LetRead(file) | Outside::MendFile(file)) => self.world.host_of_file(file),
             _ => None,
         };
         let until = host.and_then(|host| self.world.host_down_until.get(host.index()).copied());
         until.unwrap_or(0).saturating_sub(self.world.now)
-    }
-
-    fn host_of_file(&self, file: FileId) -> Option<HostId> {
-        self.world.plan.files.get(file.index()).copied()
     }
 
     /// The disk of a host has room.
@@ -219,10 +214,15 @@ impl Run {
         }
     }
 
-    /// The issuer, the store and the source of truth do what they refused.
-    fn mend_issuer(&mut self) {
+    /// The issuer accepts what it made.
+    fn accept_keys(&mut self) {
         self.world.instead = None;
         self.world.refused_until.fill(0);
+    }
+
+    /// The issuer, the store and the source of truth do what they refused.
+    fn mend_issuer(&mut self) {
+        self.accept_keys();
         (self.world.partial_until, self.world.skips_until) = (0, 0);
         self.world.uncarried.clear();
         self.reach_truth();

@@ -35,9 +35,7 @@ impl World {
             | Call::Refusals { .. }
             | Call::AwaitEnd { of: Touched::All, .. } => all(),
             Call::AwaitEnd { of: Touched::Consumer(id), .. } => self.host_of(*id).into_iter().collect(),
-            Call::AwaitEnd { of: Touched::File(file), .. } => {
-                self.plan.files.get(file.index()).copied().into_iter().collect()
-            }
+            Call::AwaitEnd { of: Touched::File(file), .. } => self.host_of_file(*file).into_iter().collect(),
             // It leaves from the host over a connection of its own.
             Call::Probe { .. } => Vec::new(),
             call => self.place_of(call).into_iter().collect(),

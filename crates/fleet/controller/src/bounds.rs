@@ -29,11 +29,7 @@ pub(crate) struct Bounds<'a> {
 impl<'a> Bounds<'a> {
     /// Those of the host that is a namespace; none: its objects are not followed.
     pub(crate) fn of_namespace(base: &'a Base, namespace: &str) -> Option<Self> {
-        let is_it = |host: &str| {
-            let address = base.config().cluster(host);
-            address.is_some_and(|address| address.namespace.as_deref() == Some(namespace))
-        };
-        let host = base.followed().namespaces.keys().find(|host| is_it(host.as_str()))?;
+        let host = base.config().followed_host(namespace)?;
         Self::of(base, host.as_str())
     }
 

@@ -50,9 +50,7 @@ impl Former {
             .filter_map(|(name, table)| Some((name.clone(), written(name, table.as_table()?).ok()?)));
         Ok(Self(tables.collect()))
     }
-}
 
-impl Former {
     /// The names of the secrets.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
@@ -225,12 +223,7 @@ impl<'a> Entry<'a> {
         })
     }
 
-    /// The table to try next, with a comment that says where it is from.
-    fn commented(&self) -> Option<String> {
-        self.table().map(|table| self.comment(table))
-    }
-
-    /// A table behind that comment.
+    /// A table behind a comment that says where it is from.
     fn comment(&self, table: &str) -> String {
         match self.object {
             Some(id) => format!("\n# {}\n{table}", one_line(&id.to_string())),
@@ -313,8 +306,8 @@ impl<'a> Kept<'a> {
         let Self { base, folder, .. } = *self;
         let mut tables = self.tables.clone();
         for entry in entries {
-            let Some(table) = entry.commented() else { continue };
-            if tables.insert(entry.secret.clone(), table).is_some() {
+            let Some(table) = entry.table() else { continue };
+            if tables.insert(entry.secret.clone(), entry.comment(table)).is_some() {
                 return Err(taken());
             }
         }

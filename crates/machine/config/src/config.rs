@@ -151,16 +151,20 @@ impl Config {
         self.hosts.get(host)?.connect.cluster()
     }
 
-    /// Whether a secret is called as that of a `SecretRotation` object is: a server that follows the namespace of this name
-    /// writes its table.
-    pub fn is_of_object(&self, secret: &str) -> bool {
-        let followed = self.server.as_ref().and_then(|server| server.kubernetes.as_ref());
-        let Some((namespace, _)) = secret.split_once('.') else { return false };
+    /// The host that is a followed namespace of this name; none: the server follows no such namespace.
+    pub fn followed_host(&self, namespace: &str) -> Option<&Name> {
         let is_it = |host: &Name| {
             let address = self.cluster(host.as_str());
             address.is_some_and(|address| address.namespace.as_deref() == Some(namespace))
         };
-        followed.is_some_and(|followed| followed.namespaces.keys().any(is_it))
+        let followed = self.server.as_ref()?.kubernetes.as_ref()?;
+        followed.namespaces.keys().find(|host| is_it(host))
+    }
+
+    /// Whether a secret is called as that of a `SecretRotation` object is: a server that follows the namespace of this name
+    /// writes its table.
+    pub fn is_of_object(&self, secret: &str) -> bool {
+        secret.split_once('.').is_some_and(|(namespace, _)| self.followed_host(namespace).is_some())
     }
 
     /// One secret by name.

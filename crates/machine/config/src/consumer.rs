@@ -192,6 +192,12 @@ impl Consumer {
         self.machine() == other.machine() && self.runs.finds_as(&other.runs)
     }
 
+    /// The name of its table: a table with `hosts` makes one consumer for each machine, `NAME@HOST`.
+    pub fn table(&self) -> &str {
+        let name = self.name.as_str();
+        name.split_once('@').map_or(name, |(table, _)| table)
+    }
+
     /// The machine that it runs on: `local` for the machine that keyroll runs on, whatever the file calls it; otherwise the
     /// name of a host by ssh or of a cluster. The same path on two machines is two places.
     pub fn machine(&self) -> &str {

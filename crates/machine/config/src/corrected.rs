@@ -3,7 +3,7 @@
 use toml_edit::{Item, Table, TableLike, Value};
 
 use crate::edit::{checked, open};
-use crate::split::{table, tables, take, unplaced};
+use crate::split::{named, table, tables, take, unplaced_item};
 use crate::{Config, ConfigError, Kind, Name};
 
 /// The keys of a consumer's table that say what runs, and what shows that it works.
@@ -32,12 +32,12 @@ pub fn correct_consumer(
     let taken = taken.and_then(|all| all.into_iter().next()).ok_or_else(missing)?;
     let mut document = open(text, file_name)?;
     let own = table(&mut document, secret).ok_or_else(missing)?;
-    let is_meant = |one: &dyn TableLike| one.get("name").and_then(Item::as_str) == Some(consumer.as_str());
+    let is_meant = |one: &dyn TableLike| named(one.get("name"), consumer);
     match own.get_mut("consumers") {
         Some(Item::ArrayOfTables(all)) => {
             let one = all.iter_mut().find(|one| is_meant(*one)).ok_or_else(missing)?;
             put(one, taken, |mut item| {
-                placed_here(&mut item);
+                unplaced_item(&mut item);
                 item
             });
         }
@@ -58,15 +58,6 @@ fn put(one: &mut dyn TableLike, mut taken: Table, fitted: impl Fn(Item) -> Item)
             Some(item) => one.insert(key, fitted(item)),
             None => one.remove(key),
         };
-    }
-}
-
-/// It is written where it is put, and not where it stood in the other text.
-fn placed_here(item: &mut Item) {
-    match item {
-        Item::Table(inner) => unplaced(inner),
-        Item::ArrayOfTables(all) => all.iter_mut().for_each(unplaced),
-        Item::None | Item::Value(_) => {}
     }
 }
 

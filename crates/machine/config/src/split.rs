@@ -85,7 +85,7 @@ pub(crate) fn table<'a>(document: &'a mut DocumentMut, secret: &Name) -> Option<
     secrets(document)?.get_mut(secret.as_str())?.as_table_mut()
 }
 
-fn named(item: Option<&Item>, consumer: &Name) -> bool {
+pub(crate) fn named(item: Option<&Item>, consumer: &Name) -> bool {
     item.and_then(Item::as_str) == Some(consumer.as_str())
 }
 
@@ -126,13 +126,16 @@ pub(crate) fn tables(consumers: Item) -> Vec<Table> {
 }
 
 /// The table is written at its new position, not at its old position in the file.
-pub(crate) fn unplaced(table: &mut Table) {
+fn unplaced(table: &mut Table) {
     table.set_position(None);
-    for (_, item) in table.iter_mut() {
-        match item {
-            Item::Table(inner) => unplaced(inner),
-            Item::ArrayOfTables(all) => all.iter_mut().for_each(unplaced),
-            Item::None | Item::Value(_) => {}
-        }
+    table.iter_mut().for_each(|(_, item)| unplaced_item(item));
+}
+
+/// The same for all tables of an item.
+pub(crate) fn unplaced_item(item: &mut Item) {
+    match item {
+        Item::Table(inner) => unplaced(inner),
+        Item::ArrayOfTables(all) => all.iter_mut().for_each(unplaced),
+        Item::None | Item::Value(_) => {}
     }
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use keyroll_port::RotationId;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 /// The lock's file inside the state folder.
@@ -107,7 +107,7 @@ pub fn try_lock(folder: &Path) -> Result<StateLock, LockError> {
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .custom_flags((rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed())
+            .custom_flags(flags())
             .open(&path);
         let file = match file {
             Ok(file) => file,
@@ -136,10 +136,14 @@ pub fn try_lock(folder: &Path) -> Result<StateLock, LockError> {
     Err(LockError::Held { folder: folder.to_owned(), pid: None, work: None })
 }
 
+/// The lock's file is opened as itself, and without waiting for anybody.
+fn flags() -> i32 {
+    (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
+}
+
 /// A folder that cannot be written any more: a driver that began before may hold its lock still.
 fn held_read_only(folder: &Path, path: &Path) -> Option<LockError> {
-    let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    let file = OpenOptions::new().read(true).custom_flags(flags()).open(path).ok()?;
     let held = matches!(take(&file), Err(Errno::WOULDBLOCK));
     let (pid, work) = signed(&file);
     held.then(|| LockError::Held { folder: folder.to_owned(), pid, work })

@@ -34,6 +34,23 @@ pub struct Holder {
 }
 
 impl Holder {
+    /// A blocker of this name alone.
+    pub(crate) fn nameless(name: &str) -> Self {
+        Self {
+            kind: "",
+            host: None,
+            pid: None,
+            name: name.to_owned(),
+            executable: None,
+            folder: None,
+            started: None,
+            found_by: String::new(),
+            how_to_move: String::new(),
+            or_else: None,
+            steps: Vec::new(),
+        }
+    }
+
     /// A blocker in words: what it is, how it was found, and one command for each choice.
     pub fn lines(&self, before: &str) -> Vec<String> {
         let kind = if self.kind.is_empty() { String::new() } else { format!("{}: ", self.kind) };

@@ -14,10 +14,9 @@ use keyroll_rotation::{
 use super::blocking_pods::{MOVING, is_moving, workload_declared};
 use super::hosts_away::HostsAway;
 use super::missing_proof::resolves_itself;
-use super::next_words::{adopt_here, resume, served_by, setting, waive_place, with_ways};
+use super::next_words::{adopt_here, resume, served_by, setting, store_note, waive_place, with_ways};
 use super::plan_names::Called;
-use super::reasons::leaving;
-use super::store_process::as_store;
+use super::reasons::{leaving, staying};
 use crate::configured::without_host;
 use crate::operator::{CommandShown, Holder, StepShown};
 
@@ -129,14 +128,9 @@ fn also(holder: Holder, what: &str) -> Holder {
     Holder { how_to_move: format!("{}, which {what}", holder.how_to_move), ..holder }
 }
 
-/// The key that stays.
-fn stays(state: &State) -> &'static str {
-    if state.phase() == Phase::RollingBack { "old" } else { "new" }
-}
-
 /// A blocker without the ways past it.
 fn bare(called: &Called, state: &State, blocker: Blocker) -> Holder {
-    let (goes, stays) = (leaving(state), stays(state));
+    let (goes, stays) = (leaving(state), staying(state));
     match blocker {
         Blocker::Holder(who) => Holder {
             kind: if who.life.is_container() { "undeclared pod" } else { "undeclared process" },
@@ -146,7 +140,7 @@ fn bare(called: &Called, state: &State, blocker: Blocker) -> Holder {
         Blocker::Stranger(digest) => Holder {
             kind: "undeclared copy",
             found_by: format!("a file that is not a declared copy holds the {goes} key"),
-            ..nameless(called.undeclared(digest).unwrap_or("a file"))
+            ..Holder::nameless(called.undeclared(digest).unwrap_or("a file"))
         },
         Blocker::File(file, holds) => Holder {
             kind: "copy",
@@ -156,7 +150,7 @@ fn bare(called: &Called, state: &State, blocker: Blocker) -> Holder {
                 Holds::Other => "it holds content that neither keyroll nor the plan wrote".to_owned(),
                 Holds::Unreadable => "it cannot be read".to_owned(),
             },
-            ..nameless(&called.file(file))
+            ..Holder::nameless(&called.file(file))
         },
         Blocker::Unproven(consumer, who, path) => unproven(called, state, consumer, who, path),
         Blocker::Stale(consumer, who, path) => Holder {
@@ -172,7 +166,7 @@ fn bare(called: &Called, state: &State, blocker: Blocker) -> Holder {
         Blocker::Absent(consumer) => Holder {
             kind: "consumer not seen",
             found_by: "it has no running process, and is not declared at rest".to_owned(),
-            ..nameless(&called.consumer(consumer))
+            ..Holder::nameless(&called.consumer(consumer))
         },
         Blocker::Unsearched(who, limit) => unsearched(called, state, who, limit),
     }
@@ -180,13 +174,13 @@ fn bare(called: &Called, state: &State, blocker: Blocker) -> Holder {
 
 /// An instance that has not shown the version that stays on a path.
 fn unproven(called: &Called, state: &State, consumer: ConsumerId, who: Incarnation, path: u8) -> Holder {
-    let (stays, name) = (stays(state), called.consumer(consumer));
+    let (stays, name) = (staying(state), called.consumer(consumer));
     // It is restarted and has no process: its checks are not run.
     if !who.life.runs() && runs(state, consumer) {
         return Holder {
             kind: "consumer that is not running",
             found_by: format!("it has no running process, and did not prove the {stays} key"),
-            ..nameless(&name)
+            ..Holder::nameless(&name)
         };
     }
     let path = called.path(consumer, path);
@@ -216,8 +210,8 @@ fn session(called: &Called, state: &State, who: Option<Incarnation>) -> Holder {
         ),
     };
     let name = served.map(|id| called.consumer(id));
-    let shown =
-        who.map_or_else(|| nameless("a process that was not found"), |who| process(called, who, name));
+    let shown = who
+        .map_or_else(|| Holder::nameless("a process that was not found"), |who| process(called, who, name));
     Holder { kind, found_by, ..shown }
 }
 
@@ -281,9 +275,7 @@ pub fn user(called: &Called, holder: &keyroll_port::Holder) -> Holder {
         (None, Some(pid)) => (None, [Some(adopt_here(called, pid)), waive(&pid.to_string())]),
         (None, None) => (Some("end it".to_owned()), [None, None]),
     };
-    let store = holder.pid.filter(|_| host.is_none());
-    let store =
-        store.and_then(|pid| called.store_of(pid).map(|place| format!(" ({})", as_store(pid, place))));
+    let store = store_note(called, holder.host, holder.pid).map(|note| format!(" ({note})"));
     let named = |one: &CommandShown| format!("{}{}", one.command, store.as_deref().unwrap_or_default());
     let on = resume(called);
     let step = |first: Option<String>, one: Option<CommandShown>| StepShown {
@@ -299,23 +291,23 @@ pub fn user(called: &Called, holder: &keyroll_port::Holder) -> Holder {
         how_to_move: first.clone().or_else(|| one.as_ref().map(&named)).unwrap_or_default(),
         or_else: other.as_ref().map(&named),
         steps: std::iter::once(step(first, one)).chain(other.map(|it| step(None, Some(it)))).collect(),
-        ..nameless(&holder.name)
+        ..Holder::nameless(&holder.name)
     }
 }
 
 /// The executable, folder and start of a process, if it is still the same process; the name of a container.
 fn process(called: &Called, who: Incarnation, name: Option<String>) -> Holder {
     if let Some(shown) = called.container(who, name.as_deref()) {
-        return Holder { host: called.host(who.host), ..nameless(&shown) };
+        return Holder { host: called.host(who.host), ..Holder::nameless(&shown) };
     }
     if let (Some(host), Some(pid)) = (called.host(who.host), who.pid()) {
         let program = || called.described(who).map(|it| it.name);
         let name = name.or_else(program).unwrap_or_else(|| format!("process {pid}"));
         let shown = format!("{name} on {host}");
-        return Holder { host: Some(host), pid: Some(pid), ..nameless(&shown) };
+        return Holder { host: Some(host), pid: Some(pid), ..Holder::nameless(&shown) };
     }
     let Some(id) = process_of(who) else {
-        return nameless(&format!("{}, at rest", name.unwrap_or_else(|| "a job".to_owned())));
+        return Holder::nameless(&format!("{}, at rest", name.unwrap_or_else(|| "a job".to_owned())));
     };
     let now = keyroll_observe::process(id.pid).ok().filter(|now| now.id == id);
     let gone = match &now {
@@ -333,23 +325,7 @@ fn process(called: &Called, who: Incarnation, name: Option<String>) -> Holder {
         executable: now.and_then(|now| now.exe).map(|exe| keyroll_observe::shown(&exe)),
         folder: folder.map(|folder| keyroll_observe::shown(&folder)),
         started: if same { started(id.start_ticks) } else { None },
-        ..nameless(&format!("{name}{gone}"))
-    }
-}
-
-fn nameless(name: &str) -> Holder {
-    Holder {
-        kind: "",
-        host: None,
-        pid: None,
-        name: name.to_owned(),
-        executable: None,
-        folder: None,
-        started: None,
-        found_by: String::new(),
-        how_to_move: String::new(),
-        or_else: None,
-        steps: Vec::new(),
+        ..Holder::nameless(&format!("{name}{gone}"))
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use keyroll_config::{Config, Secret};
+use keyroll_config::Secret;
 use keyroll_port::Back;
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +67,7 @@ impl Downtimes {
 
     /// The downtimes of a past rotation, by the configuration of its plan; none if that is not readable.
     pub fn past(measured: &[Measured], places: &Places, saved: &Saved) -> Vec<DowntimeShown> {
-        let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string()).ok();
+        let config = saved.config().ok();
         let secret = config.as_ref().and_then(|config| config.secret(&saved.secret).ok());
         secret.map_or_else(Vec::new, |secret| {
             let all = Self::among(measured, places, &saved.id, secret);
@@ -128,6 +128,8 @@ fn with(announced: &DowntimeShown, one: Option<&Measured>) -> DowntimeShown {
 
 #[cfg(test)]
 mod tests {
+    use keyroll_config::Config;
+
     use super::*;
 
     const CONFIG: &str = "version = 1\n[secrets.ring]\nissuer = \"file:./acme.toml\"\nadmin = \"file:./admin.key\"\n\

@@ -18,19 +18,13 @@ impl HostsAway {
     /// least one entry is there for each of its consumers, also for one that does not run.
     pub(super) fn of(called: &Called, state: &State, seen: &Enumeration) -> Self {
         let mut away: Vec<(HostId, String)> = Vec::new();
-        for consumer in &state.plan().consumers {
-            let host = consumer.host;
+        let hosts = state.plan().consumers.iter().map(|consumer| consumer.host);
+        for host in hosts.chain(seen.absent.iter().copied()) {
             let known = away.iter().any(|(other, _)| *other == host);
             let answered = seen.instances.iter().any(|instance| instance.who.host == host);
             let left = seen.absent.contains(&host) || !answered;
             if host != LOCAL && !known && left && !state.has_left(host) {
                 away.extend(called.host(host).map(|name| (host, name)));
-            }
-        }
-        for host in &seen.absent {
-            let known = away.iter().any(|(other, _)| other == host);
-            if *host != LOCAL && !known && !state.has_left(*host) {
-                away.extend(called.host(*host).map(|name| (*host, name)));
             }
         }
         Self(away)
@@ -40,8 +34,7 @@ impl HostsAway {
     pub(super) fn explain(&self, state: &State, blocker: Blocker) -> bool {
         let host = match blocker {
             Blocker::File(file, Holds::Unreadable) => state.plan().files.get(file.index()).copied(),
-            Blocker::Absent(consumer) => host_of(state, consumer),
-            Blocker::Unproven(consumer, ..) => host_of(state, consumer),
+            Blocker::Absent(consumer) | Blocker::Unproven(consumer, ..) => host_of(state, consumer),
             Blocker::File(..)
             | Blocker::Holder(_)
             | Blocker::Stranger(_)
@@ -57,16 +50,9 @@ impl HostsAway {
         self.0.iter().map(|(host, name)| {
             let away = Holder {
                 host: Some(name.clone()),
-                pid: None,
-                name: name.clone(),
-                found_by: "it did not answer at the last inspection: nothing there is visible".to_owned(),
-                how_to_move: String::new(),
-                or_else: None,
-                steps: Vec::new(),
                 kind: AWAY,
-                executable: None,
-                folder: None,
-                started: None,
+                found_by: "it did not answer at the last inspection: nothing there is visible".to_owned(),
+                ..Holder::nameless(name)
             };
             with_ways(called, state, ways_past_absence(state, *host), away)
         })

@@ -6,7 +6,9 @@ use keyroll_rotation::{
 };
 
 /// What makes an idle process call its issuer, which shows the calls of each.
-pub(super) const MAKES_A_CALL: &str = "send it a request that needs the key";
+pub(super) fn makes_a_call(it: &str) -> String {
+    format!("send {it} a request that needs the key")
+}
 
 /// What gets the missing evidence of a process.
 #[derive(Debug, PartialEq, Eq)]

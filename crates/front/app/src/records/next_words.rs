@@ -5,8 +5,8 @@ mod fitted;
 mod outside;
 
 use keyroll_rotation::{
-    Adoptee, Difference, Hold, Incarnation, InstanceIdentity, Next, Phase, Reason, State, Step, Waived,
-    may_be_given_out,
+    Adoptee, Difference, Hold, HostId, Incarnation, InstanceIdentity, Next, Phase, Reason, State, Step,
+    Waived, may_be_given_out,
 };
 
 use super::adopt_command::{adopt_copy, adopt_process, adopt_process_on_host};
@@ -202,11 +202,8 @@ fn words(called: &Called, state: &State, next: Next) -> String {
                 leaving(state)
             )
         }
-        Next::Waive(Waived::Holder(who)) => {
-            let store = who.pid().filter(|_| called.host(who.host).is_none());
-            let store = store.and_then(|pid| called.store_of(pid).map(|place| as_store(pid, place)));
-            store.map_or_else(|| command.clone(), |note| format!("{command} ({note})"))
-        }
+        Next::Waive(Waived::Holder(who)) => store_note(called, who.host, who.pid())
+            .map_or_else(|| command.clone(), |note| format!("{command} ({note})")),
         Next::Declare(what) => format!("{}, then {command}", declared(called, state, what)),
         Next::HandMint => {
             format!("keyroll resume {id}, at a terminal, or with --value-file FILE or --value-stdin")
@@ -223,6 +220,12 @@ fn words(called: &Called, state: &State, next: Next) -> String {
         | Next::HandRevoked
         | Next::PayDebt => command,
     }
+}
+
+/// That a process is the store of the secret, if it is.
+pub(super) fn store_note(called: &Called, host: HostId, pid: Option<u32>) -> Option<String> {
+    let here = pid.filter(|_| called.host(host).is_none())?;
+    called.store_of(here).map(|place| as_store(here, place))
 }
 
 /// What comes before the plan of the other rotation.
@@ -325,9 +328,7 @@ mod tests {
     use std::net::{SocketAddr, TcpListener};
 
     use keyroll_host::{LOCAL, incarnation};
-    use keyroll_rotation::{
-        Blocker, ConsumerId, Fact, HostId, Op, Outcome, Outside, Want, Which, wants, ways_past,
-    };
+    use keyroll_rotation::{Blocker, ConsumerId, Fact, Op, Outcome, Outside, Want, Which, wants, ways_past};
 
     use super::super::blockers::{unexplained, user};
     use super::super::store_process::accepts_at;

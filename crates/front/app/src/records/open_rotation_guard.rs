@@ -1,7 +1,6 @@
 //! Refuses to open a second rotation of a secret, or to apply a plan twice, and names the next command.
 
 use keyroll_codes::Code;
-use keyroll_config::Config;
 use keyroll_journal::{LockError, SqliteJournal, Work, try_lock};
 use keyroll_port::{Journal as _, JournalError, RotationId};
 use keyroll_rotation::{Debt, Phase, State};
@@ -123,7 +122,7 @@ pub fn apart(index: &Index, secret: &str) -> Result<Vec<Apart>, Problem> {
     let mut apart = Vec::new();
     for one in index.members(secret) {
         let Some(saved) = &one.saved else { continue };
-        let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string())?;
+        let config = saved.config()?;
         let member = crate::configured::secret(&config, &saved.secret)?;
         apart.extend(member.consumers.iter().map(|consumer| Apart {
             rotation: one.id().0.clone(),

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use keyroll_config::Config;
 use keyroll_fleet::place_digest_of;
 use keyroll_host::{LOCAL, place_digest};
 use keyroll_port::{Described, Named, Recorded, digest_of_failure};
@@ -77,8 +76,7 @@ impl Called {
             };
             called.undeclared.insert(digest, path.clone());
         }
-        let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string());
-        let Ok(config) = config else { return called };
+        let Ok(config) = saved.config() else { return called };
         called.has_others = config.secrets.len() > 1;
         let Ok(secret) = config.secret(&saved.secret) else { return called };
         called.gate = secret.gate.is_some();

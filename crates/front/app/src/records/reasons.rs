@@ -55,6 +55,11 @@ pub(super) fn leaving(state: &State) -> &'static str {
     if state.phase() == Phase::RollingBack { "new" } else { "old" }
 }
 
+/// The key that stays: the new one, or the old one during a rollback.
+pub(super) fn staying(state: &State) -> &'static str {
+    if state.phase() == Phase::RollingBack { "old" } else { "new" }
+}
+
 /// A process by its number and, while it runs, its name: `4711 (mailer)`.
 pub(super) fn process(called: &Called, who: Incarnation, pid: u32) -> String {
     if let Some(elsewhere) = called.process_elsewhere(who) {
@@ -148,8 +153,7 @@ pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
         }
         // It may have loaded the key: the issuer may refuse its calls, or its error rate may have risen.
         Reason::Unit(consumer) => {
-            let key = if state.phase() == Phase::RollingBack { "old" } else { "new" };
-            format!("{} did not prove the {key} key", called.consumer(consumer))
+            format!("{} did not prove the {} key", called.consumer(consumer), staying(state))
         }
         Reason::Canary(first) => canary::worked(called, state, first),
         Reason::Unaccepted(consumer) => {

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use keyroll_codes::Code;
+use keyroll_config::Config;
 use keyroll_port::Recorded;
 use keyroll_rotation::{Fact, HostId};
 use serde::{Deserialize, Serialize};
@@ -285,6 +286,11 @@ impl Saved {
     pub fn load(places: &Places, id: &str) -> Result<Self, Problem> {
         let path = Self::folder(places).join(format!("{id}.json"));
         Self::load_file(&path)
+    }
+
+    /// The configuration as it was when the plan was made.
+    pub(crate) fn config(&self) -> Result<Config, Problem> {
+        Ok(Config::parse(&self.config_text, &self.config_file.display().to_string())?)
     }
 
     /// The number of a host in this plan.

@@ -7,7 +7,7 @@ use keyroll_rotation::{
 };
 
 use super::cause::Observations;
-use super::missing_proof::{MAKES_A_CALL, has_only_time};
+use super::missing_proof::{has_only_time, makes_a_call};
 use super::old_key::clock;
 use super::plan_names::Called;
 use super::reasons;
@@ -182,8 +182,9 @@ pub(crate) fn what(told: &Observations, called: &Called, state: &State, awaited:
                     "{name} to read the {key} key from the store: it is waived, and only the time shows that it has"
                 ),
                 UnitStep::Proving(slot) if told.lacks_a_call(state, *consumer, toward) => format!(
-                    "a call by {} with the {key} key (to prove it now: {MAKES_A_CALL})",
-                    called.instance(*consumer, *slot)
+                    "a call by {} with the {key} key (to prove it now: {})",
+                    called.instance(*consumer, *slot),
+                    makes_a_call("it")
                 ),
                 UnitStep::Proving(_) => {
                     let seen = told.lacking(state, *consumer, toward);

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use keyroll_config::Config;
 use keyroll_journal::{SqliteJournal, Work};
 use keyroll_port::{Journal as _, Overview, Recorded};
 use keyroll_rotation::{ConsumerId, Debt, Emergency, State, Unit, UnitStep, Which};
@@ -170,7 +169,7 @@ fn not_searched(recorded: &Recorded, state: &State) -> Vec<String> {
     if state.ended() || !state.plan().aim.ends_old() {
         return Vec::new();
     }
-    let Ok(config) = Config::parse(&saved.config_text, &saved.config_file.display().to_string()) else {
+    let Ok(config) = saved.config() else {
         return Vec::new();
     };
     let left_out = ssh_hosts(&config).into_iter().filter(|name| saved.host_id(name).is_none());

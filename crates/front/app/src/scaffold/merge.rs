@@ -232,9 +232,9 @@ pub(super) fn used_by(consumers: &[&str]) -> String {
     }
 }
 
-/// The names of the tables of a secret's consumers. A table with `hosts` makes one consumer for each machine: `NAME@HOST`.
+/// The names of the tables of a secret's consumers.
 pub(super) fn tables_of(secret: &Secret) -> BTreeSet<Name> {
-    secret.consumers.iter().filter_map(|one| Name::new(one.name.as_str().split('@').next()?)).collect()
+    secret.consumers.iter().filter_map(|one| Name::new(one.table())).collect()
 }
 
 /// Whether it is one of the consumers of a table with `hosts`. Nobody may write such a name.

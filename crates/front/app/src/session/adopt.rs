@@ -29,7 +29,7 @@ pub use self::consumer::AdoptRequest;
 pub(super) use self::executable::ADD_CHECK;
 pub(super) use self::on_host::{Edited, given_part};
 pub(crate) use self::record::numbered;
-pub(super) use self::record::{grant_restart, refuse_unprovable};
+pub(super) use self::record::{Judged, grant_restart, refuse_unprovable};
 
 /// Writes the consumer into keyroll.toml, then adds it to the open rotation, whose driver is ended for it. The same request again
 /// does what is left of it: keyroll may have been killed in between.
@@ -105,9 +105,8 @@ fn refuse_declared_elsewhere(
     there: Option<&HolderOnHost>,
 ) -> Result<(), Problem> {
     let machine = there.map_or(LOCAL, |there| there.host.as_str());
-    let table = |consumer: &Consumer| consumer.name.as_str().split('@').next() == Some(name);
     let of_several = |consumer: &Consumer| consumer.name.as_str() != name;
-    let mut same = secret.consumers.iter().filter(|consumer| table(consumer));
+    let mut same = secret.consumers.iter().filter(|consumer| consumer.table() == name);
     let Some(consumer) = same.find(|consumer| consumer.machine() != machine || of_several(consumer)) else {
         return Ok(());
     };

@@ -5,7 +5,7 @@ use std::path::Path;
 use keyroll_codes::Code;
 use keyroll_host::{SystemClock, place_digest};
 use keyroll_journal::SqliteJournal;
-use keyroll_port::{Clock as _, Journal as _};
+use keyroll_port::{Clock as _, Journal as _, RotationId};
 use keyroll_rotation::{Fact, IllegalEvent, Phase, Stamp};
 
 use crate::installation::Installation;
@@ -23,11 +23,15 @@ pub fn tell_open_locked(
     secret: &str,
     facts: impl FnOnce(&Opened) -> Result<Vec<Fact>, Problem>,
 ) -> Result<Option<Opened>, Problem> {
-    if !places.journal().exists() {
-        return Ok(None);
+    own_of(secret, places)?.map(|own| tell(Some(&own.0), places, facts)).transpose()
+}
+
+/// The open rotation of a secret, if there is a journal.
+pub fn own_of(secret: &str, places: &Places) -> Result<Option<RotationId>, Problem> {
+    match places.journal().exists() {
+        true => runtime(places)?.block_on(open_own(&*journal(places)?, secret)).map_err(rotations_unread),
+        false => Ok(None),
     }
-    let own = runtime(places)?.block_on(open_own(&*journal(places)?, secret)).map_err(rotations_unread)?;
-    own.map(|own| tell(Some(&own.0), places, facts)).transpose()
 }
 
 /// The open rotation of a secret, as it is now; a driver may go on with it.

@@ -8,14 +8,13 @@ use keyroll_port::PendingChange;
 use keyroll_rotation::{ConsumerId, Fact};
 use keyroll_setup::trust::refuse_missing_of;
 
-use super::adopt::{ADD_CHECK, Edited, given_part, grant_restart, numbered, refuse_unprovable};
+use super::adopt::{ADD_CHECK, Edited, Judged, given_part, grant_restart, numbered, refuse_unprovable};
 use super::append_offline::{may_follow, opened_own, tell_open_locked};
 use super::lock_to_record::{Recording, lock_to_record};
 use super::waive::recorded;
 use crate::installation::Installation;
 use crate::operator::Operator;
 use crate::places::Places;
-use crate::plans::granted::Granted;
 use crate::problem::Problem;
 use crate::records::next_words::goes_on_with;
 use crate::records::recorded::Opened;
@@ -99,13 +98,6 @@ struct Change {
     had_them: bool,
 }
 
-/// A change that may be recorded.
-struct Judged {
-    told: Fact,
-    /// What restarts with the new commands would make live.
-    live: Vec<PendingChange>,
-}
-
 impl Correction<'_> {
     /// Records the correction in the open rotation, under the lock.
     fn corrected_in(&self, recording: &Recording) -> Result<CorrectedShown, Problem> {
@@ -132,10 +124,9 @@ impl Correction<'_> {
     /// Compares the open rotation with keyroll.toml.
     fn change(&self, opened: &Opened) -> Result<Change, Problem> {
         let before = numbered(opened)?;
-        let ids: Vec<ConsumerId> =
-            (0..).map(ConsumerId).zip(&before).filter(|(_, it)| self.is_mine(it)).map(|(id, _)| id).collect();
-        let names: Vec<String> =
-            before.iter().filter(|it| self.is_mine(it)).map(|it| it.name.to_string()).collect();
+        let mine = (0..).map(ConsumerId).zip(&before).filter(|(_, it)| self.is_mine(it));
+        let (ids, names): (Vec<ConsumerId>, Vec<String>) =
+            mine.map(|(id, it)| (id, it.name.to_string())).unzip();
         if ids.is_empty() {
             return Err(self.unknown(opened, &before));
         }
@@ -149,7 +140,7 @@ impl Correction<'_> {
 
     /// Whether a consumer is the one of the table, on any host.
     fn is_mine(&self, consumer: &Consumer) -> bool {
-        consumer.name.as_str().split('@').next() == Some(self.table.as_str())
+        consumer.table() == self.table.as_str()
     }
 
     /// Judges the change as a plan does.
@@ -164,15 +155,12 @@ impl Correction<'_> {
 
     /// What the open rotation is told.
     fn facts(&self, opened: &Opened, change: &Change, places: &Places) -> Result<Vec<Fact>, Problem> {
-        let Judged { told, live } = self.judged(opened, change, places)?;
+        let judged = self.judged(opened, change, places)?;
         recorded("consumer correct", self.secret, &format!("the consumer {}", self.table), places)?;
         for consumer in &change.names {
-            grant_restart(consumer, self.secret, places, &live)?;
+            grant_restart(consumer, self.secret, places, &judged.live)?;
         }
-        let granted = Granted::load(places)?;
-        let accepted = live.iter().filter(|one| granted.has(self.secret, one));
-        let accepted = accepted.map(|one| Fact::Accepted(one.difference.clone()));
-        Ok(std::iter::once(told).chain(accepted).collect())
+        judged.facts(opened, places)
     }
 
     /// The rotation's configuration with the commands of keyroll.toml.

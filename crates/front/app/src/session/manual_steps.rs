@@ -80,8 +80,7 @@ pub fn awaited_back(recorded: &Recorded, state: &State, places: &Places) -> Opti
         return None;
     }
     let saved = crate::records::saved_plan::Saved::of(recorded).ok()?;
-    let file = saved.config_file.display().to_string();
-    let config = keyroll_config::Config::parse(&saved.config_text, &file).ok()?;
+    let config = saved.config().ok()?;
     let described = crate::wiring::issuer::described(config.secret(&saved.secret).ok()?).ok()?;
     way_back(recorded, state, &described, places)
 }

@@ -63,7 +63,7 @@ pub fn apply(
     refuse_begun(&places, id, &saved.secret)?;
     check_consent(asked, &saved.secret)?;
     refuse_emergency(asked, saved)?;
-    let config = parse_config(saved)?;
+    let config = saved.config()?;
     let secret = crate::configured::secret(&config, &saved.secret)?;
     let described = described(secret)?;
     refuse_outage(asked, secret, &described, true, &format!("apply {id}"))?;
@@ -206,10 +206,6 @@ fn waived_from_the_beginning(saved: &Saved, places: &Places) -> Result<Vec<Waive
         all.push(Waived::Host(host));
     }
     Ok(all)
-}
-
-fn parse_config(saved: &Saved) -> Result<Config, Problem> {
-    Ok(Config::parse(&saved.config_text, &saved.config_file.display().to_string())?)
 }
 
 /// The name of each consumer, and of its instances if it has several.
@@ -366,7 +362,7 @@ fn had_before(
     check_consent(asked, &opened.saved.secret)?;
     refuse_emergency(asked, &opened.saved)?;
     refuse_overtaken(&opened, asked, &places)?;
-    let config = parse_config(&opened.saved)?;
+    let config = opened.saved.config()?;
     let secret = crate::configured::secret(&config, &opened.saved.secret)?;
     trusted_commands(&opened, asked, secret)?;
     let kept = opened.saved.settings.is_some() || opened.state.minted().is_some();
@@ -405,7 +401,7 @@ fn drive_on(
     drop(journal);
     works_on(&lock, &id.0, &opened.saved.secret);
     refuse_emergency(asked, &opened.saved)?;
-    let config = parse_config(&opened.saved)?;
+    let config = opened.saved.config()?;
     let secret = crate::configured::secret(&config, &opened.saved.secret)?;
     trusted_commands(&opened, asked, secret)?;
     let Prepared { described, typed } = had;

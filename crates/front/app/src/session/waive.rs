@@ -9,7 +9,7 @@ use keyroll_port::{Described, Journal as _, Label, RotationId};
 use keyroll_rotation::{ConsumerId, Fact, FileId, Incarnation, Phase, State, Waived, digest_of_life};
 
 use super::adopt::numbered;
-use super::append_offline::{digest_of, may_follow, opened_own, tell_open_locked};
+use super::append_offline::{digest_of, may_follow, opened_own, own_of, tell_open_locked};
 use super::container_there::ContainerThere;
 use super::holder_on_host::HolderOnHost;
 use super::lock_to_record::{Recording, lock_to_record};
@@ -21,13 +21,16 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::acts::{self, Act};
 use crate::records::blockers;
-use crate::records::open_rotation_guard::open_own;
 use crate::records::plan_names::Called;
-use crate::records::recorded::{Opened, rotations_unread, unread};
+use crate::records::recorded::{Opened, unread};
 use crate::records::resolve_target::meant;
 use crate::records::versions::{label, versions};
 use crate::records::waivers::{LAST_USE, UNSEEN_USER, Waiver, Waivers, digest, reason_given};
 use crate::wiring::open::{journal, lock, runtime};
+
+/// What names what can be waived.
+const INSPECTS: &str =
+    "keyroll resume inspects again and names the processes and copies that still use the old key";
 
 /// What the operator says of what is waived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,10 +260,7 @@ impl<'a> Named<'a> {
 
 /// Records who waives what.
 pub(super) fn recorded(what: &str, secret: &str, holder: &str, places: &Places) -> Result<(), Problem> {
-    let open = match places.journal().exists() {
-        true => runtime(places)?.block_on(open_own(&*journal(places)?, secret)).map_err(rotations_unread)?,
-        false => None,
-    };
+    let open = own_of(secret, places)?;
     let (secret, detail) = (Some(secret.to_owned()), Some(holder.to_owned()));
     acts::record(&Act { secret, detail, about: open.map(|id| id.0), ..acts::asked(what, places) }, places)
 }
@@ -282,15 +282,12 @@ pub fn withdraw(
     // A rotation that opens takes its waivers over under the lock.
     let (_lock, places) = lock(&places)?;
     let withdrawing = || Problem::new(Code::ConsumerNotAdopted, "withdraw the waiver");
-    if places.journal().exists() {
-        let open = runtime(&places)?.block_on(open_own(&*journal(&places)?, name));
-        if let Some(id) = open.map_err(rotations_unread)? {
-            return Err(withdrawing()
-                .because(format!(
-                    "rotation {id} of {name} is open, and it keeps the waivers that it has recorded"
-                ))
-                .help(format!("keyroll abort {id} rolls back; after it the next rotation asks again")));
-        }
+    if let Some(id) = own_of(name, &places)? {
+        return Err(withdrawing()
+            .because(format!(
+                "rotation {id} of {name} is open, and it keeps the waivers that it has recorded"
+            ))
+            .help(format!("keyroll abort {id} rolls back; after it the next rotation asks again")));
     }
     // A copy that was deleted is named as it was.
     let path = real(holder).unwrap_or_else(|| holder.to_owned());
@@ -326,9 +323,7 @@ fn named(holder: &str, secret: &Secret) -> Result<Waived, Problem> {
     }
     if let Ok(pid) = holder.parse::<u32>() {
         let process = keyroll_observe::process(pid).map_err(|why| {
-            waiving().because(format!("process {pid} cannot be inspected: {why}")).help(
-                "keyroll resume inspects again and names the processes and copies that still use the old key",
-            )
+            waiving().because(format!("process {pid} cannot be inspected: {why}")).help(INSPECTS)
         })?;
         return Ok(Waived::Holder(incarnation(LOCAL, &process.id)));
     }
@@ -366,9 +361,7 @@ fn container_named(container: &ContainerThere, secret: &Secret, places: &Places)
 
 /// No open rotation saw what is to be waived.
 fn not_seen(what: &str) -> Problem {
-    waiving()
-        .because(format!("no {what} holds the value, as far as an open rotation saw"))
-        .help("keyroll resume inspects again and names the processes and copies that still use the old key")
+    waiving().because(format!("no {what} holds the value, as far as an open rotation saw")).help(INSPECTS)
 }
 
 /// The program of a process on another host, if an inspection described it. It is for display alone.
@@ -432,9 +425,7 @@ fn refuse_reused(state: &State, now: Incarnation) -> Result<(), Problem> {
         all if all.contains(&now) => Ok(()),
         _ => Err(waiving()
             .because("the process that held the value has ended: another process has its id now")
-            .help(
-                "keyroll resume inspects again and names the processes and copies that still use the old key",
-            )),
+            .help(INSPECTS)),
     }
 }
 

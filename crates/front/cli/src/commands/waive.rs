@@ -2,7 +2,7 @@ use keyroll_app::exit::Exit;
 use keyroll_app::operator::Event;
 use keyroll_app::problem::Problem;
 use keyroll_app::reports::waivers::waivers;
-use keyroll_app::session::waive::{Said, WaiveRequest, waive, withdraw};
+use keyroll_app::session::waive::{Said, WaiveRequest, WaivedShown, waive, withdraw};
 
 use crate::args::{AcceptFileArgs, LetGoArgs, WaiveArgs, WaiversArgs};
 use crate::context::Context;
@@ -20,51 +20,60 @@ pub(super) fn run(args: &WaiveArgs, context: &mut Context) -> Result<Exit, Probl
         return Ok(Exit::Done);
     };
     let request = WaiveRequest { said: Said::MayKeep, holder, secret, reason };
-    let waived = waive(&request, &context.installation, &mut context.ui)?;
-    let (name, holder) = (&waived.secret, &waived.holder);
-    let goes = if waived.back { "new" } else { "old" };
-    context.ui.note(match &waived.rotation {
-        Some(id) => format!(
-            "waived for {name}: {holder}; it may keep the {goes} value. keyroll status {id} lists it, and later \
-             keyroll history {id}"
-        ),
-        None => format!(
-            "waived for the next rotation of {name}: {holder}; it may keep the old value. keyroll consumer \
-             waivers lists it"
-        ),
-    });
-    waived.driver.into_iter().for_each(|ended| context.ui.note(ended));
-    Ok(Exit::Done)
+    say(&request, context, |waived| {
+        let (name, holder) = (&waived.secret, &waived.holder);
+        let goes = if waived.back { "new" } else { "old" };
+        match &waived.rotation {
+            Some(id) => format!(
+                "waived for {name}: {holder}; it may keep the {goes} value. keyroll status {id} lists it, and later \
+                 keyroll history {id}"
+            ),
+            None => format!(
+                "waived for the next rotation of {name}: {holder}; it may keep the old value. keyroll consumer \
+                 waivers lists it"
+            ),
+        }
+    })
 }
 
 /// Lets a consumer go that is gone.
 pub(super) fn let_go(args: &LetGoArgs, context: &mut Context) -> Result<Exit, Problem> {
     let (holder, secret) = (args.consumer.as_str(), args.secret.as_deref());
     let request = WaiveRequest { said: Said::IsGone, holder, secret, reason: &args.reason };
-    let waived = waive(&request, &context.installation, &mut context.ui)?;
-    let id = waived.rotation.unwrap_or_default();
-    context.ui.note(format!(
-        "{holder} of {} counts as gone: nothing is asked of it until it runs again. keyroll status {id} \
-         lists it",
-        waived.secret
-    ));
-    waived.driver.into_iter().for_each(|ended| context.ui.note(ended));
-    Ok(Exit::Done)
+    say(&request, context, |waived| {
+        let id = waived.rotation.as_deref().unwrap_or_default();
+        format!(
+            "{holder} of {} counts as gone: nothing is asked of it until it runs again. keyroll status {id} \
+             lists it",
+            waived.secret
+        )
+    })
 }
 
 /// Accepts a file as it stands.
 pub(super) fn accept_file(args: &AcceptFileArgs, context: &mut Context) -> Result<Exit, Problem> {
     let (holder, secret) = (args.file.as_str(), args.secret.as_deref());
     let request = WaiveRequest { said: Said::StaysAsIs, holder, secret, reason: &args.reason };
-    let waived = waive(&request, &context.installation, &mut context.ui)?;
-    let id = waived.rotation.unwrap_or_default();
-    context.ui.note(format!(
-        "accepted for {}: {}; keyroll neither writes nor restores it, and what reads it next loses access if it has the {} \
-         key. keyroll status {id} lists it",
-        waived.secret,
-        waived.holder,
-        if waived.back { "new" } else { "old" }
-    ));
+    say(&request, context, |waived| {
+        let id = waived.rotation.as_deref().unwrap_or_default();
+        format!(
+            "accepted for {}: {}; keyroll neither writes nor restores it, and what reads it next loses access if it has the {} \
+             key. keyroll status {id} lists it",
+            waived.secret,
+            waived.holder,
+            if waived.back { "new" } else { "old" }
+        )
+    })
+}
+
+/// Records what was said of a holder, and notes what that means.
+fn say(
+    request: &WaiveRequest<'_>,
+    context: &mut Context,
+    note: impl FnOnce(&WaivedShown) -> String,
+) -> Result<Exit, Problem> {
+    let waived = waive(request, &context.installation, &mut context.ui)?;
+    context.ui.note(note(&waived));
     waived.driver.into_iter().for_each(|ended| context.ui.note(ended));
     Ok(Exit::Done)
 }

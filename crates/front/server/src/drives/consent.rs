@@ -10,11 +10,13 @@ use crate::seen::Told;
 impl Drives {
     /// Why a driver that has the turn does not start. Approvals may have become void while it waited for the turn.
     pub(super) async fn unapproved(&self, own: &Drive) -> Option<Told> {
-        let confirmed = own.operate().and_then(|operate| match &operate.step {
-            Step::Confirm(text) => Some((operate.rotation.clone(), Some(text.clone()))),
-            Step::Apply(_) | Step::Resume(_) | Step::Consent | Step::Retry | Step::Abort => None,
-        });
-        let (rotation, text) = confirmed.or_else(|| consents(own).map(|rotation| (rotation, None)))?;
+        let operate = own.operate()?;
+        let text = match &operate.step {
+            Step::Confirm(text) => Some(text.clone()),
+            Step::Consent => None,
+            Step::Apply(_) | Step::Resume(_) | Step::Retry | Step::Abort => return None,
+        };
+        let rotation = operate.rotation.clone();
         let (approvals, its) = (self.consents.clone(), rotation.clone());
         let check = move || match text {
             Some(text) => approvals.check_text(&its, &text),

@@ -6,7 +6,7 @@ use keyroll_rotation::{
 };
 
 use crate::records::blocking_pods::{KEY_READABLE, PODS_RUN, WORKLOAD_BACK};
-use crate::records::missing_proof::{Missing, Place, missing};
+use crate::records::missing_proof::{Missing, Place, makes_a_call, missing};
 use crate::records::plan_names::Called;
 use crate::records::reasons::{leaving, pod, process};
 use crate::records::store_process::above_this;
@@ -146,7 +146,7 @@ fn proven(called: &Called, state: &State, place: &Place) -> String {
     }
     let stays = if is_back(state) { Which::Old } else { Which::New };
     match missing(state, place, stays) {
-        Missing::Call => format!("send {} a request that needs the key", named(called, place.who)),
+        Missing::Call => makes_a_call(&named(called, place.who)),
         Missing::Restart => format!("restart {}", named(called, place.who)),
         Missing::Check => format!("read the output of the check of {}", called.consumer(place.consumer)),
     }

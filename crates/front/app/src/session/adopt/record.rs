@@ -41,21 +41,21 @@ pub(super) struct Adoption<'a> {
 /// Writes the consumer into the configuration, and shows that.
 pub(super) type Write<'a> = dyn FnMut(&mut dyn Operator) -> Result<(), Problem> + 'a;
 
-/// A consumer that the open rotation may take.
-struct Judged {
-    adopted: Fact,
+/// What the open rotation may take: a consumer, or its commands.
+pub(in crate::session) struct Judged {
+    pub(in crate::session) told: Fact,
     /// What restarts would make live.
-    live: Vec<PendingChange>,
+    pub(in crate::session) live: Vec<PendingChange>,
 }
 
 impl Judged {
-    /// What the open rotation is told, with the pending changes that are accepted by now. The consumer comes last: once the
+    /// What the open rotation is told, with the pending changes that are accepted by now. What was asked for comes last: once the
     /// rotation has it, the same request again adds nothing.
-    fn facts(&self, opened: &Opened, places: &Places) -> Result<Vec<Fact>, Problem> {
+    pub(in crate::session) fn facts(&self, opened: &Opened, places: &Places) -> Result<Vec<Fact>, Problem> {
         let granted = Granted::load(places)?;
         let accepted = self.live.iter().filter(|one| granted.has(&opened.saved.secret, one));
         let accepted = accepted.map(|one| Fact::Accepted(one.difference.clone()));
-        Ok(accepted.chain(std::iter::once(self.adopted.clone())).collect())
+        Ok(accepted.chain(std::iter::once(self.told.clone())).collect())
     }
 }
 
@@ -112,8 +112,8 @@ impl Adoption<'_> {
     /// Looks at the consumer; refuses one that the open rotation cannot take.
     fn judged(&self, opened: &Opened, places: &Places) -> Result<Judged, Problem> {
         self.refuse_backward(opened)?;
-        let (adopted, live) = self.look(opened, places)?;
-        let judged = Judged { adopted, live };
+        let (told, live) = self.look(opened, places)?;
+        let judged = Judged { told, live };
         may_follow(opened, judged.facts(opened, places)?)?;
         Ok(judged)
     }
@@ -305,7 +305,7 @@ pub(super) fn refuse_open(places: &Places, new: &NewConsumer) -> Result<(), Prob
 /// The consumers of an open rotation, in the order of their numbers; the configuration may have changed since.
 pub(crate) fn numbered(opened: &Opened) -> Result<Vec<Consumer>, Problem> {
     let saved = &opened.saved;
-    let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string())?;
+    let config = saved.config()?;
     Ok(configured::secret(&config, &saved.secret)?.consumers.clone())
 }
 
