@@ -124,7 +124,7 @@ pub(crate) struct Ended {
     pub(crate) excerpt: String,
     /// How many tests passed and failed, according to its own output.
     pub(crate) counts: (u64, u64),
-    /// By the clock.
+    /// By the clock; of the processors, if it ran in the background.
     seconds: f64,
 }
 
@@ -279,7 +279,9 @@ impl Running {
             println!("    {last}");
         }
         let excerpt = if failed.is_some() { excerpt(&output) } else { String::new() };
-        Ended { name, failed, excerpt, counts, seconds: wall }
+        // By the clock one in the background takes as long as the others leave no processor to it.
+        let seconds = if self.unit.background { processor } else { wall };
+        Ended { name, failed, excerpt, counts, seconds }
     }
 }
 

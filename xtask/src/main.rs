@@ -1,7 +1,8 @@
-//! The project's own chores: `cargo xtask test | parts | tests | kill | tidy | sim | mutants | replay | figures | codegen`.
+//! The project's own chores: `cargo xtask test | parts | tests | kill | tidy | sim | mutants | replay | figures | codegen | dist`.
 
 mod apt;
 mod codegen;
+mod dist;
 mod figures;
 mod kill;
 mod lanes;
@@ -34,7 +35,9 @@ cargo xtask mutants WHICH      mutants made from the code of rotation and engine
                                --equivalents, --list; [--json]
 cargo xtask replay FILE        one stored fault plan, step by step
 cargo xtask figures            measure the headline figures and write docs/reference/figures.md
-cargo xtask codegen [--check]  write what is generated under docs/reference, or say what is out of date";
+cargo xtask codegen [--check]  write what is generated under docs/reference, or say what is out of date
+cargo xtask dist [--profile dist|release|dev] [--program PATH] [--out FOLDER]
+                               make the packages (archive, .deb, image, SBOM, checksums) in target/dist";
 
 fn main() -> ExitCode {
     world::set_umask();
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Some("replay") => sim::replay(rest),
         Some("figures") => figures::figures(),
         Some("codegen") => codegen::codegen(rest.iter().any(|word| word == "--check")),
+        Some("dist") => dist::dist(rest),
         Some(_) | None => {
             eprintln!("{HELP}");
             return ExitCode::from(2);

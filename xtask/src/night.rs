@@ -5,7 +5,6 @@ mod table;
 use std::fs;
 use std::time::Instant;
 
-use table::{BUILT_WITH, DRIVEN, FRONTS};
 pub(crate) use table::{PARTS, Part};
 
 use crate::lanes;
@@ -21,6 +20,30 @@ const PAGE_HEAD: &str = "# Parts of a night\n\nWritten by `cargo xtask test --fu
                          The part `vault` builds Vault 1.21.4 (Business Source License 1.1) as a program of its own, for \
                          tests only; nothing of it is in keyroll.\n\n\
                          | part | what it tests | result | minutes | day | commit |\n| --- | --- | --- | --- | --- | --- |\n";
+
+/// The rooms that every rotation passes.
+const DRIVEN: [&str; 4] = ["engine", "host", "journal", "store"];
+
+/// The files of the fronts of every rotation, and of what they compose it from: these rooms import rooms that no
+/// rotation passes. The last two are what the scenes of all of them are made of.
+const FRONTS: [&str; 6] = [
+    "crates/front/app/",
+    "crates/front/cli/src/",
+    "crates/machine/config/",
+    "crates/machine/setup/",
+    "crates/front/cli/tests/hostile/",
+    "crates/front/cli/tests/kill/",
+];
+
+/// What all tests are built with or run by.
+const BUILT_WITH: [&str; 6] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    "crates/testkit/",
+    "xtask/src/lanes.rs",
+    "xtask/src/targets.rs",
+    "xtask/src/world.rs",
+];
 
 /// The beginnings of the names (`crate/module::…`) of tests in all parts: of those that the test of a change leaves to
 /// them, and of those that it keeps.

@@ -101,7 +101,7 @@ fn beside() -> Vec<Beside> {
     let demo = Unit::plain(DEMO, &root().join("target/debug/xtask"), &[DEMO, BUILT]);
     // In one run, because together they must reach every fault in every phase.
     let words = ["--exhaustive", "2", "--every", FAULTS_EVERY, "--helpful", HELPED_EVERY, "--seeds", SEEDS];
-    let mut all: Vec<Beside> = sdk::python().map(|unit| Beside { unit, needs: None }).into_iter().collect();
+    let mut all: Vec<Beside> = sdk::python().into_iter().map(|unit| Beside { unit, needs: None }).collect();
     all.push(Beside { unit: sim("simulation/schedules", &words), needs: Some("sim") });
     all.push(Beside { unit: demo, needs: Some("keyroll") });
     all

@@ -21,16 +21,25 @@ const LIBRARIES: &str = "tests_libraries";
 const UNITTEST: [&str; 9] =
     ["-W", "error::ResourceWarning", "-m", "unittest", "discover", "-s", "tests", "-t", "."];
 
+/// The tests of the Python package in two halves, by the names of their files: each file is in one of them.
+const HALVES: [(&str, &str); 2] =
+    [("sdk/python-a-to-r", "test_[!s-z]*.py"), ("sdk/python-s-to-z", "test_[s-z]*.py")];
+
 /// The tests of the Python package, from the checkout: nothing is installed.
-pub(crate) fn python() -> Option<Unit> {
+pub(crate) fn python() -> Vec<Unit> {
     if !in_ci() && !imports("python3", "venv") {
         println!("left out: python3 is not installed");
-        return None;
+        return Vec::new();
     }
-    let plain = Unit::plain("sdk/python", Path::new("python3"), &UNITTEST);
-    // CI's checkout stays as it is.
-    let variables = vec![("PYTHONDONTWRITEBYTECODE".to_owned(), PathBuf::from("1"))];
-    Some(Unit { folder: root().join(PYTHON), variables, ..plain })
+    HALVES
+        .into_iter()
+        .map(|(name, files)| {
+            let plain = Unit::plain(name, Path::new("python3"), &[&UNITTEST[..], &["-p", files]].concat());
+            // CI's checkout stays as it is.
+            let variables = vec![("PYTHONDONTWRITEBYTECODE".to_owned(), PathBuf::from("1"))];
+            Unit { folder: root().join(PYTHON), variables, ..plain }
+        })
+        .collect()
 }
 
 /// The Python package as it is published: its types, and the tests with the wheel and the sdist in a clean environment of

@@ -53,15 +53,17 @@ const LONGEST: [&str; 28] = [
 const SUITE: &str = "suite";
 
 /// Modules in which each test is a unit of its own: together they would take longer than a unit may.
-const SPLIT: [&str; 20] = [
+const SPLIT: [&str; 23] = [
     "cli/aimed",
     "cli/bad_days",
     "cli/docker",
+    "cli/fleet",
     "cli/gate",
     "cli/hostile",
     "cli/init",
     "cli/kill",
     "cli/managers",
+    "cli/newcomer",
     "cli/night",
     "cli/openclaw",
     "cli/overlaps",
@@ -72,6 +74,7 @@ const SPLIT: [&str; 20] = [
     "cli/static_roles",
     "cli/stores",
     "cli/values",
+    "logins/static_roles",
     "manager/docker",
     "trace/chains",
 ];

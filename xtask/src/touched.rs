@@ -79,7 +79,7 @@ mod tests {
         assert!(touched("README.md").is_empty());
         let scanner = touched("crates/leaks/scanner/src/lib.rs");
         let clusters = ["kubernetes", "kubernetes-rotate", "kubernetes-served"];
-        assert_eq!(scanner, [&clusters[..], &["served", "discovery", "fleet", "leaks"]].concat());
+        assert_eq!(scanner, [&clusters[..], &["served", "debian", "discovery", "fleet", "leaks"]].concat());
         assert_eq!(touched("crates/front/cli/tests/kubernetes/served_pod.rs"), ["kubernetes-served"]);
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::engine::{Engine, HostError, failed, have, said};
 
 /// How long an image may take to be made, milliseconds.
-const IMAGE_MS_MAX: u64 = 300_000;
+const IMAGE_MS_MAX: u64 = 600_000;
 /// How long a host may take to come up, milliseconds.
 const START_MS_MAX: u64 = 60_000;
 const LOOK_PAUSE_MS: u64 = 50;
@@ -20,10 +20,29 @@ const INIT: &str = "mount --make-rshared /\nmount -o remount,bind,rw /sys/fs/cgr
     for m in /sys/fs/cgroup/*; do [ -h \"$m\" ] || mount -o remount,bind,rw \"$m\" 2>/dev/null; done\n\
     exec /lib/systemd/systemd\n";
 
-/// The image of every host; its name changes with everything that it is made of, so that an old one is not taken.
+/// What a host is made of. A name changes with everything that the image is made of, so that an old one is not taken.
+pub(crate) struct HostImage {
+    pub(crate) name: &'static str,
+    /// What it has besides a minimal Debian and what every host has.
+    packages: &'static [&'static str],
+    /// Units that do not start by themselves: a host shares this machine's network.
+    masked: &'static [&'static str],
+}
+
+/// The image of every host, but for those that say otherwise.
+pub(crate) const PLAIN: HostImage = HostImage { name: IMAGE, packages: &[], masked: &[] };
+
+/// With what a server of a shop has: an engine of containers, a pooler of PostgreSQL, and psql; and strace.
+pub(crate) const WITH_DOCKER: HostImage = HostImage {
+    name: "keyroll-host-docker-1",
+    packages: &["docker.io", "pgbouncer", "postgresql-client-15", "strace"],
+    masked: &["docker.service", "docker.socket", "containerd.service", "pgbouncer.service"],
+};
+
+/// The image of most hosts.
 pub(crate) const IMAGE: &str = "keyroll-host-5";
 
-/// What it has besides a minimal Debian.
+/// What every host has besides a minimal Debian.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,procps,libpam-systemd,dbus-user-session,cron,openssh-server,sudo,\
     python3,haproxy,libfaketime";
 
@@ -41,25 +60,30 @@ const HOOKS: [&str; 5] = [
     "chroot \"$1\" useradd --create-home --uid 1000 --password \"*\" --shell /bin/bash deploy",
 ];
 
-/// An engine that has the image.
+/// An engine that has the image of most hosts.
 pub(crate) fn engine() -> Result<Engine, HostError> {
+    engine_with(&PLAIN)
+}
+
+/// An engine that has an image.
+pub(crate) fn engine_with(image: &HostImage) -> Result<Engine, HostError> {
     if !have("mmdebstrap") {
         return Err(HostError::Missing(
             "mmdebstrap is not installed (apt-get install mmdebstrap)".to_owned(),
         ));
     }
-    let file = image()?;
+    let file = made(image)?;
     let engine = Engine::start()?;
-    said("import the image", engine.docker(&["import", &file.display().to_string(), IMAGE]).output())?;
+    said("import the image", engine.docker(&["import", &file.display().to_string(), image.name]).output())?;
     Ok(engine)
 }
 
-/// The image: made once, kept in the user's cache.
-fn image() -> Result<PathBuf, HostError> {
+/// The file of an image: made once, kept in the user's cache.
+fn made(image: &HostImage) -> Result<PathBuf, HostError> {
     let folder = cache();
-    let image = folder.join(format!("{IMAGE}.tar"));
-    if image.exists() {
-        return Ok(image);
+    let kept = folder.join(format!("{}.tar", image.name));
+    if kept.exists() {
+        return Ok(kept);
     }
     fs::create_dir_all(&folder).map_err(failed("make the cache"))?;
     let work = tempfile::tempdir_in(&folder).map_err(failed("make a folder"))?;
@@ -71,18 +95,22 @@ fn image() -> Result<PathBuf, HostError> {
     let made = work.path().join("image.tar");
     let mut command = Command::new("timeout");
     command.arg((IMAGE_MS_MAX / 1_000).to_string());
-    let packages = format!("--include={PACKAGES}");
-    command.args(["mmdebstrap", "--quiet", "--variant=minbase", &packages]);
+    let packages = [&[PACKAGES][..], image.packages].concat().join(",");
+    command.args(["mmdebstrap", "--quiet", "--variant=minbase", &format!("--include={packages}")]);
     for left_out in ["man", "doc", "locale"] {
         command.arg(format!("--dpkgopt=path-exclude=/usr/share/{left_out}/*"));
     }
     command.arg(format!("--customize-hook=copy-in {} /sbin", init.display()));
     command.args(HOOKS.iter().map(|hook| format!("--customize-hook={hook}")));
+    let masks = image.masked.iter();
+    command.args(
+        masks.map(|unit| format!("--customize-hook=ln -sf /dev/null \"$1\"/etc/systemd/system/{unit}")),
+    );
     command.arg("bookworm").arg(&made);
     said("make the host's image", command.stdin(Stdio::null()).output())?;
     // Two tests may make it at once: each has a whole one of its own until here.
-    fs::rename(&made, &image).map_err(failed("keep the host's image"))?;
-    Ok(image)
+    fs::rename(&made, &kept).map_err(failed("keep the host's image"))?;
+    Ok(kept)
 }
 
 /// A host that is to be started: it has this name, shares this machine's network, and sees these folders and files under

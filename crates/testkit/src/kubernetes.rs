@@ -266,6 +266,11 @@ impl Kubernetes {
         }
     }
 
+    /// What kubectl says; nothing if it does not do this.
+    pub fn said(&self, words: &[&str]) -> Option<String> {
+        self.asked(words, None).ok()
+    }
+
     /// Whether kubectl does this.
     pub fn does(&self, words: &[&str]) -> bool {
         self.asked(words, None).is_ok()

@@ -1,7 +1,7 @@
 //! The parts of a night: what each runs, and what the test of a change leaves to it.
 
 use crate::run::run;
-use crate::{parts, rings, sdk, sim};
+use crate::{dist, parts, rings, sdk, sim};
 
 /// Seeds of the simulation for a night.
 const SEEDS: &str = "4000000";
@@ -30,30 +30,6 @@ pub(crate) struct Part {
     /// Files that it is for, besides those of its tests, by the beginnings of their paths.
     pub(super) files: &'static [&'static str],
 }
-
-/// The rooms that every rotation passes.
-pub(super) const DRIVEN: [&str; 4] = ["engine", "host", "journal", "store"];
-
-/// The files of the fronts of every rotation, and of what they compose it from: these rooms import rooms that no
-/// rotation passes. The last two are what the scenes of all of them are made of.
-pub(super) const FRONTS: [&str; 6] = [
-    "crates/front/app/",
-    "crates/front/cli/src/",
-    "crates/machine/config/",
-    "crates/machine/setup/",
-    "crates/front/cli/tests/hostile/",
-    "crates/front/cli/tests/kill/",
-];
-
-/// What all tests are built with or run by.
-pub(super) const BUILT_WITH: [&str; 6] = [
-    "Cargo.lock",
-    "Cargo.toml",
-    "crates/testkit/",
-    "xtask/src/lanes.rs",
-    "xtask/src/targets.rs",
-    "xtask/src/world.rs",
-];
 
 /// The tests that look at clusters, and those of a Secret as a store. Other parts rotate in clusters.
 const LOOKS_AT_CLUSTERS: [&str; 10] = [
@@ -84,7 +60,7 @@ const NONE: Part = Part {
 };
 
 /// Every part.
-pub(crate) const PARTS: [Part; 27] = [
+pub(crate) const PARTS: [Part; 29] = [
     Part {
         name: "issuers",
         what: "whole rotations with every shipped spec, with faults and in emergencies",
@@ -182,6 +158,7 @@ pub(crate) const PARTS: [Part; 27] = [
             "cli/stores::a_pending_version_of_somebody_else_",
             "cli/stores::compose_the_recipe_",
             "cli/stores::killed_at_each_step_forward",
+            "cli/stores::programs_that_read_the_store_forward",
             "cli/stores::the_recipe_by_hand_",
             "cli/stores::vault_the_recipe_",
         ],
@@ -229,6 +206,7 @@ pub(crate) const PARTS: [Part; 27] = [
         variable: Some(("KEYROLL_MATRIX", "full")),
         rotates: true,
         rooms: &["manager"],
+        files: &["deploy/systemd/"],
         ..NONE
     },
     Part {
@@ -270,7 +248,17 @@ pub(crate) const PARTS: [Part; 27] = [
         ],
         rotates: true,
         rooms: &["issuer", "scanner", "served"],
-        files: &["crates/front/server/"],
+        files: &["crates/front/server/", "deploy/systemd/"],
+        ..NONE
+    },
+    Part {
+        name: "debian",
+        what: "a Debian host with PostgreSQL behind PgBouncer, Redis, units, cron, compose and workers by hand: back, forward, adopted wrongly and killed",
+        units: &["cli/debian"],
+        only: &["cli/debian::a_debian_host_", "cli/debian::adoptions_"],
+        rotates: true,
+        rooms: &["draft", "logins", "manager"],
+        files: &["crates/front/cli/tests/postgres/", "crates/front/cli/tests/servers/"],
         ..NONE
     },
     Part {
@@ -462,6 +450,23 @@ pub(crate) const PARTS: [Part; 27] = [
         }),
         rooms: &["demo"],
         files: &["Cargo.toml"],
+        ..NONE
+    },
+    Part {
+        name: "dist",
+        what: "the packages: installed in clean hosts with systemd, unpacked, and started as a container; the demo from each",
+        units: &["cli/dist"],
+        only: &["cli/dist::"],
+        variable: Some(dist::TESTED),
+        chore: Some(dist::of_debug_build),
+        rooms: &["demo"],
+        files: &[
+            "crates/front/cli/src/",
+            "crates/front/server/",
+            "deploy/debian/",
+            "deploy/systemd/",
+            "xtask/src/dist",
+        ],
         ..NONE
     },
     Part {

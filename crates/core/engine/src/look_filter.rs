@@ -41,6 +41,8 @@ impl LookFilter {
     /// is believed after so many looks.
     fn meets_holder(&mut self, seen: &Enumeration) -> bool {
         let undeclared = seen.instances.iter().filter(|it| it.consumer.is_none());
+        // A declared bystander pauses nothing.
+        let undeclared = undeclared.filter(|it| seen.bystander(it.who).is_none());
         let first = undeclared.filter(|it| self.known.insert(it.who)).count() > 0;
         let again = first && self.repeated < REPEATED_MAX;
         self.repeated = self.repeated.saturating_add(u8::from(again));
@@ -61,7 +63,9 @@ fn measure(fact: &mut Fact, took_ms: u64) {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_rotation::LastUse;
+    use keyroll_rotation::{
+        BystanderId, BystanderSeen, FoundBy, HostId, InstanceIdentity, LastUse, ObservedInstance, Visibility,
+    };
 
     use super::*;
 
@@ -88,5 +92,27 @@ mod tests {
         assert_eq!(filter.counted(list(ListedState::Gone), 1), None);
         assert_eq!(filter.counted(list(ListedState::On), 1), Some(list(ListedState::On)));
         assert_eq!(filter.counted(list(ListedState::Gone), 1), None, "the one in between showed it");
+    }
+
+    #[test]
+    fn a_look_is_made_again_for_a_new_holder_and_not_for_a_declared_bystander() {
+        let life = InstanceIdentity::Process { boot: 1, pid: 7, start_ticks: 2, program: 3 };
+        let who = Incarnation { host: HostId(0), life };
+        let (old, new, by) = (Visibility::Yes, Visibility::No, FoundBy::Memory);
+        let look = |bystanders| Enumeration {
+            complete: true,
+            absent: Vec::new(),
+            took_ms: 0,
+            instances: vec![ObservedInstance { who, consumer: None, slot: 0, old, new, by }],
+            files: Vec::new(),
+            sessions: None,
+            strangers: Vec::new(),
+            unsearched: Vec::new(),
+            bystanders,
+        };
+        let mut filter = LookFilter::default();
+        assert!(!filter.meets_holder(&look(vec![BystanderSeen { who, id: BystanderId(1) }])));
+        assert!(filter.meets_holder(&look(Vec::new())), "without its declaration it is an undeclared holder");
+        assert!(!filter.meets_holder(&look(Vec::new())));
     }
 }

@@ -234,7 +234,10 @@ impl Executor {
                     let (digest, name) = (digest_of_life(instance.who), Described::of(&holder).text());
                     self.remember(vec![Named { digest, name }]).await;
                 }
-                self.note(Note::Holder(holder));
+                // A bystander blocks nothing. It is named where the rotation says what may keep the value.
+                if looked.enumeration.bystander(instance.who).is_none() {
+                    self.note(Note::Holder(holder));
+                }
             }
         }
         for place in &looked.enumeration.strangers {

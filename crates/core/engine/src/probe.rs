@@ -46,13 +46,13 @@ impl Executor {
         result(&self.ports.issuer.probe(endpoint, credential).await)
     }
 
-    /// The answer to one credential, asked from the host of a pair. Another host that gets no clear answer is named, with the
-    /// reason.
+    /// The answer to one credential, asked from the host of a pair. One that is not clear is shown with its reason: what waits for
+    /// it would say nothing else.
     async fn ask_from(&self, place: &Place, credential: &Credential) -> ProbeResult {
         let call = self.ports.issuer.probe(&place.endpoint, credential);
         let probe = self.ports.host.call_from(place.host, call).await;
         if let Probe::Unknown(why) = &probe {
-            self.note_from(place, why);
+            self.show(place, why);
         }
         result(&probe)
     }
@@ -60,9 +60,14 @@ impl Executor {
     /// Shows what only another host was answered.
     fn note_from(&self, place: &Place, what: &str) {
         if place.is_elsewhere {
-            let (host, endpoint, what) = (place.host, place.endpoint.clone(), what.to_owned());
-            self.note(Note::AskedFrom { host, endpoint, what });
+            self.show(place, what);
         }
+    }
+
+    /// Shows what the host of a pair was answered.
+    fn show(&self, place: &Place, what: &str) {
+        let (host, endpoint, what) = (place.host, place.endpoint.clone(), what.to_owned());
+        self.note(Note::AskedFrom { host, endpoint, what });
     }
 
     /// The answers of one pair to a deliberately wrong credential and to the current value.

@@ -87,6 +87,17 @@ fn nothing_is_made_while_one_host_cannot_ask_and_that_host_is_named() {
     assert!(heard.iter().all(|(host, _)| *host == FAR), "{heard:?}");
 }
 
+/// Red: nothing is shown while the phase waits for an issuer that answers 500.
+#[test]
+fn where_the_machine_of_keyroll_gets_no_clear_answer_its_reason_is_shown_too() {
+    let scene = shortly(&[HERE, NEAR]);
+    *locked(&scene.host.answers) = Some((HERE, Probe::Unknown("HTTP 500".to_owned())));
+    let (state, heard) = drive(&scene);
+    assert_ne!(state.phase(), Phase::Done);
+    assert!(heard.contains(&(HERE, "here:1: HTTP 500".to_owned())), "{heard:?}");
+    assert!(heard.iter().all(|(host, _)| *host == HERE), "{heard:?}");
+}
+
 #[test]
 fn nothing_is_made_while_one_host_is_answered_otherwise() {
     for (answer, shown) in [

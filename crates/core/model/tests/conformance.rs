@@ -62,6 +62,7 @@ fn plan() -> Plan {
         endpoints: vec![HostId(0)],
         files: vec![HostId(0), HostId(0)],
         consumers: vec![consumer(0), consumer(1)],
+        bystanders: Vec::new(),
         bound: true,
         denied_is_alive: false,
         recovery: false,
@@ -148,6 +149,7 @@ impl Core {
             absent: Vec::new(),
             strangers: if model.world.stranger { vec![7] } else { Vec::new() },
             unsearched: Vec::new(),
+            bystanders: Vec::new(),
         }
     }
 

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{ConsumerId, FileId, HostId, Which};
+use crate::{BystanderId, ConsumerId, FileId, HostId, Which};
 
 /// The most paths that one consumer may have; a plan with more is refused.
 pub const PATHS_MAX: usize = 8;
@@ -245,6 +245,15 @@ pub struct Unsearched {
     pub limit: SearchLimit,
 }
 
+/// A process that a look found to be as a declaration says, in all that it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BystanderSeen {
+    /// Which process.
+    pub who: Incarnation,
+    /// The declaration.
+    pub id: BystanderId,
+}
+
 /// One complete look at all instances, holders, files and sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Enumeration {
@@ -267,9 +276,16 @@ pub struct Enumeration {
     pub strangers: Vec<u64>,
     /// Processes whose memory was not searched completely; none in journals of protocol 4 and before.
     pub unsearched: Vec<Unsearched>,
+    /// The undeclared processes that a declaration of the plan fits; none in journals of protocol 13 and before.
+    pub bystanders: Vec<BystanderSeen>,
 }
 
 impl Enumeration {
+    /// The declaration of a bystander that fits a process of this look.
+    pub fn bystander(&self, who: Incarnation) -> Option<BystanderId> {
+        self.bystanders.iter().find(|seen| seen.who == who).map(|seen| seen.id)
+    }
+
     /// The consumer that an instance of this look belongs to.
     pub fn consumer_of(&self, who: Incarnation) -> Option<ConsumerId> {
         self.instances.iter().find(|instance| instance.who == who)?.consumer

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::bystander::standing;
 use crate::state::{Look, State, UnitStep};
 use crate::unmoved;
 use crate::{
-    Consumer, ConsumerId, Enumeration, FileId, Holds, Incarnation, InstanceIdentity, Kinds, ObservedInstance,
-    Proof, ReloadMode, SearchLimit, Unsearched, Visibility, Waived, Which,
+    BystanderId, Consumer, ConsumerId, Enumeration, FileId, Holds, Incarnation, InstanceIdentity, Kinds,
+    ObservedInstance, Proof, ReloadMode, SearchLimit, Unsearched, Visibility, Waived, Which,
 };
 
 /// A reason, by name, why a key may not be ended yet.
@@ -89,6 +90,8 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
     if !state.aim().ends_old() && stays == Which::New {
         found.retain(|blocker| !of_others(&owners, *blocker));
     }
+    let standing = standing(state, seen);
+    found.retain(|blocker| !only_holds(&standing, *blocker));
     found
 }
 
@@ -121,6 +124,19 @@ fn owners(seen: &Enumeration) -> Owners {
 /// As [`Enumeration::consumer_of`], without a walk over the instances.
 fn owner(owners: &Owners, who: Incarnation) -> Option<ConsumerId> {
     owners.get(&who).copied().flatten()
+}
+
+/// Whether a blocker is only that a bystander holds the version that goes. A session shows more: a use.
+fn only_holds(standing: &BTreeMap<Incarnation, BystanderId>, blocker: Blocker) -> bool {
+    match blocker {
+        Blocker::Holder(who) | Blocker::Unsearched(who, _) => standing.contains_key(&who),
+        Blocker::Stranger(_)
+        | Blocker::File(..)
+        | Blocker::Unproven(..)
+        | Blocker::Stale(..)
+        | Blocker::Session(_)
+        | Blocker::Absent(_) => false,
+    }
 }
 
 /// A shared key that is kept stays in use by others: their processes, copies and sessions do not block this rotation.
@@ -252,24 +268,26 @@ fn suffices(consumer: &Consumer, life: InstanceIdentity, kinds: Kinds) -> bool {
 }
 
 /// The undeclared processes that a consent counts: those whose memory this look did not search completely, and those that
-/// the last consent counted. An operator who accepted two of them is not asked again for one of the two.
+/// the last consent counted. A declared bystander may hold the value: whether it does is not asked. An operator who accepted two of them is not asked again for one of the two.
 pub fn unsearched(state: &State, look: &Look) -> BTreeMap<Incarnation, SearchLimit> {
     let seen = look.seen.as_ref();
-    let owners = owners(seen);
-    let now = seen.unsearched.iter().filter(|it| owner(&owners, it.who).is_none());
+    let (owners, standing) = (owners(seen), standing(state, seen));
+    let is_counted = |who| owner(&owners, who).is_none() && !standing.contains_key(&who);
+    let now = seen.unsearched.iter().filter(|it| is_counted(it.who));
     let counted = state.decisions.unsearched().iter().chain(now);
     counted.map(|it| (it.who, it.limit)).collect()
 }
 
-/// What a consent is bound to: which consumers and slots run, which holders and copies were waived, and whose memory was
-/// not searched. Two looks with the same digest differ at most in process ids.
+/// What a consent is bound to: which consumers and slots run, which holders and copies were waived, which declared bystanders
+/// were seen to hold the old version, and whose memory was not searched. Two looks with the same digest differ at most in process ids.
 pub(crate) fn digest(state: &State, look: &Look) -> u64 {
     let mut parts: Vec<(u32, u64)> = Vec::new();
+    let standing = standing(state, &look.seen);
     for instance in &look.seen.instances {
         let part = match instance.consumer {
             Some(id) => (0, u64::from(id.0) << 8 | u64::from(instance.slot)),
             // An undeclared process that holds only the version that stays does not change the consent.
-            None if instance.old != Visibility::Yes => continue,
+            None if instance.old != Visibility::Yes || standing.contains_key(&instance.who) => continue,
             None => (1, hash_life(instance.who)),
         };
         parts.push(part);
@@ -288,6 +306,9 @@ pub(crate) fn digest(state: &State, look: &Look) -> u64 {
     }
     parts.extend(look.seen.strangers.iter().map(|place| (6, *place)));
     parts.extend(unsearched(state, look).into_keys().map(|who| (7, hash_life(who))));
+    // Once seen is enough: what a bystander keeps comes and goes.
+    let stood_by = state.looks.stood_by().filter(|(_, which)| *which == Which::Old);
+    parts.extend(stood_by.map(|(id, _)| (12, id.0)));
     parts.sort_unstable();
     parts.iter().fold(FNV_START, |sum, (tag, part)| mix(mix(sum, u64::from(*tag)), *part))
 }

@@ -37,6 +37,10 @@ index! {
     EndpointId
 }
 
+/// One declaration of a bystander, by a digest of everything that it declares: another declaration is another bystander.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BystanderId(pub u64);
+
 /// The issuer's id of one credential, as opaque text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CredId(Arc<str>);

@@ -5,6 +5,7 @@
 //! the state alone: a new driver that replays the journal wants exactly what the former driver wanted.
 
 mod accepted_file;
+mod bystander;
 mod capabilities;
 mod course;
 mod deadlines;
@@ -55,7 +56,8 @@ mod way_by_hand;
 /// commands of a consumer are corrected in an open rotation; a consumer that is gone is let go, and a file is accepted as it
 /// stands; an abort tries again what failed, and in a rollback one that cannot be restarted may show that it never moved. From 13
 /// on a rotation knows the protocol that opened it (`Plan::protocol`): a change of what an old entry does begins with a number.
-pub const PROTOCOL: u32 = 13;
+/// 14: a plan declares bystanders, and a look names the processes that are; no earlier plan has any.
+pub const PROTOCOL: u32 = 14;
 
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};
@@ -64,11 +66,11 @@ pub use event::{
     ProbeResult, Reconciled, TruthValue, Waived,
 };
 pub use evidence::{
-    Enumeration, FoundBy, Holds, Incarnation, InstanceIdentity, Kinds, ObservedInstance, PATHS_MAX, Proof,
-    SearchLimit, SessionSeen, Unsearched, Visibility,
+    BystanderSeen, Enumeration, FoundBy, Holds, Incarnation, InstanceIdentity, Kinds, ObservedInstance,
+    PATHS_MAX, Proof, SearchLimit, SessionSeen, Unsearched, Visibility,
 };
 pub use gate::{Blocker, blockers, digest_of_life, unsearched};
-pub use id::{ConsumerId, CredId, EndpointId, FileId, HostId, Seq, Which};
+pub use id::{BystanderId, ConsumerId, CredId, EndpointId, FileId, HostId, Seq, Which};
 pub use key_list::{KeyList, ListedKey};
 pub use label::Label;
 pub use list_diff::{ListDiff, ListedBefore};

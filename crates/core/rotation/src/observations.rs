@@ -3,7 +3,7 @@
 use crate::state::{Hold, List, OldKey, Phase, Reason, State, UnitStep};
 use crate::{
     ConsumerId, EndpointId, Enumeration, Labelled, LastUse, ListedState, Op, PreflightSeen, ProbeResult,
-    Proof, Seq, TruthValue, Which, course, leave, unit, unrestarted,
+    Proof, Seq, TruthValue, Which, bystander, course, leave, unit, unrestarted,
 };
 
 pub(crate) fn preflight(next: &mut State, seen: PreflightSeen) {
@@ -171,6 +171,8 @@ pub(crate) fn enumerated(next: &mut State, seen: &Enumeration) {
     if whole {
         next.proofs.keep_running(seen);
     }
+    let held = bystander::held(next, seen);
+    next.looks.meet_bystanders(held);
     next.looks.take_in(seen, whole, next.seq(), next.now());
 }
 

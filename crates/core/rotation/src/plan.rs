@@ -1,4 +1,4 @@
-use crate::{Capabilities, FileId, Holds, HostId, Kinds, Overlap, PATHS_MAX};
+use crate::{BystanderId, Capabilities, FileId, Holds, HostId, Kinds, Overlap, PATHS_MAX};
 
 /// The most instances (slots) of one consumer that are rolled one by one; the protocol refuses a plan with more.
 pub const SLOTS_MAX: u8 = 32;
@@ -188,6 +188,8 @@ pub struct Plan {
     pub files: Vec<HostId>,
     /// The consumers in the order in which they are rolled; the first is the canary.
     pub consumers: Vec<Consumer>,
+    /// The processes that may hold a value although they are no consumers. None in journals of protocol 13 and before.
+    pub bystanders: Vec<BystanderId>,
     /// The current value is bound to exactly one id at the issuer; else the operator revokes it.
     pub bound: bool,
     /// The issuer answers `denied` to the current value while it is alive: a probe can only show that this credential
@@ -430,6 +432,7 @@ pub(crate) mod tests {
             endpoints: vec![HostId(0)],
             files: vec![HostId(0)],
             consumers: vec![consumer; consumers],
+            bystanders: Vec::new(),
             bound: true,
             denied_is_alive: false,
             recovery: false,

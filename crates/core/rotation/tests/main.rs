@@ -6,6 +6,7 @@ mod aborted;
 mod accepted_file;
 mod back;
 mod believed;
+mod bystanders;
 mod corrected;
 mod fleet;
 mod followers;

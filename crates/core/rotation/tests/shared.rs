@@ -54,6 +54,7 @@ fn look(strange: bool) -> Enumeration {
         absent: Vec::new(),
         strangers: if strange { vec![7] } else { Vec::new() },
         unsearched: Vec::new(),
+        bystanders: Vec::new(),
     }
 }
 

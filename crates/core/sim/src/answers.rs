@@ -467,6 +467,7 @@ impl World {
             absent: self.absent(),
             strangers,
             unsearched,
+            bystanders: Vec::new(),
         }
     }
 

@@ -164,6 +164,7 @@ impl Scene {
             endpoints: self.endpoints(&consumers, hosts),
             files,
             consumers,
+            bystanders: Vec::new(),
             capabilities,
             policy,
             protocol: PROTOCOL,

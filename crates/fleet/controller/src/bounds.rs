@@ -51,6 +51,7 @@ impl<'a> Bounds<'a> {
             gate,
             searched_hosts,
             consumers,
+            bystanders,
             // See `of_server`.
             server: _,
             // Names, times, numbers and consents; `vault` is that of the base file.
@@ -73,7 +74,12 @@ impl<'a> Bounds<'a> {
             other_keys: _,
         } = secret;
         let searches = searched_hosts.as_ref().is_some_and(|hosts| !hosts.is_empty());
-        let set = [("aws", aws.is_some()), ("gate", gate.is_some()), ("searched_hosts", searches)];
+        let set = [
+            ("aws", aws.is_some()),
+            ("gate", gate.is_some()),
+            ("searched_hosts", searches),
+            ("bystanders", !bystanders.is_empty()),
+        ];
         let mut mistakes: Vec<Refusal> =
             set.iter().filter(|(_, set)| *set).filter_map(|(key, _)| outside(key)).collect();
         mistakes.extend(self.check_issuer(issuer).err());

@@ -305,6 +305,9 @@ fn keyrolls_own_logins_and_its_pod_are_not_for_an_object() {
     }
     let gate = json!({ "url": "http://127.0.0.1:9090", "query": "up", "max": 0.5, "bearer": "file:./token" });
     refused(with(json!({ "gate": gate })), "`gate` is not for an object");
+    let gateway =
+        json!([{ "name": "gateway", "executable": "/usr/bin/gateway", "reason": "it holds headers" }]);
+    refused(with(json!({ "bystanders": gateway })), "`bystanders` is not for an object");
     refused(with(json!({ "searched_hosts": ["*"] })), "`searched_hosts` is not for an object");
     refused(with(json!({ "issuer": "gitlab", "issuer_host": "localhost:8443" })), "`issuer_host` is the pod");
     refused(with(json!({ "issuer": "gitlab", "issuer_host": "127.0.0.2" })), "`issuer_host` is the pod");
@@ -432,7 +435,7 @@ fn keys_and_texts_of_an_object_stay_in_its_table() {
         with_consumer(json!({ "check": { "exec": ["/bin/check", clean.replace(['{', '}'], "")] } })),
     );
     assert_eq!(secrets(&check), ["shop.one"]);
-    refused(with(json!({ evil: "x" })), "unknown key `x\"][secrets.own]");
+    refused(with(json!({ evil: "x" })), "unknown key");
     refused(with(json!({ "owner": evil })), "`owner` must be at most");
     refused(with(json!({ "derived": { evil: "{value}" } })), "the name of a derived text");
     refused(with(json!({ "revoke": { evil: { evil: [{ evil: evil }] } } })), "unknown key");

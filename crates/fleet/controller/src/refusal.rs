@@ -48,11 +48,16 @@ impl Refusal {
 }
 
 /// Keys of a secret by which keyroll would act outside of the object's namespace, or with a login of its own.
-const OUTSIDE: [(&str, &str, &str); 4] = [
+const OUTSIDE: [(&str, &str, &str); 5] = [
     (
         "aws",
         "`aws` is not for an object: keyroll's own login at AWS would change the access keys",
         "write this secret into keyroll's base file",
+    ),
+    (
+        "bystanders",
+        "`bystanders` is not for an object: they are processes of a machine",
+        "leave it out; a pod that may keep the old value is named by: keyroll consumer waive",
     ),
     (
         "gate",

@@ -76,6 +76,7 @@ fn nothing() -> Looked {
             absent: Vec::new(),
             strangers: Vec::new(),
             unsearched: Vec::new(),
+            bystanders: Vec::new(),
         },
         names: Vec::new(),
         not_visible: Vec::new(),
@@ -86,14 +87,24 @@ fn nothing() -> Looked {
 /// Adds what one member found; returns its entries about sessions.
 fn add(joined: &mut Looked, looked: Looked) -> Option<Vec<SessionSeen>> {
     let Looked { enumeration, names, not_visible, downtimes } = looked;
-    let Enumeration { complete, took_ms: _, absent: _, instances, files, sessions, strangers, unsearched } =
-        enumeration;
+    let Enumeration {
+        complete,
+        took_ms: _,
+        absent: _,
+        instances,
+        files,
+        sessions,
+        strangers,
+        unsearched,
+        bystanders,
+    } = enumeration;
     let whole = &mut joined.enumeration;
     whole.complete &= complete;
     whole.instances.extend(instances);
     whole.files.extend(files);
     whole.strangers.extend(strangers);
     whole.unsearched.extend(unsearched);
+    whole.bystanders.extend(bystanders);
     joined.names.extend(names);
     joined.not_visible.extend(not_visible);
     joined.downtimes.extend(downtimes);

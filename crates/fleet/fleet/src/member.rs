@@ -11,8 +11,8 @@ use keyroll_port::{
     PendingChange, PendingChanges, Proved, RefusedCalls, Residue, Surveyor, Swept,
 };
 use keyroll_rotation::{
-    ConsumerId, Enumeration, FileId, Holds, HostId, Incarnation, InstanceIdentity, ObservedInstance, Proof,
-    SessionSeen, Unsearched, digest_of_life,
+    BystanderSeen, ConsumerId, Enumeration, FileId, Holds, HostId, Incarnation, InstanceIdentity,
+    ObservedInstance, Proof, SessionSeen, Unsearched, digest_of_life,
 };
 
 /// What rotations are driven on: surveyed before a rotation is open, and changed by it.
@@ -144,6 +144,10 @@ impl Member {
         Ok(Unsearched { who: self.incarnation(own.who)?, ..own })
     }
 
+    fn bystander(&self, own: BystanderSeen) -> Result<BystanderSeen, Failure> {
+        Ok(BystanderSeen { who: self.incarnation(own.who)?, ..own })
+    }
+
     fn proof(&self, own: Proof) -> Result<Proof, Failure> {
         Ok(Proof { who: self.incarnation(own.who)?, ..own })
     }
@@ -156,8 +160,17 @@ impl Member {
     /// What an inspection found on it, in the plan's numbers.
     pub(crate) fn looked(&self, own: Looked) -> Result<Looked, Failure> {
         let Looked { enumeration, names, not_visible, downtimes } = own;
-        let Enumeration { complete, took_ms, absent: _, instances, files, sessions, strangers, unsearched } =
-            enumeration;
+        let Enumeration {
+            complete,
+            took_ms,
+            absent: _,
+            instances,
+            files,
+            sessions,
+            strangers,
+            unsearched,
+            bystanders,
+        } = enumeration;
         let file = |(file, holds): (FileId, Holds)| -> Result<(FileId, Holds), Failure> {
             Ok((self.file(file)?, holds))
         };
@@ -182,6 +195,10 @@ impl Member {
                 unsearched: unsearched
                     .into_iter()
                     .map(|one| self.unsearched(one))
+                    .collect::<Result<_, _>>()?,
+                bystanders: bystanders
+                    .into_iter()
+                    .map(|one| self.bystander(one))
                     .collect::<Result<_, _>>()?,
             },
             names,

@@ -28,6 +28,7 @@ fn nothing() -> Looked {
             absent: Vec::new(),
             strangers: Vec::new(),
             unsearched: Vec::new(),
+            bystanders: Vec::new(),
         },
         names: Vec::new(),
         not_visible: vec!["memory of process 5: permission denied".to_owned()],

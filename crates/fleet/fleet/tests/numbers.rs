@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use keyroll_port::{Back, Class, Described, Downtime, Host as _, Named, Prepared, Proving, Sessions};
 use keyroll_rotation::{
-    ConsumerId, FileId, FoundBy, Holds, HostId, Incarnation, InstanceIdentity, Kinds, ObservedInstance,
-    PATHS_MAX, Proof, SearchLimit, Unsearched, Visibility, Which, digest_of_life,
+    BystanderId, BystanderSeen, ConsumerId, FileId, FoundBy, Holds, HostId, Incarnation, InstanceIdentity,
+    Kinds, ObservedInstance, PATHS_MAX, Proof, SearchLimit, Unsearched, Visibility, Which, digest_of_life,
 };
 
 use crate::fleet::survey_of;
@@ -36,6 +36,10 @@ fn unsearched(who: Incarnation) -> Unsearched {
     Unsearched { who, limit: SearchLimit::Time }
 }
 
+fn bystander(who: Incarnation) -> BystanderSeen {
+    BystanderSeen { who, id: BystanderId(8) }
+}
+
 /// web-1, whose consumer 0 is the plan's 3, and whose file 1 is the plan's 1.
 fn scene(web_1: Scripted) -> Scene {
     Scene::new([Scripted::default(), web_1, Scripted::default()])
@@ -59,6 +63,7 @@ async fn every_number_of_an_answer_is_the_plans_in_the_join() {
         ],
         files: vec![(FileId(0), Holds::Old), (FileId(1), Holds::New)],
         unsearched: vec![unsearched(process(5))],
+        bystanders: vec![bystander(process(5))],
         downtimes: vec![downtime(0)],
         proofs: vec![proof(process(5)), proof(at_rest(0))],
         programs: vec![(ConsumerId(1), PathBuf::from("/usr/bin/api"))],
@@ -75,6 +80,7 @@ async fn every_number_of_an_answer_is_the_plans_in_the_join() {
     assert!(seen.complete && seen.instances == expected, "{:?}", seen.instances);
     assert_eq!(seen.files, [(FileId(1), Holds::New), (FileId(3), Holds::Old)]);
     assert_eq!(seen.unsearched, [unsearched(five)]);
+    assert_eq!(seen.bystanders, [bystander(five)]);
     assert_eq!(seen.sessions.unwrap()[0].who, Some(five));
     assert_eq!(looked.downtimes, [downtime(3)]);
     let proved = prove(&scene).await;
@@ -127,6 +133,7 @@ async fn a_look_with_a_number_that_the_machine_does_not_have_shows_nothing_of_it
         ("host 1", Scripted { instances: vec![instance(elsewhere, Some(1))], ..Scripted::default() }),
         ("file 2", Scripted { files: vec![(FileId(2), Holds::New)], ..Scripted::default() }),
         ("host 1", Scripted { unsearched: vec![unsearched(elsewhere)], ..Scripted::default() }),
+        ("host 1", Scripted { bystanders: vec![bystander(elsewhere)], ..Scripted::default() }),
         ("consumer 2", Scripted { downtimes: vec![downtime(2)], ..Scripted::default() }),
         ("host 1", Scripted { owns: [(client.parse().unwrap(), elsewhere)].into(), ..Scripted::default() }),
         ("consumer 9", Scripted { says: vec![at_rest(9)], ..Scripted::default() }),

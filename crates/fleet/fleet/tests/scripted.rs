@@ -16,8 +16,8 @@ use keyroll_port::{
     Sessions, Survey, Surveying, Surveyor, Swept, Touched, Values,
 };
 use keyroll_rotation::{
-    ConsumerId, Enumeration, FileId, Holds, HostId, Incarnation, InstanceIdentity, ObservedInstance, Proof,
-    Reconciled, Seq, SessionSeen, Unsearched, Which,
+    BystanderSeen, ConsumerId, Enumeration, FileId, Holds, HostId, Incarnation, InstanceIdentity,
+    ObservedInstance, Proof, Reconciled, Seq, SessionSeen, Unsearched, Which,
 };
 use keyroll_secret::{Fields, SecretBytes};
 
@@ -48,6 +48,7 @@ pub(crate) struct Scripted {
     pub(crate) files: Vec<(FileId, Holds)>,
     pub(crate) strangers: Vec<Named>,
     pub(crate) unsearched: Vec<Unsearched>,
+    pub(crate) bystanders: Vec<BystanderSeen>,
     pub(crate) downtimes: Vec<Downtime>,
     pub(crate) proofs: Vec<Proof>,
     pub(crate) programs: Vec<(ConsumerId, PathBuf)>,
@@ -106,6 +107,7 @@ impl Scripted {
                 sessions: self.joined(going.as_deref()),
                 strangers: self.strangers.iter().map(|named| named.digest).collect(),
                 unsearched: self.unsearched.clone(),
+                bystanders: self.bystanders.clone(),
             },
             names: self.strangers.clone(),
             not_visible: vec!["process 9: permission denied".to_owned()],

@@ -20,7 +20,8 @@ pub use failure::FailureForm;
 pub(crate) use failure::is_kind;
 pub use limits::{FormError, LIST_MAX, TEXT_BYTES_MAX};
 pub use look::{
-    DowntimeForm, EnumerationForm, LookedForm, NamedForm, ObservedForm, SessionSeenForm, UnsearchedForm,
+    BystanderForm, DowntimeForm, EnumerationForm, LookedForm, NamedForm, ObservedForm, SessionSeenForm,
+    UnsearchedForm,
 };
 pub use numbers::{
     BackForm, ClassForm, FoundByForm, HoldsForm, ReconciledForm, SearchLimitForm, VisibilityForm, WhichForm,

@@ -26,11 +26,11 @@ pub use cleaned::cleaned_reply;
 pub use digits::{bytes_of, digits_of, machine_digest};
 pub use driver::{Link, LinkError};
 pub use forms::{
-    AskedForm, BackForm, ClassForm, DifferenceForm, DowntimeForm, EnumerationForm, EvidenceForm, FailureForm,
-    FormError, FoundByForm, HolderForm, HoldsForm, IncarnationForm, LIST_MAX, LookedForm, NamedForm,
-    ObservedForm, PendingChangeForm, PendingForm, ProofForm, ProvedForm, ReconciledForm, SearchLimitForm,
-    SessionForm, SessionSeenForm, SessionsForm, SurveyForm, SweptForm, TEXT_BYTES_MAX, UnsearchedForm,
-    VisibilityForm, WhichForm,
+    AskedForm, BackForm, BystanderForm, ClassForm, DifferenceForm, DowntimeForm, EnumerationForm,
+    EvidenceForm, FailureForm, FormError, FoundByForm, HolderForm, HoldsForm, IncarnationForm, LIST_MAX,
+    LookedForm, NamedForm, ObservedForm, PendingChangeForm, PendingForm, ProofForm, ProvedForm,
+    ReconciledForm, SearchLimitForm, SessionForm, SessionSeenForm, SessionsForm, SurveyForm, SweptForm,
+    TEXT_BYTES_MAX, UnsearchedForm, VisibilityForm, WhichForm,
 };
 pub use frame::{Call, End, Fact, Frame, Hello, HostHello, Item, ManagedHere, Note, VersionHere, WhyItem};
 pub use leak_call::{LeakItem, LeaksCall, LeaksEnd, Picks};

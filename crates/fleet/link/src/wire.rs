@@ -10,7 +10,7 @@ use crate::frame::Frame;
 pub const FRAME_BYTES_MAX: usize = 8 << 20;
 
 /// The version of this protocol.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// How many bytes say how long a frame is.
 pub(crate) const LENGTH_BYTES: usize = 4;

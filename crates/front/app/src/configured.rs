@@ -82,6 +82,11 @@ pub(crate) fn not_looked_at(config: &Config, secret: &Secret) -> Option<String> 
     })
 }
 
+/// The flag by which a command about what holds a secret names it, behind a blank; nothing where no other is configured.
+pub(crate) fn secret_flag(config: &Config, secret: &str) -> String {
+    if config.secrets.len() > 1 { format!(" --secret {secret}") } else { String::new() }
+}
+
 /// The only configured secret, or the named one.
 pub fn only_secret<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Secret, Problem> {
     let mut all = config.secrets.values();

@@ -21,13 +21,15 @@ pub enum Exit {
     NeedsPerson,
     /// Another rotation holds this secret.
     Held,
+    /// Something was not scanned, and everything had to be.
+    Unscanned,
     /// Paused by a signal; resumable.
     Interrupted,
 }
 
 impl Exit {
     /// Every way to end, with its number and meaning, for the reference.
-    pub const ALL: [(Self, u8, &str); 9] = [
+    pub const ALL: [(Self, u8, &str); 10] = [
         (Self::Done, 0, "done"),
         (Self::Failed, 1, "failed, nothing changed"),
         (Self::Usage, 2, "the command line was not understood"),
@@ -40,6 +42,7 @@ impl Exit {
             "an operator must decide; the message says what; the old key may still be alive",
         ),
         (Self::Held, 7, "another rotation of this secret is open"),
+        (Self::Unscanned, 8, "no leak was found, but something was not scanned (`keyroll leaks --strict`)"),
         (Self::Interrupted, 130, "paused by a signal, resumable"),
     ];
 

@@ -11,6 +11,7 @@ use crate::env;
 use crate::handles::{Handles, KeptJournal, once};
 use crate::places::{Locations, Places};
 use crate::problem::Problem;
+use crate::shell_words::quoted;
 
 /// The configuration and state that one command works on.
 ///
@@ -99,9 +100,25 @@ impl Installation {
     pub fn called(&self) -> Result<(PathBuf, Vec<String>), Problem> {
         let absolute = absolute(&self.config_path())?;
         let folder = absolute.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
+        let elsewhere = absolute.file_name() != Some("keyroll.toml".as_ref());
+        Ok((folder, self.options(elsewhere.then_some(&absolute))?))
+    }
+
+    /// The alias with which commands about this installation work in every folder; none if no option named it.
+    pub fn alias(&self) -> Option<String> {
+        let Locations { config, state, keys, .. } = &self.locations;
+        if config.is_none() && state.is_none() && keys.is_none() {
+            return None;
+        }
+        let config = absolute(&self.config_path()).ok()?;
+        alias_of(&self.options(Some(&config)).ok()?)
+    }
+
+    /// The options that name this configuration file, and each folder that is not at its default place.
+    fn options(&self, config: Option<&PathBuf>) -> Result<Vec<String>, Problem> {
         let mut words = Vec::new();
-        if absolute.file_name() != Some("keyroll.toml".as_ref()) {
-            words.extend(["--config".to_owned(), absolute.display().to_string()]);
+        if let Some(config) = config {
+            words.extend(["--config".to_owned(), config.display().to_string()]);
         }
         let places = self.places()?;
         if self.locations.state.is_some() || env::STATE.get().is_some() {
@@ -110,7 +127,7 @@ impl Installation {
         if self.locations.keys.is_some() || env::KEYS.get().is_some() {
             words.extend(["--keys".to_owned(), places.keys.display().to_string()]);
         }
-        Ok((folder, words))
+        Ok(words)
     }
 
     /// True if neither an option nor the environment says where the state is.
@@ -131,6 +148,13 @@ impl Installation {
         })
         .cloned()
     }
+}
+
+/// The command of a shell after which `keyroll` means these options too; none without options.
+pub(crate) fn alias_of(options: &[String]) -> Option<String> {
+    let options: Vec<String> = options.iter().map(|word| quoted(word)).collect();
+    (!options.is_empty())
+        .then(|| format!("alias keyroll={}", quoted(&format!("keyroll {}", options.join(" ")))))
 }
 
 /// The same path without `..`: what is found through it and what is named by it must be called the same.

@@ -5,8 +5,8 @@ mod resolve_target;
 mod survey;
 
 pub use keyroll_inventory::{
-    Cause, Inventory, LookLimits, Meant, Missed, ScanReport, TraceReport, WhyReport, doubt, graph,
-    values_meant, verdict_word, why,
+    Cause, Inventory, LabelsHold, LookLimits, Meant, Missed, ScanReport, TraceReport, WhyReport, doubt,
+    graph, values_meant, verdict_word, why,
 };
 pub use not_visible::tell_missed;
 pub use resolve_target::{refuse_missing, resolve_again, secret};

@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod attribution;
+pub(crate) mod bystanders;
 pub mod egress;
 pub mod granted;
 pub(crate) mod in_clusters;
@@ -14,12 +15,14 @@ mod outline;
 mod pace;
 pub mod pending_changes;
 mod plaintext;
+mod rehearsed;
 mod shared;
 mod source_of_truth;
 pub mod split;
 mod subject;
 mod unsearched;
 mod unsound;
+pub(crate) mod verbs;
 
 pub use inspection::Inspection;
 pub use outline::announced;

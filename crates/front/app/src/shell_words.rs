@@ -1,4 +1,4 @@
-//! Splits a command line as a shell does.
+//! The words of a command line, as a shell reads them.
 
 /// A character from the private use area, which has no meaning in a command.
 const STAND_IN: char = '\u{f023}';
@@ -10,6 +10,12 @@ pub fn split(command: &str) -> Option<Vec<String>> {
     let words = shlex::split(&command.replace('#', STAND_IN.encode_utf8(&mut [0; 4])))?;
     let words: Vec<String> = words.iter().map(|word| word.replace(STAND_IN, "#")).collect();
     Some(words).filter(|words| !words.is_empty())
+}
+
+/// A name quoted for a shell.
+pub fn quoted(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_.:@-".contains(&byte);
+    if name.bytes().all(plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]

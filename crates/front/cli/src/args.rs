@@ -47,7 +47,7 @@ pub(crate) use secret::{
 pub(crate) use server::{NoticeCommand, ServeArgs, TokenCommand, TokenRole};
 pub(crate) use shielded::{BelowArgs, RedactArgs, RunArgs};
 pub(crate) use split::SplitArgs;
-pub(crate) use steps::{Emergency, Step};
+pub(crate) use steps::{Emergency, OnFailure, Step};
 pub(crate) use without::WithoutArgs;
 
 use crate::examples;
@@ -335,6 +335,9 @@ pub(crate) struct ApplyArgs {
     /// Pause before this step
     #[arg(long, value_name = "STEP")]
     pub(crate) until: Option<Step>,
+    /// Pause or roll back if a consumer fails [default: `on_failure` of keyroll.toml]
+    #[arg(long, value_name = "HOW", conflicts_with = "emergency")]
+    pub(crate) on_failure: Option<OnFailure>,
     /// Rotate a leaked key fast: move all consumers at once, or revoke the key first
     #[arg(long, value_name = "HOW", conflicts_with = "until")]
     pub(crate) emergency: Option<Emergency>,

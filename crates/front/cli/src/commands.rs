@@ -65,8 +65,9 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Demo(args) => return demo::run(&args, context.ui.look),
         Command::DemoPart(args) => return demo::part(args),
         Command::Below(args) => {
-            context.ui.problem(&run::below(&args));
-            return run::EXEC_FAILED.into();
+            let (problem, code) = run::below(&args);
+            context.ui.problem(&problem);
+            return code.into();
         }
         Command::Scan(args) if args.hosts.any() => inspect_hosts::scan_hosts(&args, context),
         Command::Scan(args) => scan::run(&args, context),

@@ -17,7 +17,8 @@ pub(crate) const GRAPH: &str =
     "Example: keyroll graph openai --format svg > openai.svg\nExit codes: 0 done, 1 failed";
 pub(crate) const LEAKS: &str = "\
 Example: keyroll leaks src
-Exit codes: 0 no open finding, 1 failed, 3 open findings";
+Exit codes: 0 no open finding, 1 failed, 3 open findings;
+8 with --strict: no open finding, but something was not scanned";
 pub(crate) const FINGERPRINTS: &str = "\
 Example: keyroll fingerprints --out keyroll.prints
 Exit codes: 0 done, 1 failed, 3 some values could be guessed and were not exported";
@@ -34,9 +35,15 @@ pub(crate) const RUN: &str = "\
 Not redacted: as with keyroll redact. Secrets that are added to keyroll while
 the program runs are redacted from then on.
 
-keyroll passes TERM, HUP, INT, QUIT, USR1, USR2 and WINCH on to the program,
-unless the signal was ignored when keyroll started. A terminal sends INT, QUIT
-and WINCH to both, so keyroll does not pass these on. A process that signals
+On a terminal the program has a terminal of its own, with the size and the keys
+of yours; else, and with --no-terminal, it has pipes. Not found: a value with
+terminal codes between its bytes, and what a program with pipes writes to
+/dev/tty. Ctrl-Z stops the job of a shell, but not the program itself.
+
+The program is killed when keyroll is. keyroll passes TERM, HUP, INT, QUIT,
+USR1, USR2 and WINCH on to the program, unless the signal was ignored when
+keyroll started. INT, QUIT and WINCH of a terminal that both are on reach the
+program without keyroll, which does not pass these on. A process that signals
 both reaches the program twice: under systemd, set KillMode=mixed.
 
 After the program has ended, TERM, HUP, INT or QUIT ends keyroll, even if
@@ -45,13 +52,13 @@ keyroll's own output, a second signal one second later ends keyroll, which
 prints how many bytes were lost.
 
 With --env a value comes from the socket of keyroll serve, for the program that
-`serves` of a consumer names; the program is killed when keyroll is. --restart
-starts it again with each new value, after TERM, and KILL when --grace is over:
-docs/guides/values-for-programs.md
+`serves` of a consumer names. --restart starts it again with each new value,
+after TERM, and KILL when --grace is over: docs/guides/values-for-programs.md
 
 Example: keyroll run -- ./deploy.sh --verbose
   keyroll run --restart --env API_KEY=anthropic -- node agent.js
 Exit codes: the program's own; 128 plus the number of the signal that ended it;
+127 no such program, 126 not executable; 1 keyroll did not start it;
 not 0 if some of its output could not be shown, or the store could not be read
 while the program ran";
 pub(crate) const GET: &str = "\

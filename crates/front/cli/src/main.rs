@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test looks from outside"))]
 
 mod args;
+mod closing_line;
 mod commands;
 mod context;
 mod examples;
@@ -13,6 +14,7 @@ mod harden;
 mod leaks;
 #[cfg(test)]
 mod named_commands;
+mod program_terminal;
 mod recorded;
 mod reference_page;
 mod relay;
@@ -50,7 +52,14 @@ fn main() -> ExitCode {
     let mut context = Context::open(cli.globals);
     let exit = match remote::run(&cli.command, &mut context) {
         Some(ended) => commands::end(ended, &mut context),
-        None => commands::run(cli.command, &mut context),
+        None => {
+            let may_follow = closing_line::may_follow(&cli.command);
+            let exit = commands::run(cli.command, &mut context);
+            if may_follow {
+                closing_line::show(&mut context);
+            }
+            exit
+        }
     };
     if context.globals.cost {
         ui::show_cost();

@@ -14,10 +14,14 @@ use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithRawSiginfo;
 
 use crate::harden;
+use crate::program_terminal::ProgramTerminal;
 
 /// The signals that are forwarded. A terminal sends the last three to every process in its foreground.
 const RELAYED: [Signal; 7] =
     [Signal::TERM, Signal::HUP, Signal::USR1, Signal::USR2, Signal::INT, Signal::QUIT, Signal::WINCH];
+
+/// The signals by which a shell stops and continues keyroll, which then has a terminal to restore.
+const STOPPING: [Signal; 2] = [Signal::TSTP, Signal::CONT];
 
 /// The signals that end keyroll after the program has ended.
 const ENDING: [Signal; 4] = [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT];
@@ -46,6 +50,7 @@ pub(crate) struct Relay {
     begins: Sender<()>,
     now: Arc<Mutex<Now>>,
     enough: PipeReader,
+    terminal: Option<Arc<ProgramTerminal>>,
 }
 
 /// The program that runs now. Signals are forwarded under its lock, and a program is reaped only after its end is recorded
@@ -83,26 +88,30 @@ fn locked(now: &Mutex<Now>) -> MutexGuard<'_, Now> {
 
 impl Relay {
     /// `over` ends this process with the program's exit code; it is needed because a thread may wait for ever for a
-    /// reader.
+    /// reader. `terminal` is what gives the program its terminals.
     ///
     /// # Errors
     /// The listener cannot be set up.
-    pub(crate) fn listen(over: impl FnOnce(u8) + Send + 'static) -> io::Result<Self> {
-        let listened = RELAYED.into_iter().filter(|told| !harden::ignores(*told));
+    pub(crate) fn listen(
+        terminal: Option<Arc<ProgramTerminal>>,
+        over: impl FnOnce(u8) + Send + 'static,
+    ) -> io::Result<Self> {
+        let stopping = STOPPING.into_iter().filter(|_| terminal.as_ref().is_some_and(|one| one.has_keys()));
+        let listened = RELAYED.into_iter().chain(stopping).filter(|told| !harden::ignores(*told));
         // A process that ignores SIGCHLD cannot wait for a program (waitpid(2)). Listening for it ends the ignoring,
         // also for the program.
         let heard = Heard::new(listened.chain([Signal::CHILD]).map(Signal::as_raw))?;
         let (begins, begun) = channel();
         let (enough, until) = io::pipe()?;
         let now = Arc::<Mutex<Now>>::default();
-        let seen = Arc::clone(&now);
+        let (seen, its) = (Arc::clone(&now), terminal.clone());
         let tell = move || {
             // Signals that come before a program runs are its own.
             let _ = begun.recv();
-            tell(heard, &seen, until, over);
+            tell(heard, &seen, (until, its.as_deref()), over);
         };
         thread::Builder::new().name("signals".into()).spawn(tell)?;
-        Ok(Self { begins, now, enough })
+        Ok(Self { begins, now, enough, terminal })
     }
 
     /// Starts the program; `None` if a signal asked to end while none ran.
@@ -131,7 +140,8 @@ impl Relay {
             status.map_or((None, None), |status| (status.exit_status(), status.terminating_signal()));
         let end = End { at: Instant::now(), code: code(exit, signal) };
         let mut now = locked(&self.now);
-        if let Some((at, signal)) = now.passed
+        let typed = self.terminal.as_ref().and_then(|terminal| terminal.typed());
+        if let Some((at, signal)) = now.passed.or(typed)
             && at.elapsed() < PASSED
         {
             now.asked = Some(signal);
@@ -201,10 +211,18 @@ pub(crate) fn code(exit: Option<i32>, signal: Option<i32>) -> u8 {
 
 /// Forwards signals until keyroll is asked a second time to end after the program has ended. If no program was started,
 /// it counts as ended.
-fn tell(mut heard: Heard, shared: &Mutex<Now>, until: PipeWriter, over: impl FnOnce(u8)) {
+fn tell(
+    mut heard: Heard,
+    shared: &Mutex<Now>,
+    (until, terminal): (PipeWriter, Option<&ProgramTerminal>),
+    over: impl FnOnce(u8),
+) {
     let none = End { at: Instant::now(), code: Exit::Failed.number() };
     let (mut until, mut since) = (Some(until), None::<Instant>);
     for told in heard.forever() {
+        if let Some(terminal) = terminal {
+            terminal.heard(told.si_signo);
+        }
         let Some(signal) = RELAYED.into_iter().find(|signal| signal.as_raw() == told.si_signo) else {
             continue;
         };
@@ -212,7 +230,9 @@ fn tell(mut heard: Heard, shared: &Mutex<Now>, until: PipeWriter, over: impl FnO
         let asks = ENDING.contains(&signal);
         let end = match now.state {
             State::Runs(program) => {
-                if !(is_of_terminals(signal) && is_of_kernel(told.si_code)) {
+                // The program received it too if it is on keyroll's terminal.
+                let sent = is_of_terminals(signal) && is_of_kernel(told.si_code);
+                if !sent || terminal.is_some_and(|terminal| terminal.lacks(signal)) {
                     let _ = kill_process(program, signal);
                 }
                 if asks {
@@ -248,8 +268,8 @@ fn is_of_terminals(told: Signal) -> bool {
     [Signal::INT, Signal::QUIT, Signal::WINCH].contains(&told)
 }
 
-/// Whether the kernel sent the signal and not a process (sigaction(2)). Then it came from the terminal, and the program
-/// has received it too; many programs treat a second Ctrl-C differently from the first.
+/// Whether the kernel sent the signal and not a process (sigaction(2)). Then it came from the terminal, which sends it to the
+/// programs on it; many programs treat a second Ctrl-C differently from the first.
 fn is_of_kernel(si_code: i32) -> bool {
     si_code > 0
 }

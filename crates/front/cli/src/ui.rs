@@ -5,6 +5,7 @@ mod cost;
 mod line;
 mod local_time;
 mod look;
+mod named_command;
 mod progress;
 mod prompt;
 pub(crate) mod raw;
@@ -20,7 +21,7 @@ pub(crate) use cost::show_cost;
 pub(crate) use look::Look;
 pub(crate) use prompt::typed_hidden;
 pub(crate) use screen::Ui;
-pub(crate) use silent::put_terminal_back;
+pub(crate) use silent::{is_in_background, make_raw, put_terminal_back};
 pub(crate) use table::Table;
 pub(crate) use wrap::aside;
 

@@ -46,6 +46,35 @@ fn services_are_moved_one_by_one_while_they_call() {
     assert_eq!(fs::read_to_string(scene.path("log/refused")).unwrap(), "", "no call was refused");
 }
 
+/// The init is the container's first process: it has the value in its environment and calls nobody. What runs below it is
+/// the instance.
+#[test]
+fn services_with_an_init_are_moved_like_any_other() {
+    let Some(scene) = Scene::raise("services of docker compose with an init") else { return };
+    scene.sh("sed -i 's/^  network_mode: host$/&\\n  init: true/' shop/compose.yaml");
+    scene.shop.up();
+    let of_init = |service: &str| {
+        let pid = scene.shop.pid(service);
+        fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("docker-init")).then_some(pid)
+    };
+    let inits = || ["worker-a", "worker-b"].map(|service| of_init(service).expect("an init runs"));
+    let before = inits();
+    scene.issuer.forget();
+    let call = || ["a", "b"].iter().all(|name| scene.issuer.last_of(name).is_some());
+    ran::wait("both services call", call);
+    let planned = scene.run(&["plan", "ring"]);
+    planned.exits(0);
+    assert!(!planned.text.contains("undeclared process"), "{}", planned.text);
+    let ran = scene.run(&["apply", &planned.plan(), "--confirm", "ring"]);
+    ran.exits(0).ended("done");
+    let shown: Vec<&str> =
+        ran.of("evidence").into_iter().filter_map(|event| event["instance"].as_str()).collect();
+    for pid in before.iter().chain(&inits()) {
+        assert!(!shown.contains(&&*format!("pid {pid}")), "nothing is asked of an init: {shown:?}");
+    }
+    scene.rotated();
+}
+
 #[test]
 fn an_edit_of_the_project_is_made_live_only_by_name() {
     let Some(scene) = Scene::raise("edits of a compose project") else { return };

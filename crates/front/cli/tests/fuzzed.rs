@@ -231,7 +231,7 @@ fn replies() -> impl Iterator<Item = String> {
         r#"{"copies":[[0,null],[2,"it has two"]]}"#,
         r#"{"delivered":1}"#,
         r#"{"applied":{"done":false,"changes":[{"difference":{"name":"api:LOG_LEVEL","digest":9},"what":"a","since_unix_ms":7}]}}"#,
-        r#"{"looked":{"enumeration":{"complete":true,"took_ms":0,"instances":[{"who":{"process":{"boot":1,"pid":2,"start_ticks":3,"program":4}},"consumer":0,"slot":0,"old":1,"new":0,"by":0}],"files":[[0,1]],"sessions":[{"who":{"at_rest":{"consumer":1}},"busy":false}],"strangers":[7],"unsearched":[{"who":{"at_rest":{"consumer":1}},"limit":1}]},"names":[{"digest":7,"name":"/srv/a"}],"not_visible":["a"],"downtimes":[{"consumer":0,"length_ms":18446744073709551615,"back":1}]}}"#,
+        r#"{"looked":{"enumeration":{"complete":true,"took_ms":0,"instances":[{"who":{"process":{"boot":1,"pid":2,"start_ticks":3,"program":4}},"consumer":0,"slot":0,"old":1,"new":0,"by":0}],"files":[[0,1]],"sessions":[{"who":{"at_rest":{"consumer":1}},"busy":false}],"strangers":[7],"unsearched":[{"who":{"at_rest":{"consumer":1}},"limit":1}],"bystanders":[{"who":{"at_rest":{"consumer":1}},"id":9}]},"names":[{"digest":7,"name":"/srv/a"}],"not_visible":["a"],"downtimes":[{"consumer":0,"length_ms":18446744073709551615,"back":1}]}}"#,
         r#"{"prepared":{"number":9,"reads_again":true}}"#,
         r#"{"proved":{"evidence":{"seen":{"proofs":[{"who":{"at_rest":{"consumer":0}},"slot":0,"version":1,"paths":[5,0,0,0,0,0,0,0],"other_session":2}],"against":false}},"remarks":[],"failing_checks":[[0,"a"]],"downtimes":[]}}"#,
         r#"{"holder":{"pid":1,"name":"a","found_by":"b","how_to_move":"c"}}"#,

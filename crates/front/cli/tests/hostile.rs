@@ -2,6 +2,7 @@
 //! next command. If it refuses, nothing was changed.
 
 pub(crate) mod back;
+pub(crate) mod bystanders;
 pub(crate) mod corrected;
 pub(crate) mod days;
 pub(crate) mod disk;
@@ -138,4 +139,9 @@ fn commands_that_were_wrong() {
 #[test]
 fn ways_out_of_a_rotation_that_waits() {
     ring(ways_out::CASES);
+}
+
+#[test]
+fn processes_that_may_hold_the_value() {
+    ring(bystanders::CASES);
 }

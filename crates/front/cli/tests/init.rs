@@ -3,4 +3,5 @@
 
 pub(crate) mod agents;
 pub(crate) mod kept;
+pub(crate) mod logins;
 pub(crate) mod merged;

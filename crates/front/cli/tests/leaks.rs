@@ -2,6 +2,7 @@
 
 pub(crate) mod accepted;
 pub(crate) mod short;
+pub(crate) mod strict;
 pub(crate) mod theirs;
 pub(crate) mod told;
 pub(crate) mod verified;

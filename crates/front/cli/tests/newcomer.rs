@@ -7,10 +7,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use keyroll_testkit::TempDir;
+use keyroll_testkit::issuer::{Ask, ResponseFault};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::hostile::ran::{Ran, wait};
-use crate::hostile::scene::Scene;
+use crate::hostile::scene::{Scene, side};
 use crate::init::merged;
 
 /// A command as a person runs it, without JSON.
@@ -78,7 +79,7 @@ fn an_adoption_during_a_rollback_writes_nothing_and_names_what_works() {
     assert_eq!(config(&scene), before);
     let pid_text = pid.to_string();
     let waived = scene.run(&["consumer", "waive", &pid_text, "--reason", "it only tests"]);
-    waived.exits(0).says(&["it may keep the new value"]);
+    waived.exits(0).says(&["it may keep the new value", &format!("to continue: keyroll resume {id}")]);
     scene.run(&["resume", &id]).exits(5).ended("rolled_back");
     scene.as_before();
     scene.end(pid);
@@ -138,6 +139,24 @@ fn a_pause_that_enables_the_old_key_again_says_so() {
     assert!(!early.exits(5).text.contains(again[0]), "{}", early.text);
 }
 
+/// Red: the command of the plan is refused, because it names none of the two secrets.
+#[test]
+fn with_several_secrets_the_commands_of_a_plan_name_theirs() {
+    let scene = Scene::made(|config, _| config.push_str(&side("./also/side.env")));
+    let pid = scene.start_by_hand("two", &scene.path("api/api.env"), "idle=yes");
+    let plan = scene.run(&["plan", "ring"]);
+    let adopt = format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND");
+    plan.exits(0).says(&[&adopt, " --secret ring"]);
+    scene.end(pid);
+    scene.copy("api/api.env", "also/decoy.env");
+    let path = scene.path("also/decoy.env").canonicalize().unwrap().display().to_string();
+    let waive = format!("keyroll consumer waive {path} --reason WHY --secret ring");
+    scene.run(&["plan", "ring"]).refused(6, "K0836", &[&waive]);
+    let words = ["consumer", "waive", &path, "--reason", "a test", "--secret", "ring"];
+    scene.run(&words).exits(0);
+    scene.plan();
+}
+
 #[test]
 fn a_waived_process_is_listed_with_its_reason_while_the_rotation_is_open_and_after() {
     let scene = Scene::new();
@@ -145,7 +164,8 @@ fn a_waived_process_is_listed_with_its_reason_while_the_rotation_is_open_and_aft
     let pid = scene.start_by_hand("two", &scene.path("api/api.env"), "idle=yes");
     let pid_text = pid.to_string();
     let waived = scene.run(&["consumer", "waive", &pid_text, "--reason", "ends tonight"]);
-    waived.exits(0).says(&["keyroll status"]);
+    // Nobody drives it: the command that goes on is named.
+    waived.exits(0).says(&["keyroll status", &format!("to continue: keyroll resume {id}")]);
     let named = format!("process {pid} ");
     for words in [&["status"][..], &["status", &id], &["consumer", "waivers"]] {
         plain(&scene, words).says(&[&named, "ends tonight"]);
@@ -196,6 +216,84 @@ fn a_plan_promises_to_watch_for_refused_calls_only_where_something_shows_them() 
     );
     assert!(!said.contains("watch for refused calls"), "{said}");
     assert!(steps(&Scene::new()).contains("disable the old key, and watch for refused calls for "));
+}
+
+/// The command of a consumer, as the plan prints it.
+fn command_of(text: &str) -> &str {
+    let line = text.lines().find_map(|line| line.trim_start().strip_prefix("runs "));
+    line.unwrap_or_else(|| panic!("no command: {text}"))
+}
+
+#[test]
+fn a_plan_prints_the_command_of_each_consumer_which_can_be_pasted_in_any_folder() {
+    let scene = Scene::new();
+    let ran = plain(&scene, &["plan", "ring"]);
+    ran.exits(0).says(&["restart its only instance: DOWNTIME", "restart.sh api api/api.env"]);
+    let pid = || fs::read_to_string(scene.path("run/api.pid")).unwrap_or_default();
+    let (before, command) = (pid(), command_of(&ran.text));
+    let status = Command::new("sh").args(["-c", command]).current_dir("/").stdin(Stdio::null()).status();
+    assert!(status.unwrap().success(), "{command}");
+    wait("another process of the consumer", || !pid().is_empty() && pid() != before);
+    let steps = scene.run(&["plan", "ring"]).exits(0).of("plan")[0]["steps"].to_string();
+    assert!(steps.contains("restart.sh api api/api.env"), "{steps}");
+}
+
+#[test]
+fn the_plan_of_a_recovery_promises_neither_two_keys_nor_a_rollback() {
+    let scene = Scene::new();
+    assert!(plain(&scene, &["plan", "ring"]).exits(0).text.contains("both work from here on"));
+    scene.issuer.end(&scene.old.clone());
+    let ran = plain(&scene, &["plan", "ring"]);
+    ran.exits(0).says(&["refused already", "there is no rollback", "the issuer still refuse the old one"]);
+    for other in ["both work from here on", "can be rolled back", "IRREVERSIBLE", "disable the old key"] {
+        assert!(!ran.text.contains(other), "{other}: {}", ran.text);
+    }
+}
+
+#[test]
+fn a_plan_is_applied_with_another_answer_to_a_failure_than_the_configuration_has() {
+    let right = r#"["./restart.sh", "api", "api/api.env"]"#;
+    let made = || {
+        let scene = Scene::made(|config, _| *config = config.replace(right, r#"["./wrong.sh"]"#));
+        scene.sh("printf '#!/bin/sh\\nexit 3\\n' >wrong.sh; chmod 755 wrong.sh");
+        // The command is no newer than the process.
+        scene.restart("api", "api/api.env");
+        scene
+    };
+    let scene = made();
+    let plan = scene.plan();
+    let apply = ["apply", &plan, "--confirm", "ring", "--on-failure"];
+    scene.run(&[&apply[..], &["sometimes"]].concat()).exits(2);
+    scene.run(&[&apply[..], &["pause"]].concat()).paused();
+    // Whoever drives it later, the answer stays.
+    scene.run(&["retry", &plan]).paused();
+    scene.run(&["abort", &plan]).exits(5).ended("rolled_back");
+    scene.as_before();
+    let scene = made();
+    let plan = scene.plan();
+    let ran = scene.run(&["apply", &plan, "--confirm", "ring", "--on-failure", "rollback"]);
+    ran.ended("rolled_back");
+    scene.as_before();
+}
+
+#[test]
+fn an_admin_that_is_refused_at_plan_is_no_reason_to_resume_something() {
+    let scene = Scene::new();
+    scene.issuer.mood(Ask::List, ResponseFault::Forbidden, 99);
+    let ran = scene.run(&["plan", "ring"]);
+    ran.exits(1).says(&["K0103", "then `keyroll plan`"]);
+}
+
+#[test]
+fn a_plan_and_its_rotation_are_named_by_the_first_characters_of_their_id() {
+    let scene = Scene::new();
+    let plan = scene.plan();
+    let short = &plan[..plan.len() - 2];
+    scene.run(&["apply", short, "--confirm", "ring", "--until", "quiesce"]).exits(4);
+    scene.run(&["status", short]).says(&[&plan]);
+    scene.run(&["pause", short]);
+    scene.run(&["abort", short]).exits(5).ended("rolled_back");
+    scene.run(&["history", short]).exits(0).says(&[&plan]);
 }
 
 #[test]

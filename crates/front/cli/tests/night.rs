@@ -318,6 +318,19 @@ fn a_key_that_was_ended_is_still_told_by_verify() {
     let told = scene.run(&["verify", "ring"]);
     told.exits(0)
         .says(&[&format!("revoked, and seen dead by rotation {id}"), "the issuer no longer lists it"]);
+    assert!(!told.text.contains("has ended"), "{}", told.text);
+}
+
+/// Red: `verify` says that the issuer no longer lists a key which it lists as deleted.
+#[test]
+fn verify_does_not_deny_that_an_issuer_lists_the_keys_that_have_ended() {
+    let scene = Scene::made(|_, spec| {
+        let ended = "[op.list]\nended = { at = \"/deleted\", is = [true], absent = false }\n";
+        assert!(spec.contains("[op.list]\n"), "{spec}");
+        *spec = spec.replace("[op.list]\n", ended);
+    });
+    scene.apply().exits(0);
+    scene.run(&["verify", "ring"]).exits(0).says(&["no longer lists it, or lists it as one that has ended"]);
 }
 
 #[test]

@@ -42,6 +42,24 @@ fn bash_completes_commands_and_flags() {
 }
 
 #[test]
+fn a_completion_offers_no_option_that_the_help_does_not_list() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = String::from_utf8(printed(&["completion", shell])).unwrap();
+        for listed in ["no-input", "emergency", "on-failure", "waivers"] {
+            assert!(script.contains(listed), "{shell}: {listed}");
+        }
+        for other in ["asked-by", "asked-id", "cost this process"] {
+            assert!(!script.contains(other), "{shell}: {other}");
+        }
+    }
+    let mut script = printed(&["completion", "bash"]);
+    let ask = b"\nCOMP_WORDS=(keyroll status --co); COMP_CWORD=2; _keyroll keyroll --co status; echo \"${COMPREPLY[@]}\"\n";
+    script.extend_from_slice(ask);
+    let Some((good, text)) = read_by("bash", &["-s"], &script) else { return };
+    assert!(good && text.contains("--config") && !text.contains("--cost"), "{text}");
+}
+
+#[test]
 fn other_shells_take_their_scripts() {
     for (shell, words) in [("zsh", &["-n", "/dev/stdin"][..]), ("fish", &["--no-execute", "/dev/stdin"])] {
         let script = printed(&["completion", shell]);

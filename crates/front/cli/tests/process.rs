@@ -64,6 +64,38 @@ fn an_empty_beginning_is_accepted_and_written_over_nothing() {
     assert!(again.status.code() == Some(1) && text(&again).contains("K0014"), "{}", text(&again));
 }
 
+/// Red: the commands that are named do nothing without the options of this call, or something with another installation.
+#[test]
+fn commands_that_need_the_options_of_a_call_are_followed_by_an_alias_with_them() {
+    let folder = folder();
+    let path = folder.path().display().to_string();
+    let plan = |words: &[&str]| keyroll(folder.path()).args(words).args(["plan", "acme"]).output().unwrap();
+    let given = ["--config", "keyroll.toml", "--state", "its state"];
+    let said = String::from_utf8(plan(&given).stderr).unwrap();
+    assert!(said.contains("keyroll verify acme"), "{said}");
+    let alias = said.lines().last().unwrap().strip_prefix("these commands need the options of this one: ");
+    let quote = r"'\''";
+    let all = format!("keyroll --config {path}/keyroll.toml --state {quote}{path}/its state{quote}");
+    assert_eq!(alias, Some(format!("alias keyroll='{all}'").as_str()), "{said}");
+    // As it was printed, from another folder.
+    let script = format!("{}\nkeyroll secret list\n", alias.unwrap());
+    let programs = Path::new(BINARY).parent().unwrap().display();
+    let pasted = Command::new("sh")
+        .args(["-c", &script])
+        .current_dir("/")
+        .env_clear()
+        .env("HOME", folder.path())
+        .env("PATH", format!("{programs}:/usr/bin:/bin"))
+        .output()
+        .unwrap();
+    assert!(pasted.status.success() && text(&pasted).contains("acme"), "{}", text(&pasted));
+    // Where it would say nothing, or is no text for a person.
+    assert!(!text(&plan(&[])).contains("alias"), "no option was given");
+    assert!(!text(&plan(&[&given[..], &["--json"]].concat())).contains("alias"));
+    let none = keyroll(folder.path()).args(given).args(["secret", "list"]).output().unwrap();
+    assert!(none.status.success() && !text(&none).contains("alias"), "no command was named: {}", text(&none));
+}
+
 #[test]
 fn folders_that_others_may_use_are_refused() {
     let folder = folder();

@@ -5,6 +5,7 @@
 
 pub(crate) mod containers;
 pub(crate) mod kept;
+pub(crate) mod named;
 pub(crate) mod rotated;
 pub(crate) mod score;
 pub(crate) mod shells;

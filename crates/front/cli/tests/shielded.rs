@@ -136,10 +136,40 @@ fn a_program_runs_as_it_would_and_what_it_writes_is_shown_without_values() {
         "{}",
         err(&ran)
     );
-    let killed = run(folder.path(), &["run", "--", "sh", "-c", "kill -9 $$"], b"");
-    assert_eq!(killed.status.code(), Some(137));
-    let none = run(folder.path(), &["run", "--", "no-such-program"], b"");
-    assert!(none.status.code() == Some(1) && err(&none).contains("K0404"), "{}", err(&none));
+}
+
+/// As in shells; not the 1 of keyroll's own failures.
+#[test]
+fn the_exit_code_says_whether_the_program_was_found_could_be_executed_or_was_killed() {
+    let folder = kept(&value());
+    fs::write(folder.path().join("plain"), "text").unwrap();
+    for (words, code, says) in [
+        (&["no-such-program"][..], 127, "no-such-program: No such file"),
+        (&["./no/such/program"], 127, "K0404"),
+        (&["./plain"], 126, "./plain: Permission denied"),
+        (&["/"], 126, "K0404"),
+        (&["sh", "-c", "kill -TERM $$"], 143, ""),
+        (&["sh", "-c", "kill -KILL $$"], 137, ""),
+        (&["sh", "-c", "exit 127"], 127, ""),
+    ] {
+        let ended = run(folder.path(), &[&["run", "--"][..], words].concat(), b"");
+        assert_eq!(ended.status.code(), Some(code), "{words:?}: {}", err(&ended));
+        assert!(err(&ended).contains(says), "{words:?}: {}", err(&ended));
+    }
+    let told = run(folder.path(), &["--json", "run", "--", "no-such-program"], b"");
+    assert!(told.status.code() == Some(127) && out(&told).contains(r#""K0404""#), "{}", out(&told));
+}
+
+/// Whatever it does with signals.
+#[test]
+fn the_program_ends_when_keyroll_is_killed() {
+    let folder = kept(&value());
+    let script = "trap '' TERM HUP INT; echo $$; exec sleep 60";
+    let mut child = start(folder.path(), &["run", "--", "sh", "-c", script]);
+    let program = line(&mut BufReader::new(child.stdout.take().unwrap()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    has_ended(&program);
 }
 
 /// A prompt is shown before it is answered, even if it ends with the start of some value.
@@ -447,8 +477,18 @@ fn until(so: impl Fn() -> bool) {
 
 /// keyroll forwards signals to the program until the program has ended.
 fn until_it_has_ended(program: &str) {
+    until(|| is_over(program));
+}
+
+/// Whether a process has ended, also if it was not reaped yet.
+fn is_over(program: &str) -> bool {
     let stat = format!("/proc/{}/stat", program.trim());
-    until(|| fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z ")) || !Path::new(&stat).exists());
+    fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "))
+}
+
+pub(crate) fn has_ended(program: &str) {
+    until_it_has_ended(program);
+    assert!(is_over(program), "process {program} goes on");
 }
 
 /// How it ended, when it got this signal again and again.

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -17,11 +18,11 @@ use crate::hostile::ran::wait;
 use crate::hostile::scene::{self, Scene, put};
 
 /// keyroll on a terminal of its own.
-struct Terminal {
-    keys: Option<File>,
+pub(crate) struct Terminal {
+    pub(crate) keys: Option<File>,
     shown: Arc<Mutex<String>>,
     reads: JoinHandle<()>,
-    child: Child,
+    pub(crate) child: Child,
 }
 
 impl Terminal {
@@ -36,6 +37,11 @@ impl Terminal {
     }
 
     fn run(scene: &Scene, before: &[&str], words: &[&str]) -> Self {
+        Self::at(&scene.dir(), "../state", before, words)
+    }
+
+    /// In this folder, with this folder of its state. `before` are the words of a program that starts it.
+    pub(crate) fn at(folder: &Path, state: &str, before: &[&str], words: &[&str]) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -47,12 +53,12 @@ impl Terminal {
             .arg("--ctty")
             .args(before)
             .arg(env!("CARGO_BIN_EXE_keyroll"))
+            .args(["--state", state])
             .args(words)
-            .args(["--state", "../state"])
-            .current_dir(scene.dir())
+            .current_dir(folder)
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("HOME", scene.dir())
+            .env("HOME", folder)
             .env("TERM", "xterm")
             .stdin(slave())
             .stdout(slave())
@@ -76,7 +82,7 @@ impl Terminal {
         Self { keys: Some(keys), shown, reads, child }
     }
 
-    fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         self.shown.lock().unwrap().clone()
     }
 
@@ -84,25 +90,25 @@ impl Terminal {
         self.says("Type `ring` to continue: ");
     }
 
-    fn says(&self, text: &str) {
+    pub(crate) fn says(&self, text: &str) {
         wait(text, || self.shown().contains(text));
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Whether what is typed is shown, which a shell relies on.
-    fn echoes(&self) -> bool {
+    pub(crate) fn echoes(&self) -> bool {
         let modes = tcgetattr(self.keys.as_ref().unwrap()).unwrap().local_modes;
         modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG)
     }
 
-    fn types(&mut self, text: &str) {
+    pub(crate) fn types(&mut self, text: &str) {
         self.keys.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
     }
 
-    fn code(&mut self) -> Option<i32> {
+    pub(crate) fn code(&mut self) -> Option<i32> {
         let mut code = None;
         wait("the end of keyroll", || {
             code = self.child.try_wait().unwrap();

@@ -413,10 +413,10 @@ impl Drives {
         command
     }
 
-    /// A command of keyroll on the same installation, which reads; it writes text or events.
-    pub(crate) fn reader(&self, json: bool) -> Command {
+    /// A command of keyroll on the same installation, which reads; it writes text, unless it is asked for events.
+    pub(crate) fn reader(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(&self.words).arg("--no-input").args(json.then_some("--json")).process_group(0);
+        command.args(&self.words).args(["--no-input", "--asked-by", &itself().by]).process_group(0);
         command
     }
 

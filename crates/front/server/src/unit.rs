@@ -6,7 +6,7 @@ use keyroll_app::unit_file;
 use keyroll_codes::Code;
 
 /// `@KEYROLL@` is the command with its paths.
-const SERVICE: &str = include_str!("keyroll.service");
+const SERVICE: &str = include_str!("../../../../deploy/systemd/keyroll.service");
 
 /// A systemd unit that runs the server of this installation.
 ///

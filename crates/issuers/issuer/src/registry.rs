@@ -238,6 +238,11 @@ impl Spec {
         Some(ByHand { url: &human.url, steps: &human.steps, revoke_url, revoke_steps: &human.revoke_steps })
     }
 
+    /// Whether its list has credentials that have ended, and marks them.
+    pub fn lists_ended(&self) -> bool {
+        self.0.op.list.as_ref().is_some_and(|list| list.ended.is_some())
+    }
+
     /// Whether the API ends a credential; otherwise the operator does.
     pub fn revokes(&self) -> bool {
         self.0.op.revoke.is_some()

@@ -21,6 +21,8 @@ pub struct LoginServer {
     pub keys: &'static [Key],
     /// The fields of a login's credential, each with whether it is secret.
     pub fields: &'static [(&'static str, bool)],
+    /// Who may be its admin, as an end of "the admin is …".
+    pub admin: &'static str,
     pub(crate) issuer: Build,
 }
 

@@ -41,6 +41,7 @@ pub(crate) static SERVER: LoginServer = LoginServer {
         ),
     ],
     fields: LOGIN_FIELDS,
+    admin: "an account that may create users: docs/guides/rotate-a-mariadb-account.md",
     issuer: |table, admins| Ok(Box::new(MariaDb::issuer(Options::read(table, admins)?)?)),
 };
 

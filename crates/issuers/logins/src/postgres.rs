@@ -59,6 +59,9 @@ pub(crate) static SERVER: LoginServer = LoginServer {
     doc: "A PostgreSQL server, and the two login roles between which rotations alternate.",
     keys: declared::KEYS,
     fields: declared::FIELDS,
+    admin: "a superuser, or a role that a superuser makes in psql: CREATE ROLE keyroll_admin LOGIN CREATEROLE; GRANT \
+            pg_read_all_stats, pg_signal_backend TO keyroll_admin; from PostgreSQL 16 on also GRANT OWNER_ROLE TO \
+            keyroll_admin WITH ADMIN OPTION, INHERIT FALSE, SET FALSE; then \\password keyroll_admin",
     issuer: build,
 };
 

@@ -62,6 +62,7 @@ pub(crate) static SERVER: LoginServer = LoginServer {
         ),
     ],
     fields: LOGIN_FIELDS,
+    admin: "a user with the tag administrator: docs/guides/rotate-a-rabbitmq-user.md",
     issuer: |table, admins| {
         let broker = Broker {
             management_port: table.port("management_port").unwrap_or_default(),

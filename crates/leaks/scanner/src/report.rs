@@ -84,6 +84,11 @@ impl Report {
         self.passed_over.add(other.passed_over);
     }
 
+    /// How many items were not scanned, or only in part.
+    pub fn not_scanned(&self) -> u64 {
+        self.skipped_left_out.saturating_add(self.skipped.len() as u64)
+    }
+
     pub(crate) fn finding(&mut self, finding: Finding) {
         match self.findings.len() < FINDINGS_MAX {
             true => self.findings.push(finding),

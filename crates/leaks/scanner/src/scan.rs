@@ -217,6 +217,11 @@ impl<'s> Worker<'s> {
         self.skip_named(at.shown(), why);
     }
 
+    /// Records that a part of an item was not scanned, without which a commit may pass.
+    pub(crate) fn skip_part(&mut self, at: Location<'_>, why: impl Into<String>) {
+        self.skip_named(at.shown(), why);
+    }
+
     pub(crate) fn skip_named(&mut self, what: String, why: impl Into<String>) {
         self.report.skip(Skipped { what, why: why.into() });
     }

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 
 use bzip2::read::MultiBzDecoder;
-use flate2::read::MultiGzDecoder;
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use lzma_rust2::XzReader;
 use zeroize::Zeroizing;
 use zip::read::{Config, ZipReadOptions};
@@ -19,7 +19,7 @@ use zip::unstable::read::ZipIterable;
 use crate::error_text::{FAR_MORE, why, zip_error_text};
 use crate::scan::{Location, Worker};
 use crate::stream::window::fill;
-use crate::unpack::format::{HEAD_BYTES, PackedFormat, Utf16Start, utf16_start};
+use crate::unpack::format::{HEAD_BYTES, PackedFormat, Utf16Start, is_pdf, utf16_start};
 use crate::unpack::lz4::Lz4;
 use crate::unpack::utf16::Utf16;
 use crate::unpack::zstandard::{SKIPPED_HEAD_BYTES, Zstandard, skipped_bytes};
@@ -46,6 +46,9 @@ const INNER_UTF16_BYTES_MAX: u64 = 64 << 20;
 
 /// The longest member name that is kept, bytes.
 const NAME_BYTES_MAX: usize = 1_024;
+
+/// For a PDF.
+const PDF: &str = "compressed parts of a PDF are not opened";
 
 /// For malformed files.
 pub(crate) const AS_RAW_BYTES: &str = "scanned as raw bytes";
@@ -118,6 +121,7 @@ impl Worker<'_> {
     /// Scans a file after its first bytes were read.
     fn begun(&mut self, at: Location<'_>, head: &[u8], file: File) {
         let Some(packed) = PackedFormat::of(head) else {
+            self.pdf(at, head);
             return match utf16_start(head) {
                 Some(start) => self.utf16_file(at, file, start),
                 None if head.len() < HEAD_BYTES => self.text(at, &mut &*head),
@@ -206,6 +210,10 @@ impl Worker<'_> {
                 let mut plain = Metered { from: MultiGzDecoder::new(from), budget };
                 self.peeked(at, &mut plain, depth + 1, budget);
             }
+            PackedFormat::Zlib => {
+                let mut plain = Metered { from: ZlibDecoder::new(from), budget };
+                self.peeked(at, &mut plain, depth + 1, budget);
+            }
             PackedFormat::Bzip2 => {
                 let mut plain = Metered { from: MultiBzDecoder::new(from), budget };
                 self.peeked(at, &mut plain, depth + 1, budget);
@@ -264,6 +272,7 @@ impl Worker<'_> {
     /// Scans plain text: UTF-8 or UTF-16. Raw bytes of UTF-16 are scanned too, because some
     /// programs append other encodings.
     fn plain(&mut self, at: Location<'_>, head: &[u8], from: &mut dyn Read) {
+        self.pdf(at, head);
         let Some(start) = utf16_start(head) else { return self.text(at, from) };
         let (first, mut whole) = (self.found(), Zeroizing::new(Vec::new()));
         let read = from.take(INNER_UTF16_BYTES_MAX + 1).read_to_end(&mut whole);
@@ -282,6 +291,13 @@ impl Worker<'_> {
             }
             Ok(_) => {}
             Err(error) => self.skip(at, why(&error)),
+        }
+    }
+
+    /// Names a PDF, whose raw bytes are scanned. It stops no commit: many repositories have some.
+    fn pdf(&mut self, at: Location<'_>, head: &[u8]) {
+        if is_pdf(head) {
+            self.skip_part(at, format!("{PDF}: {AS_RAW_BYTES}"));
         }
     }
 

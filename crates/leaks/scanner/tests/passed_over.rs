@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::write::{GzEncoder, ZlibEncoder};
 use keyroll_leak::Rules;
 use keyroll_scanner::{Baseline, Detector, KnownValues, Report, Scan, Tree};
 
@@ -104,6 +104,49 @@ fn what_is_not_opened_is_scanned_as_raw_bytes_wherever_it_is() {
             assert_eq!(report.findings.len(), 1);
             assert!(report.skipped[0].why.contains("which keyroll does not open"), "{:?}", report.skipped);
         }
+    }
+}
+
+/// It has no magic: what begins like one may be a text.
+#[test]
+fn a_zlib_stream_without_a_container_is_opened_and_a_text_that_begins_like_one_is_read() {
+    let deflated = |bytes: &[u8]| {
+        let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());
+        packed.write_all(bytes).unwrap();
+        packed.finish().unwrap()
+    };
+    let long = [line(1), (0..MANY / 100).flat_map(u32::to_le_bytes).collect()].concat();
+    let behind = [deflated(b"nothing"), line(1)].concat();
+    let texts: [&[u8]; 2] = [b"x^2 + y^2", b"x^"];
+    let texts = texts.map(|begins| [begins, &line(1)].concat());
+    for bytes in [deflated(&line(1)), deflated(&long)].iter().chain(&texts) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stream");
+        fs::write(&path, bytes).unwrap();
+        let tar = member("stream", b'0', bytes);
+        for report in [of_file(&path), of_stream(bytes), of_stream(&packed(&tar))] {
+            assert_eq!(report.findings.len(), 1, "{:?}", bytes.get(..20));
+            assert!(report.skipped.is_empty(), "{:?}", report.skipped);
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stream");
+    fs::write(&path, behind).unwrap();
+    assert_eq!(of_file(&path).findings.len(), 1, "behind its end");
+}
+
+/// Most of its content is compressed.
+#[test]
+fn a_pdf_is_named_and_its_raw_bytes_are_scanned() {
+    let pdf = [b"%PDF-1.7\n1 0 obj << /Filter /FlateDecode >> stream\n".as_slice(), &line(1)].concat();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.pdf");
+    fs::write(&path, &pdf).unwrap();
+    let tar = member("report.pdf", b'0', &pdf);
+    for report in [of_file(&path), of_stream(&pdf), of_stream(&packed(&tar))] {
+        assert_eq!(report.findings.len(), 1);
+        let whys: Vec<&str> = report.skipped.iter().map(|one| one.why.as_str()).collect();
+        assert_eq!(whys, ["compressed parts of a PDF are not opened: scanned as raw bytes"]);
     }
 }
 

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use crate::Kind;
 use crate::at::At;
 use crate::mistake::Mistake;
+use crate::mistakes::{Mistakes, Read};
 use crate::url::read_url;
 
 /// The longest name of an IAM user, bytes, and the punctuation in it. Source:
@@ -52,38 +53,51 @@ pub struct AwsUser {
 }
 
 impl AwsUser {
-    pub(crate) fn read(shape: &At<AwsShape>) -> Result<Self, Mistake> {
+    pub(crate) fn read(shape: &At<AwsShape>, all: &mut Mistakes) -> Read<Self> {
         let keys = &shape.value;
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || USER_PUNCTUATION.contains(&byte);
-        let user = &keys.user;
-        if !(1..=USER_BYTES_MAX).contains(&user.value.len()) || !user.value.bytes().all(plain) {
-            let why = format!(
-                "`aws.user` must have 1 to {USER_BYTES_MAX} letters, digits and characters of `_+=,.@-`"
-            );
-            return Err(Mistake::new(Kind::WrongForm, why)
-                .at(&user.span)
-                .help("write the user's name alone, without its path and without `arn:`"));
-        }
-        let account = &keys.account;
-        if account.value.len() != ACCOUNT_DIGITS || !account.value.bytes().all(|byte| byte.is_ascii_digit()) {
-            let why = format!("`aws.account` must have {ACCOUNT_DIGITS} digits");
-            return Err(Mistake::new(Kind::WrongForm, why).at(&account.span).help(ACCOUNT_HELP));
-        }
+        let user = all.note(read_user(&keys.user));
+        let account = all.note(read_account(&keys.account));
         if keys.region.is_none() && keys.endpoint.is_none() {
-            return Err(Mistake::new(Kind::WrongForm, "the key `region` is missing")
-                .at(&shape.span)
-                .help("write `region = \"eu-west-1\"`: its STS is asked whether a key works"));
+            all.push(
+                Mistake::new(Kind::WrongForm, "the key `region` is missing")
+                    .at(&shape.span)
+                    .help("write `region = \"eu-west-1\"`: its STS is asked whether a key works"),
+            );
+            return None;
         }
-        read_url("aws.endpoint", keys.endpoint.as_ref(), &[])?;
+        let endpoint = all.note(read_url("aws.endpoint", keys.endpoint.as_ref(), &[]));
         let of_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        Ok(Self {
-            user: user.value.clone(),
-            account: account.value.clone(),
-            profile: text("aws.profile", keys.profile.as_ref(), |byte| !byte.is_ascii_control())?,
-            region: text("aws.region", keys.region.as_ref(), of_region)?,
+        let profile = all.note(text("aws.profile", keys.profile.as_ref(), |byte| !byte.is_ascii_control()));
+        let region = all.note(text("aws.region", keys.region.as_ref(), of_region));
+        endpoint?;
+        Some(Self {
+            user: user?,
+            account: account?,
+            profile: profile?,
+            region: region?,
             endpoint: keys.endpoint.as_ref().map(|endpoint| endpoint.value.clone()),
         })
     }
+}
+
+fn read_user(user: &At<String>) -> Result<String, Mistake> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || USER_PUNCTUATION.contains(&byte);
+    if (1..=USER_BYTES_MAX).contains(&user.value.len()) && user.value.bytes().all(plain) {
+        return Ok(user.value.clone());
+    }
+    let why =
+        format!("`aws.user` must have 1 to {USER_BYTES_MAX} letters, digits and characters of `_+=,.@-`");
+    Err(Mistake::new(Kind::WrongForm, why)
+        .at(&user.span)
+        .help("write the user's name alone, without its path and without `arn:`"))
+}
+
+fn read_account(account: &At<String>) -> Result<String, Mistake> {
+    if account.value.len() == ACCOUNT_DIGITS && account.value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(account.value.clone());
+    }
+    let why = format!("`aws.account` must have {ACCOUNT_DIGITS} digits");
+    Err(Mistake::new(Kind::WrongForm, why).at(&account.span).help(ACCOUNT_HELP))
 }
 
 /// The next step where there is no account.

@@ -4,14 +4,19 @@ use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use crate::around::Around;
+use crate::at::At;
+use crate::broken::Broken;
 use crate::copy::Place;
 use crate::file_shape::FileShape;
 use crate::host::read_hosts;
 use crate::mistake::Mistake;
+use crate::mistakes::{Mistakes, Read};
 use crate::parse::parse_shape;
 use crate::schedule::Schedule;
 use crate::search::Search;
 use crate::secret::Secret;
+use crate::secret_shape::SecretShape;
 use crate::server::Server;
 use crate::suggest::nearest;
 use crate::{ConfigError, Defaults, Host, Kind, KubeAddress, Name, StoreRef, Vault};
@@ -75,7 +80,7 @@ impl Config {
     /// paths.
     ///
     /// # Errors
-    /// The first mistake, with its line and column.
+    /// Every mistake, the first one first, each with its line and column.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
         let folder = Path::new(file_name).parent().unwrap_or(Path::new("")).to_path_buf();
         Self::parse_in(text, file_name, &folder)
@@ -85,42 +90,52 @@ impl Config {
     /// `keyroll.toml`.
     ///
     /// # Errors
-    /// The first mistake, with its line and column.
+    /// Every mistake, the first one first, each with its line and column.
     pub fn parse_in_folder(text: &str, folder: &Path) -> Result<Self, ConfigError> {
         Self::parse_in(text, FILE_NAME, folder)
     }
 
     fn parse_in(text: &str, file: &str, folder: &Path) -> Result<Self, ConfigError> {
-        let shape = parse_shape(text, file)?;
-        Self::build(shape, folder).map_err(|fault| fault.into_error(text, file))
+        let mut all = Mistakes::default();
+        let read = parse_shape(text, &mut all);
+        let built = read.and_then(|(shape, broken)| Self::build(shape, &broken, folder, &mut all));
+        built.filter(|_| all.is_empty()).ok_or_else(|| all.into_error(text, file))
     }
 
-    fn build(shape: FileShape, folder: &Path) -> Result<Self, Mistake> {
-        if shape.version.value != 1 {
+    /// Checks everything, and notes every mistake. What is `broken` is noted already, and what depends on a mistake is not
+    /// checked.
+    fn build(shape: FileShape, broken: &Broken, folder: &Path, all: &mut Mistakes) -> Read<Self> {
+        if shape.version.value != 1 && !broken.has("version") {
             let message = "this version of keyroll reads version 1 of the format";
-            return Err(Mistake::new(Kind::BadVersion, message)
-                .at(&shape.version.span)
-                .help("write `version = 1`"));
+            let mistake = Mistake::new(Kind::BadVersion, message).at(&shape.version.span);
+            // Another version may have other keys: what seems to be a mistake may be none.
+            *all = Mistakes::default();
+            all.push(mistake.help("write `version = 1`"));
+            return None;
         }
-        let defaults = Defaults::build(&shape.defaults)?;
-        let schedule = Schedule::build(&shape.schedule)?;
-        let hosts = read_hosts(&shape.hosts, folder)?;
-        let search = Search::build(&shape.search, folder)?;
-        let vault = Vault::build(shape.vault.as_ref(), folder)?;
-        let mut secrets = BTreeMap::new();
-        let mut spans = Vec::new();
-        for (key, secret) in shape.secrets {
-            let name = Name::read("a secret", &key)?;
-            spans.push((name.clone(), key.span.clone()));
-            let secret = Secret::build(name.clone(), secret, folder, &defaults, &hosts, &vault)?;
-            secrets.insert(name, secret);
-        }
-        refuse_shared_places(&secrets, &spans)?;
-        refuse_shared_stores(&secrets, &spans)?;
-        refuse_shared_roles(&secrets, &spans)?;
-        let server = shape.server.map(|server| Server::build(&server.value, folder, &secrets, &hosts));
-        let server = server.transpose()?;
-        Ok(Self { folder: folder.to_path_buf(), defaults, schedule, search, hosts, secrets, server })
+        let defaults = Defaults::build(&shape.defaults, &broken.below("defaults"), all);
+        let schedule = Schedule::build(&shape.schedule, all);
+        let (hosts, hosts_are_whole) = read_hosts(&shape.hosts, folder, &broken.below("hosts"), all);
+        let search = Search::build(&shape.search, folder, all);
+        let vault = shape.vault.as_ref().filter(|_| !broken.has("vault"));
+        let vault = Vault::build(vault, folder, all);
+        let around = Around {
+            folder,
+            defaults: defaults.as_ref(),
+            hosts: &hosts,
+            hosts_are_whole: hosts_are_whole && !broken.has("hosts"),
+            vault: vault.as_ref(),
+        };
+        let secrets = read_secrets(shape.secrets, &around, &broken.below("secrets"), all);
+        let secrets = secrets.filter(|_| !broken.has("secrets"));
+        let server = shape.server.filter(|_| !broken.has("server"));
+        let server = server.map(|server| Server::build(&server.value, &around, secrets.as_ref(), all));
+        let server = match server {
+            Some(server) => Some(server?),
+            None => None,
+        };
+        let (defaults, schedule, search, secrets) = (defaults?, schedule?, search?, secrets?);
+        Some(Self { folder: folder.to_path_buf(), defaults, schedule, search, hosts, secrets, server })
     }
 
     /// The hosts by ssh that a rotation of a secret searches although no consumer of it is there: those of
@@ -185,6 +200,35 @@ impl Config {
             }
         })
     }
+}
+
+/// Reads all secrets, and refuses what two of those without a mistake have in common.
+fn read_secrets(
+    shapes: BTreeMap<At<String>, At<SecretShape>>,
+    around: &Around<'_>,
+    broken: &Broken,
+    all: &mut Mistakes,
+) -> Read<BTreeMap<Name, Secret>> {
+    let (mut secrets, mut spans) = (BTreeMap::new(), Vec::new());
+    let mut is_whole = true;
+    for (key, shape) in shapes {
+        let name = all.note(Name::read("a secret", &key));
+        let secret = name.clone().and_then(|name| {
+            let broken = broken.below(name.as_str());
+            Secret::build(name, shape, around, &broken, all)
+        });
+        match name.zip(secret) {
+            Some((name, secret)) => {
+                spans.push((name.clone(), key.span));
+                secrets.insert(name, secret);
+            }
+            None => is_whole = false,
+        }
+    }
+    all.note(refuse_shared_places(&secrets, &spans));
+    all.note(refuse_shared_stores(&secrets, &spans));
+    all.note(refuse_shared_roles(&secrets, &spans));
+    is_whole.then_some(secrets)
 }
 
 /// A place as a secret claims it.

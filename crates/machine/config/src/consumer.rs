@@ -1,87 +1,34 @@
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use keyroll_manager::{LOOPBACK_FORM, Served, loopback_address};
+use keyroll_manager::Served;
 
 use crate::at::At;
+use crate::broken::Broken;
+use crate::check::{read_check, read_path, refuse_check};
 use crate::follows::{refuse_manager, refuse_unfit};
 use crate::mistake::Mistake;
-use crate::path::resolve;
+use crate::mistakes::{Mistakes, Read};
 use crate::reads_shape::ReadsShape;
 use crate::roll::read_wave;
 use crate::runs::holes;
 use crate::runs_shape::RunsShape;
+use crate::secret_parts::Parts;
 use crate::serves::{on_other_host, read_trusts, refuse_strays};
-use crate::shape::{CheckShape, ConsumerShape, PathShape, ReadShape, ServesShape};
+use crate::shape::{CheckShape, ConsumerShape, ReadShape, ServesShape};
 use crate::site::Site;
-use crate::url::read_url;
-use crate::{
-    Argument, Argv, Copy, FieldSpec, InCluster, Kind, LOCAL, Log, Name, Reference, Runs, Serves, Template,
-};
+use crate::{Argv, Check, Copy, InCluster, Kind, LOCAL, Log, Name, PathCheck, Runs, Serves};
 
-/// A check that a value works for a consumer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Check {
-    /// A command of its own. If it contains `{copy}`, a control with a wrong copy proves that the check can fail.
-    Exec(Argv),
-    /// A request to the running process; `{instance}` and `{port}` may stand in it.
-    Http(Argument),
-    /// A request to each worker of a LiteLLM proxy for each of its models.
-    LiteLlm(LiteLlmCheck),
-    /// One turn of an agent, pinned to a model.
-    Turn {
-        /// `provider/model`.
-        model: String,
-        /// The agent; `None` = every agent in the settings.
-        agent: Option<String>,
-        /// A command that must succeed before the turn, as in [`Check::Exec`].
-        after: Option<Argv>,
-    },
-}
-
-impl Check {
-    /// The command of the check, if it has one.
-    pub fn command(&self) -> Option<&Argv> {
-        match self {
-            Self::Exec(argv) | Self::Turn { after: Some(argv), .. } => Some(argv),
-            Self::Http(_) | Self::LiteLlm(_) | Self::Turn { after: None, .. } => None,
-        }
-    }
-}
-
-/// How the workers of a LiteLLM proxy are asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LiteLlmCheck {
-    /// The address of the proxy.
-    pub address: SocketAddr,
-    /// The proxy's configuration file.
-    pub config: PathBuf,
-    /// The proxy's own key, if it has one.
-    pub key: Option<Reference>,
-    /// One of its models; `None` = every model that uses the credential.
-    pub model: Option<String>,
-}
-
-/// One flow that must work besides the consumer's main one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PathCheck {
-    /// Its name.
-    pub name: Name,
-    /// Its check.
-    pub check: Check,
-}
+/// The placeholders of which nothing is known while `runs` has a mistake.
+const EVERY_HOLE: [&str; 2] = ["instance", "port"];
 
 /// What the consumers of a secret have in common.
 pub(crate) struct Shared<'a> {
     /// The secret.
     pub(crate) secret: &'a Name,
-    /// Its fields.
-    pub(crate) fields: &'a BTreeMap<Name, FieldSpec>,
-    /// Its derived texts.
-    pub(crate) derived: &'a BTreeMap<Name, Template>,
+    /// Its parts.
+    pub(crate) parts: Read<&'a Parts>,
 }
 
 /// One service that uses a secret, on one machine or in one cluster.
@@ -118,70 +65,60 @@ pub struct Consumer {
 }
 
 impl Consumer {
+    /// `broken`: the keys of its table with a mistake of form, which is noted already.
     pub(crate) fn build(
         shape: &At<ConsumerShape>,
         site: &Site<'_>,
         shared: &Shared<'_>,
-    ) -> Result<Self, Mistake> {
+        broken: &Broken,
+        all: &mut Mistakes,
+    ) -> Read<Self> {
         let At { value: shape, span } = shape;
-        let Shared { secret, fields, derived } = *shared;
         let Site { folder, is_here, .. } = *site;
-        let (name, host) = (site.name.clone(), site.host.clone());
-        let trusts_word = read_trusts(shape)?;
-        let supply = Supply::of(shape).map_err(|fault| fault.at(span))?;
-        let follows = matches!(supply, Supply::Store { .. });
-        let (serves, holes, reads, runs) = match supply {
-            Supply::Socket(serves) if !is_here => return Err(on_other_host(&serves.span)),
-            Supply::Socket(serves) => {
-                let workload = Arc::new(Served::new(secret.as_str(), name.as_str()));
-                let serves = Serves::read(&serves.value, folder)?;
-                (Some(serves), Vec::new(), Vec::new(), Runs::served(workload))
-            }
-            Supply::Copies { runs, reads } => {
-                let reads = read_copies(reads, shape.fetch.is_some(), folder, fields, derived)?;
-                let built = Runs::build(runs, folder, &reads)?;
-                (None, holes(&runs.value), reads, built)
-            }
-            Supply::Store { runs } => {
-                let built = Runs::build(runs, folder, &[])?;
-                refuse_manager(&built, &runs.span)?;
-                (None, holes(&runs.value), Vec::new(), built)
-            }
+        let wave = all.note(read_wave(shape.wave.as_ref()));
+        let trusts_word = all.note_unless(broken.has("serves"), || read_trusts(shape));
+        let unknown = ["runs", "reads", "serves"].into_iter().any(|key| broken.has(key));
+        let supply = match unknown {
+            // The key that is left out is not missing.
+            true => Supply::of(shape).ok(),
+            false => all.note(Supply::of(shape).map_err(|fault| fault.at(span))),
         };
-        let fetch =
-            shape.fetch.as_ref().map(|words| Argv::read(folder, "fetch", words, &holes)).transpose()?;
-        let log = shape.log.as_ref().map(|log| Log::read(log, folder, &holes)).transpose()?;
-        let at_rest = runs.workload().is_job();
-        let read = |shape: &At<CheckShape>| {
-            let check = read_check(shape, folder, &holes, at_rest)?;
-            if serves.is_some() || follows {
-                refuse_check(&check, follows).map_err(|fault| fault.at(&shape.span))?;
-            }
-            Ok(check)
-        };
-        let check = shape.check.as_ref().map(read).transpose()?;
+        let supplied = Supplied::read(supply.as_ref(), site, shared, broken, all);
+        let holes = supplied.holes.as_slice();
+        let fetch = shape.fetch.as_ref().map(|words| Argv::read(folder, "fetch", words, holes));
+        let fetch = all.note(fetch.transpose());
+        let log = shape.log.as_ref().filter(|_| !broken.has("log"));
+        let log = all.note(log.map(|log| Log::read(log, folder, holes)).transpose());
+        let read = |shape: &At<CheckShape>| supplied.read_check(shape, folder);
+        let check = shape.check.as_ref().filter(|_| !broken.has("check"));
+        let check = all.note(check.map(read).transpose());
+        let mut paths: Vec<PathCheck> = Vec::new();
+        for path in shape.paths.iter().filter(|_| !broken.has("paths")) {
+            let read = all.note(read_path(path, &paths, &read));
+            paths.extend(read);
+        }
+        let (runs, serves, reads) = (supplied.runs?, supplied.serves?, supplied.reads?);
         let turn_of = |check: &Check| matches!(check, Check::Turn { .. });
-        let asked = runs.workload().agent_state().is_some();
-        let paths = read_paths(&shape.paths, &read)?;
-        if !asked && check.iter().chain(paths.iter().map(|path| &path.check)).any(turn_of) {
+        let is_asked = runs.workload().agent_state().is_some();
+        let mut checks = check.iter().flatten().chain(paths.iter().map(|path| &path.check));
+        if !is_asked && checks.any(turn_of) {
             let why = "`check.turn` asks an agent: it goes with `runs.openclaw`";
             let at = shape.runs.as_ref().map_or(span, |runs| &runs.span);
-            return Err(Mistake::new(Kind::BadCombination, why).at(at));
+            all.push(Mistake::new(Kind::BadCombination, why).at(at));
         }
-        let wave = read_wave(shape.wave.as_ref())?;
-        Ok(Self {
-            name,
-            host,
+        Some(Self {
+            name: site.name.clone(),
+            host: site.host.clone(),
             is_here,
-            wave,
+            wave: wave?,
             runs,
             reads,
-            follows,
+            follows: supplied.follows,
             serves,
-            trusts_word,
-            fetch,
-            log,
-            check,
+            trusts_word: trusts_word?,
+            fetch: fetch?,
+            log: log?,
+            check: check?,
             paths,
             in_cluster: None,
         })
@@ -224,7 +161,7 @@ impl Consumer {
 /// Where a consumer gets its value from.
 enum Supply<'a> {
     /// From copies, which its processes load as `runs` says.
-    Copies { runs: &'a At<RunsShape>, reads: (&'a [ReadShape], &'a Range<usize>) },
+    Copies { runs: &'a At<RunsShape>, reads: (&'a [ReadShape], &'a Range<usize>), fetched: bool },
     /// From the store of the secret, which its processes read themselves.
     Store { runs: &'a At<RunsShape> },
     /// From keyroll's socket.
@@ -244,7 +181,10 @@ impl<'a> Supply<'a> {
         let runs = shape.runs.as_ref().ok_or_else(|| missing("runs"))?;
         let reads = shape.reads.as_ref().ok_or_else(|| missing("reads"))?;
         match &reads.value {
-            ReadsShape::Copies(copies) => Ok(Self::Copies { runs, reads: (copies.as_slice(), &reads.span) }),
+            ReadsShape::Copies(copies) => {
+                let fetched = shape.fetch.is_some();
+                Ok(Self::Copies { runs, reads: (copies.as_slice(), &reads.span), fetched })
+            }
             ReadsShape::Word(word) => {
                 let fetch = shape.fetch.as_ref().map(|fetch| &fetch.span);
                 refuse_unfit(word, &reads.span, fetch)?;
@@ -254,63 +194,104 @@ impl<'a> Supply<'a> {
     }
 }
 
+/// What a consumer is supplied by, as far as it could be read.
+struct Supplied {
+    /// The placeholders that its texts may have.
+    holes: Vec<&'static str>,
+    /// It reads the store itself.
+    follows: bool,
+    serves: Read<Option<Serves>>,
+    reads: Read<Vec<Copy>>,
+    runs: Read<Runs>,
+}
+
+impl Supplied {
+    fn read(
+        supply: Read<&Supply<'_>>,
+        site: &Site<'_>,
+        shared: &Shared<'_>,
+        broken: &Broken,
+        all: &mut Mistakes,
+    ) -> Self {
+        let folder = site.folder;
+        let Some(supply) = supply else { return Self::unknown() };
+        match *supply {
+            Supply::Socket(serves) if !site.is_here => {
+                all.push(on_other_host(&serves.span));
+                Self::unknown()
+            }
+            Supply::Socket(serves) => {
+                let workload = Arc::new(Served::new(shared.secret.as_str(), site.name.as_str()));
+                let serves = all.note_unless(broken.has("serves"), || Serves::read(&serves.value, folder));
+                let runs = Some(Runs::served(workload));
+                Self {
+                    holes: Vec::new(),
+                    follows: false,
+                    serves: serves.map(Some),
+                    reads: Some(Vec::new()),
+                    runs,
+                }
+            }
+            Supply::Copies { runs, reads, fetched } => {
+                let parts = shared.parts.filter(|_| !broken.has("reads"));
+                let reads = parts.and_then(|parts| read_copies(reads, fetched, folder, parts, all));
+                let copies = reads.as_deref().unwrap_or_default();
+                let built = all.note_unless(broken.has("runs"), || Runs::build(runs, folder, copies));
+                let holes = if broken.has("runs") { EVERY_HOLE.to_vec() } else { holes(&runs.value) };
+                Self { holes, follows: false, serves: Some(None), reads, runs: built }
+            }
+            Supply::Store { runs } => {
+                let built = all.note_unless(broken.has("runs"), || {
+                    let built = Runs::build(runs, folder, &[])?;
+                    refuse_manager(&built, &runs.span).map(|()| built)
+                });
+                let holes = if broken.has("runs") { EVERY_HOLE.to_vec() } else { holes(&runs.value) };
+                Self { holes, follows: true, serves: Some(None), reads: Some(Vec::new()), runs: built }
+            }
+        }
+    }
+
+    /// Nothing could be read.
+    fn unknown() -> Self {
+        Self { holes: EVERY_HOLE.to_vec(), follows: false, serves: None, reads: None, runs: None }
+    }
+
+    /// A check of its consumer.
+    fn read_check(&self, shape: &At<CheckShape>, folder: &Path) -> Result<Check, Mistake> {
+        let at_rest = self.runs.as_ref().is_some_and(|runs| runs.workload().is_job());
+        let check = read_check(shape, folder, &self.holes, at_rest)?;
+        if self.follows || matches!(self.serves, Some(Some(_))) {
+            refuse_check(&check, self.follows).map_err(|fault| fault.at(&shape.span))?;
+        }
+        Ok(check)
+    }
+}
+
 /// The copies of `reads`; `fetched` = the consumer has the command `fetch`.
 fn read_copies(
     (shapes, at): (&[ReadShape], &Range<usize>),
     fetched: bool,
     folder: &Path,
-    fields: &BTreeMap<Name, FieldSpec>,
-    derived: &BTreeMap<Name, Template>,
-) -> Result<Vec<Copy>, Mistake> {
-    let mut reads: Vec<Copy> = Vec::new();
-    for read in shapes {
-        let copy = Copy::build(read, at, folder, fields, derived)?;
-        if reads.iter().any(|other| other.place == copy.place) {
-            let why = format!("the copy {} is named twice", copy.place);
-            return Err(Mistake::new(Kind::Duplicate, why).at(at));
-        }
-        reads.push(copy);
+    parts: &Parts,
+    all: &mut Mistakes,
+) -> Read<Vec<Copy>> {
+    let copies = shapes.iter().map(|read| Copy::build(read, at, folder, &parts.fields, &parts.derived));
+    let reads = all.note_all(copies)?;
+    all.note(refuse_unfit_copies(&reads, fetched).map_err(|fault| fault.at(at)))?;
+    Some(reads)
+}
+
+/// Refuses a consumer without a copy, one with the same copy twice, and a file that is generated in part.
+fn refuse_unfit_copies(reads: &[Copy], fetched: bool) -> Result<(), Mistake> {
+    let before = |index: usize, copy: &Copy| reads.iter().take(index).any(|other| other.place == copy.place);
+    if let Some((_, copy)) = reads.iter().enumerate().find(|(index, copy)| before(*index, copy)) {
+        return Err(Mistake::new(Kind::Duplicate, format!("the copy {} is named twice", copy.place)));
     }
     if reads.is_empty() {
         let why = "`reads` names no copy: what does the consumer start from?";
-        return Err(Mistake::new(Kind::WrongForm, why).at(at));
+        return Err(Mistake::new(Kind::WrongForm, why));
     }
-    refuse_half_generated(&reads, fetched).map_err(|fault| fault.at(at))?;
-    Ok(reads)
-}
-
-/// The further flows; `read` reads the check of one.
-pub(crate) fn read_paths(
-    shapes: &[PathShape],
-    read: &dyn Fn(&At<CheckShape>) -> Result<Check, Mistake>,
-) -> Result<Vec<PathCheck>, Mistake> {
-    let mut paths: Vec<PathCheck> = Vec::new();
-    for path in shapes {
-        let name = Name::read("a path", &path.name)?;
-        if paths.iter().any(|other| other.name == name) {
-            return Err(
-                Mistake::new(Kind::Duplicate, format!("path `{name}` is named twice")).at(&path.name.span)
-            );
-        }
-        paths.push(PathCheck { name, check: read(&path.check)? });
-    }
-    Ok(paths)
-}
-
-/// Refuses a check of a consumer without copies that needs one, or a program of its own kind. For a consumer that follows the
-/// store keyroll makes a file for each check, which `{copy}` stands for.
-fn refuse_check(check: &Check, follows: bool) -> Result<(), Mistake> {
-    let why = match check {
-        Check::Exec(argv) if !follows && argv.uses("copy") => {
-            "`check.exec`: a consumer with `serves` has no copy that `{copy}` could stand for"
-        }
-        Check::Turn { .. } => "`check.turn` asks an agent: it goes with `runs.openclaw`",
-        Check::LiteLlm(_) => "`check.litellm` asks a proxy: a proxy has `runs`, and copies under `reads`",
-        Check::Exec(_) | Check::Http(_) => return Ok(()),
-    };
-    let copy = if follows { ", \"{copy}\"" } else { "" };
-    Err(Mistake::new(Kind::BadCombination, why)
-        .help(format!("write `check = {{ exec = [\"./check.sh\"{copy}] }}`")))
+    refuse_half_generated(reads, fetched)
 }
 
 /// A file is either generated by one command or written, never both.
@@ -327,109 +308,4 @@ fn refuse_half_generated(reads: &[Copy], fetched: bool) -> Result<(), Mistake> {
         }
     }
     Ok(())
-}
-
-/// Checks `provider/model`, which becomes a line of a request.
-fn read_model(text: &At<String>) -> Result<String, Mistake> {
-    let plain =
-        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b':' | b'/' | b'@' | b'+');
-    let parts =
-        text.value.split_once('/').is_some_and(|(provider, model)| !provider.is_empty() && !model.is_empty());
-    match parts && text.value.len() <= 256 && text.value.bytes().all(plain) {
-        true => Ok(text.value.clone()),
-        false => Err(Mistake::new(Kind::BadName, "`turn` is a model with its provider: `openai/gpt-5.4`")
-            .at(&text.span)),
-    }
-}
-
-fn read_agent(text: &At<String>) -> Result<String, Mistake> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
-    match (1..=64).contains(&text.value.len()) && text.value.bytes().all(plain) {
-        true => Ok(text.value.clone()),
-        false => {
-            Err(Mistake::new(Kind::BadName, "`agent` is the id of an agent: letters, digits, `_` and `-`")
-                .at(&text.span))
-        }
-    }
-}
-
-fn read_loopback(url: &At<String>) -> Result<SocketAddr, Mistake> {
-    let wrong = || Mistake::new(Kind::WrongForm, format!("`check.litellm` {LOOPBACK_FORM}")).at(&url.span);
-    loopback_address(&url.value).ok_or_else(wrong)
-}
-
-fn read_litellm(
-    url: &At<String>,
-    shape: &At<CheckShape>,
-    folder: &Path,
-    at_rest: bool,
-) -> Result<Check, Mistake> {
-    let check = &shape.value;
-    let wrong = |why: &str| Mistake::new(Kind::BadCombination, why).at(&shape.span);
-    if check.exec.is_some() || check.http.is_some() {
-        return Err(wrong("`check` needs one of `exec`, `http`, `litellm` and `turn`"));
-    }
-    if at_rest {
-        return Err(wrong("`check.litellm` asks a running proxy, and nothing runs"));
-    }
-    let config =
-        check.config.as_ref().ok_or_else(|| wrong("`litellm` goes with `config`, its configuration file"))?;
-    Ok(Check::LiteLlm(LiteLlmCheck {
-        address: read_loopback(url)?,
-        config: resolve(folder, "check.config", config)?,
-        key: check.key.as_ref().map(|key| Reference::read(folder, "check.key", key)).transpose()?,
-        model: check.model.as_ref().map(|model| model.value.clone()),
-    }))
-}
-
-fn read_check(
-    shape: &At<CheckShape>,
-    folder: &Path,
-    holes: &[&str],
-    at_rest: bool,
-) -> Result<Check, Mistake> {
-    let wrong = |why: &str| Err(Mistake::new(Kind::BadCombination, why).at(&shape.span));
-    if let Some(url) = &shape.value.litellm {
-        return read_litellm(url, shape, folder, at_rest);
-    }
-    if shape.value.config.is_some() || shape.value.key.is_some() || shape.value.model.is_some() {
-        return wrong("`config`, `key` and `model` of a check go with `litellm`");
-    }
-    let exec = shape.value.exec.as_ref().map(|words| read_exec(words, shape, folder, holes)).transpose()?;
-    if let Some(model) = &shape.value.turn {
-        if shape.value.http.is_some() {
-            return wrong("`check.turn` goes with `exec`, and not with `http`");
-        }
-        let agent = shape.value.agent.as_ref().map(read_agent).transpose()?;
-        return Ok(Check::Turn { model: read_model(model)?, agent, after: exec });
-    }
-    if let Some(agent) = &shape.value.agent {
-        return Err(Mistake::new(Kind::BadCombination, "`agent` goes with `turn`").at(&agent.span));
-    }
-    match (exec, &shape.value.http) {
-        (Some(argv), None) => Ok(Check::Exec(argv)),
-        (None, Some(_)) if at_rest => {
-            wrong("`check.http` asks a running process, and nothing runs: use `check.exec`")
-        }
-        (None, Some(_)) => match read_url("check.http", shape.value.http.as_ref(), holes)? {
-            Some(url) => Ok(Check::Http(url)),
-            None => wrong("`check` needs `exec` or `http`"),
-        },
-        (None, None) | (Some(_), Some(_)) => wrong("`check` needs `exec` or `http`, not both"),
-    }
-}
-
-fn read_exec(
-    words: &At<Vec<At<String>>>,
-    shape: &At<CheckShape>,
-    folder: &Path,
-    holes: &[&str],
-) -> Result<Argv, Mistake> {
-    let with_copy: Vec<&str> = holes.iter().copied().chain(["copy"]).collect();
-    let argv = Argv::read(folder, "check.exec", words, &with_copy)?;
-    match argv.words().iter().any(|word| word.uses("copy") && word.text() != "{copy}") {
-        true => Err(Mistake::new(Kind::BadPlaceholder, "`check.exec`: `{copy}` stands alone as a word")
-            .at(&shape.span)),
-        false => Ok(argv),
-    }
 }

@@ -2,22 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 use keyroll_manager::Pods;
 
+use crate::around::Around;
 use crate::at::At;
+use crate::broken::Broken;
+use crate::check::read_path;
 use crate::cluster_consumer::{read_command, refuse_cluster_keys};
-use crate::consumer::{Shared, read_paths};
+use crate::consumer::Shared;
 use crate::copy::named_source;
 use crate::mistake::Mistake;
+use crate::mistakes::{Mistakes, Read};
 use crate::roll::read_wave;
+use crate::secret_parts::Parts;
 use crate::serves::read_trusts_of_pods;
 use crate::shape::{CheckShape, ConsumerShape};
-use crate::site::sites;
+use crate::site::{Site, sites};
 use crate::waves::refuse_early;
-use crate::{Check, Consumer, Copy, Host, InCluster, Kind, Name, Runs, WriteMode};
+use crate::{Check, Consumer, Copy, Host, InCluster, Kind, LOCAL, Name, PathCheck, Runs, WriteMode};
 
 /// The most consumers of one secret; one on several machines counts once for each of them.
 const CONSUMERS_MAX: usize = 1_000;
@@ -26,45 +30,93 @@ const CONSUMERS_MAX: usize = 1_000;
 /// `hosts`.
 pub(crate) fn read_consumers(
     shapes: &[At<ConsumerShape>],
-    folder: &Path,
-    hosts: &BTreeMap<Name, Host>,
+    around: &Around<'_>,
     shared: &Shared<'_>,
-) -> Result<Vec<Consumer>, Mistake> {
-    let mut all: Vec<Consumer> = Vec::new();
-    let mut waves_at = Vec::new();
-    for shape in shapes {
+    broken: &Broken,
+    all: &mut Mistakes,
+) -> Read<Vec<Consumer>> {
+    let mut read: Vec<Consumer> = Vec::new();
+    let (mut waves_at, mut is_whole) = (Vec::new(), true);
+    for (index, shape) in shapes.iter().enumerate() {
         let at = &shape.value.name.span;
         let wave_at = shape.value.wave.as_ref().map_or(at, |wave| &wave.span);
-        let built = match cluster_of(&shape.value, hosts) {
-            Some(host) => vec![in_cluster(shape, host, shared)?],
-            None => on_machines(shape, folder, hosts, shared)?,
+        let broken = broken.below(&index.to_string());
+        let Some(built) = read_consumer(shape, around, shared, &broken, all) else {
+            is_whole = false;
+            continue;
         };
         for consumer in built {
-            refuse_more(&consumer.name, &all, shared.secret, at)?;
-            refuse_same(&consumer, &all, shared.secret, shape)?;
-            refuse_half_synced(&consumer, &all, shape)?;
-            all.push(consumer);
+            if read.len() == CONSUMERS_MAX {
+                let why = format!("a secret may have at most {CONSUMERS_MAX} consumers");
+                all.push(Mistake::new(Kind::WrongForm, why).at(at));
+                return None;
+            }
+            all.note(refuse_twice(&consumer.name, &read, shared.secret, at));
+            all.note(refuse_same(&consumer, &read, shared.secret, shape));
+            all.note(refuse_half_synced(&consumer, &read, shape));
+            read.push(consumer);
             waves_at.push(wave_at.clone());
         }
     }
-    refuse_early(&all, &waves_at)?;
-    Ok(all)
+    if is_whole {
+        all.note(refuse_early(&read, &waves_at));
+    }
+    is_whole.then_some(read)
+}
+
+/// One consumer, on each of its machines.
+fn read_consumer(
+    shape: &At<ConsumerShape>,
+    around: &Around<'_>,
+    shared: &Shared<'_>,
+    broken: &Broken,
+    all: &mut Mistakes,
+) -> Read<Vec<Consumer>> {
+    if !around.hosts_are_whole && names_unknown_host(&shape.value, around.hosts) {
+        return None;
+    }
+    match cluster_of(&shape.value, around.hosts) {
+        Some(_) if broken.is_any() => None,
+        Some(host) => {
+            let parts = shared.parts?;
+            all.note(in_cluster(shape, host, parts)).map(|consumer| vec![consumer])
+        }
+        None => on_machines(shape, around, shared, broken, all),
+    }
+}
+
+/// Whether it names a host that may be one with a mistake.
+fn names_unknown_host(shape: &ConsumerShape, hosts: &BTreeMap<Name, Host>) -> bool {
+    let words = shape.hosts.iter().flat_map(|words| &words.value).chain(&shape.host);
+    let is_known = |word: &At<String>| word.value == LOCAL || hosts.contains_key(word.value.as_str());
+    !words.into_iter().all(is_known)
 }
 
 /// A consumer on each of its machines.
 fn on_machines(
     shape: &At<ConsumerShape>,
-    folder: &Path,
-    hosts: &BTreeMap<Name, Host>,
+    around: &Around<'_>,
     shared: &Shared<'_>,
-) -> Result<Vec<Consumer>, Mistake> {
-    let sites = sites(&shape.value, hosts, folder)?;
-    refuse_cluster_keys(&shape.value)?;
-    sites.iter().map(|site| Consumer::build(shape, site, shared)).collect()
+    broken: &Broken,
+    all: &mut Mistakes,
+) -> Read<Vec<Consumer>> {
+    let unknown = ["name", "host", "hosts"].into_iter().any(|key| broken.has(key));
+    let found = all.note_unless(unknown, || sites(&shape.value, around.hosts, around.folder));
+    let of_machines = refuse_cluster_keys(&shape.value);
+    let Some(sites) = found else {
+        // Its other mistakes are noted too, unless it is meant to be in a cluster.
+        of_machines.ok()?;
+        let here = Site { name: Name::local(), host: Name::local(), folder: around.folder, is_here: true };
+        Consumer::build(shape, &here, shared, broken, all);
+        return None;
+    };
+    all.note(of_machines)?;
+    // A mistake on the first one is one on all.
+    sites.iter().map(|site| Consumer::build(shape, site, shared, broken, all)).collect()
 }
 
 /// A consumer in a cluster.
-fn in_cluster(shape: &At<ConsumerShape>, host: &Name, shared: &Shared<'_>) -> Result<Consumer, Mistake> {
+fn in_cluster(shape: &At<ConsumerShape>, host: &Name, parts: &Parts) -> Result<Consumer, Mistake> {
     let name = Name::read("a consumer", &shape.value.name)?;
     let (pods, runs, copy) = InCluster::read(shape, host)?;
     let at = shape.value.reads.as_ref().map_or(&shape.span, |reads| &reads.span);
@@ -78,7 +130,7 @@ fn in_cluster(shape: &At<ConsumerShape>, host: &Name, shared: &Shared<'_>) -> Re
         runs: Runs::of_pods(workload, &runs.value, pods.canary),
         reads: vec![Copy {
             place: pods.place(),
-            source: named_source(copy, at, shared.fields, shared.derived)?,
+            source: named_source(copy, at, &parts.fields, &parts.derived)?,
             write: WriteMode::Rename,
             generated: None,
         }],
@@ -88,22 +140,30 @@ fn in_cluster(shape: &At<ConsumerShape>, host: &Name, shared: &Shared<'_>) -> Re
         fetch: None,
         log: None,
         check: shape.value.check.as_ref().map(read).transpose()?,
-        paths: read_paths(&shape.value.paths, &read)?,
+        paths: read_paths(shape, &read)?,
         in_cluster: Some(pods),
     })
 }
 
-/// Refuses one more consumer if there are enough, or if its name is taken.
-fn refuse_more(name: &Name, all: &[Consumer], secret: &Name, at: &Range<usize>) -> Result<(), Mistake> {
-    if all.iter().any(|other| other.name == *name) {
-        let why = format!("consumer `{name}` is named twice in secret `{secret}`");
-        return Err(Mistake::new(Kind::Duplicate, why).at(at));
+/// The further flows of a consumer in a cluster.
+fn read_paths(
+    shape: &At<ConsumerShape>,
+    read: &dyn Fn(&At<CheckShape>) -> Result<Check, Mistake>,
+) -> Result<Vec<PathCheck>, Mistake> {
+    let mut paths = Vec::new();
+    for path in &shape.value.paths {
+        paths.push(read_path(path, &paths, read)?);
     }
-    if all.len() == CONSUMERS_MAX {
-        let why = format!("a secret may have at most {CONSUMERS_MAX} consumers");
-        return Err(Mistake::new(Kind::WrongForm, why).at(at));
+    Ok(paths)
+}
+
+/// Refuses a consumer whose name is taken.
+fn refuse_twice(name: &Name, all: &[Consumer], secret: &Name, at: &Range<usize>) -> Result<(), Mistake> {
+    if !all.iter().any(|other| other.name == *name) {
+        return Ok(());
     }
-    Ok(())
+    let why = format!("consumer `{name}` is named twice in secret `{secret}`");
+    Err(Mistake::new(Kind::Duplicate, why).at(at))
 }
 
 /// Refuses a consumer of a key of a Secret if it or another consumer of the key, but not both, says that External Secrets

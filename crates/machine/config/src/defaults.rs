@@ -1,5 +1,7 @@
 use crate::at::At;
+use crate::broken::Broken;
 use crate::mistake::Mistake;
+use crate::mistakes::{Mistakes, Read};
 use crate::shape::DefaultsShape;
 use crate::{Deadlines, Kind};
 
@@ -27,16 +29,13 @@ pub struct Defaults {
 }
 
 impl Defaults {
-    pub(crate) fn build(shape: &DefaultsShape) -> Result<Self, Mistake> {
-        Ok(Self {
-            max_parallel: read_parallel(shape.max_parallel.as_ref(), 1)?,
-            on_failure: OnFailure::read(shape.on_failure.as_ref(), OnFailure::Rollback)?,
-            deadlines: Deadlines::read(
-                shape.unit_deadline.as_ref(),
-                shape.phase_deadline.as_ref(),
-                Deadlines::default(),
-            )?,
-        })
+    pub(crate) fn build(shape: &DefaultsShape, broken: &Broken, all: &mut Mistakes) -> Read<Self> {
+        let max_parallel = all.note(read_parallel(shape.max_parallel.as_ref(), 1));
+        let on_failure = all.note(OnFailure::read(shape.on_failure.as_ref(), OnFailure::Rollback));
+        let (unit, phase) = (shape.unit_deadline.as_ref(), shape.phase_deadline.as_ref());
+        let unknown = broken.has("unit_deadline") || broken.has("phase_deadline");
+        let deadlines = all.note_unless(unknown, || Deadlines::read(unit, phase, Deadlines::default()));
+        Some(Self { max_parallel: max_parallel?, on_failure: on_failure?, deadlines: deadlines? })
     }
 }
 

@@ -79,7 +79,8 @@ impl Position {
     }
 }
 
-/// A configuration that was refused: where, why, and what to do. It never repeats a value of the file.
+/// A configuration that was refused: where, why, and what to do; the first mistake of the file, with the further ones. None of
+/// them repeats a value of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     kind: Kind,
@@ -87,6 +88,14 @@ pub struct ConfigError {
     message: String,
     at: Option<Position>,
     help: Option<String>,
+    rest: Option<Box<Rest>>,
+}
+
+/// The further mistakes of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rest {
+    listed: Vec<ConfigError>,
+    left_off: usize,
 }
 
 impl ConfigError {
@@ -97,7 +106,15 @@ impl ConfigError {
         at: Option<Position>,
         help: Option<String>,
     ) -> Self {
-        Self { kind, file: file.to_owned(), message: message.into(), at, help }
+        Self { kind, file: file.to_owned(), message: message.into(), at, help, rest: None }
+    }
+
+    /// The same mistake, with those that come after it in the file. `left_off`: how many more there are.
+    pub(crate) fn with_further(self, listed: Vec<Self>, left_off: usize) -> Self {
+        Self {
+            rest: Some(Box::new(Rest { listed, left_off })).filter(|rest| !rest.listed.is_empty()),
+            ..self
+        }
     }
 
     /// The kind of mistake.
@@ -129,9 +146,19 @@ impl ConfigError {
     pub fn help(&self) -> Option<&str> {
         self.help.as_deref()
     }
+
+    /// The mistakes that come after this one in the file, in its order; none of them has others.
+    pub fn further(&self) -> &[Self] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.listed)
+    }
+
+    /// How many mistakes the file has beyond those that are listed.
+    pub fn left_off(&self) -> usize {
+        self.rest.as_ref().map_or(0, |rest| rest.left_off)
+    }
 }
 
-/// `keyroll.toml:12:3: unknown key …`.
+/// `keyroll.toml:12:3: unknown key …`, without the further mistakes.
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.at {

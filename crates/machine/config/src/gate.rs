@@ -1,9 +1,11 @@
+use std::ops::Range;
 use std::path::Path;
 
 use keyroll_manager::RateApi;
 
 use crate::at::At;
 use crate::mistake::Mistake;
+use crate::mistakes::{Mistakes, Read};
 use crate::shape::GateShape;
 use crate::url::read_url;
 use crate::{Kind, Reference};
@@ -32,28 +34,43 @@ impl Gate {
         f64::from_bits(self.max)
     }
 
-    pub(crate) fn read(shape: &At<GateShape>, folder: &Path) -> Result<Self, Mistake> {
+    pub(crate) fn read(shape: &At<GateShape>, folder: &Path, all: &mut Mistakes) -> Read<Self> {
         let gate = &shape.value;
-        let wrong = |at: &std::ops::Range<usize>, why: &str| Err(Mistake::new(Kind::WrongForm, why).at(at));
-        read_url("gate.url", Some(&gate.url), &[])?;
-        if !gate.url.value.starts_with("http://") {
-            return wrong(&gate.url.span, "`gate.url` is asked over http:// on loopback only");
-        }
-        let api = read_api(gate.api.as_ref())?;
-        if gate.query.value.trim().is_empty() || gate.query.value.len() > QUERY_BYTES_MAX {
-            return wrong(&gate.query.span, "`gate.query` is empty, or longer than 1024 bytes");
-        }
-        let max = gate.max.value;
-        if !max.is_finite() || max < 0.0 {
-            return wrong(&gate.max.span, "`gate.max` must be a number of at least 0");
-        }
-        let bearer =
-            gate.bearer.as_ref().map(|text| Reference::read(folder, "gate.bearer", text)).transpose()?;
-        // Maps -0.0 to 0.0.
-        let max = if max == 0.0 { 0.0_f64 } else { max };
-        let (url, query) = (gate.url.value.clone(), gate.query.value.clone());
-        Ok(Self { url, api, query, bearer, max: max.to_bits() })
+        let url = all.note(read_address(&gate.url));
+        let api = all.note(read_api(gate.api.as_ref()));
+        let query = all.note(read_query(&gate.query));
+        let max = all.note(read_max(&gate.max));
+        let bearer = gate.bearer.as_ref().map(|text| Reference::read(folder, "gate.bearer", text));
+        let bearer = all.note(bearer.transpose());
+        Some(Self { url: url?, api: api?, query: query?, bearer: bearer?, max: max?.to_bits() })
     }
+}
+
+fn wrong<T>(at: &Range<usize>, why: &str) -> Result<T, Mistake> {
+    Err(Mistake::new(Kind::WrongForm, why).at(at))
+}
+
+fn read_address(url: &At<String>) -> Result<String, Mistake> {
+    read_url("gate.url", Some(url), &[])?;
+    match url.value.starts_with("http://") {
+        true => Ok(url.value.clone()),
+        false => wrong(&url.span, "`gate.url` is asked over http:// on loopback only"),
+    }
+}
+
+fn read_query(query: &At<String>) -> Result<String, Mistake> {
+    match query.value.trim().is_empty() || query.value.len() > QUERY_BYTES_MAX {
+        true => wrong(&query.span, "`gate.query` is empty, or longer than 1024 bytes"),
+        false => Ok(query.value.clone()),
+    }
+}
+
+fn read_max(max: &At<f64>) -> Result<f64, Mistake> {
+    if !max.value.is_finite() || max.value < 0.0 {
+        return wrong(&max.span, "`gate.max` must be a number of at least 0");
+    }
+    // Maps -0.0 to 0.0.
+    Ok(if max.value == 0.0 { 0.0_f64 } else { max.value })
 }
 
 fn read_api(text: Option<&At<String>>) -> Result<RateApi, Mistake> {

@@ -1,13 +1,15 @@
 //! The machines and clusters of `[hosts]`, and how keyroll reaches them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::at::At;
+use crate::broken::Broken;
 use crate::host_shape::HostShape;
 use crate::kube_address::KubeAddress;
 use crate::mistake::Mistake;
+use crate::mistakes::{Mistakes, Read};
 use crate::path::resolve;
 use crate::{Kind, LOCAL, Name};
 
@@ -166,27 +168,37 @@ fn is_word(text: &str, bytes_max: usize, signs: &[u8]) -> bool {
     starts && text.len() <= bytes_max && text.bytes().all(allowed)
 }
 
-/// The declared hosts by name; `folder` = that of keyroll.toml.
+/// The declared hosts without a mistake by name, and whether these are all; `folder` = that of keyroll.toml.
 pub(crate) fn read_hosts(
     shapes: &BTreeMap<At<String>, HostShape>,
     folder: &Path,
-) -> Result<BTreeMap<Name, Host>, Mistake> {
-    let mut hosts = BTreeMap::new();
-    for (key, shape) in shapes {
-        let name = Name::read("a host", key)?;
-        let connect = read_connect(&name, shape, folder)?;
-        let group = shape.group.as_ref().map(|group| Name::read("a group", group)).transpose()?;
-        let own_folder = shape.folder.as_ref().map(read_folder).transpose()?;
-        hosts.insert(name.clone(), Host { name, connect, group, folder: own_folder });
-    }
-    for group in shapes.values().filter_map(|shape| shape.group.as_ref()) {
-        if group.value == LOCAL || hosts.contains_key(group.value.as_str()) {
-            return Err(Mistake::new(Kind::Duplicate, "`group` has the name of a host")
+    broken: &Broken,
+    all: &mut Mistakes,
+) -> (BTreeMap<Name, Host>, bool) {
+    let hosts = shapes.iter().filter(|(key, _)| !broken.has(&key.value));
+    let hosts = hosts.filter_map(|(key, shape)| read_host(key, shape, folder, all));
+    let hosts: BTreeMap<Name, Host> = hosts.map(|host| (host.name.clone(), host)).collect();
+    let names: BTreeSet<&str> = shapes.keys().map(|key| key.value.as_str()).collect();
+    let groups = shapes.values().filter_map(|shape| shape.group.as_ref());
+    for group in groups.filter(|group| group.value == LOCAL || names.contains(group.value.as_str())) {
+        all.push(
+            Mistake::new(Kind::Duplicate, "`group` has the name of a host")
                 .at(&group.span)
-                .help("`--host NAME` must name one or the other: give the group another name"));
-        }
+                .help("`--host NAME` must name one or the other: give the group another name"),
+        );
     }
-    Ok(hosts)
+    let is_whole = hosts.len() == shapes.len();
+    (hosts, is_whole)
+}
+
+fn read_host(key: &At<String>, shape: &HostShape, folder: &Path, all: &mut Mistakes) -> Read<Host> {
+    let name = all.note(Name::read("a host", key));
+    let group = shape.group.as_ref().map(|group| Name::read("a group", group));
+    let group = all.note(group.transpose());
+    let own_folder = all.note(shape.folder.as_ref().map(read_folder).transpose());
+    let name = name?;
+    let connect = all.note(read_connect(&name, shape, folder));
+    Some(Host { connect: connect?, group: group?, folder: own_folder?, name })
 }
 
 fn read_connect(name: &Name, shape: &HostShape, folder: &Path) -> Result<Connect, Mistake> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 
 use keyroll_logins::{Key, KeyForm, LoginServer, Table, Value, is_static_role};
@@ -11,6 +12,8 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::at::At;
 use crate::mistake::Mistake;
+use crate::mistakes::{Mistakes, Read};
+use crate::suggest::likely;
 use crate::{Kind, Reference};
 
 /// The longest path on a server's machine, bytes.
@@ -83,8 +86,14 @@ impl<'de> Visitor<'de> for WrittenVisitor {
 }
 
 /// Reads the table of a server.
-pub(crate) fn read(server: &LoginServer, table: &At<WrittenTable>, folder: &Path) -> Result<Table, Mistake> {
-    read_keys(server.keys, &table.value, folder).map_err(|fault| fault.at(&table.span))
+pub(crate) fn read(
+    server: &LoginServer,
+    table: &At<WrittenTable>,
+    folder: &Path,
+    all: &mut Mistakes,
+) -> Read<Table> {
+    let named = format!("[secrets.NAME.{}] needs {}", server.word, required(server));
+    read_keys(server.keys, (&table.value, &table.span), folder, &named, all)
 }
 
 /// The required keys of a server, in words: `host` and two `slots`.
@@ -106,26 +115,65 @@ pub(crate) fn required(server: &LoginServer) -> String {
     if words.is_empty() { last } else { format!("{} and {last}", words.join(", ")) }
 }
 
-fn read_keys(keys: &[Key], table: &WrittenTable, folder: &Path) -> Result<Table, Mistake> {
-    let unknown = table.0.keys().find(|written| keys.iter().all(|key| key.name != written.value));
-    if let Some(written) = unknown {
-        let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
-        return Err(Mistake::unknown_key(&written.value, &names).at(&written.span));
+/// Reads a table with these keys. `needed`: the help for a key that is missing.
+fn read_keys(
+    keys: &[Key],
+    (table, span): (&WrittenTable, &Range<usize>),
+    folder: &Path,
+    needed: &str,
+    all: &mut Mistakes,
+) -> Read<Table> {
+    let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
+    let unknown: Vec<&At<String>> =
+        table.0.keys().filter(|written| !names.contains(&written.value.as_str())).collect();
+    // A key that was meant by an unknown one is not missing too.
+    let meant = unknown.iter().flat_map(|written| likely(&written.value, &names));
+    let meant: Vec<&str> = meant.collect();
+    for written in &unknown {
+        all.push(Mistake::unknown_key(&written.value, &names).at(&written.span));
     }
     let mut values = Vec::new();
     for key in keys {
         let written = table.0.iter().find(|(name, _)| name.value == key.name).map(|(_, value)| value);
         let value = match (written, key.form) {
-            (Some(written), form) => read_value(key.name, form, written, table, folder)?,
-            (None, KeyForm::Port(default)) => Value::Port(default),
+            (Some(written), KeyForm::Tables(keys)) => {
+                read_tables(keys, written, folder, all).map(Value::Tables)
+            }
+            (Some(written), form) => {
+                all.note(read_value(key.name, form, written, table, folder).map_err(|fault| fault.at(span)))
+            }
+            (None, KeyForm::Port(default)) => Some(Value::Port(default)),
             (None, _) if key.required => {
-                return Err(Mistake::new(Kind::WrongForm, format!("the key `{}` is missing", key.name)));
+                if !meant.contains(&key.name) {
+                    let why = format!("the key `{}` is missing", key.name);
+                    all.push(Mistake::new(Kind::WrongForm, why).at(span).help(needed));
+                }
+                None
             }
             (None, _) => continue,
         };
-        values.push((key.name, value));
+        values.push(value.map(|value| (key.name, value)));
     }
-    Ok(Table { values })
+    let values: Vec<_> = values.into_iter().collect::<Option<_>>()?;
+    unknown.is_empty().then_some(Table { values })
+}
+
+/// Reads the tables of a list, each with these keys.
+fn read_tables(keys: &[Key], written: &At<Written>, folder: &Path, all: &mut Mistakes) -> Read<Vec<Table>> {
+    let required: Vec<String> =
+        keys.iter().filter(|key| key.required).map(|key| format!("`{}`", key.name)).collect();
+    let needed = format!("each of these tables needs {}", required.join(", "));
+    let mut tables = Vec::new();
+    for item in all.note(items(written))? {
+        let table = match &item.value {
+            Written::Table(table) => read_keys(keys, (table, &item.span), folder, &needed, all),
+            Written::Text(_) | Written::Number(_) | Written::Array(_) | Written::Other => {
+                all.note(Err(wrong_form("a table", item)))
+            }
+        };
+        tables.push(table);
+    }
+    tables.into_iter().collect()
 }
 
 fn read_value(
@@ -157,20 +205,8 @@ fn read_value(
             read_slots(key, noun, apart_from, written, table)
         }
         KeyForm::StaticRoles => read_static_roles(key, written),
-        KeyForm::Tables(keys) => {
-            let mut tables = Vec::new();
-            for item in items(written)? {
-                match &item.value {
-                    Written::Table(table) => {
-                        tables.push(read_keys(keys, table, folder).map_err(|fault| fault.at(&item.span))?);
-                    }
-                    Written::Text(_) | Written::Number(_) | Written::Array(_) | Written::Other => {
-                        return Err(wrong_form("a table", item));
-                    }
-                }
-            }
-            Ok(Value::Tables(tables))
-        }
+        // `read_tables` reads them.
+        KeyForm::Tables(_) => items(written).map(|_| Value::Tables(Vec::new())),
     }
 }
 

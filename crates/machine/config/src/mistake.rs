@@ -1,8 +1,12 @@
 use std::ops::Range;
 
 use crate::at::At;
-use crate::suggest::nearest;
+use crate::suggest::{by_part, likely, nearest};
 use crate::{ConfigError, Kind, Position};
+
+/// The longest key that an error repeats although it resembles no known one, bytes. Only small letters: anything else may be a
+/// value.
+const ECHO_BYTES_MAX: usize = 24;
 
 /// Keys under which somebody may write the value itself.
 const VALUE_KEYS: [&str; 6] = ["value", "password", "token", "key", "api_key", "secret"];
@@ -38,21 +42,30 @@ impl Mistake {
         }
     }
 
-    /// The fault for a key that is unknown in its table; suggests the nearest known one.
+    /// The fault for a key that is unknown in its table; suggests those that were most likely meant.
     pub(crate) fn unknown_key(written: &str, known: &[&str]) -> Self {
-        let shown: String = written.chars().filter(|c| !c.is_control()).take(64).collect();
-        let fault = Self::new(Kind::UnknownKey, format!("unknown key `{shown}`"));
+        let fault = |shown: bool| {
+            let text: String = written.chars().filter(|c| !c.is_control()).take(64).collect();
+            let named = if shown { format!("unknown key `{text}`") } else { "unknown key".to_owned() };
+            Self::new(Kind::UnknownKey, named)
+        };
         let belongs = |(table, keys): &&(&str, &[&str])| known.contains(table) && keys.contains(&written);
         if let Some((table, _)) = TABLES.iter().find(belongs) {
-            return fault.help(format!("`{written}` belongs to the table [secrets.NAME.{table}]"));
+            return fault(true).help(format!("`{written}` belongs to the table [secrets.NAME.{table}]"));
         }
-        if let Some(near) = nearest(written, known.iter().copied()) {
-            return fault.help(format!("did you mean `{near}`?"));
+        let meant = likely(written, known);
+        if !meant.is_empty() {
+            return fault(true).help(did_you_mean(&meant));
         }
         if VALUE_KEYS.contains(&written) {
-            return fault.help("this file never holds a value: give it to `keyroll secret add`");
+            return fault(true).help("this file never holds a value: give it to `keyroll secret add`");
         }
-        fault.help(format!("the keys here are: {}", known.join(", ")))
+        let is_word = written.bytes().all(|byte| byte.is_ascii_lowercase() || b"-_".contains(&byte));
+        let shown = written.len() <= ECHO_BYTES_MAX && is_word;
+        match by_part(written, known).as_slice() {
+            [] => fault(shown).help(format!("the keys here are: {}", known.join(", "))),
+            meant => fault(shown).help(did_you_mean(meant)),
+        }
     }
 
     /// Sets the position, unless a more exact one is already known.
@@ -66,8 +79,24 @@ impl Mistake {
         self
     }
 
+    /// The byte at which it stands; none: it is about the whole file.
+    pub(crate) fn start(&self) -> Option<usize> {
+        self.span.as_ref().map(|span| span.start)
+    }
+
+    /// Whether both say the same of the same place.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (self.start(), &self.message) == (other.start(), &other.message)
+    }
+
     pub(crate) fn into_error(self, text: &str, file: &str) -> ConfigError {
         let at = self.span.map(|span| Position::of(text, span.start));
         ConfigError::new(self.kind, file, self.message, at, self.help)
     }
+}
+
+/// The help that suggests keys.
+fn did_you_mean(keys: &[&str]) -> String {
+    let quoted: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+    format!("did you mean {}?", quoted.join(" or "))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::at::At;
 use crate::mistake::Mistake;
+use crate::mistakes::{Mistakes, Read};
 use crate::period::read_period_within;
 use crate::shape::RecipientShape;
 use crate::{Kind, Name, Reference};
@@ -138,21 +139,25 @@ impl Recipient {
     pub(crate) fn all(
         shapes: &BTreeMap<At<String>, At<RecipientShape>>,
         folder: &Path,
-    ) -> Result<Vec<Self>, Mistake> {
+        all: &mut Mistakes,
+    ) -> Read<Vec<Self>> {
         if let Some(key) = shapes.keys().nth(RECIPIENTS_MAX) {
             let why = format!("there may be at most {RECIPIENTS_MAX} recipients of notices");
-            return Err(Mistake::new(Kind::WrongForm, why).at(&key.span));
+            all.push(Mistake::new(Kind::WrongForm, why).at(&key.span));
+            return None;
         }
-        shapes.iter().map(|(key, shape)| Self::build(key, shape, folder)).collect()
+        let read: Vec<Read<Self>> =
+            shapes.iter().map(|(key, shape)| Self::build(key, shape, folder, all)).collect();
+        read.into_iter().collect()
     }
 
-    fn build(key: &At<String>, shape: &At<RecipientShape>, folder: &Path) -> Result<Self, Mistake> {
-        let name = Name::read("a recipient", key)?;
+    fn build(key: &At<String>, shape: &At<RecipientShape>, folder: &Path, all: &mut Mistakes) -> Read<Self> {
+        let on = all.note(kinds(shape.value.on.as_ref()));
+        let remind_every = all.note(remind(shape.value.remind_every.as_ref()));
+        let name = all.note(Name::read("a recipient", key))?;
         let table = format!("server.notices.{name}");
-        let way = Way::build(&shape.value, &table, folder).map_err(|fault| fault.at(&key.span))?;
-        let (on, remind_every) =
-            (kinds(shape.value.on.as_ref())?, remind(shape.value.remind_every.as_ref())?);
-        Ok(Self { name, way, on, remind_every })
+        let way = all.note(Way::build(&shape.value, &table, folder).map_err(|fault| fault.at(&key.span)))?;
+        Some(Self { name, way, on: on?, remind_every: remind_every? })
     }
 }
 

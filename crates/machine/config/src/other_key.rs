@@ -1,7 +1,27 @@
 use toml_edit::{Array, Item, Table, TableLike, Value, value};
 
 use crate::edit::{checked, open, push};
-use crate::{Config, ConfigError, Kind, OtherKey};
+use crate::mistake::Mistake;
+use crate::other_key_shape::OtherKeyShape;
+use crate::{Config, ConfigError, Kind, OtherKey, is_unseen};
+
+impl OtherKey {
+    /// A key as it is written in the file.
+    pub(crate) fn read(shape: &OtherKeyShape) -> Result<Self, Mistake> {
+        let plain = |text: &str| !text.is_empty() && !text.chars().any(is_unseen);
+        if !plain(&shape.id.value) {
+            let why = "`other_keys.id` must not be empty, and have no characters that are not seen";
+            return Err(Mistake::new(Kind::WrongForm, why).at(&shape.id.span));
+        }
+        let parts: Vec<&str> = shape.label.value.split('/').collect();
+        let numbered = matches!(parts.as_slice(), ["keyroll", rotation, step] if plain(rotation) && step.bytes().all(|byte| byte.is_ascii_digit()) && step.parse::<u64>().is_ok());
+        if !numbered {
+            let why = "`other_keys.label` must be a whole label: keyroll/ROTATION/STEP";
+            return Err(Mistake::new(Kind::WrongForm, why).at(&shape.label.span));
+        }
+        Ok(Self { id: shape.id.value.clone(), label: shape.label.value.clone() })
+    }
+}
 
 /// Writes a key of another keyroll into the secret's `other_keys`; comments, order and spacing stay. The text stays as it is
 /// if the key is there already. The result is checked completely before it is returned.

@@ -32,11 +32,12 @@ const TABLES: &[(&str, &str)] = &[
     ("ServesShape", "serves = { … }"),
     ("LogShape", "log = { … }"),
     ("CheckShape", "check = { … }"),
+    ("BystanderShape", "[[secrets.NAME.bystanders]]"),
 ];
 
 const HEAD: &str = "# keyroll.toml\n\n\
     Generated from `crates/machine/config/src/shape.rs` and the tables that managers and servers declare; do not edit by hand.\n\n\
-    Unknown keys are errors. keyroll resolves relative paths against the folder of keyroll.toml, and runs commands in that \
+    Unknown keys are errors. One reading reports all mistakes of the file, in its order. keyroll resolves relative paths against the folder of keyroll.toml, and runs commands in that \
     folder, without a shell; for a consumer on a host by ssh it is the `folder` of that host. A duration is a whole number and a unit: `500ms`, `10s`, `30m`, `12h`, `90d`, `2w`. A name \
     has 1 to 64 characters of `a-z 0-9 . _ -`, and begins with a letter or digit. keyroll replaces `{instance}` and \
     `{port}` with the name and the port of the instance, and `{copy}` with the path of the consumer's first copy; `{{` and \

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::Kind;
 use crate::at::At;
 use crate::mistake::Mistake;
+use crate::mistakes::{Mistakes, Read};
 use crate::period::read_period_within;
 
 /// A longer watch or pause would keep both keys alive for days.
@@ -77,19 +78,28 @@ impl Default for Roll {
 
 impl Roll {
     /// Reads the table, or its default. `parallel`: how many consumers may move at once.
-    pub(crate) fn read(shape: Option<&At<RollShape>>, parallel: u32) -> Result<Self, Mistake> {
-        let Some(At { value: shape, .. }) = shape else { return Ok(Self::default()) };
+    pub(crate) fn read(shape: Option<&At<RollShape>>, parallel: u32, all: &mut Mistakes) -> Read<Self> {
+        let Some(At { value: shape, .. }) = shape else { return Some(Self::default()) };
         let period =
             |key, text: &Option<At<String>>| read_period_within(key, text.as_ref(), Duration::ZERO, PACE);
+        let canary = all.note(shape.canary.as_ref().map(Canary::read).transpose());
+        let bake = all.note(period("roll.bake", &shape.bake));
+        let pause_between = all.note(period("roll.pause_between", &shape.pause_between));
+        let hosts_at_once = all.note(read_hosts(shape.hosts_at_once.as_ref(), parallel));
         let read = Self {
-            canary: shape.canary.as_ref().map(Canary::read).transpose()?.unwrap_or_default(),
-            bake: period("roll.bake", &shape.bake)?,
+            canary: canary?.unwrap_or_default(),
+            bake: bake?,
             ask: shape.ask,
-            pause_between: period("roll.pause_between", &shape.pause_between)?,
-            hosts_at_once: read_hosts(shape.hosts_at_once.as_ref(), parallel)?,
+            pause_between: pause_between?,
+            hosts_at_once: hosts_at_once?,
         };
-        let unwatched = read.canary == Canary::Instance && read.bake.is_zero() && !read.ask;
-        let Some(text) = shape.canary.as_ref().filter(|_| unwatched) else { return Ok(read) };
+        all.note(read.refuse_unwatched(shape.canary.as_ref()))
+    }
+
+    /// Refuses a canary of one instance that nothing watches. `canary`: where it is written.
+    fn refuse_unwatched(self, canary: Option<&At<String>>) -> Result<Self, Mistake> {
+        let unwatched = self.canary == Canary::Instance && self.bake.is_zero() && !self.ask;
+        let Some(text) = canary.filter(|_| unwatched) else { return Ok(self) };
         let why = "`roll.canary = \"instance\"` changes nothing without `bake` and `ask`: the instances of a consumer are \
                    moved one after the other anyway";
         Err(Mistake::new(Kind::BadCombination, why).at(&text.span).help(

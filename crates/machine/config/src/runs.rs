@@ -24,7 +24,13 @@ const DRAIN_DEFAULT_MS: u64 = 10_000;
 const INSTANCES_MAX: usize = 32;
 
 /// The keys that say which processes are a consumer's.
-const FOUND_BY: [&str; 4] = ["pid_file", "process", "arg", "unit"];
+const FOUND_BY: [&str; 5] = ["pid_file", "process", "arg", "unit", USER];
+
+/// Whose unit it is; alone it finds nothing.
+const USER: &str = "user";
+
+/// How the processes of one instance are found: a text for each of [`FOUND_BY`].
+type FoundBy = [Option<String>; FOUND_BY.len()];
 
 /// One instance of a consumer.
 #[derive(Debug, Clone)]
@@ -72,11 +78,23 @@ impl Runs {
         self.first.as_ref()
     }
 
-    /// Whether both tables find the same processes: by the same file, executable or unit.
+    /// Whether all its instances are found as instances of the other are: by the same file, executable or unit.
     pub(crate) fn finds_as(&self, other: &Self) -> bool {
-        let found = |runs: &Self| FOUND_BY.map(|key| runs.table.0.get(key).map(|text| text.value.clone()));
-        let mine = found(self);
-        mine.iter().any(Option::is_some) && mine == found(other)
+        let (mine, theirs) = (self.found_by(), other.found_by());
+        !mine.is_empty() && mine.iter().all(|one| theirs.contains(one))
+    }
+
+    /// How its instances are found. Two consumers may have the same text with different instances.
+    fn found_by(&self) -> Vec<FoundBy> {
+        let filled = |instance: &Instance| {
+            FOUND_BY.map(|key| {
+                let RunsValue::Text(text) = &self.table.0.get(key)?.value else { return None };
+                Some(text.replace("{instance}", instance.name.as_str()))
+            })
+        };
+        let is_found =
+            |by: &FoundBy| by.iter().zip(FOUND_BY).any(|(text, key)| key != USER && text.is_some());
+        self.instances.iter().map(filled).filter(is_found).collect()
     }
 
     /// The processes that get their value from keyroll's socket: one instance, `main`, which no table describes.

@@ -3,6 +3,7 @@ use std::time::Duration;
 use crate::Kind;
 use crate::at::{At, Texts};
 use crate::mistake::Mistake;
+use crate::mistakes::{Mistakes, Read};
 use crate::period::{PERIOD_DAYS_MAX, read_period_within};
 use crate::shape::ScheduleShape;
 
@@ -18,7 +19,8 @@ const ZONE_BYTES_MAX: usize = 64;
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 /// The minutes of a day.
 pub const DAY_MIN: u16 = 1_440;
-const HELP: &str = "write days, times and, if it is not this machine's, a time zone: \
+/// The next step where a window is not one.
+pub(crate) const WINDOW_HELP: &str = "write days, times and, if it is not this machine's, a time zone: \
                     \"Mon..Fri 09:00-16:00 Europe/Berlin\", \"Sat,Sun 22:00-04:00\", \"01:00-05:00\"; or \"any\"";
 
 /// When rotations are begun without an operator, and when somebody is told.
@@ -52,19 +54,20 @@ pub struct Window {
 }
 
 impl Schedule {
-    pub(crate) fn build(shape: &ScheduleShape) -> Result<Self, Mistake> {
+    pub(crate) fn build(shape: &ScheduleShape, all: &mut Mistakes) -> Read<Self> {
         let most = Duration::from_secs(PERIOD_DAYS_MAX * 86_400);
-        let period = |key, text: Option<&At<String>>, default| {
-            read_period_within(key, text, default, Duration::ZERO..=most)
+        let period = |key, text: &Option<At<String>>, default| {
+            read_period_within(key, text.as_ref(), default, Duration::ZERO..=most)
         };
-        Ok(Self {
-            windows: read_windows("schedule.window", shape.window.as_ref())?.unwrap_or_default(),
-            warn_before: period("schedule.warn_before", shape.warn_before.as_ref(), WARN_BEFORE_DEFAULT)?,
-            overdue_after: period(
-                "schedule.overdue_after",
-                shape.overdue_after.as_ref(),
-                OVERDUE_AFTER_DEFAULT,
-            )?,
+        let windows = all.note(read_windows("schedule.window", shape.window.as_ref()));
+        let warn_before = period("schedule.warn_before", &shape.warn_before, WARN_BEFORE_DEFAULT);
+        let warn_before = all.note(warn_before);
+        let overdue_after = period("schedule.overdue_after", &shape.overdue_after, OVERDUE_AFTER_DEFAULT);
+        let overdue_after = all.note(overdue_after);
+        Some(Self {
+            windows: windows?.unwrap_or_default(),
+            warn_before: warn_before?,
+            overdue_after: overdue_after?,
         })
     }
 }
@@ -75,7 +78,7 @@ pub(crate) fn read_windows(key: &str, written: Option<&At<Texts>>) -> Result<Opt
     let texts = written.value.0.as_slice();
     if texts.is_empty() || texts.len() > WINDOWS_MAX {
         let why = format!("`{key}` has 1 to {WINDOWS_MAX} windows");
-        return Err(Mistake::new(Kind::WrongForm, why).at(&written.span).help(HELP));
+        return Err(Mistake::new(Kind::WrongForm, why).at(&written.span).help(WINDOW_HELP));
     }
     if let [only] = texts
         && only == "any"
@@ -84,7 +87,7 @@ pub(crate) fn read_windows(key: &str, written: Option<&At<Texts>>) -> Result<Opt
     }
     let read = |text: &String| {
         Window::read(text).map_err(|why| {
-            Mistake::new(Kind::WrongForm, format!("`{key}` {why}")).at(&written.span).help(HELP)
+            Mistake::new(Kind::WrongForm, format!("`{key}` {why}")).at(&written.span).help(WINDOW_HELP)
         })
     };
     texts.iter().map(read).collect::<Result<_, _>>().map(Some)

@@ -4,6 +4,7 @@ use std::time::Duration;
 use crate::Kind;
 use crate::at::At;
 use crate::mistake::Mistake;
+use crate::mistakes::{Mistakes, Read};
 use crate::path::resolve;
 use crate::period::{read_period_within, read_unit};
 use crate::shape::SearchShape;
@@ -41,15 +42,13 @@ impl Default for Search {
 }
 
 impl Search {
-    pub(crate) fn build(shape: &SearchShape, folder: &Path) -> Result<Self, Mistake> {
-        let roots = shape.roots.iter().map(|root| resolve(folder, "search.roots", root));
+    pub(crate) fn build(shape: &SearchShape, folder: &Path, all: &mut Mistakes) -> Read<Self> {
+        let roots = all.note_all(shape.roots.iter().map(|root| resolve(folder, "search.roots", root)));
+        let memory_bytes_max = all.note(memory(shape.max_memory.as_ref()));
         let deadline = shape.deadline.as_ref();
-        let time_max = read_period_within("search.deadline", deadline, TIME_DEFAULT, TIME_MIN..=TIME_MAX)?;
-        Ok(Self {
-            roots: roots.collect::<Result<_, _>>()?,
-            memory_bytes_max: memory(shape.max_memory.as_ref())?,
-            time_max,
-        })
+        let time_max = read_period_within("search.deadline", deadline, TIME_DEFAULT, TIME_MIN..=TIME_MAX);
+        let time_max = all.note(time_max);
+        Some(Self { roots: roots?, memory_bytes_max: memory_bytes_max?, time_max: time_max? })
     }
 }
 

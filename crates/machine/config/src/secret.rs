@@ -4,22 +4,26 @@ use std::time::Duration;
 
 use keyroll_logins::Table;
 
+use crate::around::Around;
 use crate::at::At;
+use crate::broken::Broken;
+use crate::bystander::read_bystanders;
 use crate::consumer::Shared;
 use crate::consumers::read_consumers;
 use crate::defaults::read_parallel;
 use crate::follows::{first_follower, refuse_unfollowed};
-use crate::login_table::{self, WrittenTable};
 use crate::mistake::Mistake;
-use crate::other_key_shape::OtherKeyShape;
+use crate::mistakes::{Mistakes, Read};
 use crate::period::read_period;
 use crate::schedule::{Window, read_windows};
+use crate::secret_parts::{Access, Parts};
 use crate::secret_shape::SecretShape;
+use crate::secret_store::{read_store, refuse_store_as_copy, refuse_store_as_key};
 use crate::shape::{RevokeShape, SecretKeys};
 use crate::site::read_searched;
 use crate::{
-    AwsUser, Consumer, Deadlines, Defaults, FieldSpec, Gate, Host, InCluster, IssuerRef, Kind, LOCAL, Name,
-    OnFailure, Reference, Roll, StoreRef, Template, Vault, is_unseen,
+    AwsUser, Bystander, Consumer, Deadlines, FieldSpec, Gate, InCluster, IssuerRef, Kind, LOCAL, Name,
+    OnFailure, Reference, Roll, StoreRef, Template, Vault,
 };
 
 /// The default time for which the old value must have been unused.
@@ -133,73 +137,73 @@ pub struct Secret {
     pub searched_hosts: Option<BTreeSet<Name>>,
     /// The services on machines and in clusters that use it, in the order of the file.
     pub consumers: Vec<Consumer>,
+    /// The processes that hold it and are no consumers, in the order of the file.
+    pub bystanders: Vec<Bystander>,
 }
 
 impl Secret {
+    /// `broken`: the keys of its table with a mistake of form, which is noted already.
     pub(crate) fn build(
         name: Name,
         shape: At<SecretShape>,
-        folder: &Path,
-        defaults: &Defaults,
-        hosts: &BTreeMap<Name, Host>,
-        vault: &Vault,
-    ) -> Result<Self, Mistake> {
+        around: &Around<'_>,
+        broken: &Broken,
+        all: &mut Mistakes,
+    ) -> Read<Self> {
         let SecretShape { keys: shape, servers } = shape.value;
-        let issuer = IssuerRef::read(folder, &shape.issuer)?;
-        let issuer_host = issuer.host(shape.issuer_host.as_ref())?;
-        let admin = shape.admin.as_ref().map(|text| Reference::read(folder, "admin", text)).transpose()?;
-        let fields = read_fields(&shape, &issuer)?;
-        let derived = read_derived(&shape, &fields)?;
-        let server = read_server(&shape.issuer, &issuer, &servers, folder)?;
-        let aws = read_aws(&shape, &issuer)?;
-        let revoke = Revoke::build(&shape.revoke, shape.unattended)?;
-        let max_parallel = read_parallel(shape.max_parallel.as_ref(), defaults.max_parallel)?;
-        let gate = shape.gate.as_ref().map(|gate| Gate::read(gate, folder)).transpose()?;
-        let owner = read_owner(shape.owner.as_ref())?;
-        let rotate_every = match &shape.rotate_every {
-            None => None,
-            Some(_) => Some(read_period("rotate_every", shape.rotate_every.as_ref(), Duration::ZERO)?),
+        let folder = around.folder;
+        let issuer = all.note_unless(broken.has("issuer"), || IssuerRef::read(folder, &shape.issuer));
+        let admin = shape.admin.as_ref().map(|text| Reference::read(folder, "admin", text));
+        let admin = all.note(admin.transpose());
+        let parts = Parts::read(&shape, issuer.as_ref(), broken, all);
+        let consumers = {
+            let shared = Shared { secret: &name, parts: parts.as_ref() };
+            read_consumers(&shape.consumers, around, &shared, &broken.below("consumers"), all)
         };
-        let windows = read_windows("window", shape.window.as_ref())?;
-        let other_keys = shape.other_keys.iter().map(OtherKey::read).collect::<Result<_, Mistake>>()?;
-        let follower = first_follower(&shape.consumers);
-        let shared = Shared { secret: &name, fields: &fields, derived: &derived };
-        let consumers = read_consumers(&shape.consumers, folder, hosts, &shared)?;
-        let searched_hosts = read_searched(shape.searched_hosts.as_ref(), hosts)?;
-        let store = read_store(folder, &shape, &issuer, &fields)?;
-        refuse_store_as_copy(&store, shape.store.as_ref(), &consumers)?;
-        refuse_store_as_key(&store, shape.store.as_ref(), &consumers, hosts)?;
-        let first = consumers.iter().find(|consumer| consumer.follows).zip(follower.as_ref());
-        if let Some((consumer, at)) = first {
-            refuse_unfollowed((&consumer.name, at), &store, &shape.revoke)?;
+        let consumers = consumers.filter(|_| !broken.has("consumers"));
+        let store = issuer.as_ref().zip(parts.as_ref()).and_then(|(issuer, parts)| {
+            let unknown = broken.has("store") || broken.has("kubernetes");
+            all.note_unless(unknown, || read_store(folder, &shape, issuer, &parts.fields))
+        });
+        if let (Some(store), Some(consumers)) = (&store, &consumers) {
+            all.note(refuse_store_as_copy(store, shape.store.as_ref(), consumers));
+            all.note(refuse_store_as_key(store, shape.store.as_ref(), consumers, around.hosts));
+            all.note(refuse_no_store(&shape, consumers, store));
         }
-        Ok(Self {
-            store,
-            vault: vault.clone(),
-            max_parallel,
-            on_failure: OnFailure::read(shape.on_failure.as_ref(), defaults.on_failure)?,
-            deadlines: Deadlines::of_secret(&shape, &consumers, defaults.deadlines)?,
+        let access =
+            issuer.as_ref().and_then(|issuer| Access::read(&shape, issuer, (folder, &servers), broken, all));
+        let bystanders = read_bystanders(&shape.bystanders, around, consumers.as_deref(), broken, all);
+        let pace = Pace::read(&shape, consumers.as_deref(), around, broken, all);
+        let rules = Rules::read(&shape, around, broken, all);
+        let (parts, access, pace, rules) = (parts?, access?, pace?, rules?);
+        Some(Self {
+            store: store?,
+            vault: around.vault?.clone(),
+            max_parallel: pace.max_parallel,
+            on_failure: pace.on_failure,
+            deadlines: pace.deadlines,
             unattended: shape.unattended,
             emergency_revoke: shape.emergency_revoke,
             emergencies_per_day: shape.emergencies_per_day.as_ref().map_or(1, |most| most.value),
             keep_retired: shape.keep_retired,
             name,
-            issuer,
-            issuer_host,
-            admin,
-            owner,
-            rotate_every,
-            windows,
-            fields,
-            derived,
-            server,
-            aws,
-            revoke,
-            roll: Roll::read(shape.roll.as_ref(), max_parallel)?,
-            gate,
-            other_keys,
-            searched_hosts,
-            consumers,
+            issuer: issuer?,
+            issuer_host: access.host,
+            admin: admin?,
+            owner: rules.owner,
+            rotate_every: rules.rotate_every,
+            windows: rules.windows,
+            fields: parts.fields,
+            derived: parts.derived,
+            server: access.server,
+            aws: access.aws,
+            revoke: rules.revoke,
+            roll: pace.roll,
+            gate: rules.gate,
+            other_keys: rules.other_keys,
+            searched_hosts: rules.searched_hosts,
+            consumers: consumers?,
+            bystanders: bystanders?,
         })
     }
 
@@ -222,12 +226,13 @@ impl Secret {
         self.consumers.iter().find(|consumer| consumer.name.as_str() == name)
     }
 
-    /// The secret with only the consumers on this host, in their order; `local` is the machine that keyroll runs on, whatever
-    /// the file calls it. A host may be a cluster.
+    /// The secret with only the consumers and bystanders on this host, in their order; `local` is the machine that keyroll
+    /// runs on, whatever the file calls it. A host may be a cluster.
     #[must_use]
     pub fn on(&self, host: &str) -> Self {
         let mut secret = self.clone();
         secret.consumers.retain(|consumer| consumer.is_on(host));
+        secret.bystanders.retain(|bystander| bystander.is_on(host));
         secret
     }
 
@@ -254,54 +259,36 @@ impl Secret {
     }
 }
 
-impl OtherKey {
-    fn read(shape: &OtherKeyShape) -> Result<Self, Mistake> {
-        let plain = |text: &str| !text.is_empty() && !text.chars().any(is_unseen);
-        if !plain(&shape.id.value) {
-            let why = "`other_keys.id` must not be empty, and have no characters that are not seen";
-            return Err(Mistake::new(Kind::WrongForm, why).at(&shape.id.span));
-        }
-        let parts: Vec<&str> = shape.label.value.split('/').collect();
-        let numbered = matches!(parts.as_slice(), ["keyroll", rotation, step] if plain(rotation) && step.bytes().all(|byte| byte.is_ascii_digit()) && step.parse::<u64>().is_ok());
-        if !numbered {
-            let why = "`other_keys.label` must be a whole label: keyroll/ROTATION/STEP";
-            return Err(Mistake::new(Kind::WrongForm, why).at(&shape.label.span));
-        }
-        Ok(Self { id: shape.id.value.clone(), label: shape.label.value.clone() })
+impl Revoke {
+    fn build(shape: &RevokeShape, unattended: bool, all: &mut Mistakes) -> Read<Self> {
+        let period = |key, text: &Option<At<String>>, seconds| {
+            read_period(key, text.as_ref(), Duration::from_secs(seconds))
+        };
+        let require = all.note_all(shape.require.iter().map(EvidenceKind::read));
+        let old_idle_for = all.note(period("revoke.old_idle_for", &shape.old_idle_for, OLD_IDLE_DEFAULT_S));
+        let soak = all.note(period("revoke.soak", &shape.soak, SOAK_DEFAULT_S));
+        let decide = all.note(Decide::read(shape.decide.as_ref(), unattended));
+        Some(Self {
+            require: require?.into_iter().collect(),
+            old_idle_for: old_idle_for?,
+            soak: soak?,
+            decide: decide?,
+        })
     }
 }
 
-impl Revoke {
-    fn build(shape: &RevokeShape, unattended: bool) -> Result<Self, Mistake> {
-        let mut require = BTreeSet::new();
-        for text in &shape.require {
-            require.insert(EvidenceKind::read(text)?);
+impl Decide {
+    fn read(text: Option<&At<String>>, unattended: bool) -> Result<Self, Mistake> {
+        let Some(text) = text else { return Ok(Self::Ask) };
+        match text.value.as_str() {
+            "ask" => Ok(Self::Ask),
+            "standing" if unattended => Ok(Self::Standing),
+            "standing" => {
+                let why = "a standing consent needs `unattended = true`";
+                Err(Mistake::new(Kind::BadCombination, why).at(&text.span))
+            }
+            _ => Err(Mistake::one_of("revoke.decide", text, &["ask", "standing"])),
         }
-        let decide = match &shape.decide {
-            None => Decide::Ask,
-            Some(text) => match text.value.as_str() {
-                "ask" => Decide::Ask,
-                "standing" if unattended => Decide::Standing,
-                "standing" => {
-                    return Err(Mistake::new(
-                        Kind::BadCombination,
-                        "a standing consent needs `unattended = true`",
-                    )
-                    .at(&text.span));
-                }
-                _ => return Err(Mistake::one_of("revoke.decide", text, &["ask", "standing"])),
-            },
-        };
-        Ok(Self {
-            require,
-            old_idle_for: read_period(
-                "revoke.old_idle_for",
-                shape.old_idle_for.as_ref(),
-                Duration::from_secs(OLD_IDLE_DEFAULT_S),
-            )?,
-            soak: read_period("revoke.soak", shape.soak.as_ref(), Duration::from_secs(SOAK_DEFAULT_S))?,
-            decide,
-        })
     }
 }
 
@@ -325,120 +312,6 @@ impl EvidenceKind {
     }
 }
 
-/// The parts of the credential: as written, or the usual ones of its issuer.
-fn read_fields(shape: &SecretKeys, issuer: &IssuerRef) -> Result<BTreeMap<Name, FieldSpec>, Mistake> {
-    let mut fields = BTreeMap::new();
-    let Some(written) = &shape.fields else {
-        let usual = issuer.usual_fields();
-        for (name, secret) in usual {
-            fields.extend(Name::new(*name).map(|name| (name, FieldSpec { secret: *secret })));
-        }
-        return Ok(fields);
-    };
-    for (key, field) in written {
-        let name = Name::read("a field", key)?;
-        fields.insert(name, FieldSpec { secret: field.secret.unwrap_or(true) });
-    }
-    if !fields.values().any(|field| field.secret) {
-        let fault = Mistake::new(Kind::BadCombination, "none of the fields is secret");
-        return Err(written.keys().fold(fault, |fault, key| fault.at(&key.span)));
-    }
-    Ok(fields)
-}
-
-fn read_derived(
-    shape: &SecretKeys,
-    fields: &BTreeMap<Name, FieldSpec>,
-) -> Result<BTreeMap<Name, Template>, Mistake> {
-    let mut derived = BTreeMap::new();
-    for (key, text) in &shape.derived {
-        let name = Name::read("a derived text", key)?;
-        if fields.contains_key(&name) {
-            return Err(Mistake::new(Kind::Duplicate, format!("`{name}` is a field already")).at(&key.span));
-        }
-        derived.insert(name, Template::read(&text.value, &text.span, fields)?);
-    }
-    Ok(derived)
-}
-
-/// The source of truth. One outside of keyroll holds one value of the secret.
-fn read_store(
-    folder: &Path,
-    shape: &SecretKeys,
-    issuer: &IssuerRef,
-    fields: &BTreeMap<Name, FieldSpec>,
-) -> Result<StoreRef, Mistake> {
-    let text = shape.store.as_ref();
-    let store = StoreRef::read(folder, text)?.in_cluster(shape.kubernetes.as_ref(), folder)?;
-    let Some(text) = text.filter(|_| store != StoreRef::Keyroll) else { return Ok(store) };
-    let refuse = |why: String, help: &str| {
-        Err(Mistake::new(Kind::BadCombination, format!("`store`: {why}")).at(&text.span).help(help))
-    };
-    if let Some(server) = issuer.server() {
-        return refuse(
-            format!(
-                "rotations on `{}` alternate between two logins, and this store would hold the password without its user",
-                server.word
-            ),
-            "write `store = \"keyroll\"`",
-        );
-    }
-    if *issuer == IssuerRef::AwsAccessKey {
-        let why = "every rotation changes the access key id too, and this store would hold the secret access key without it";
-        return refuse(why.to_owned(), "write `store = \"keyroll\"`");
-    }
-    match fields.values().filter(|field| field.secret).count() {
-        1 => Ok(store),
-        several => refuse(
-            format!("it holds one value, and this secret has {several} secret fields"),
-            "make each secret field a secret of its own, or write `store = \"keyroll\"`",
-        ),
-    }
-}
-
-/// A copy that consumers start from is delivered to; what the store holds is given out. One place cannot be both. The store
-/// is a file of this machine.
-fn refuse_store_as_copy(
-    store: &StoreRef,
-    text: Option<&At<String>>,
-    consumers: &[Consumer],
-) -> Result<(), Mistake> {
-    let (StoreRef::File { path, .. }, Some(text)) = (store, text) else { return Ok(()) };
-    let reads = |consumer: &&Consumer| {
-        consumer.is_here && consumer.reads.iter().any(|copy| copy.place.path() == path)
-    };
-    let Some(consumer) = consumers.iter().find(reads) else { return Ok(()) };
-    let why = format!("`store` is a file that the consumer `{}` reads", consumer.name);
-    Err(Mistake::new(Kind::BadCombination, why).at(&text.span).help(
-        "leave out `store`: keyroll then seals the value itself, and delivers it to this file; or name another file, \
-         from which `fetch` makes this one",
-    ))
-}
-
-/// The same for a key of a Secret, where the store and the consumer can be in one cluster.
-fn refuse_store_as_key(
-    store: &StoreRef,
-    text: Option<&At<String>>,
-    consumers: &[Consumer],
-    hosts: &BTreeMap<Name, Host>,
-) -> Result<(), Mistake> {
-    let (StoreRef::Kubernetes { namespace, name, key, cluster }, Some(text)) = (store, text) else {
-        return Ok(());
-    };
-    let reads = |consumer: &&Consumer| {
-        let address = hosts.get(&consumer.host).and_then(|host| host.connect.cluster());
-        let (Some(pods), Some(address)) = (&consumer.in_cluster, address) else { return false };
-        (&pods.secret, &pods.key, address.namespace.as_ref()) == (name, key, Some(namespace))
-            && cluster.in_cluster == address.is_in_cluster()
-            && (cluster.context.is_none() || cluster.context == address.context)
-    };
-    let Some(consumer) = consumers.iter().find(reads) else { return Ok(()) };
-    let why = format!("`store` is a key of a Secret that the consumer `{}` reads", consumer.name);
-    Err(Mistake::new(Kind::BadCombination, why)
-        .at(&text.span)
-        .help("leave out `store`: keyroll then seals the value itself, and delivers it to this Secret"))
-}
-
 fn read_owner(text: Option<&At<String>>) -> Result<Option<String>, Mistake> {
     let Some(text) = text else { return Ok(None) };
     if text.value.len() > OWNER_BYTES_MAX || text.value.chars().any(char::is_control) {
@@ -448,49 +321,82 @@ fn read_owner(text: Option<&At<String>>) -> Result<Option<String>, Mistake> {
     Ok(Some(text.value.clone()))
 }
 
-/// The IAM user, if the issuer is AWS. keyroll's own login there stands in no file of its own.
-fn read_aws(shape: &SecretKeys, issuer: &IssuerRef) -> Result<Option<AwsUser>, Mistake> {
-    let fault = |why: &str, at: &At<String>| Mistake::new(Kind::BadCombination, why).at(&at.span);
-    if *issuer != IssuerRef::AwsAccessKey {
-        let Some(table) = &shape.aws else { return Ok(None) };
-        let why = "`aws` goes with `issuer = \"aws-access-key\"` only";
-        return Err(Mistake::new(Kind::BadCombination, why).at(&table.span));
-    }
-    if let Some(admin) = &shape.admin {
-        return Err(fault("`admin` does not go with `issuer = \"aws-access-key\"`", admin).help(
-            "keyroll's login is that of a profile (`aws.profile`), or of the usual AWS configuration: a role, SSO, the \
-             environment",
-        ));
-    }
-    let Some(table) = &shape.aws else {
-        let why = "`issuer = \"aws-access-key\"` needs a `[secrets.<name>.aws]` table";
-        return Err(fault(why, &shape.issuer).help(
-            "with `user`, the name of the IAM user, `account`, the number of its account (`account = \"123456789012\"`), and \
-             `region`",
-        ));
-    };
-    AwsUser::read(table).map(Some)
+/// Refuses a consumer that reads a store which no program can read.
+fn refuse_no_store(shape: &SecretKeys, consumers: &[Consumer], store: &StoreRef) -> Result<(), Mistake> {
+    let follower = first_follower(&shape.consumers);
+    let first = consumers.iter().find(|consumer| consumer.follows).zip(follower.as_ref());
+    first.map_or(Ok(()), |(consumer, at)| refuse_unfollowed((&consumer.name, at), store, &shape.revoke))
 }
 
-/// The table of the issuer, if it is a server. A table of another server is refused.
-fn read_server(
-    text: &At<String>,
-    issuer: &IssuerRef,
-    servers: &BTreeMap<&'static str, At<WrittenTable>>,
-    folder: &Path,
-) -> Result<Option<Table>, Mistake> {
-    let own = issuer.server();
-    let other = servers.iter().find(|(word, _)| own.is_none_or(|server| server.word != **word));
-    if let Some((word, table)) = other {
-        let why = format!("`{word}` goes with `issuer = \"{word}\"` only");
-        return Err(Mistake::new(Kind::BadCombination, why).at(&table.span));
+/// How fast a rotation goes.
+struct Pace {
+    max_parallel: u32,
+    on_failure: OnFailure,
+    deadlines: Deadlines,
+    roll: Roll,
+}
+
+impl Pace {
+    fn read(
+        shape: &SecretKeys,
+        consumers: Read<&[Consumer]>,
+        around: &Around<'_>,
+        broken: &Broken,
+        all: &mut Mistakes,
+    ) -> Read<Self> {
+        let defaults = around.defaults;
+        let parallel = defaults.map_or(1, |defaults| defaults.max_parallel);
+        let parallel = all.note(read_parallel(shape.max_parallel.as_ref(), parallel));
+        let on_failure = defaults.map_or(OnFailure::Rollback, |defaults| defaults.on_failure);
+        let on_failure = all.note(OnFailure::read(shape.on_failure.as_ref(), on_failure));
+        let unknown = broken.has("unit_deadline") || broken.has("phase_deadline");
+        let deadlines = defaults.zip(consumers).filter(|_| !unknown);
+        let deadlines = deadlines.and_then(|(defaults, consumers)| {
+            all.note(Deadlines::of_secret(shape, consumers, defaults.deadlines))
+        });
+        let unknown = defaults.is_none() || broken.has("roll") || broken.has("max_parallel");
+        let roll = parallel.filter(|_| !unknown);
+        let roll = roll.and_then(|parallel| Roll::read(shape.roll.as_ref(), parallel, all));
+        Some(Self { max_parallel: parallel?, on_failure: on_failure?, deadlines: deadlines?, roll: roll? })
     }
-    let Some(server) = own else { return Ok(None) };
-    let Some(table) = servers.get(server.word) else {
-        let why = format!("`issuer = \"{0}\"` needs a `[secrets.<name>.{0}]` table", server.word);
-        return Err(Mistake::new(Kind::BadCombination, why)
-            .at(&text.span)
-            .help(format!("with {}", login_table::required(server))));
-    };
-    login_table::read(server, table, folder).map(Some)
+}
+
+/// When a rotation begins, and when it ends the old value.
+struct Rules {
+    revoke: Revoke,
+    gate: Option<Gate>,
+    owner: Option<String>,
+    rotate_every: Option<Duration>,
+    windows: Option<Vec<Window>>,
+    other_keys: Vec<OtherKey>,
+    searched_hosts: Option<BTreeSet<Name>>,
+}
+
+impl Rules {
+    fn read(shape: &SecretKeys, around: &Around<'_>, broken: &Broken, all: &mut Mistakes) -> Read<Self> {
+        let revoke = Revoke::build(&shape.revoke, shape.unattended || broken.has("unattended"), all);
+        let gate = match shape.gate.as_ref().filter(|_| !broken.has("gate")) {
+            Some(gate) => Gate::read(gate, around.folder, all).map(Some),
+            None => Some(None),
+        };
+        let owner = all.note(read_owner(shape.owner.as_ref()));
+        let every = shape.rotate_every.as_ref();
+        let every = every.map(|text| read_period("rotate_every", Some(text), Duration::ZERO));
+        let rotate_every = all.note(every.transpose());
+        let windows = all.note(read_windows("window", shape.window.as_ref()));
+        let other_keys = shape.other_keys.iter().filter(|_| !broken.has("other_keys"));
+        let other_keys = all.note_all(other_keys.map(OtherKey::read));
+        let searched_hosts = all.note_unless(!around.hosts_are_whole, || {
+            read_searched(shape.searched_hosts.as_ref(), around.hosts)
+        });
+        Some(Self {
+            revoke: revoke?,
+            gate: gate?,
+            owner: owner?,
+            rotate_every: rotate_every?,
+            windows: windows?,
+            other_keys: other_keys?,
+            searched_hosts: searched_hosts?,
+        })
+    }
 }

@@ -2,17 +2,19 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::around::Around;
 use crate::at::At;
 use crate::copy::Place;
 use crate::followed::Followed;
 use crate::mistake::Mistake;
+use crate::mistakes::{Mistakes, Read};
 use crate::notices::Recipient;
 use crate::path::resolve;
 use crate::secret::Secret;
 use crate::shape::{AlertsShape, ServerShape};
 use crate::suggest::nearest;
 use crate::url::read_url;
-use crate::{Host, Kind, Name, Reference};
+use crate::{Kind, Name, Reference};
 
 /// The longest alias, in bytes.
 const ALIAS_BYTES_MAX: usize = 256;
@@ -70,67 +72,78 @@ pub struct Alerts {
 }
 
 impl Alerts {
-    fn build(shape: &AlertsShape, folder: &Path) -> Result<Self, Mistake> {
-        let file = |key: &str, text: &Option<At<String>>| {
+    /// `admin_token`: the file of the admin tokens, if it is known.
+    fn build(
+        shape: &AlertsShape,
+        folder: &Path,
+        admin_token: Option<&Path>,
+        all: &mut Mistakes,
+    ) -> Read<Self> {
+        let mut file = |key: &str, text: &Option<At<String>>| {
             let read = |text| Reference::read(folder, &format!("server.alerts.{key}"), text);
-            let file = text.as_ref().map(read).transpose()?;
-            Ok(file.map(|Reference::File(path)| path))
+            let file = all.note(text.as_ref().map(read).transpose())?;
+            Some(file.map(|Reference::File(path)| path))
         };
-        Ok(Self {
-            github: file("github", &shape.github)?,
-            github_keys: file("github_keys", &shape.github_keys)?,
-            github_token: file("github_token", &shape.github_token)?,
-            github_api: {
-                let address = read_url("server.alerts.github_api", shape.github_api.as_ref(), &[])?;
-                shape
-                    .github_api
-                    .as_ref()
-                    .filter(|_| address.is_some())
-                    .map_or(GITHUB, |text| &text.value)
-                    .to_owned()
-            },
-            gitguardian: file("gitguardian", &shape.gitguardian)?,
-            gitlab: file("gitlab", &shape.gitlab)?,
+        let (github, github_keys) = (file("github", &shape.github), file("github_keys", &shape.github_keys));
+        let github_token = file("github_token", &shape.github_token);
+        let (gitguardian, gitlab) = (file("gitguardian", &shape.gitguardian), file("gitlab", &shape.gitlab));
+        let (generic, tokens) = (file("generic", &shape.generic), file("tokens", &shape.tokens));
+        let address = all.note(read_url("server.alerts.github_api", shape.github_api.as_ref(), &[]))?;
+        let written = shape.github_api.as_ref().filter(|_| address.is_some());
+        let tokens = tokens?;
+        if let (Some(text), true) = (&shape.tokens, tokens.is_some() && tokens.as_deref() == admin_token) {
+            let why = "`server.alerts.tokens` is the file of the admin tokens: a scanner could replace keys";
+            all.push(Mistake::new(Kind::WrongForm, why).at(&text.span).help("name another file"));
+            return None;
+        }
+        Some(Self {
+            github: github?,
+            github_keys: github_keys?,
+            github_token: github_token?,
+            github_api: written.map_or(GITHUB, |text| &text.value).to_owned(),
+            gitguardian: gitguardian?,
+            gitlab: gitlab?,
             gitlab_types: shape.gitlab_types.iter().map(|text| text.value.clone()).collect(),
-            generic: file("generic", &shape.generic)?,
-            tokens: file("tokens", &shape.tokens)?,
+            generic: generic?,
+            tokens,
         })
     }
 }
 
 impl Server {
+    /// `secrets`: all secrets of the file, if they have no mistake.
     pub(crate) fn build(
         shape: &ServerShape,
-        folder: &Path,
-        secrets: &BTreeMap<Name, Secret>,
-        hosts: &BTreeMap<Name, Host>,
-    ) -> Result<Self, Mistake> {
+        around: &Around<'_>,
+        secrets: Option<&BTreeMap<Name, Secret>>,
+        all: &mut Mistakes,
+    ) -> Read<Self> {
+        let Around { folder, hosts, .. } = *around;
         let emergency = &shape.emergency.value;
-        let Reference::File(admin_token) =
-            Reference::read(folder, "server.emergency.admin_token", &emergency.admin_token)?;
-        let aliases = emergency.aliases.iter().map(|(alias, name)| read_alias(alias, name, secrets));
-        let alerts = Alerts::build(&shape.alerts, folder)?;
-        if let (Some(text), true) = (&shape.alerts.tokens, alerts.tokens.as_ref() == Some(&admin_token)) {
-            let why = "`server.alerts.tokens` is the file of the admin tokens: a scanner could replace keys";
-            return Err(Mistake::new(Kind::WrongForm, why).at(&text.span).help("name another file"));
-        }
-        let aliases = aliases.collect::<Result<_, _>>()?;
-        let notices = Recipient::all(&shape.notices, folder)?;
-        let listen = listen(&shape.listen)?;
-        let approvals = approvals(shape.approvals.as_ref())?;
-        let socket = shape.socket.as_ref().map(|text| socket(text, folder)).transpose()?;
-        let kubernetes =
-            shape.kubernetes.as_ref().map(|table| Followed::read(&table.value, hosts, &admin_token));
-        Ok(Self {
-            listen,
+        let admin_token = Reference::read(folder, "server.emergency.admin_token", &emergency.admin_token);
+        let admin_token = all.note(admin_token).map(|Reference::File(path)| path);
+        let alerts = Alerts::build(&shape.alerts, folder, admin_token.as_deref(), all);
+        let aliases = secrets.and_then(|secrets| {
+            all.note_all(emergency.aliases.iter().map(|(alias, name)| read_alias(alias, name, secrets)))
+        });
+        let notices = Recipient::all(&shape.notices, folder, all);
+        let listen = all.note(listen(&shape.listen));
+        let approvals = all.note(approvals(shape.approvals.as_ref()));
+        let socket = all.note(shape.socket.as_ref().map(|text| socket(text, folder)).transpose());
+        let admin_token = admin_token?;
+        let followed = shape.kubernetes.as_ref().filter(|_| around.hosts_are_whole);
+        let kubernetes = followed.map(|table| Followed::read(&table.value, hosts, &admin_token));
+        let kubernetes = all.note(kubernetes.transpose());
+        Some(Self {
+            listen: listen?,
             rotates_due: shape.rotates_due,
-            approvals,
-            socket,
+            approvals: approvals?,
+            socket: socket?,
             admin_token,
-            aliases,
-            alerts,
-            notices,
-            kubernetes: kubernetes.transpose()?,
+            aliases: aliases?.into_iter().collect(),
+            alerts: alerts?,
+            notices: notices?,
+            kubernetes: kubernetes?,
         })
     }
 

@@ -29,7 +29,7 @@ impl Serves {
             let why = "`serves.exe` must be the path of an executable, not a name";
             return Err(Mistake::new(Kind::BadPath, why).at(&shape.exe.span));
         }
-        Ok(Self { user: read_user(&shape.uid)?, exe: resolve(folder, "serves.exe", &shape.exe)? })
+        Ok(Self { user: user_of("serves.uid", &shape.uid)?, exe: resolve(folder, "serves.exe", &shape.exe)? })
     }
 }
 
@@ -90,8 +90,8 @@ pub(crate) fn on_other_host(at: &Range<usize>) -> Mistake {
     )
 }
 
-/// Whether a user of this name exists is seen later, on the machine.
-fn read_user(text: &At<String>) -> Result<String, Mistake> {
+/// The user that `key` names. Whether there is one of this name is seen later, on the machine.
+pub(crate) fn user_of(key: &str, text: &At<String>) -> Result<String, Mistake> {
     let user = text.value.as_str();
     // As useradd(8) allows it.
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'$');
@@ -103,7 +103,7 @@ fn read_user(text: &At<String>) -> Result<String, Mistake> {
         false => is_name.then(|| user.to_owned()),
     };
     read.ok_or_else(|| {
-        Mistake::new(Kind::BadName, "`serves.uid` must be the name or the number of a local user")
+        Mistake::new(Kind::BadName, format!("`{key}` must be the name or the number of a local user"))
             .at(&text.span)
     })
 }

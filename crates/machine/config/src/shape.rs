@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::at::{At, Texts};
 use crate::aws::AwsShape;
+use crate::bystander_shape::BystanderShape;
 use crate::followed::FollowedShape;
 use crate::kubernetes::KubernetesShape;
 use crate::other_key_shape::OtherKeyShape;
@@ -153,6 +154,9 @@ pub(crate) struct SecretKeys {
     /// The services and jobs that use the secret.
     #[serde(default)]
     pub(crate) consumers: Vec<At<ConsumerShape>>,
+    /// The processes that hold the value and do not use it.
+    #[serde(default)]
+    pub(crate) bystanders: Vec<BystanderShape>,
 }
 
 /// An error rate above which a rotation does not continue. keyroll queries it before it counts a consumer as moved, while

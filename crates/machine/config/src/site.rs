@@ -112,7 +112,7 @@ fn no_machine(key: &str, host: &Host, at: &Range<usize>) -> Mistake {
 }
 
 /// The machine of a consumer without `hosts`, as for [`site`]; none is written: `local`.
-fn read_host<'a>(
+pub(crate) fn read_host<'a>(
     text: Option<&At<String>>,
     hosts: &'a BTreeMap<Name, Host>,
 ) -> Result<Option<&'a Host>, Mistake> {

@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 use crate::host_words::hosts_meant;
-use crate::{Config, ConfigError, Connect, Host, Kind, LOCAL};
+use crate::{Config, ConfigError, Connect, Host, Kind, LOCAL, Secret};
 
 /// What a slice has of the top of the file, besides its hosts and secrets.
 const TOP: [&str; 3] = ["version", "defaults", "search"];
@@ -28,7 +28,7 @@ const DECIDED_ELSEWHERE: [&str; 14] = [
 ];
 
 /// The text that a host gets for one secret, without comments: no other secret, no other host, no server, and of the secret
-/// only the consumers there. With [`Config::parse_in_folder`] it gives the consumers of [`crate::Secret::on`], in the same
+/// only the consumers and bystanders there. With [`Config::parse_in_folder`] it gives the consumers of [`crate::Secret::on`], in the same
 /// order; that was checked before it is returned. `host` = `local`: the machine that keyroll runs on.
 ///
 /// The secret's `store`, and `[vault]`, are part of it only if a consumer there reads the store itself: on a host, the path
@@ -66,9 +66,13 @@ pub fn slice(text: &str, file: &str, secret: &str, host: &str) -> Result<String,
         toml::to_string(&part).map_err(|_| refuse("its slice cannot be written".to_owned(), None))?;
     let own_folder = config.hosts.get(host).and_then(|host| host.folder.as_ref());
     let read = Config::parse_in_folder(&sliced, own_folder.unwrap_or(&config.folder))?;
-    match read.secrets.get(secret).is_some_and(|read| read.consumers == wanted.consumers) {
+    let is_same =
+        |read: &Secret| (&read.consumers, &read.bystanders) == (&wanted.consumers, &wanted.bystanders);
+    match read.secrets.get(secret).is_some_and(is_same) {
         true => Ok(sliced),
-        false => Err(refuse("its slice would have other consumers than the file".to_owned(), None)),
+        false => {
+            Err(refuse("its slice would have other consumers or bystanders than the file".to_owned(), None))
+        }
     }
 }
 
@@ -106,6 +110,12 @@ impl<'a> Names<'a> {
             secret.remove("store");
             secret.remove("kubernetes");
         }
+        if let Some(Value::Array(all)) = secret.remove("bystanders") {
+            let kept: Vec<Value> = all.into_iter().filter_map(|one| self.consumer(one)).collect();
+            if !kept.is_empty() {
+                secret.insert("bystanders".to_owned(), Value::Array(kept));
+            }
+        }
         secret.retain(|key, _| !DECIDED_ELSEWHERE.contains(&key));
         if !kept.is_empty() {
             secret.insert("consumers".to_owned(), Value::Array(kept));
@@ -113,7 +123,7 @@ impl<'a> Names<'a> {
         secret
     }
 
-    /// A consumer's table with only this machine; `None` if it does not run here.
+    /// A consumer's or bystander's table with only this machine; `None` if it does not run here.
     fn consumer(&self, consumer: Value) -> Option<Value> {
         let Value::Table(mut consumer) = consumer else { return None };
         let Some(Value::Array(words)) = consumer.get("hosts") else {

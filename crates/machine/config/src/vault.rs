@@ -2,9 +2,10 @@ use std::path::{Path, PathBuf};
 
 use crate::at::At;
 use crate::mistake::Mistake;
+use crate::mistakes::{Mistakes, Read};
 use crate::path::resolve;
 use crate::url::read_url;
-use crate::vault_shape::VaultShape;
+use crate::vault_shape::{AppRoleShape, VaultShape};
 use crate::{Kind, Reference};
 
 /// The longest path of a unix socket, in bytes: `sun_path` of unix(7) without its closing NUL.
@@ -46,46 +47,57 @@ pub enum VaultLogin {
 }
 
 impl Vault {
-    pub(crate) fn build(shape: Option<&At<VaultShape>>, folder: &Path) -> Result<Self, Mistake> {
-        let Some(shape) = shape else { return Ok(Self::default()) };
+    pub(crate) fn build(shape: Option<&At<VaultShape>>, folder: &Path, all: &mut Mistakes) -> Read<Self> {
+        let Some(shape) = shape else { return Some(Self::default()) };
         let keys = &shape.value;
-        let address = read_url("vault.address", keys.address.as_ref(), &[])?;
-        let ca = keys.ca.as_ref().map(|text| resolve(folder, "vault.ca", text)).transpose()?;
-        let mut logins = Vec::new();
-        if let Some(text) = &keys.token {
-            let Reference::File(path) = Reference::read(folder, "vault.token", text)?;
-            logins.push(VaultLogin::Token(path));
-        }
-        if let Some(approle) = &keys.approle {
-            let approle = &approle.value;
-            let Reference::File(secret_id) =
-                Reference::read(folder, "vault.approle.secret_id", &approle.secret_id)?;
-            let mount = approle.mount.as_ref().map(|text| plain("vault.approle.mount", text)).transpose()?;
-            let mount = mount.unwrap_or_else(|| APPROLE.to_owned());
-            let role_id = plain("vault.approle.role_id", &approle.role_id)?;
-            logins.push(VaultLogin::AppRole { mount, role_id, secret_id });
-        }
-        if let Some(text) = &keys.agent {
-            let path = resolve(folder, "vault.agent", text)?;
-            if path.as_os_str().len() > SOCKET_BYTES_MAX {
-                let why = format!(
-                    "`vault.agent` is longer than the path of a socket can be, {SOCKET_BYTES_MAX} bytes"
-                );
-                return Err(Mistake::new(Kind::BadPath, why).at(&text.span));
-            }
-            logins.push(VaultLogin::Agent(path));
-        }
-        if logins.len() > 1 {
-            let why = "`vault` has several of `token`, `approle` and `agent`";
-            return Err(Mistake::new(Kind::BadCombination, why).at(&shape.span).help("keep one of them"));
-        }
-        Ok(Self {
+        let address = all.note(read_url("vault.address", keys.address.as_ref(), &[]));
+        let ca = all.note(keys.ca.as_ref().map(|text| resolve(folder, "vault.ca", text)).transpose());
+        let namespace = keys.namespace.as_ref().map(|text| plain("vault.namespace", text));
+        let namespace = all.note(namespace.transpose());
+        let login = read_login(shape, folder, all);
+        let address = address?;
+        Some(Self {
             address: keys.address.as_ref().filter(|_| address.is_some()).map(|text| text.value.clone()),
-            namespace: keys.namespace.as_ref().map(|text| plain("vault.namespace", text)).transpose()?,
-            ca,
-            login: logins.pop(),
+            namespace: namespace?,
+            ca: ca?,
+            login: login?,
         })
     }
+}
+
+/// The login, if the table names one.
+fn read_login(shape: &At<VaultShape>, folder: &Path, all: &mut Mistakes) -> Read<Option<VaultLogin>> {
+    let keys = &shape.value;
+    let token = keys.token.as_ref().map(|text| {
+        Reference::read(folder, "vault.token", text).map(|Reference::File(path)| VaultLogin::Token(path))
+    });
+    let approle = keys.approle.as_ref().map(|approle| read_approle(&approle.value, folder));
+    let agent = keys.agent.as_ref().map(|text| read_agent(text, folder));
+    let mut logins = all.note_all([token, approle, agent].into_iter().flatten())?;
+    if logins.len() > 1 {
+        let why = "`vault` has several of `token`, `approle` and `agent`";
+        all.push(Mistake::new(Kind::BadCombination, why).at(&shape.span).help("keep one of them"));
+        return None;
+    }
+    Some(logins.pop())
+}
+
+fn read_approle(approle: &AppRoleShape, folder: &Path) -> Result<VaultLogin, Mistake> {
+    let Reference::File(secret_id) = Reference::read(folder, "vault.approle.secret_id", &approle.secret_id)?;
+    let mount = approle.mount.as_ref().map(|text| plain("vault.approle.mount", text)).transpose()?;
+    let mount = mount.unwrap_or_else(|| APPROLE.to_owned());
+    let role_id = plain("vault.approle.role_id", &approle.role_id)?;
+    Ok(VaultLogin::AppRole { mount, role_id, secret_id })
+}
+
+fn read_agent(text: &At<String>, folder: &Path) -> Result<VaultLogin, Mistake> {
+    let path = resolve(folder, "vault.agent", text)?;
+    if path.as_os_str().len() > SOCKET_BYTES_MAX {
+        let why =
+            format!("`vault.agent` is longer than the path of a socket can be, {SOCKET_BYTES_MAX} bytes");
+        return Err(Mistake::new(Kind::BadPath, why).at(&text.span));
+    }
+    Ok(VaultLogin::Agent(path))
 }
 
 fn plain(key: &str, text: &At<String>) -> Result<String, Mistake> {

@@ -107,6 +107,33 @@ fn line(program: &str, arguments: &[&str]) -> CommandLine {
 }
 
 #[test]
+fn the_instances_of_a_template_unit_are_one_consumer_with_the_same_copies() {
+    let text = "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\n[[secrets.acme.consumers]]\nname = \"worker\"\n\
+                runs = { unit = \"worker@{instance}.service\", instances = [\"1\", \"blue\"] }\n\
+                reads = { env_file = \"./worker.env\", variable = \"KEY\" }\n";
+    let config = config(text);
+    let [worker] = config.secret("acme").unwrap().consumers.as_slice() else { panic!("{config:?}") };
+    assert_eq!((worker.name.as_str(), worker.table(), worker.reads.len()), ("worker", "worker", 1));
+    let [one, blue] = worker.runs.instances() else { panic!("{:?}", worker.runs) };
+    runs(one, &Unit::new("worker@1.service"));
+    runs(blue, &Unit::new("worker@blue.service"));
+}
+
+#[test]
+fn the_guides_with_template_units_are_valid() {
+    for guide in [
+        include_str!("../../../../docs/guides/pace-a-roll.md"),
+        include_str!("../../../../docs/guides/vault-database-roles.md"),
+    ] {
+        let block = guide.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let version = if block.starts_with("version = 1\n") { "" } else { "version = 1\n" };
+        let config = config(&format!("{version}{block}"));
+        let several = |consumer: &keyroll_config::Consumer| consumer.runs.instances().len() > 1;
+        assert!(config.secrets.values().flat_map(|secret| &secret.consumers).any(several), "{block}");
+    }
+}
+
+#[test]
 fn the_whole_format_is_read() {
     let config = config(FULL);
     assert_eq!(config.defaults.on_failure, OnFailure::Pause);
@@ -502,5 +529,47 @@ fn the_host_of_an_issuer_goes_with_a_shipped_spec() {
         ["", "https://git.acme.net", "git.acme.net/x", "Git.acme.net", "git.acme.net:0", "git.acme.net:x"]
     {
         expect(&with("gitlab", wrong), "K0004", 5, "host name in lower case");
+    }
+}
+
+/// Two consumers may write the same text and mean other instances: neither is adopted anew by the other.
+#[test]
+fn a_consumer_is_found_as_another_one_only_if_all_its_instances_are() {
+    let pids = |instances: &str| {
+        format!(
+            "{{ restart = [\"./r\", \"{{instance}}\"], pid_file = \"./run/{{instance}}.pid\", instances = {instances} }}"
+        )
+    };
+    let unit = |user: &str| format!("{{ unit = \"bot.service\"{user} }}");
+    let plain = "{ restart = [\"./other\"], pid_file = \"./run/a.pid\" }".to_owned();
+    for (one, other, same) in [
+        (pids("[\"a\", \"b\"]"), pids("[\"c\", \"d\"]"), false),
+        (pids("[\"a\", \"b\"]"), pids("[\"b\", \"a\"]"), true),
+        (pids("[\"a\", \"b\"]"), pids("[\"a\"]"), false),
+        (pids("[\"a\"]"), plain, true),
+        (unit(""), unit(""), true),
+        (unit(""), unit(", user = \"deploy\""), false),
+        (unit(", user = \"ada\""), unit(", user = \"deploy\""), false),
+        (
+            "{ compose = \"./c.yaml\", service = \"a\" }".to_owned(),
+            "{ compose = \"./c.yaml\", service = \"b\" }".to_owned(),
+            false,
+        ),
+    ] {
+        let consumer = |name: &str, runs: &str| {
+            format!(
+                "[[secrets.acme.consumers]]\nname = \"{name}\"\nruns = {runs}\n\
+                 reads = {{ file = \"./{name}.key\" }}\ncheck = {{ exec = [\"./c\", \"{{copy}}\"] }}\n"
+            )
+        };
+        let text = format!(
+            "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\n{}{}",
+            consumer("one", &one),
+            consumer("other", &other)
+        );
+        let config =
+            Config::parse(&text, "/srv/app/keyroll.toml").unwrap_or_else(|error| panic!("{text}: {error}"));
+        let all = &config.secrets["acme"].consumers;
+        assert_eq!(all[0].finds_as(&all[1]), same, "{one} and {other}");
     }
 }

@@ -33,10 +33,17 @@ fn lines_of_fields(secret: &str, issuer: &IssuerRef) -> ([String; 2], String) {
         if *is_secret { hidden.push(format!("`{name}`")) } else { plain.push(*name) }
     }
     let quoted: Vec<String> = plain.iter().map(|name| format!("`{name}`")).collect();
-    let given: String = plain.iter().map(|name| format!(" --field {name}=TEXT")).collect();
+    // What the table of every server says.
+    let (tabled, asked): (Vec<&str>, Vec<&str>) =
+        plain.into_iter().partition(|name| ["host", "port", "dbname"].contains(name));
+    let given: String = asked.iter().map(|name| format!(" --field {name}=TEXT")).collect();
+    let tabled: Vec<String> = tabled.iter().map(|name| format!("`{name}`")).collect();
+    let (last, before) = tabled.split_last().unwrap();
     let (quoted, hidden) = (quoted.join(", "), hidden.join(", "));
     let fields = format!(
-        "Its fields are {quoted}, and {hidden}; only {hidden} is secret. Add them in one of two ways:"
+        "Its fields are {quoted}, and {hidden}; only {hidden} is secret. {} and {last} come from the copies, \
+         otherwise from the table above. Add them in one of two ways:",
+        before.join(", ")
     );
     ([fields, format!("$ keyroll secret add {secret}{given}")], hidden)
 }

@@ -4,7 +4,9 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod accepts;
+mod all_mistakes;
 mod aws;
+mod bystanders;
 mod clusters;
 mod consumers_on_hosts;
 mod edits;

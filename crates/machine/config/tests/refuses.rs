@@ -199,6 +199,9 @@ fn names_periods_and_paths_are_narrow() {
     expect(&with_reads("{ file = \"./k\" }").replace("\"api\"", "\"../x\""), "K0004", 5, "a consumer");
     expect(&with_secret("rotate_every = \"90 days\"\n"), "K0004", 4, "30m");
     expect(&with_secret("[secrets.acme.revoke]\nsoak = \"10\"\n"), "K0004", 5, "revoke.soak");
+    expect(&with_secret("[secrets.acme.revoke]\nsoak = 300\n"), "K0004", 5, "`soak = \"300s\"`");
+    expect("version = 1\n[search]\nmax_memory = 4\n", "K0004", 3, "`max_memory = \"4GiB\"`");
+    expect(&with_secret("window = 09:00:00\n"), "K0004", 4, "\"Mon..Fri 09:00-16:00 Europe/Berlin\"");
     for path in ["", "a/../b", "/x/../y", "a\\u0000b", "a\\nb"] {
         expect(&with_reads(&format!("{{ file = \"{path}\" }}")), "K0004", 7, "`file`");
     }
@@ -254,6 +257,12 @@ fn runs_has_exactly_one_form() {
         ("{ at_rest = true, pid_file = \"./p\" }", "stands alone"),
         ("{ at_rest = false }", "is left out"),
         ("{ unit = \"a.service\", pid_file = \"./p\" }", "systemd knows"),
+        ("{ unit = \"a.service\", instances = [\"1\", \"2\"] }", "`{instance}` is missing in `unit`"),
+        ("{ unit = \"a@{instance}.service\" }", "no placeholder is allowed here"),
+        (
+            "{ unit = [\"a@1.service\", \"a@2.service\"] }",
+            "`unit = \"worker@{instance}.service\", instances = ",
+        ),
         ("{ restart = [\"r\"], instances = [\"1\", \"2\"], pid_file = \"./{instance}\" }", "told apart"),
         (
             "{ restart = [\"r\", \"{instance}\"], instances = [\"1\", \"2\"], pid_file = \"./p\" }",
@@ -346,7 +355,7 @@ fn reads_has_one_of_three_forms() {
 #[test]
 fn checks_and_logs_must_be_able_to_show_something() {
     let more = |line: &str| with_reads("{ file = \"./k\" }") + line + "\n";
-    expect(&more("check = {}"), "K0004", 8, "needs `exec` or `http`");
+    expect(&more("check = {}"), "K0004", 8, "exactly one of `exec`, `http`, `litellm` and `turn`");
     expect(&more("check = { http = \"http://127.0.0.1/\" }"), "K0004", 8, "nothing runs");
     expect(&more("check = { exec = [\"p\", \"{cpy}\"] }"), "K0004", 8, "known here: {copy}");
     expect(&more("check = { exec = [\"p\", \"--file={copy}\"] }"), "K0004", 8, "stands alone");

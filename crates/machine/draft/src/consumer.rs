@@ -6,7 +6,7 @@ use keyroll_manager::{AgentService, AgentSource, CHECK_COMMAND, Declared, DraftV
 use keyroll_observe::shown;
 use keyroll_trace::{Link, LinkRole, ManagedBy, Place, Service, Survey, SurveyedSecret, User, chains_of};
 
-use crate::consumer_draft::{ConsumerDraft, Context, FILL_IN, NotDrafted, RunDraft};
+use crate::consumer_draft::{ConsumerDraft, Context, FILL_IN, LISTENS, NotDrafted, RunDraft};
 use crate::copies::{Copies, value_at};
 use crate::copy::{copy, written};
 use crate::process;
@@ -48,7 +48,8 @@ pub(crate) fn drafted(
     let consumer =
         FoundConsumer { name, hosts: Vec::new(), notes, runs, reads: copies, within, synced: false };
     let agent = service.and_then(|service| service.agent.clone());
-    Ok(ConsumerDraft { consumer, open, reads: places, processes: user.processes.clone(), listens, agent })
+    let (processes, of_login) = (user.processes.clone(), None);
+    Ok(ConsumerDraft { consumer, of_login, open, reads: places, processes, listens, agent })
 }
 
 fn by_command() -> String {
@@ -67,7 +68,7 @@ fn ready(listens: &[SocketAddr]) -> Option<String> {
     let local = SocketAddr::from((Ipv4Addr::LOCALHOST, first.port()));
     let at = if first.ip().is_unspecified() { &local } else { first };
     Some(format!(
-        "it listens at {at}; not visible whether it has an address that reports readiness. if it does, add to \
+        "{LISTENS} {at}; not visible whether it has an address that reports readiness. if it does, add to \
          runs: ready = \"http://{at}/…\""
     ))
 }
@@ -202,5 +203,5 @@ pub(crate) fn at_rest(
         FoundConsumer { name, hosts: Vec::new(), notes, runs, reads: vec![copy], within, synced: false };
     let reads = BTreeSet::from([place.clone()]);
     let (open, processes, listens) = Default::default();
-    Ok(ConsumerDraft { consumer, open, reads, processes, listens, agent: None })
+    Ok(ConsumerDraft { consumer, of_login: None, open, reads, processes, listens, agent: None })
 }

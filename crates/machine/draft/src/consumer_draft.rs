@@ -13,6 +13,9 @@ use keyroll_trace::{Names, Place, Survey};
 /// The start of every placeholder that the operator must replace.
 pub const FILL_IN: &str = "FILL-IN";
 
+/// How the comment begins that suggests a readiness check of one process.
+pub(crate) const LISTENS: &str = "it listens at";
+
 /// What every draft is derived from.
 pub(crate) struct Context<'s> {
     pub survey: &'s Survey,
@@ -26,6 +29,8 @@ pub(crate) struct Context<'s> {
 pub struct ConsumerDraft {
     /// As it is written.
     pub consumer: FoundConsumer,
+    /// The same with the copies of a login, user and password, if its secret is one.
+    pub of_login: Option<FoundConsumer>,
     /// What the operator has to fill in.
     pub open: Vec<String>,
     /// The copies that it reads.

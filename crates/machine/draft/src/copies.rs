@@ -111,17 +111,26 @@ impl<'a> Copies<'a> {
     }
 
     /// Without a manager: the files that hold the value of the process's start environment under the same name. Its
-    /// start may read one of them.
+    /// start may read one of them. For a job, which has no process now: the files that its line may read.
     fn perhaps(&mut self, chain: &Chain) -> bool {
         let started = |link: &&Link| matches!(link.place, Some(Place::Environment { .. }));
         let started = chain.links.iter().find(started).and_then(|link| link.value);
         let nobodys = self.user.managed_by == ManagedBy::Unmanaged && started.is_some();
-        let same = |link: &&Link| matches!(link.role, LinkRole::NotVisible(_)) && link.value == started;
+        let is_job =
+            self.service.and_then(|service| service.declaration.as_ref()).is_some_and(|of| of.is_job);
         let mut any = false;
-        for place in
-            chain.links.iter().filter(|link| nobodys && same(link)).filter_map(|link| link.place.as_ref())
-        {
-            any |= self.same(place, &chain.name);
+        for link in &chain.links {
+            let (LinkRole::NotVisible(why), Some(place)) = (link.role, &link.place) else { continue };
+            if nobodys && link.value == started {
+                any |= self.same(place, &chain.name);
+            } else if is_job
+                && place.file().is_some()
+                && holds(self.found, link)
+                && self.take(place, &chain.name)
+            {
+                self.notes.push(format!("not visible whether its program gets {place} ({why})"));
+                any = true;
+            }
         }
         any
     }

@@ -2,17 +2,19 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use keyroll_config::Name;
+use keyroll_config::{FoundConsumer, FoundCopy, Name};
 use keyroll_needle::Encoding;
 use keyroll_observe::{Sockets, shown};
+use keyroll_secret::SecretBytes;
 use keyroll_trace::{
-    Link, LinkRole, ManagedBy, Names, Place, Survey, SurveyedSecret, chains_of, is_left_behind,
+    Link, LinkRole, ManagedBy, Names, Place, Survey, SurveyedSecret, User, chains_of, is_left_behind,
     without_wrappings,
 };
 
 use crate::consumer::{at_rest, drafted};
 use crate::consumer_draft::{ConsumerDraft, Context};
 use crate::form::Form;
+use crate::login::{Login, Recognised, holds, is_server, recognised};
 
 /// How long reading the machine's sockets may take.
 const SOCKETS_WAIT: Duration = Duration::from_secs(5);
@@ -31,6 +33,10 @@ pub struct Draft<'s> {
     pub name: Name,
     /// What the form of its values says of its issuer.
     pub form: Form,
+    /// The login that it is the password of, if its copies can be written as one.
+    pub login: Option<Login>,
+    /// What says why it is not written as a login, though it is the password of one.
+    pub unfit: Option<String>,
     /// Its consumers.
     pub consumers: Vec<ConsumerDraft>,
     /// A service or process uses it. Otherwise its consumers are copies at rest.
@@ -51,6 +57,8 @@ pub struct Wanted<'s> {
     pub folder: &'s Path,
     /// The operator named the secrets: draft them even if no process uses them.
     pub named: bool,
+    /// Draft passwords of servers as their logins. Not for another machine: its report has no place for them.
+    pub logins: bool,
 }
 
 /// Drafts every secret that a service or process uses. Returns also the secrets that were left out, by name, with the
@@ -70,10 +78,12 @@ pub fn drafts<'s>(wanted: &Wanted<'s>, all: &[&'s SurveyedSecret]) -> (Vec<Draft
             continue;
         }
         let Some(name) = named(&found.name, &mut given) else { continue };
-        let mut draft = draft(&around, found, name);
+        let login = if wanted.logins { recognised(&around, found) } else { Recognised::No };
+        let mut draft = draft(&around, found, name, login);
         if draft.consumers.is_empty() && (wanted.named || found.managed) {
             resting(&around, &mut draft);
         }
+        as_login(&around, &mut draft);
         match draft.consumers.is_empty() && !found.managed {
             true => left_out.push(match draft.users_left {
                 0 => format!("{}: no known service uses it", found.name),
@@ -85,11 +95,22 @@ pub fn drafts<'s>(wanted: &Wanted<'s>, all: &[&'s SurveyedSecret]) -> (Vec<Draft
     (drafts, left_out)
 }
 
-fn draft<'s>(around: &Context<'_>, found: &'s SurveyedSecret, name: Name) -> Draft<'s> {
+fn draft<'s>(
+    around: &Context<'_>,
+    found: &'s SurveyedSecret,
+    name: Name,
+    recognised: Recognised,
+) -> Draft<'s> {
+    let (login, unfit) = match recognised {
+        Recognised::No => (None, None),
+        Recognised::Unfit(why) => (None, Some(why)),
+        Recognised::Login(login) => (Some(*login), None),
+    };
     let mut left = Vec::new();
     let mut consumers = Vec::new();
     let mut given = BTreeSet::new();
-    for user in &found.users {
+    let is_consumer = |user: &&User| !login.as_ref().is_some_and(|login| is_server(login, user));
+    for user in found.users.iter().filter(is_consumer) {
         match drafted(around, found, user, &mut |word| named(&around.names.shown(word), &mut given)) {
             Ok(one) => consumers.push(one),
             Err(why) => left.push(why),
@@ -99,7 +120,39 @@ fn draft<'s>(around: &Context<'_>, found: &'s SurveyedSecret, name: Name) -> Dra
     let read: BTreeSet<Place> = consumers.iter().flat_map(|one| one.reads.iter().cloned()).collect();
     left.extend(left_out(around, found, &read));
     let (form, used) = (Form::of(around.survey, found), !consumers.is_empty());
-    Draft { found, name, form, consumers, used, left, users_left }
+    Draft { found, name, form, login, unfit, consumers, used, left, users_left }
+}
+
+/// Writes the copies of a login with its user beside the password. A copy without the user keeps all of them as they are:
+/// a rotation changes both, and would leave a consumer with the new password and the old user.
+fn as_login(around: &Context<'_>, draft: &mut Draft<'_>) {
+    let Some(login) = &draft.login else { return };
+    let known = |value: &SecretBytes| holds(around.survey, draft.found, value);
+    let copies = |copy: &FoundCopy| login.copies(copy, around.folder, &known).ok_or_else(|| place_of(copy));
+    let of_consumer = |one: &ConsumerDraft| {
+        let all: Result<Vec<Vec<FoundCopy>>, String> = one.consumer.reads.iter().map(copies).collect();
+        all.map(|all| all.concat())
+    };
+    let all: Result<Vec<Vec<FoundCopy>>, String> = draft.consumers.iter().map(of_consumer).collect();
+    match all {
+        Ok(all) => draft.consumers.iter_mut().zip(all).for_each(|(one, reads)| {
+            one.of_login = Some(FoundConsumer { reads, ..one.consumer.clone() });
+        }),
+        Err(place) => {
+            draft.unfit = Some(format!(
+                "it is the password of the login {} ({}), and {place} does not hold that user beside it: a rotation changes \
+                 both",
+                login.user, login.server
+            ));
+            draft.login = None;
+        }
+    }
+}
+
+/// The file of a copy, as it is written.
+fn place_of(copy: &FoundCopy) -> String {
+    let path = copy.iter().find(|(key, _)| matches!(*key, "env_file" | "file"));
+    path.map(|(_, path)| path.clone()).unwrap_or_default()
 }
 
 /// If the operator named the secret, copies that no known service reads become consumers at rest.

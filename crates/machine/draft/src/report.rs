@@ -20,7 +20,7 @@ pub fn report(
     let (all, absent) = meant(seen, words)?;
     // As the places of copies are named, which are compared with them.
     let roots = roots.iter().map(|root| root.canonicalize().unwrap_or_else(|_| root.clone())).collect();
-    let wanted = Wanted { survey: &seen.survey, roots, folder, named: !words.is_empty() };
+    let wanted = Wanted { survey: &seen.survey, roots, folder, named: !words.is_empty(), logins: false };
     let (drafts, mut left_out) = drafts(&wanted, &all);
     left_out.extend(absent);
     Ok((drafts.iter().map(shown).collect(), left_out))

@@ -21,10 +21,10 @@ mod trial;
 pub use clock::SystemClock;
 pub use digest::Digest;
 pub use local::{
-    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LiteLlmSetup, Local,
-    LogSetup, Prints, SearchLimits, ServedSetup, Setup, SlotSetup, copy_carries, copy_carries_all,
-    copy_edited, copy_holds, copy_text, incarnation, keep_whole, place_digest, prints_of, process_of,
-    remove_left_copies, remove_own_copies, tidy, wrong_copy,
+    BystanderSetup, CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL,
+    LiteLlmSetup, Local, LogSetup, Prints, SearchLimits, ServedSetup, Setup, SlotSetup, copy_carries,
+    copy_carries_all, copy_edited, copy_holds, copy_text, incarnation, keep_whole, place_digest, prints_of,
+    process_of, remove_left_copies, remove_own_copies, tidy, wrong_copy,
 };
 pub use meta::{Inode, Modified};
 pub use read::{Content, TARGET_BYTES_MAX, read};

@@ -1,6 +1,7 @@
 //! This machine as a host of rotations: copies, managers and observation behind one port.
 
 mod apply;
+mod bystanders;
 mod check_output;
 mod checks;
 mod concurrent_scanners;
@@ -71,8 +72,8 @@ pub use identity::{LOCAL, incarnation, process_of};
 pub use prints::{Prints, prints_of};
 pub use scratch_dir::{keep_whole, remove_left_copies, remove_own_copies, tidy};
 pub use setup::{
-    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LiteLlmSetup, LogSetup,
-    SearchLimits, ServedSetup, Setup, SlotSetup,
+    BystanderSetup, CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LiteLlmSetup,
+    LogSetup, SearchLimits, ServedSetup, Setup, SlotSetup,
 };
 
 /// This machine. Its calls block their thread, so the runtime must have more than one, and a caller must keep the time

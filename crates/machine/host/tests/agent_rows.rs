@@ -123,6 +123,7 @@ impl Claw {
             }],
             roots: Vec::new(),
             search: keyroll_host::SearchLimits::default(),
+            bystanders: Vec::new(),
             own_folders: vec![self.path("own")],
             instance_time_max: std::time::Duration::from_secs(120),
             work: self.path("own/work"),

@@ -51,6 +51,7 @@ fn local(folder: &tempfile::TempDir, write: Write) -> Local {
         consumers: vec![at_rest(vec![keyroll_rotation::FileId(0)], None)],
         roots: Vec::new(),
         search: keyroll_host::SearchLimits::default(),
+        bystanders: Vec::new(),
         own_folders: vec![folder.path().join("state")],
         instance_time_max: std::time::Duration::from_secs(120),
         work: folder.path().join("state/work"),

@@ -109,6 +109,7 @@ impl Place {
                 consumers: vec![consumer],
                 roots: Vec::new(),
                 search,
+                bystanders: Vec::new(),
                 own_folders: Vec::new(),
                 instance_time_max: std::time::Duration::from_secs(120),
                 work: self.path("work"),

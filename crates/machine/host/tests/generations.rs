@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 
 use keyroll_host::{ConsumerSetup, Local, SlotSetup};
-use keyroll_manager::{Applied, Attempt, CommandLine, Generation, InstanceProcess, Workload};
+use keyroll_manager::{Applied, AppliedBy, Attempt, CommandLine, Generation, InstanceProcess, Workload};
 use keyroll_observe::{Listing, ProcessId, process};
 use keyroll_port::{Failure, Host, Proving, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Kinds, Which};
@@ -25,6 +25,10 @@ struct InPlace {
 impl Workload for InPlace {
     fn apply(&self, _attempt: &mut Attempt<'_>) -> Result<Applied, Failure> {
         Ok(Applied { done: "nothing".to_owned(), output: None })
+    }
+
+    fn applied_by(&self) -> AppliedBy {
+        AppliedBy::Nothing("it restarts itself in its process")
     }
 
     fn instances_in(&self, _listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {

@@ -95,6 +95,7 @@ impl Place {
             consumers: vec![consumer],
             roots: Vec::new(),
             search: keyroll_host::SearchLimits::default(),
+            bystanders: Vec::new(),
             own_folders: Vec::new(),
             instance_time_max: std::time::Duration::from_secs(120),
             work: self.path("work"),

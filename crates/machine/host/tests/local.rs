@@ -59,7 +59,12 @@ impl Place {
         self.host_with(files, consumers, SearchLimits::default())
     }
 
-    fn host_with(&self, files: Vec<FileSetup>, consumers: Vec<ConsumerSetup>, search: SearchLimits) -> Local {
+    pub(crate) fn host_with(
+        &self,
+        files: Vec<FileSetup>,
+        consumers: Vec<ConsumerSetup>,
+        search: SearchLimits,
+    ) -> Local {
         Local::new(
             Setup {
                 host: keyroll_host::LOCAL,
@@ -68,6 +73,7 @@ impl Place {
                 consumers,
                 roots: Vec::new(),
                 search,
+                bystanders: Vec::new(),
                 own_folders: vec![self.path("state")],
                 instance_time_max: std::time::Duration::from_secs(120),
                 work: self.path("state/work"),

@@ -13,6 +13,7 @@ mod files;
 mod followers;
 mod generations;
 mod halves;
+mod init_process;
 mod live;
 mod local;
 mod poolers;

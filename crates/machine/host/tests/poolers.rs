@@ -90,6 +90,7 @@ impl Scene {
             consumers: vec![pooler],
             roots: Vec::new(),
             search: keyroll_host::SearchLimits::default(),
+            bystanders: Vec::new(),
             own_folders: vec![self.path("state")],
             work: self.path("state/work"),
             value_format: (b"abcdef0123456789".to_vec(), 64),

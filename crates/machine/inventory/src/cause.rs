@@ -307,7 +307,8 @@ mod tests {
         };
         let found = secrets(&survey, &[]);
         let names = Names::of(&survey);
-        let seen = Inventory { survey, found, digits: 6, names, managed: Vec::new() };
+        let (managed, labels, issuers, apart) = Default::default();
+        let seen = Inventory { survey, found, digits: 6, names, managed, labels, issuers, apart };
         let all = seen.found.iter().flat_map(|found| {
             rows(&seen.survey, found)
                 .into_iter()

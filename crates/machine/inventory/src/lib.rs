@@ -17,6 +17,7 @@ mod found;
 mod graph;
 mod grounds;
 mod leak_source;
+mod local_issuer;
 mod look;
 mod not_visible;
 mod plain;
@@ -36,7 +37,7 @@ pub use found::{
 };
 pub use graph::graph;
 pub use leak_source::LeakSource;
-pub use look::{Inventory, KnownSecrets, LookLimits, Watched, inspect};
+pub use look::{Inventory, KnownSecrets, LabelsHold, LocalIssuer, LookLimits, Watched, inspect};
 pub use not_visible::Missed;
 pub use quantity::quantity;
 pub use report::{ScanReport, TraceReport};

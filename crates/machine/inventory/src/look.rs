@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,15 @@ pub struct LookLimits {
     pub wait: u64,
     /// How much memory of processes is searched at most, GiB; 0 = none.
     pub memory: u64,
+}
+
+/// Where the issuer of a configured secret listens on this machine: the issuer itself, or a proxy before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalIssuer {
+    /// The secret.
+    pub secret: String,
+    /// Its addresses of this machine.
+    pub at: Vec<SocketAddr>,
 }
 
 /// What is known of secrets before an inspection.
@@ -72,6 +82,24 @@ pub struct Inventory {
     pub names: Names,
     /// The secrets that are known as managed ones.
     pub managed: Vec<Managed>,
+    /// How long its labels stay the same.
+    pub labels: LabelsHold,
+    /// Where issuers of its secrets listen.
+    pub(crate) issuers: Vec<LocalIssuer>,
+    /// What listens there and is not counted as a user, one sentence each.
+    pub(crate) apart: Vec<String>,
+}
+
+/// How long the same value has the same label.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LabelsHold {
+    /// For good: their key is in a store.
+    #[default]
+    Always,
+    /// Until the next boot of the machine, or the end of the container.
+    UntilBoot,
+    /// For this inspection.
+    ThisRun,
 }
 
 /// The first stage: listings, environments, files.
@@ -102,7 +130,8 @@ pub fn inspect(
     let digits = survey.values.digits();
     let names = Names::of(&survey);
     hide(&mut survey, &names);
-    Ok(Inventory { survey, found, digits, names, managed })
+    let (labels, issuers, apart) = Default::default();
+    Ok(Inventory { survey, found, digits, names, managed, labels, issuers, apart })
 }
 
 /// Somebody may have pasted a key in place of a provider's or profile's name. Such names are masked in descriptions
@@ -183,6 +212,7 @@ impl Inventory {
         self.digits = self.survey.values.digits();
         self.names = Names::of(&self.survey);
         self.found = secrets(&self.survey, &self.managed);
+        self.set_apart();
     }
 
     /// The fingerprint of each value that was found, by the key of the inspection. A value that is another one in an

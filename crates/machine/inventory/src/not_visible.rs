@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use keyroll_observe::called;
 use keyroll_trace::Unseen;
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +26,8 @@ impl Inventory {
     /// out.
     pub fn missed(&self) -> Vec<Missed> {
         let seen = &self.survey.listing.seen;
-        let names: BTreeMap<u32, &str> = seen.iter().map(|one| (one.id.pid, one.name.as_str())).collect();
+        let names: BTreeMap<u32, String> = seen.iter().map(|one| (one.id.pid, called(one))).collect();
+        let names: BTreeMap<u32, &str> = names.iter().map(|(pid, name)| (*pid, name.as_str())).collect();
         let all = sums(&self.survey.unseen, &names, &users());
         all.into_iter().map(|(what, why)| Missed { what, why }).collect()
     }

@@ -114,11 +114,14 @@ fn bare(word: &str) -> &str {
     word.rsplit_once(" ×").map_or(word, |(name, _)| name)
 }
 
-/// Whether this word names a user of secrets: by its own name, its program's, its manager's, or `services` for
-/// everything that a manager keeps.
+/// Whether this word names a user of secrets: by its own name, its program's (with the folder that it runs in, or without),
+/// its manager's, or `services` for everything that a manager keeps.
 pub(crate) fn is_called(seen: &Inventory, user: &User, word: &str) -> bool {
     let by = user.managed_by;
-    let runs = || user.processes.iter().any(|process| seen.program(user, Some(process)) == word);
+    let is = |name: &str| name == word || name.split_once(" in ").is_some_and(|(name, _)| name == word);
+    let runs = || {
+        is(&seen.named(user)) || user.processes.iter().any(|process| is(&seen.program(user, Some(process))))
+    };
     user.name == word || by.name() == word || (by.is_service() && word == "services") || runs()
 }
 

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use keyroll_observe::{After, ProcessId, called};
+use keyroll_observe::{After, ProcessId, called, called_in_folder};
 use keyroll_trace::{
     Basis, Chain, Evidence, LinkRole, Memory, Risk, Risks, Row, Store, SurveyedSecret, User, ValueId,
     Verdict, chains_of, rows,
@@ -69,7 +69,7 @@ impl Inventory {
         UserShown {
             keeper: user.managed_by.name().into(),
             name: user.name.clone(),
-            program: self.program(user, user.processes.first()),
+            program: self.named(user),
             processes: user.processes.iter().map(|process| process.pid).collect(),
             pods: Vec::new(),
             applies: winners.filter_map(|link| link.applies.clone()).next(),
@@ -77,17 +77,28 @@ impl Inventory {
     }
 
     /// The name of what runs. A service has its own name. Without a manager it is the program of this process, because
-    /// its parent may be a shell or a tool that started many programs.
+    /// its parent may be a shell or a tool that started many programs; of a worker the program of its master.
     pub fn program(&self, user: &User, process: Option<&ProcessId>) -> String {
         if user.managed_by.is_service() {
             return user.name.clone();
         }
-        let numbered = user.name.rsplit_once(' ');
-        let numbered = numbered.and_then(|(name, pid)| Some((name, pid.parse::<u32>().ok()?)));
-        let (name, pid) = numbered.map_or((user.name.as_str(), None), |(name, pid)| (name, Some(pid)));
-        let other = process.filter(|process| pid.is_some_and(|pid| pid != process.pid));
-        let other = other.and_then(|process| self.survey.listing.seen.iter().find(|one| one.id == *process));
-        other.map_or_else(|| name.to_owned(), called)
+        let master = |process| Some(self.survey.instances.get(process)?.worker?.of);
+        let found = process.and_then(|process| {
+            let process = master(process).unwrap_or(*process);
+            self.survey.listing.seen.iter().find(|one| one.id == process)
+        });
+        let own = || {
+            let numbered = user.name.rsplit_once(' ').filter(|(_, pid)| pid.parse::<u32>().is_ok());
+            numbered.map_or(user.name.as_str(), |(name, _)| name).to_owned()
+        };
+        found.map_or_else(own, called_in_folder)
+    }
+
+    /// The name of a user in a list. Of an agent its own, also where only a program that it started holds the value.
+    pub(crate) fn named(&self, user: &User) -> String {
+        let service = user.service.and_then(|at| self.survey.services.get(at));
+        let agent = service.filter(|one| one.agent.is_some()).and_then(|one| one.processes.first());
+        self.program(user, agent.or(user.processes.first()))
     }
 
     /// Every process that uses a secret.
@@ -204,7 +215,7 @@ impl Inventory {
     pub fn stores(&self) -> Vec<StoreShown> {
         let name = |process: &ProcessId| {
             let one = self.survey.listing.seen.iter().find(|one| one.id == *process);
-            format!("{} (pid {})", one.map_or("?", |one| one.name.as_str()), process.pid)
+            format!("{} (pid {})", one.map_or_else(|| "?".to_owned(), called), process.pid)
         };
         let shown = |store: &Store| StoreShown {
             path: keyroll_observe::shown(&store.path),

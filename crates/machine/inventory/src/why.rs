@@ -1,6 +1,8 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use keyroll_needle::Encoding;
+use keyroll_observe::descendants;
 use keyroll_trace::{Chain, Link, LinkRole, SurveyedSecret, User, chains_of, without_wrappings};
 
 use crate::found::{ChainShown, InstanceShown};
@@ -56,17 +58,46 @@ fn of_users(seen: &Inventory, found: &SurveyedSecret, word: &str) -> WhyReport {
     WhyReport { instances, chains: chains(seen, found, users.into_iter()), ..WhyReport::default() }
 }
 
+/// What a process uses, and which processes below it use secrets too; of one that uses nothing itself, such as the master
+/// of workers, what those use.
 fn of_process(seen: &Inventory, pid: u32) -> Vec<WhyReport> {
+    let listing = &seen.survey.listing;
+    let process = listing.seen.iter().find(|one| one.id.pid == pid);
+    let below = process.map(|one| descendants(listing, one.id)).unwrap_or_default();
+    let below: BTreeSet<u32> = below.into_iter().map(|one| one.id.pid).collect();
+    let own = of_processes(seen, &|one| one == pid);
+    let held = of_processes(seen, &|one| below.contains(&one));
+    let how = seen.not_searched();
+    let (first, rest) = match (own.is_empty(), held.is_empty()) {
+        (false, true) => return own,
+        (false, false) => {
+            let pids = held.iter().flat_map(|one| &one.instances).filter_map(|one| one.pid);
+            let pids: BTreeSet<String> = pids.map(|pid| pid.to_string()).collect();
+            let pids = pids.into_iter().collect::<Vec<_>>().join(", ");
+            (format!("of the processes below process {pid} these use secrets too: {pids}"), own)
+        }
+        (true, true) => {
+            let too = if below.is_empty() { "" } else { ", nor does a process below it" };
+            (format!("process {pid} does not use any of the values that were found{too}{how}"), own)
+        }
+        (true, false) => {
+            let itself = format!("process {pid} was not seen to use any of the values itself{how}");
+            (format!("{itself}; the processes below it do:"), held)
+        }
+    };
+    std::iter::once(WhyReport::sentence(first)).chain(rest).collect()
+}
+
+/// What these processes use, by secret.
+fn of_processes(seen: &Inventory, wanted: &dyn Fn(u32) -> bool) -> Vec<WhyReport> {
     let of_secret = |found: &SurveyedSecret| {
         let mut instances = seen.instances(found);
-        instances.retain(|one| one.pid == Some(pid));
-        let its = |user: &&User| user.processes.iter().any(|process| process.pid == pid);
+        instances.retain(|one| one.pid.is_some_and(wanted));
+        let its = |user: &&User| user.processes.iter().any(|process| wanted(process.pid));
         let chains = || chains(seen, found, found.users.iter().filter(its));
         (!instances.is_empty()).then(|| WhyReport { chains: chains(), instances, ..WhyReport::default() })
     };
-    let answers: Vec<WhyReport> = seen.found.iter().filter_map(of_secret).collect();
-    let how = seen.not_searched();
-    or_none(answers, || format!("process {pid} does not use any of the values that were found{how}"))
+    seen.found.iter().filter_map(of_secret).collect()
 }
 
 fn of_path(seen: &Inventory, path: &Path) -> Vec<WhyReport> {

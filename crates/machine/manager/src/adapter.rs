@@ -21,7 +21,7 @@ use crate::facts::nightly;
 use crate::find::{list, with_workers};
 use crate::restart::CommandFailure;
 use crate::settle::{Settling, mains, question, settle};
-use crate::{Applied, Attempt, CommandLine, Comparison, InstanceProcess, ManagerFact, Workload};
+use crate::{Applied, AppliedBy, Attempt, CommandLine, Comparison, InstanceProcess, ManagerFact, Workload};
 pub use conformance::{TriedRule, check_adapter};
 pub use wire::adapter_schema;
 use wire::{Ask, Description, Effect, PROTOCOL, Processes, Refusal, Request, Settled, Takes};
@@ -222,6 +222,10 @@ pub(crate) static EXEC: Manager = Manager {
 impl Workload for Adapter {
     fn apply(&self, attempt: &mut Attempt<'_>) -> Result<Applied, Failure> {
         self.apply(attempt.deadline, attempt.started)
+    }
+
+    fn applied_by(&self) -> AppliedBy {
+        AppliedBy::Request(format!("asks the adapter {} to apply it", self.command.typed()))
     }
 
     fn instances_in(&self, _listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {

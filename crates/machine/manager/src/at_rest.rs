@@ -7,7 +7,9 @@ use crate::declaration::{Key, KeyForm, Manager};
 use crate::facts::Notice::Job;
 use crate::facts::nightly;
 use crate::systemd::declared_unit;
-use crate::{Applied, Attempt, Comparison, InstanceProcess, ManagerFact, ServiceIdentity, Unit, Workload};
+use crate::{
+    Applied, AppliedBy, Attempt, Comparison, InstanceProcess, ManagerFact, ServiceIdentity, Unit, Workload,
+};
 
 /// A consumer without a running process; its next start takes the value from its copies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,6 +69,10 @@ pub(crate) static AT_REST: Manager = Manager {
 impl Workload for AtRest {
     fn apply(&self, _attempt: &mut Attempt<'_>) -> Result<Applied, Failure> {
         Ok(Applied::without_output("nothing to do: it is at rest and starts from its copies"))
+    }
+
+    fn applied_by(&self) -> AppliedBy {
+        AppliedBy::Nothing("its next run takes it")
     }
 
     /// A job that its timer has just started runs until it ends: it started from what its copies held then.

@@ -12,13 +12,14 @@ use keyroll_port::{Class, Failure, FailureKind};
 
 use crate::command::{Ended, Output, With};
 use crate::declaration::{DeclarationError, Key, KeyForm, Manager};
-use crate::docker::{Docker, STOP_GRACE, State, processes_of, unknown};
+use crate::docker::{Docker, STOP_GRACE, State, is_init, processes_of, unknown};
 use crate::facts::Notice::{Away, NoneFails};
 use crate::facts::{OF_PROCESS, nightly};
 use crate::find::list;
+use crate::shell_word::shell_word;
 use crate::{
-    Applied, Attempt, DraftValue, Drift, InstanceProcess, ManagerFact, OwnCopies, ServiceDeclaration,
-    ServiceIdentity, Workload,
+    Applied, AppliedBy, Attempt, DraftValue, Drift, InstanceProcess, ManagerFact, OwnCopies,
+    ServiceDeclaration, ServiceIdentity, Workload,
 };
 
 /// The verb, without options that affect other services or fetch images.
@@ -233,7 +234,6 @@ impl Compose {
             }
         }
         if !ended.status.success() {
-            let folder = self.place.display();
             return Err(Failure::new(
                 Class::Unknown,
                 Code::ContainerUnusable,
@@ -241,7 +241,8 @@ impl Compose {
             )
             .because(ended.status.to_string())
             .help(format!(
-                "run it by hand in {folder} to see why, then `keyroll resume` or `keyroll abort`"
+                "run it by hand to see why: `{}`; then `keyroll resume` or `keyroll abort`",
+                self.recreates()
             )));
         }
         let after = self.project().map_err(unknown)?;
@@ -250,9 +251,10 @@ impl Compose {
             let what = format!("see the service {} recreated", self.service);
             return Err(Failure::new(Class::Unknown, Code::ContainerUnusable, what)
                 .because(format!("the container {} was not recreated", old.shown()))
-                .help(
-                    "`docker compose ps --all` shows what there is; then `keyroll resume` or `keyroll abort`",
-                ));
+                .help(format!(
+                    "`{}` shows what there is; then `keyroll resume` or `keyroll abort`",
+                    self.typed("ps --all")
+                )));
         }
         self.docker.settle(&format!("the service {}", self.service), &ids, self.settle, deadline)?;
         Ok(Applied { done: format!("recreated {} with `docker compose up`", self.service), output: None })
@@ -270,6 +272,19 @@ impl Compose {
         let verb = [&UP[..], &["--force-recreate", "--scale", scale, "--", &self.service]].concat();
         let with = With::output(Output::Drain);
         self.docker.run(&project.words(&verb), &with, deadline, started)
+    }
+
+    /// The verb, as an operator types it in any folder.
+    fn recreates(&self) -> String {
+        self.typed(&format!("{} --force-recreate {}", UP.join(" "), shell_word(&self.service)))
+    }
+
+    /// A command of compose for this project, as an operator types it in any folder.
+    fn typed(&self, verb: &str) -> String {
+        let place = shell_word(self.place.display().to_string());
+        let is_file = self.place.extension().is_some_and(|it| it == "yml" || it == "yaml");
+        let of = if is_file { "-f" } else { "--project-directory" };
+        format!("docker compose {of} {place} {verb}")
     }
 
     /// Removes the leftovers of a killed `up`. Compose removes them too, but at the same time makes another container
@@ -356,6 +371,10 @@ impl Workload for Compose {
         self.apply(attempt.deadline, attempt.started)
     }
 
+    fn applied_by(&self) -> AppliedBy {
+        AppliedBy::Command(self.recreates())
+    }
+
     fn instances_in(&self, _listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {
         self.instances()
     }
@@ -366,6 +385,10 @@ impl Workload for Compose {
 
     fn is_handed_on_by(&self, process: &Process) -> bool {
         self.docker.has_as_engine(process)
+    }
+
+    fn is_init(&self, process: &ProcessId) -> bool {
+        is_init(process)
     }
 
     fn engine(&self) -> Option<&Docker> {

@@ -10,16 +10,16 @@ use keyroll_port::{Class, Failure, FailureKind};
 
 use crate::command::{Output, With};
 use crate::declaration::{DeclarationError, Key, KeyForm, Manager};
-use crate::docker::{Docker, STOP_GRACE, State, processes_of, unknown};
+use crate::docker::{Docker, STOP_GRACE, State, is_init, processes_of, unknown};
 use crate::facts::Notice::Away;
 use crate::facts::{OF_PROCESS, daily, nightly};
 use crate::find::list;
-use crate::reread::READS_ITSELF;
+use crate::reread::{READS_ITSELF, REREADS_FILE};
 use crate::restart::restart;
 use crate::shell_word::shell_word;
 use crate::{
-    Applied, Attempt, CommandLine, Comparison, DraftValue, Drift, InstanceProcess, ManagerFact, OwnCopies,
-    ServiceDeclaration, ServiceIdentity, Workload,
+    Applied, AppliedBy, Attempt, CommandLine, Comparison, DraftValue, Drift, InstanceProcess, ManagerFact,
+    OwnCopies, ServiceDeclaration, ServiceIdentity, Workload,
 };
 
 /// How long a container's state may take to be told, milliseconds.
@@ -208,6 +208,16 @@ impl Workload for Container {
         self.apply(attempt.deadline, attempt.started)
     }
 
+    fn applied_by(&self) -> AppliedBy {
+        match &self.verb {
+            ContainerVerb::Restart => {
+                AppliedBy::Command(format!("docker restart {}", shell_word(&self.name)))
+            }
+            ContainerVerb::Recreate(line) => AppliedBy::line(line),
+            ContainerVerb::Rereads => AppliedBy::Nothing(REREADS_FILE),
+        }
+    }
+
     fn instances_in(&self, _listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {
         self.instances()
     }
@@ -218,6 +228,10 @@ impl Workload for Container {
 
     fn is_handed_on_by(&self, process: &Process) -> bool {
         self.docker.has_as_engine(process)
+    }
+
+    fn is_init(&self, process: &ProcessId) -> bool {
+        is_init(process)
     }
 
     fn engine(&self) -> Option<&Docker> {

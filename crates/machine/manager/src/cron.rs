@@ -12,7 +12,7 @@ use crate::facts::Notice::Job;
 use crate::facts::daily;
 use crate::find::with_workers;
 use crate::{
-    Applied, Attempt, Comparison, DraftValue, InstanceProcess, ManagerFact, ServiceDeclaration,
+    Applied, AppliedBy, Attempt, Comparison, DraftValue, InstanceProcess, ManagerFact, ServiceDeclaration,
     ServiceIdentity, Workload,
 };
 
@@ -109,6 +109,10 @@ pub(crate) static CRON: Manager = Manager {
 impl Workload for Cron {
     fn apply(&self, _attempt: &mut Attempt<'_>) -> Result<Applied, Failure> {
         Ok(Applied::without_output("nothing to do: cron starts it from its copies"))
+    }
+
+    fn applied_by(&self) -> AppliedBy {
+        AppliedBy::Nothing("its next run takes it")
     }
 
     /// The jobs that run right now: cron passes the whole command to a shell as one argument, and some shells replace

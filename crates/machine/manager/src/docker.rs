@@ -449,6 +449,17 @@ pub(crate) fn unknown(mut failure: Failure) -> Failure {
 /// How long the engine waits for a container to end before it kills it. Source: `docker stop --help`.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(10);
 
+/// The init processes that start the program of a container: that of the engine for `init: true` (docker-run(1), --init), and
+/// those that images have as their entry point.
+const INITS: [&str; 4] = ["docker-init", "tini", "tini-static", "dumb-init"];
+
+/// Whether a process is such an init process: it hands its environment on to the program below, which is the instance, and waits.
+pub(crate) fn is_init(process: &ProcessId) -> bool {
+    let Ok(found) = keyroll_observe::process(process.pid) else { return false };
+    let name = found.exe.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
+    found.id == *process && name.is_some_and(|name| INITS.contains(&name))
+}
+
 /// Programs of the engine that pass an environment on.
 const PROGRAMS: [&str; 5] = ["dockerd", "containerd", "containerd-shim", "containerd-shim-runc-v2", "runc"];
 

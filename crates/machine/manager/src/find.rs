@@ -64,6 +64,14 @@ impl Find {
         self.instances_in(&listing, names)
     }
 
+    /// The main process, in words.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::PidFile { path, .. } => format!("the process in {}", path.display()),
+            Self::Executable { exe, .. } => format!("the main process of {}", exe.display()),
+        }
+    }
+
     /// Whether it distinguishes the instances.
     fn names_instances(&self) -> bool {
         match self {

@@ -8,6 +8,7 @@
 
 mod adapter;
 mod agent_rows;
+mod applied_by;
 mod at_rest;
 mod attempt;
 mod check;
@@ -58,6 +59,7 @@ mod workload;
 
 pub use adapter::{Adapter, TriedRule, adapter_schema, check_adapter};
 pub use agent_rows::{AgentRow, AgentRows};
+pub use applied_by::AppliedBy;
 pub use at_rest::AtRest;
 pub use attempt::{Applied, Attempt};
 pub use check::{Check, CheckAnswer, Turn, check};

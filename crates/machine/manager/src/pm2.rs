@@ -99,9 +99,9 @@ impl Pm2 {
                 .failed(Class::Permanent, "restart")
                 .because("it is stopped, and a restart would start it")
                 .help(format!(
-                    "start it by its ecosystem file, or declare it `at_rest` and `pm2 delete {}`: by its name pm2 \
-                     would start it with the old value; then `keyroll resume`",
-                    self.app
+                    "start it by its ecosystem file, or declare it `at_rest` and `{}`: by its name pm2 would start it \
+                     with the old value; then `keyroll resume`",
+                    self.typed(&["delete", &self.app])
                 )));
         }
         let environment = apps.first().map(Listed::environment).unwrap_or_default();
@@ -117,7 +117,7 @@ impl Pm2 {
                 .help("see whether the ecosystem file has an app of that name, then `keyroll resume`"));
         }
         let what = format!("the app {} of pm2", self.app);
-        let see = format!("pm2 logs {} --nostream", self.app);
+        let see = self.typed(&["logs", &self.app, "--nostream"]);
         let of = Settling {
             what: &what,
             see: &see,
@@ -134,9 +134,11 @@ impl Pm2 {
     /// never saved, and remove apps that do not run now.
     fn keep_in_dumps(&self, deadline: Instant) -> Result<(), Failure> {
         let failed = |why: &str, dump: &Path| {
-            self.failed(Class::Unknown, "write into the dump")
-                .because(why.to_owned())
-                .help(format!("`pm2 save` writes {} by what runs now; then `keyroll resume`", dump.display()))
+            self.failed(Class::Unknown, "write into the dump").because(why.to_owned()).help(format!(
+                "`{}` writes {} by what runs now; then `keyroll resume`",
+                self.typed(&["save"]),
+                dump.display()
+            ))
         };
         let user = self.user()?;
         let list = self.list().map_err(unknown)?;
@@ -198,8 +200,8 @@ impl Pm2 {
         let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let wrong = |why: &str| {
             self.failed(Class::Permanent, "find").because(why.to_owned()).help(format!(
-                "`pm2 pid {}` shows what keyroll sees; correct `runs.pm2` and `runs.app`",
-                self.app
+                "`{}` shows what keyroll sees; correct `runs.pm2` and `runs.app`",
+                self.typed(&["pid", &self.app])
             ))
         };
         if !ended.status.success() {
@@ -221,6 +223,16 @@ impl Pm2 {
     /// pm2's daemon: its memory holds the environments of its apps.
     fn daemon_pid(&self) -> Option<u32> {
         self.daemon(&self.home().ok()?).ok().map(|daemon| daemon.pid)
+    }
+
+    /// A command of pm2 for this daemon, as an operator types it in any folder. For another user pm2 would start a daemon of its
+    /// own, so it is run as the daemon's user.
+    fn typed(&self, words: &[&str]) -> String {
+        let user = self.user().ok().flatten().map(|user| format!("sudo -u '#{}' ", user.uid));
+        let home =
+            self.home().ok().map(|home| format!("PM2_HOME={} ", shell_word(home.display().to_string())));
+        let words: Vec<String> = words.iter().map(shell_word).collect();
+        format!("{}{}pm2 {}", user.unwrap_or_default(), home.unwrap_or_default(), words.join(" "))
     }
 
     fn home(&self) -> Result<PathBuf, Failure> {
@@ -273,7 +285,10 @@ impl Pm2 {
         let absent = |why: &str| {
             self.failed(Class::Retryable, "ask pm2 for")
                 .because(format!("its daemon does not run: {why}"))
-                .help("start it (`pm2 resurrect`), then `keyroll resume`; or name its folder in `runs.home`")
+                .help(format!(
+                    "start it (`{}`), then `keyroll resume`; or name its folder in `runs.home`",
+                    self.typed(&["resurrect"])
+                ))
         };
         let find = Find::PidFile { path: home.join("pm2.pid"), exe: None };
         let found = find.instances(&[])?;
@@ -410,6 +425,24 @@ mod tests {
         assert!(replace(""));
         assert_eq!(std::fs::read_to_string(&other).unwrap(), "before", "written through a link");
         assert!(std::fs::read_to_string(&dump).unwrap() == text && mode(&dump) == 0o640 && !beside.exists());
+    }
+
+    /// Red: a command without its folder asks, and starts, a daemon of the operator's own.
+    #[test]
+    fn a_command_of_pm2_names_its_folder_and_the_user_of_the_daemon() {
+        let folder = tempfile::tempdir().unwrap();
+        let (home, file) = (folder.path().join("its home"), folder.path().join("eco.js"));
+        std::fs::create_dir(&home).unwrap();
+        std::fs::write(&file, "").unwrap();
+        let pm2 = Pm2::new(&file, "bot", Some(home.clone()));
+        let own = format!("PM2_HOME='{}' pm2 logs bot --nostream", home.display());
+        assert_eq!(pm2.typed(&["logs", "bot", "--nostream"]), own);
+        if geteuid().is_root() {
+            chown(&home, Some(65534), Some(65534)).unwrap();
+            let theirs = pm2.typed(&["logs", "bot", "--nostream"]);
+            // A user that is not in /etc/passwd cannot be named.
+            assert!(theirs == format!("sudo -u '#65534' {own}") || theirs == own, "{theirs}");
+        }
     }
 
     /// The app's user makes a link to a folder of root's: root would run that user's ecosystem file.

@@ -2,7 +2,7 @@ use keyroll_codes::Code;
 use keyroll_observe::Listing;
 use keyroll_port::{Class, Failure};
 
-use crate::{Applied, Attempt, Comparison, InstanceProcess, Workload};
+use crate::{Applied, AppliedBy, Attempt, Comparison, InstanceProcess, Workload};
 
 /// Why nothing of it is done or seen from a machine.
 const ELSEWHERE: &str = "its pods are in a cluster";
@@ -20,6 +20,10 @@ pub struct Pods {
 impl Workload for Pods {
     fn apply(&self, _attempt: &mut Attempt<'_>) -> Result<Applied, Failure> {
         Err(elsewhere("roll out the pods of a consumer"))
+    }
+
+    fn applied_by(&self) -> AppliedBy {
+        AppliedBy::Request("asks the API of its cluster".to_owned())
     }
 
     fn instances_in(&self, _listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {

@@ -13,8 +13,8 @@ use crate::facts::Notice::NoneFails;
 use crate::facts::{daily, nightly};
 use crate::find::list;
 use crate::settle::{Settling, settle};
-use crate::signal::{named_signal, send};
-use crate::{Applied, Attempt, Comparison, Find, InstanceProcess, ManagerFact, Workload};
+use crate::signal::{named_signal, send, signal_name};
+use crate::{Applied, AppliedBy, Attempt, Comparison, Find, InstanceProcess, ManagerFact, Workload};
 
 /// The time between two looks while workers are replaced, milliseconds.
 const STEP_MS: u64 = 50;
@@ -235,6 +235,17 @@ const WORDS: [&str; 5] = ["HUP", "USR1", "USR2", "workers", "TTIN"];
 impl Workload for PreforkMaster {
     fn apply(&self, attempt: &mut Attempt<'_>) -> Result<Applied, Failure> {
         self.replace_workers(attempt.deadline)
+    }
+
+    fn applied_by(&self) -> AppliedBy {
+        let master = format!("the master in {}", self.pid_file.display());
+        AppliedBy::Request(match self.roll {
+            Roll::Signal(number) => format!("sends {} to {master}", signal_name(number)),
+            Roll::Workers => format!("sends SIGTERM to each worker of {master}, one after the other"),
+            Roll::GrowAndShrink => {
+                format!("sends SIGTTIN and then SIGTTOU to {master}, for each of its workers")
+            }
+        })
     }
 
     fn instances_in(&self, listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {

@@ -10,9 +10,10 @@ use crate::declaration::{Declaration, DeclarationError, Key, KeyForm, Manager};
 use crate::facts::Notice::{Away, NoneFails};
 use crate::facts::{OF_PROCESS, daily, nightly};
 use crate::restart::restart;
-use crate::signal::{SIGNAL_NAMES, named_signal, send};
+use crate::signal::{SIGNAL_NAMES, named_signal, send, signal_name};
 use crate::{
-    Applied, Attempt, CommandLine, Comparison, Find, InstanceProcess, ManagerFact, SharedWorkload, Workload,
+    Applied, AppliedBy, Attempt, CommandLine, Comparison, Find, InstanceProcess, ManagerFact, SharedWorkload,
+    Workload,
 };
 
 /// Plain processes, in one or several named instances.
@@ -169,6 +170,15 @@ pub(crate) fn declared_find(of: &Declaration<'_>, restarted: bool) -> Result<Fin
 impl Workload for Process {
     fn apply(&self, attempt: &mut Attempt<'_>) -> Result<Applied, Failure> {
         self.apply(attempt.instance, attempt.deadline, attempt.started)
+    }
+
+    fn applied_by(&self) -> AppliedBy {
+        match &self.verb {
+            Verb::Restart(line) => AppliedBy::line(line),
+            Verb::Signal(number) => {
+                AppliedBy::Request(format!("sends {} to {}", signal_name(*number), self.find.shown()))
+            }
+        }
     }
 
     fn instances_in(&self, listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {

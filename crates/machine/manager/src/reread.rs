@@ -7,10 +7,13 @@ use crate::declaration::{Key, KeyForm, Manager};
 use crate::facts::Notice::NoneFails;
 use crate::facts::daily;
 use crate::process::declared_find;
-use crate::{Applied, Attempt, Comparison, Find, InstanceProcess, ManagerFact, Workload};
+use crate::{Applied, AppliedBy, Attempt, Comparison, Find, InstanceProcess, ManagerFact, Workload};
 
 /// Why its other files are not compared.
-pub(crate) const READS_ITSELF: Comparison = Comparison::NotVisible("it reads its file again by itself");
+pub(crate) const READS_ITSELF: Comparison = Comparison::NotVisible(REREADS_FILE);
+
+/// Why nothing is done so that it takes a value.
+pub(crate) const REREADS_FILE: &str = "it reads its file again by itself";
 
 /// A process that reads its file again by itself, on every use or when it changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +54,10 @@ pub(crate) static REREADS: Manager = Manager {
 impl Workload for Reread {
     fn apply(&self, _attempt: &mut Attempt<'_>) -> Result<Applied, Failure> {
         Ok(Applied::without_output("nothing to do: it reads its file again by itself"))
+    }
+
+    fn applied_by(&self) -> AppliedBy {
+        AppliedBy::Nothing(REREADS_FILE)
     }
 
     fn instances_in(&self, listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {

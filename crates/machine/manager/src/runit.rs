@@ -19,7 +19,7 @@ use crate::restart::CommandFailure;
 use crate::settle::{Settling, mains, question, settle, text};
 use crate::shell_word::shell_word;
 use crate::{
-    Applied, Attempt, CommandLine, DraftValue, Drift, InstanceProcess, ManagerFact, OwnCopies,
+    Applied, AppliedBy, Attempt, CommandLine, DraftValue, Drift, InstanceProcess, ManagerFact, OwnCopies,
     ServiceDeclaration, ServiceIdentity, Workload,
 };
 
@@ -228,6 +228,10 @@ impl Workload for Runit {
         let of = Settling { what: &what, see: &see, before: &before, at_least: 1, fewer_after: None };
         settle(&of, attempt.deadline, &mut || self.up())?;
         Ok(Applied::without_output(format!("sv restart {shown}")))
+    }
+
+    fn applied_by(&self) -> AppliedBy {
+        AppliedBy::Command(format!("sv restart {}", shell_word(self.folder.display().to_string())))
     }
 
     fn instances_in(&self, _listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {

@@ -7,7 +7,7 @@ use keyroll_observe::{Listing, Process, ProcessId};
 use keyroll_port::{Class, Failure};
 use keyroll_served::{Consumers, Known, Life};
 
-use crate::{Applied, Attempt, Comparison, InstanceProcess, SharedWorkload, Workload};
+use crate::{Applied, AppliedBy, Attempt, Comparison, InstanceProcess, SharedWorkload, Workload};
 
 /// Programs that ask keyroll's socket for the value: their processes are those that asked, what these forked since, and
 /// what is below a `keyroll run` that asked for it.
@@ -43,6 +43,10 @@ impl Served {
 impl Workload for Served {
     fn apply(&self, _attempt: &mut Attempt<'_>) -> Result<Applied, Failure> {
         Ok(Applied::without_output("nothing to do: it asks keyroll's socket for the value"))
+    }
+
+    fn applied_by(&self) -> AppliedBy {
+        AppliedBy::Nothing("it asks keyroll's socket for the value")
     }
 
     fn instances_in(&self, listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {

@@ -24,6 +24,12 @@ pub fn signal_by_name(name: &str) -> Option<i32> {
     })
 }
 
+/// The name of a signal, of those that a service may take as a request.
+pub(crate) fn signal_name(number: i32) -> String {
+    let name = SIGNAL_NAMES.iter().find(|name| signal_by_name(name) == Some(number));
+    name.map_or_else(|| format!("signal {number}"), |name| format!("SIG{name}"))
+}
+
 /// Sends a signal to exactly this process: the descriptor is opened before the identity is checked, so a process id
 /// that was given to another process in between is noticed.
 pub(crate) fn send(process: &ProcessId, signal: Signal) -> std::io::Result<()> {
@@ -47,6 +53,7 @@ mod tests {
         assert_eq!(signal_by_name("HUP"), Some(1));
         assert_eq!(signal_by_name("SIGUSR1"), signal_by_name("USR1"));
         assert_eq!(signal_by_name("1"), Some(1));
+        assert_eq!((signal_name(1), signal_name(9)), ("SIGHUP".to_owned(), "signal 9".to_owned()));
         for refused in ["", "KILL", "9", "STOP", "HUPX", "-1", "99"] {
             assert_eq!(signal_by_name(refused), None, "{refused}");
         }

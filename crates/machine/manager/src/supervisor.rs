@@ -19,8 +19,8 @@ use crate::restart::CommandFailure;
 use crate::settle::{Settling, mains, question, settle, text};
 use crate::shell_word::shell_word;
 use crate::{
-    Applied, Attempt, ChangedFile, CommandLine, DraftValue, Drift, InstanceProcess, ManagerFact, OwnCopies,
-    ServiceDeclaration, ServiceIdentity, Workload,
+    Applied, AppliedBy, Attempt, ChangedFile, CommandLine, DraftValue, Drift, InstanceProcess, ManagerFact,
+    OwnCopies, ServiceDeclaration, ServiceIdentity, Workload,
 };
 
 /// How long one question to supervisord may take, milliseconds.
@@ -147,7 +147,7 @@ impl Supervisor {
             }));
         }
         let what = format!("the program {} of supervisord", self.program);
-        let see = format!("supervisorctl -c {} tail {}", self.config.display(), self.program);
+        let see = self.typed(&["tail", &self.program]);
         let of = Settling { what: &what, see: &see, before: &old, at_least: 1, fewer_after: None };
         settle(&of, deadline, &mut || self.up())?;
         Ok(Applied::without_output(format!("supervisorctl {} {}", verb[0], self.program)))
@@ -164,9 +164,8 @@ impl Supervisor {
             )
             .because(format!("supervisord gave {} up (FATAL)", gone.name))
             .help(format!(
-                "`supervisorctl -c {} tail {}` tells why; then `keyroll resume` or `keyroll abort`",
-                self.config.display(),
-                gone.name
+                "`{}` tells why; then `keyroll resume` or `keyroll abort`",
+                self.typed(&["tail", &gone.name])
             )));
         }
         let all = members.iter().all(|one| one.state == "RUNNING");
@@ -188,10 +187,9 @@ impl Supervisor {
                 "supervisord does not answer"
             };
             return Err(self.unanswered(&said).unwrap_or_else(|| {
-                self.failed(Class::Retryable, "reread the configuration of").because(why).help(format!(
-                    "run `supervisorctl -c {} reread`, mend it, then `keyroll resume`",
-                    self.config.display()
-                ))
+                self.failed(Class::Retryable, "reread the configuration of")
+                    .because(why)
+                    .help(format!("run `{}`, mend it, then `keyroll resume`", self.typed(&["reread"])))
             }));
         }
         let name = |line: &str| {
@@ -223,10 +221,9 @@ impl Supervisor {
             let unknown = said.contains("ERROR (no such");
             let why =
                 if unknown { "supervisord runs no such program" } else { "its answer has another form" };
-            self.failed(Class::Permanent, "find").because(why).help(format!(
-                "`supervisorctl -c {} status` shows the names; correct `runs.supervisor`",
-                self.config.display()
-            ))
+            self.failed(Class::Permanent, "find")
+                .because(why)
+                .help(format!("`{}` shows the names; correct `runs.supervisor`", self.typed(&["status"])))
         }))
     }
 
@@ -285,12 +282,18 @@ impl Supervisor {
         Ok(said.trim().parse().ok().filter(|pid| *pid > 0))
     }
 
+    /// A command of supervisorctl, as an operator types it in any folder.
+    fn typed(&self, words: &[&str]) -> String {
+        let words: Vec<String> = words.iter().map(shell_word).collect();
+        format!("supervisorctl -c {} {}", shell_word(self.config.display().to_string()), words.join(" "))
+    }
+
     fn between(&self, one: &Member, why: &str) -> Failure {
         let config = self.config.display();
         let what = format!("see the processes of the program {} of {config}", self.program);
         Failure::new(Class::Retryable, Code::ServiceUnusable, what)
             .because(format!("{} is {}, and {why}", one.name, one.state))
-            .help(format!("`supervisorctl -c {config} tail {}` tells why; then `keyroll resume`", one.name))
+            .help(format!("`{}` tells why; then `keyroll resume`", self.typed(&["tail", &one.name])))
     }
 
     /// supervisord itself: its memory holds the environment of its programs.
@@ -393,6 +396,14 @@ pub(crate) static SUPERVISOR: Manager = Manager {
 impl Workload for Supervisor {
     fn apply(&self, attempt: &mut Attempt<'_>) -> Result<Applied, Failure> {
         self.apply(attempt.deadline, attempt.started)
+    }
+
+    fn applied_by(&self) -> AppliedBy {
+        let ctl = format!("supervisorctl -c {}", shell_word(self.config.display().to_string()));
+        let (group, program) = (shell_word(format!("{}:*", self.program)), shell_word(&self.program));
+        AppliedBy::Request(format!(
+            "runs {ctl} restart {group}; if its section of the configuration changed: {ctl} update {program}"
+        ))
     }
 
     fn instances_in(&self, _listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {

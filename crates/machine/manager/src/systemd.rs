@@ -169,7 +169,7 @@ impl Unit {
                     "systemd says it is {}",
                     if state.load.is_empty() { "unknown" } else { &state.load }
                 ))
-                .help(format!("correct `runs.unit`; `systemctl status {unit}` shows more")));
+                .help(format!("correct `runs.unit`; `{}` shows more", self.typed(&["status", &unit]))));
         }
         Ok(state)
     }
@@ -201,7 +201,7 @@ impl Unit {
         let fell = |why: String| {
             Err(failed(unit, Class::Unknown, "see it stay active after the restart of")
                 .because(why)
-                .help(format!("`journalctl -u {unit}` tells why; then `keyroll resume` or `keyroll abort`")))
+                .help(format!("`{}` tells why; then `keyroll resume` or `keyroll abort`", self.log(unit))))
         };
         let first = self.show(unit, deadline).map_err(unknown)?;
         if first.invocation == before.invocation && !first.invocation.is_empty() {
@@ -331,9 +331,10 @@ impl Unit {
         let timer = self.name(None)?;
         let state = self.state(None)?;
         if state.active != "active" {
+            let enable = self.typed(&["enable", "--now", &timer]);
             return Err(failed(&timer, Class::Permanent, "use")
                 .because(format!("it is {}: nothing is started by it", state.active))
-                .help(format!("systemctl enable --now {timer}, or declare the consumer `at_rest`")));
+                .help(format!("{enable}, or declare the consumer `at_rest`")));
         }
         let deadline = Instant::now() + Duration::from_millis(SHOW_MS_MAX);
         let text = self.ask(&timer, "--property=Unit", deadline)?;
@@ -380,7 +381,7 @@ impl Unit {
         let what = arguments.join(" ");
         Err(Failure::new(Class::Unknown, Code::ServiceUnusable, format!("carry out `systemctl {what}`"))
             .because(ended.status.to_string())
-            .help(format!("run `systemctl {what}` by hand to see why, then `keyroll resume`")))
+            .help(format!("run `{}` by hand to see why, then `keyroll resume`", self.typed(arguments))))
     }
 
     fn systemctl(
@@ -476,6 +477,21 @@ fn failed(unit: &str, class: Class, verb: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Red: the commands of a user's unit ask the system's manager, which has no such unit.
+    #[test]
+    fn commands_about_a_users_unit_ask_that_users_manager() {
+        let of = |user: Option<&str>| Unit { user: user.map(str::to_owned), ..Unit::new("api.service") };
+        let said = |unit: Unit| (unit.typed(&["status", "api.service"]), unit.log("api.service"));
+        let (status, log) = said(of(None));
+        assert_eq!(
+            (status.as_str(), log.as_str()),
+            ("systemctl status api.service", "journalctl -u api.service")
+        );
+        let (status, log) = said(of(Some("ada")));
+        assert_eq!(status, "systemctl --user --machine=ada@ status api.service");
+        assert_eq!(log, "journalctl _SYSTEMD_USER_UNIT=api.service");
+    }
 
     #[test]
     fn a_units_path_on_the_bus_is_made_as_systemd_makes_it() {

@@ -13,8 +13,8 @@ use keyroll_secret::SecretBytes;
 
 use crate::find::list;
 use crate::{
-    AgentRows, Applied, Attempt, Check, CommandLine, Docker, Drift, Find, Generation, InstanceProcess,
-    OwnCopies, ServiceIdentity, SurveyedConsumer, Unit,
+    AgentRows, Applied, AppliedBy, Attempt, Check, CommandLine, Docker, Drift, Find, Generation,
+    InstanceProcess, OwnCopies, ServiceIdentity, SurveyedConsumer, Unit,
 };
 
 /// A workload that is shared between rooms.
@@ -29,6 +29,15 @@ pub trait Workload: Debug + Send + Sync {
     /// # Errors
     /// As [`apply`].
     fn apply(&self, attempt: &mut Attempt<'_>) -> Result<Applied, Failure>;
+
+    /// How keyroll makes it take a value, before it does. Only an agent that [`Workload::is_asked`] reads files for that.
+    fn applied_by(&self) -> AppliedBy;
+
+    /// What keyroll ends beside the value once it is applied, such as a pause that the former key caused, a clause; `None` =
+    /// nothing.
+    fn also_ends(&self) -> Option<String> {
+        None
+    }
 
     /// The running processes, forked workers included, looked up in a fresh listing. A manager that
     /// names processes itself takes its own listing after its answer. Empty = none runs.
@@ -128,6 +137,12 @@ pub trait Workload: Debug + Send + Sync {
     /// The systemd unit that runs it.
     fn unit(&self) -> Option<&Unit> {
         None
+    }
+
+    /// Whether one of its processes only starts the program below it and waits, and never uses the value itself. What is below
+    /// it follows it in [`Workload::instances_in`].
+    fn is_init(&self, _process: &ProcessId) -> bool {
+        false
     }
 
     /// The container engine that runs it.

@@ -18,6 +18,14 @@ const AUXV_BYTES_MAX: usize = 4096;
 /// How many processes there may be.
 const PROCESSES_MAX: usize = 65_536;
 
+/// A secret that nothing stores, and how long it stays the same.
+pub struct BootKey {
+    /// The secret.
+    pub secret: Zeroizing<[u8; 32]>,
+    /// keyroll's own process is the only readable one: each run has another secret.
+    pub of_this_run: bool,
+}
+
 /// A secret that is the same for each command of this user until the oldest of the user's readable processes ends or
 /// executes another program: for root until the next boot, in a container until the container ends. Nobody who may not
 /// read that process's memory can guess it. Nothing is written for it: it is derived from the bytes that the kernel drew
@@ -26,7 +34,7 @@ const PROCESSES_MAX: usize = 65_536;
 ///
 /// # Errors
 /// No process of this user is readable; of the errors that of the oldest.
-pub fn boot_key() -> Result<Zeroizing<[u8; 32]>, NotVisible> {
+pub fn boot_key() -> Result<BootKey, NotVisible> {
     let own = rustix::process::geteuid();
     if own.is_root()
         && let Ok(first) = ProcFolder::open(1)
@@ -34,7 +42,7 @@ pub fn boot_key() -> Result<Zeroizing<[u8; 32]>, NotVisible> {
         && first.behind(".").is_ok_and(|meta| meta.st_uid == own.as_raw())
         && let Ok(key) = key_of(&first)
     {
-        return Ok(key);
+        return Ok(BootKey { secret: key, of_this_run: std::process::id() == 1 });
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = rustix::fs::open("/proc", flags, Mode::empty()).map_err(NotVisible::of)?;
@@ -49,7 +57,7 @@ pub fn boot_key() -> Result<Zeroizing<[u8; 32]>, NotVisible> {
     let mut first = None;
     for (_, pid) in oldest {
         match ProcFolder::open(pid).and_then(|folder| key_of(&folder)) {
-            Ok(key) => return Ok(key),
+            Ok(secret) => return Ok(BootKey { secret, of_this_run: pid == std::process::id() }),
             Err(why) => {
                 first.get_or_insert(why);
             }
@@ -103,9 +111,10 @@ mod tests {
 
     #[test]
     fn the_key_of_a_boot_is_that_of_the_oldest_process() {
-        assert!(boot_key().unwrap() == boot_key().unwrap());
+        assert!(boot_key().unwrap().secret == boot_key().unwrap().secret);
         if rustix::process::geteuid().is_root() {
-            assert!(boot_key().unwrap() == key_of(&ProcFolder::open(1).unwrap()).unwrap());
+            let key = boot_key().unwrap();
+            assert!(key.secret == key_of(&ProcFolder::open(1).unwrap()).unwrap() && !key.of_this_run);
         }
     }
 }

@@ -177,14 +177,44 @@ pub fn script(process: &Process) -> Option<PathBuf> {
     found
 }
 
-/// What a person calls a process: the script or module that an interpreter runs, otherwise its program.
+/// What a person calls a process: the script or module that an interpreter runs, or the title that it gave itself;
+/// otherwise its program.
 pub fn called(process: &Process) -> String {
     let of = |path: PathBuf| path.file_name().map(|name| crate::shown(Path::new(name)));
     let exe = process.exe.clone().filter(|_| !process.args.overwritten());
-    let runs = exe.as_deref().is_some_and(is_interpreter);
-    let runs = if runs { script(process).and_then(of).or_else(|| module(process)) } else { None };
-    let name = runs.or_else(|| exe.and_then(of)).filter(|name| !name.is_empty());
+    let runs = || script(process).and_then(of).or_else(|| module(process)).or_else(|| titled(process));
+    let name = if exe.as_deref().is_some_and(is_interpreter) { runs() } else { None };
+    // A shell that runs no script is called as it was started: `sh`, whichever shell that is.
+    let own = exe.filter(|exe| !is_shell(exe)).and_then(of);
+    let name = name.or(own).filter(|name| !name.is_empty());
+    let name = name.or_else(|| titled(process).filter(|_| says_nothing(&process.name)));
     name.unwrap_or_else(|| process.name.clone())
+}
+
+/// The same, with the folder that an interpreter's program runs in: only that tells programs of one name apart. A shell
+/// without a script runs nothing of its own, and `/` says nothing.
+pub fn called_in_folder(process: &Process) -> String {
+    let interprets = process.exe.as_deref().is_some_and(is_interpreter);
+    let runs = interprets && (!runs_shell(process) || script(process).is_some());
+    let folder = if runs { crate::working_folder(&process.id).ok() } else { None };
+    let folder = folder.filter(|folder| folder.parent().is_some());
+    let name = called(process);
+    folder.map_or_else(|| name.clone(), |folder| format!("{name} in {}", crate::shown(&folder)))
+}
+
+/// Whether a short name is that of an interpreter, or of the thread that Node calls so in every program.
+fn says_nothing(name: &str) -> bool {
+    name == "MainThread" || is_interpreter(Path::new(name))
+}
+
+/// The program that a title names: `openclaw-gateway`, `gunicorn` of `gunicorn: master [shop]`. None for the name of an
+/// interpreter, and for a word that is no plain name.
+fn titled(process: &Process) -> Option<String> {
+    let first = process.args.program()?.as_os_str().as_bytes();
+    let word = first.split(|byte| matches!(byte, b' ' | b':')).next().unwrap_or_default();
+    let name = Path::new(OsStr::from_bytes(word)).file_name()?.to_str()?;
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    (name.chars().all(plain) && !is_interpreter(Path::new(name))).then(|| name.to_owned())
 }
 
 /// The module that Python runs as a program: `uvicorn` of `python3 -m uvicorn app:main`.
@@ -250,6 +280,46 @@ mod tests {
         for name in ["/usr/bin/sha256sum", "pythonista", "/bin/true", ""] {
             assert!(!is_interpreter(Path::new(name)), "{name}");
         }
+    }
+
+    #[test]
+    fn an_interpreters_program_is_called_by_its_script_or_its_title_and_by_its_folder() {
+        use std::os::unix::process::CommandExt as _;
+        use std::process::{Command, Stdio};
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().canonicalize().unwrap();
+        std::fs::write(folder.join("worker.sh"), "read -r end").unwrap();
+        let of = |change: &dyn Fn(&mut Command)| {
+            let mut command = Command::new("sh");
+            command.current_dir(&folder).stdin(Stdio::piped()).env_clear();
+            change(&mut command);
+            let mut child = command.spawn().unwrap();
+            let one = process(child.id()).unwrap();
+            let names = [called(&one), called_in_folder(&one)];
+            child.kill().unwrap();
+            child.wait().unwrap();
+            names
+        };
+        let here = format!("worker.sh in {}", folder.display());
+        assert_eq!(
+            of(&|sh| {
+                sh.arg("worker.sh");
+            }),
+            ["worker.sh".to_owned(), here]
+        );
+        let titled = |title: &'static str| {
+            of(&move |sh| {
+                sh.arg0(title).args(["-c", "read -r end; :"]);
+            })
+        };
+        for title in ["gateway", "/opt/bin/gateway", "gateway: master [shop]"] {
+            assert_eq!(titled(title)[0], "gateway", "{title}");
+        }
+        // It runs nothing of its own, so that its folder says nothing.
+        let [name, whole] = of(&|sh| {
+            sh.args(["-c", "read -r end; :"]);
+        });
+        assert!(name == whole && is_shell(Path::new(&name)), "{name} {whole}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod credentials;
 mod detach;
 mod environment;
 mod exec;
+mod executable;
 mod files;
 mod folder;
 mod holders;
@@ -53,19 +54,21 @@ mod walk;
 mod worker;
 
 pub use access_list::writer_by_access_list;
-pub use boot_key::boot_key;
+pub use boot_key::{BootKey, boot_key};
 pub use detach::detach;
 pub use environment::{
     Start, Variable, credential_has, environment_has, environment_holds, environment_names, starts,
     variables_holding,
 };
 pub use exec::{exec_came_after, forked_without_exec, program};
+pub use executable::runs_file;
 pub use files::{Choice, FileHit, FileLimits, FilesReport, NotSearched, PathKind, shown};
 pub use folder::{has_other_files, working_folder};
 pub use holders::{Holder, HoldersReport, NotSeen, Place, own_tree, passes_on, search_holders};
 pub use identity::{After, ProcessId, Program, WrittenAt, boot, started_after, ticks_per_second};
 pub use image::{
-    Image, InProcess, called, image, is_interpreter, is_shell, runs_shell, script, started_unix_ms,
+    Image, InProcess, called, called_in_folder, image, is_interpreter, is_shell, runs_shell, script,
+    started_unix_ms,
 };
 pub use listing::{Arguments, Hidden, Listing, Process, descendants, parents, process, processes};
 pub use log_docker::DockerPosition;

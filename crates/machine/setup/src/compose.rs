@@ -21,6 +21,7 @@ use keyroll_port::{Class, Failure};
 use keyroll_rotation::{self as rotation, Delivery, FileId, HostId, ReloadMode};
 use keyroll_secret::FingerprintKey;
 
+use crate::bystanders::bystander_setup;
 use crate::facts::IssuerFacts;
 use crate::litellm::litellm_setup;
 use crate::local_services::on_this_machine;
@@ -124,6 +125,7 @@ pub fn compose(composition: &Composition<'_>) -> Result<Composed, Failure> {
         rotation: rotation.to_owned(),
         files,
         consumers: setups,
+        bystanders: secret.bystanders.iter().map(bystander_setup).collect(),
         roots: search.roots.into_iter().chain(search_roots(secret)).collect(),
         search: SearchLimits { memory_bytes_max: search.memory_bytes_max, time_max: search.time_max },
         own_folders: std::iter::once(folders.state)

@@ -6,6 +6,7 @@
 //! follow the order of the configuration alone, so the protocol and the host number them alike. A host counts only what is its
 //! own; [`layout()`] says which number of the plan each of these is, and asks no machine.
 
+mod bystanders;
 mod compose;
 mod facts;
 mod layout;
@@ -17,6 +18,7 @@ mod served;
 pub mod trust;
 mod turn;
 
+pub use bystanders::bystander_id;
 pub use compose::{Composed, Composition, Folders, compose, copy_setup, gate};
 pub use facts::IssuerFacts;
 pub use layout::{Layout, Placing, key_files, layout};

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use keyroll_observe::{
-    Listing, NotVisible, Process, ProcessId, Program, is_interpreter, is_shell, passes_on, script,
+    Listing, NotVisible, Process, ProcessId, Program, called, is_interpreter, is_shell, passes_on, script,
     started_unix_ms,
 };
 
@@ -168,5 +168,7 @@ fn masters(parent: &Process, child: &Process) -> bool {
     // Python's own way to start workers as new processes.
     let spawned =
         |process: &Process| process.args.any(|one| one.windows(SPAWNED.len()).any(|at| at == SPAWNED));
-    child.forked || !is_interpreter(exe) || spawned(child) || script(parent) == script(child)
+    // Of two without a script, a title or a module tells whether they run the same.
+    let same = || script(parent) == script(child) && called(parent) == called(child);
+    child.forked || !is_interpreter(exe) || spawned(child) || same()
 }

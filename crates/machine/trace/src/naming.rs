@@ -10,6 +10,9 @@ use keyroll_needle::Needles;
 
 use crate::{Survey, Values};
 
+/// The name of a secret of which nothing shows one.
+pub(crate) const UNNAMED: &str = "unnamed";
+
 /// Decides which names may be shown. A document may have values as keys, a table may have one where others have a name,
 /// and a file may be named after one. Once such a name is shortened or in small letters, no search finds the value in
 /// it.
@@ -90,7 +93,7 @@ pub fn name_of<'a>(
     let provider = || provider.filter(|provider| !provider.is_empty()).map(str::to_owned);
     let stem = || Some(shown.shown(&file?.file_stem()?.to_string_lossy()));
     let name = most(sure).or_else(provider).or_else(|| most(other)).or_else(|| most(weak)).or_else(stem);
-    plain(&name.unwrap_or_else(|| "unnamed".to_owned()))
+    plain(&name.unwrap_or_else(|| UNNAMED.to_owned()))
 }
 
 /// Distinguishes secrets with the same name by their location, then by a number. `taken` are names that stay as they
@@ -123,7 +126,7 @@ fn plain(name: &str) -> String {
     };
     let text: String = name.chars().map(good).take(NAME_BYTES_MAX).collect();
     let text = text.trim_matches(['-', '.']).to_owned();
-    if text.is_empty() { "unnamed".to_owned() } else { text }
+    if text.is_empty() { UNNAMED.to_owned() } else { text }
 }
 
 #[cfg(test)]

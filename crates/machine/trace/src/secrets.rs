@@ -6,7 +6,7 @@ use keyroll_observe::{ProcessId, is_shell};
 use keyroll_secret::Fingerprint;
 
 use crate::joins::Joins;
-use crate::naming::{Names, name_of, told_apart};
+use crate::naming::{Names, UNNAMED, name_of, told_apart};
 use crate::users::users;
 use crate::{Chain, ManagedBy, Place, Sighting, Survey, User, ValueId, slots};
 
@@ -111,8 +111,26 @@ pub fn secrets(survey: &Survey, managed: &[Managed]) -> Vec<SurveyedSecret> {
     let mut names: Vec<(String, String)> =
         free.iter().map(|one| (one.name.clone(), shown.shown(&whereabouts(one, &mut projects)))).collect();
     told_apart(&mut names, &taken);
+    rename_redacted(survey, &mut names, &taken);
     free.iter_mut().zip(names).for_each(|(one, (name, _))| one.name = name);
     found
+}
+
+/// Gives other names to secrets whose names would be redacted where they are shown, so that nobody could ask for them: a
+/// variable in capitals hides a value in small letters.
+fn rename_redacted(survey: &Survey, names: &mut [(String, String)], taken: &BTreeSet<String>) {
+    let redacted = survey.values.redacted_in_names();
+    let mut renamed = false;
+    for (name, _) in names.iter_mut() {
+        if redacted.iter().any(|value| name.contains(value)) {
+            UNNAMED.clone_into(name);
+            renamed = true;
+        }
+    }
+    if renamed {
+        names.iter_mut().for_each(|(_, place)| place.clear());
+        told_apart(names, taken);
+    }
 }
 
 /// Whether the form of one of its values shows its issuer.
@@ -187,8 +205,10 @@ fn used_by(found: &SurveyedSecret, uses: &Uses<'_>) -> Vec<User> {
     let user = |at: usize| {
         let mut user = uses.users.get(at)?.clone();
         if user.processes.iter().any(|process| holders.contains(process)) {
-            // A master, or a wrapper, may hold nothing itself.
-            user.processes.retain(|process| holders.contains(process));
+            // A master, or a wrapper, may hold nothing itself. Each worker of an agent reads the key by itself: the one in
+            // which nothing was found is not left out.
+            let reads = uses.is_agent_of(&user, found);
+            user.processes.retain(|process| holders.contains(process) || reads && uses.is_worker(process));
         }
         Some(user)
     };
@@ -197,14 +217,15 @@ fn used_by(found: &SurveyedSecret, uses: &Uses<'_>) -> Vec<User> {
 
 /// The possible users of a secret, by process and by value.
 struct Uses<'u> {
+    survey: &'u Survey,
     users: &'u [User],
     of_process: BTreeMap<ProcessId, Vec<usize>>,
     of_value: BTreeMap<ValueId, Vec<usize>>,
 }
 
 impl<'u> Uses<'u> {
-    fn new(survey: &Survey, users: &'u [User]) -> Self {
-        let mut uses = Self { users, of_process: BTreeMap::new(), of_value: BTreeMap::new() };
+    fn new(survey: &'u Survey, users: &'u [User]) -> Self {
+        let mut uses = Self { survey, users, of_process: BTreeMap::new(), of_value: BTreeMap::new() };
         for (at, user) in users.iter().enumerate() {
             for process in &user.processes {
                 uses.of_process.entry(*process).or_default().push(at);
@@ -221,6 +242,18 @@ impl<'u> Uses<'u> {
             }
         }
         uses
+    }
+
+    /// Whether a user is an agent whose settings say that it takes the secret.
+    fn is_agent_of(&self, user: &User, found: &SurveyedSecret) -> bool {
+        let service = user.service.and_then(|at| self.survey.services.get(at));
+        let service = service.filter(|one| one.agent.is_some());
+        service.is_some_and(|one| one.chains.iter().any(|chain| found.is_taken_by(chain)))
+    }
+
+    /// Whether a process is one of the workers of a master.
+    fn is_worker(&self, process: &ProcessId) -> bool {
+        self.survey.instances.get(process).is_some_and(|one| one.worker.is_some())
     }
 }
 
@@ -412,6 +445,16 @@ mod tests {
         seen(&mut survey, file("/srv/shop/api.env", 1), "OPENAI_API_KEY", "the-first-value");
         seen(&mut survey, file("/srv/mail/api.env", 1), "OPENAI_API_KEY", "the-second-value");
         assert_eq!(names(&survey), said(&[("openai.mail", 1), ("openai.shop", 1)]));
+    }
+
+    /// Else `scan` would show `[redacted:value]` as the name of a secret, and recommend to ask for it.
+    #[test]
+    fn a_name_that_would_be_redacted_is_no_name() {
+        let mut survey = empty();
+        seen(&mut survey, file("/srv/a/login.env", 1), "LOGIN_PASSWORD", "correcthorse9");
+        seen(&mut survey, file("/srv/a/api.env", 1), "CORRECTHORSE9_TOKEN", "the-first-value");
+        seen(&mut survey, file("/srv/b/api.env", 1), "CORRECTHORSE9_TOKEN", "the-second-value");
+        assert_eq!(names(&survey), said(&[("login", 1), ("unnamed", 1), ("unnamed.2", 1)]));
     }
 
     #[test]

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use keyroll_manager::{Docker, Unit};
-use keyroll_observe::{Process, ProcessId, is_shell};
+use keyroll_observe::{Process, ProcessId, called, is_shell};
 
 use crate::{ManagedBy, Survey};
 
@@ -56,6 +56,6 @@ fn by_group(process: &Process) -> (ManagedBy, String) {
         Some(name) if of_user => (ManagedBy::Manager(Unit::OF_USER), name.to_owned()),
         Some(name) => (ManagedBy::Manager(Unit::SYSTEM), name.to_owned()),
         None if is_shell(Path::new(&process.name)) => (ManagedBy::Session, process.name.clone()),
-        None => (ManagedBy::Unmanaged, process.name.clone()),
+        None => (ManagedBy::Unmanaged, called(process)),
     }
 }

@@ -298,6 +298,17 @@ impl Values {
         if long.is_empty() { None } else { builder.build().ok() }
     }
 
+    /// The values that [`Values::redactor`] would redact from the name of a secret, which has small letters and digits.
+    pub(crate) fn redacted_in_names(&self) -> Vec<&str> {
+        let long =
+            self.all.iter().map(|value| value.bytes.expose()).filter(|it| it.len() >= REDACTED_BYTES_MIN);
+        let text = long.filter_map(|bytes| std::str::from_utf8(bytes).ok());
+        let named = |letter: char| {
+            letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '.' | '_' | '-')
+        };
+        text.filter(|text| text.chars().all(named)).collect()
+    }
+
     /// Whether a text contains any value, however short or ordinary.
     pub(crate) fn stand_in(&self, text: &[u8]) -> bool {
         let holds = |value: &Value| text.windows(value.bytes.len()).any(|part| part == value.bytes.expose());

@@ -1,7 +1,8 @@
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 /// Why a database was not opened. Nothing was changed in it.
 #[derive(Debug, thiserror::Error)]
@@ -56,4 +57,41 @@ pub fn is_io(error: &rusqlite::Error) -> bool {
 pub fn is_passing(error: &rusqlite::Error) -> bool {
     let passing = [ErrorCode::DiskFull, ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
     error.sqlite_error_code().is_some_and(|code| passing.contains(&code))
+}
+
+/// What SQLite reported, in words for a person.
+pub fn said(error: &rusqlite::Error) -> String {
+    let code = error.sqlite_extended_error_code().unwrap_or_default();
+    if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+        return format!("no space is left on its disk (SQLite error {code})");
+    }
+    // The file that the processes of a database share gets its size before anything is read, and SQLite has no word of its own
+    // for a disk without space there.
+    if code == ffi::SQLITE_IOERR_SHMSIZE {
+        return format!("no space is left on its disk, or it cannot be written (SQLite error {code})");
+    }
+    error.to_string()
+}
+
+/// The same as the cause of another error.
+pub fn cause_of(error: rusqlite::Error) -> Box<dyn Error + Send + Sync> {
+    let words = said(&error);
+    if words == error.to_string() { error.into() } else { words.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_without_space_is_called_that() {
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE] {
+            let error = || rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            assert!(said(&error()).starts_with("no space is left on its disk"), "{}", said(&error()));
+            assert_eq!(cause_of(error()).to_string(), said(&error()));
+        }
+        let other = || rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_READ), None);
+        assert_eq!(said(&other()), other().to_string());
+        assert!(cause_of(other()).is::<rusqlite::Error>());
+    }
 }

@@ -14,7 +14,7 @@ mod migrate;
 mod open;
 mod wal;
 
-pub use error::{DatabaseError, is_damage, is_io, is_passing};
+pub use error::{DatabaseError, cause_of, is_damage, is_io, is_passing, said};
 pub use folder::{local, make};
 pub use foreign::Foreign;
 pub use migrate::migrate;

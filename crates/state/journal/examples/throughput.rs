@@ -167,6 +167,7 @@ fn opening(number: u64) -> Opening {
         endpoints: vec![HostId(0)],
         files: Vec::new(),
         consumers: Vec::new(),
+        bystanders: Vec::new(),
         bound: true,
         denied_is_alive: false,
         recovery: false,

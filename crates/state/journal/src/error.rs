@@ -1,9 +1,10 @@
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use keyroll_codes::Code;
-use keyroll_database::{DatabaseError, is_damage, rusqlite};
+use keyroll_database::{DatabaseError, cause_of, is_damage};
 use keyroll_port::{Class, Failure};
 
 use crate::LockError;
@@ -28,7 +29,7 @@ pub enum OpenError {
         /// The database.
         path: PathBuf,
         /// What SQLite said.
-        source: rusqlite::Error,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// The folder is on a file system on which locks and fsync cannot be trusted.
     #[error("the state folder {path} is on {kind}, where locks and fsync cannot be trusted")]
@@ -138,7 +139,7 @@ impl OpenError {
             DatabaseError::Sqlite(source) if is_damage(&source) => {
                 Self::Damaged { path, what: source.to_string() }
             }
-            DatabaseError::Sqlite(source) => Self::Sqlite { path, source },
+            DatabaseError::Sqlite(error) => Self::Sqlite { path, source: cause_of(error) },
             // The enum may get more variants; their text is passed on.
             other => Self::Damaged { path, what: other.to_string() },
         }

@@ -1,7 +1,7 @@
 //! The queries; each one sees one state of the database.
 
-use keyroll_database::is_damage;
 use keyroll_database::rusqlite::{self, Connection, OptionalExtension, Row};
+use keyroll_database::{cause_of, is_damage};
 use keyroll_port::{JournalError, Overview, Recorded, RotationId};
 
 use crate::chain::{self, Link};
@@ -26,7 +26,7 @@ pub(crate) fn unavailable(error: rusqlite::Error) -> JournalError {
     if is_damage(&error) {
         JournalError::Damaged(error.to_string())
     } else {
-        JournalError::Unavailable(Box::new(error))
+        JournalError::Unavailable(cause_of(error))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use keyroll_database::rusqlite::{self, Connection, ErrorCode, Transaction, TransactionBehavior};
-use keyroll_database::{is_damage, is_io, is_passing};
+use keyroll_database::{is_damage, is_io, is_passing, said};
 use keyroll_port::JournalError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -209,7 +209,7 @@ impl Writer {
     }
 
     fn lost(&mut self, Lost { error, committing }: Lost) -> Failed {
-        let what = error.to_string();
+        let what = said(&error);
         // A full disk stops a commit before its frame is complete, and a lock stops it earlier: nothing was written.
         // After any other failed commit the outcome is unknown.
         let unknown = committing && !is_passing(&error);

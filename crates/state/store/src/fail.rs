@@ -1,7 +1,7 @@
 //! The failures of the sealed store: codes, classes and next steps in one place.
 
 use keyroll_codes::Code;
-use keyroll_database::{DatabaseError, is_damage, is_passing, rusqlite};
+use keyroll_database::{DatabaseError, cause_of, is_damage, is_passing, rusqlite};
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SealError;
 
@@ -47,7 +47,7 @@ impl Attempt<'_> {
         }
         Failure::new(Class::Retryable, Code::StateUnusable, self.0)
             .help("check the free space and the owner of the state folder with `keyroll doctor`")
-            .because(error)
+            .because(cause_of(error))
     }
 
     /// The failure for an SQLite error in a COMMIT. A full disk or a lock stops a COMMIT before its frame is complete;
@@ -58,7 +58,7 @@ impl Attempt<'_> {
         }
         Failure::new(Class::Unknown, Code::WriteFailed, self.0)
             .help("run `keyroll doctor`, then `keyroll resume`: every write of the store may be repeated")
-            .because(error)
+            .because(cause_of(error))
     }
 
     /// The failure for an error of sealing.

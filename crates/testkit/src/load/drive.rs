@@ -47,14 +47,21 @@ impl Tally {
 /// Callers that send requests at a steady rate, as far as they are answered, until they are stopped.
 pub struct Callers {
     stop: Arc<AtomicBool>,
+    tally: Arc<Mutex<Tally>>,
     calling: JoinHandle<Tally>,
 }
 
 impl Callers {
     /// Sends `rate` requests a second (at least 1) for `/q` to this port.
     pub fn start(port: u16, rate: u32) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        Self { stop: Arc::clone(&stop), calling: tokio::spawn(call(port, rate, stop)) }
+        let (stop, tally) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Tally>>::default());
+        let calling = tokio::spawn(call(port, rate, Arc::clone(&stop), Arc::clone(&tally)));
+        Self { stop, tally, calling }
+    }
+
+    /// Requests that were answered or failed so far.
+    pub fn sent(&self) -> u64 {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).sent
     }
 
     /// Stops sending, waits for the requests under way, and tells the count.
@@ -71,9 +78,8 @@ impl Callers {
     }
 }
 
-async fn call(port: u16, rate: u32, stop: Arc<AtomicBool>) -> Tally {
+async fn call(port: u16, rate: u32, stop: Arc<AtomicBool>, tally: Arc<Mutex<Tally>>) -> Tally {
     let begun = Instant::now();
-    let tally = Arc::new(Mutex::new(Tally::default()));
     let under_way = Arc::new(Semaphore::new(UNDER_WAY_MAX as usize));
     let mut ticks = interval(Duration::from_secs(1) / rate.max(1));
     // What was missed while the machine was too busy would only keep it so.

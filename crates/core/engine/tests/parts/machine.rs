@@ -334,6 +334,7 @@ impl Host for Machine {
             absent: Vec::new(),
             strangers: locked(&self.copies).clone(),
             unsearched: Vec::new(),
+            bystanders: Vec::new(),
         };
         let names = locked(&self.names).clone();
         Ok(Looked { enumeration, names, not_visible: Vec::new(), downtimes: Vec::new() })

@@ -557,6 +557,7 @@ pub(crate) fn plan(capabilities: Capabilities) -> Plan {
         endpoints: vec![HostId(0)],
         files: Vec::new(),
         consumers: Vec::new(),
+        bystanders: Vec::new(),
         bound: true,
         denied_is_alive: false,
         recovery: false,

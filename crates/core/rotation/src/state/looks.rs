@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::{Enumeration, Incarnation, ObservedInstance, Seq, Stamp, Visibility, Which};
+use crate::{BystanderId, Enumeration, Incarnation, ObservedInstance, Seq, Stamp, Visibility, Which};
 
 /// An enumeration, and when it entered the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(crate) struct Looks {
     took_before_ms: u64,
     /// The undeclared processes that were seen to hold a version. Copied only by the state that changes it.
     held: Arc<BTreeSet<(Incarnation, Which)>>,
+    /// The declared bystanders that were seen to hold a version.
+    stood_by: BTreeSet<(BystanderId, Which)>,
     /// The last entry about an operation that moves files, instances or the store.
     moved: Seq,
 }
@@ -67,6 +69,16 @@ impl Looks {
     /// Whether an undeclared process was ever seen to hold this version.
     pub(crate) fn has_held(&self, who: Incarnation, which: Which) -> bool {
         self.held.contains(&(who, which))
+    }
+
+    /// The declared bystanders that were ever seen to hold a version.
+    pub(crate) fn stood_by(&self) -> impl Iterator<Item = (BystanderId, Which)> {
+        self.stood_by.iter().copied()
+    }
+
+    /// Takes in which declared bystanders were seen to hold which version.
+    pub(crate) fn meet_bystanders(&mut self, held: Vec<(BystanderId, Which)>) {
+        self.stood_by.extend(held);
     }
 
     /// Until when the last look is young, by the monotonic time of its driver: `age_ms_max` after it began, and as much

@@ -65,6 +65,7 @@ pub(crate) fn plan(hosts: u16) -> Plan {
         endpoints: (0..hosts).step_by(2).map(HostId).collect(),
         files: (0..hosts).map(HostId).collect(),
         consumers: (0..hosts).map(consumer).collect(),
+        bystanders: Vec::new(),
         bound: true,
         denied_is_alive: false,
         recovery: false,
@@ -204,6 +205,7 @@ impl Fleet {
             absent: Vec::new(),
             strangers: Vec::new(),
             unsearched: Vec::new(),
+            bystanders: Vec::new(),
         }
     }
 }

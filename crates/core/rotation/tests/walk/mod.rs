@@ -65,6 +65,7 @@ pub(crate) fn plan() -> Plan {
         endpoints: vec![HostId(0)],
         files: vec![HostId(0), HostId(0)],
         consumers: vec![consumer(0, ReloadMode::Verb), consumer(1, ReloadMode::Rereads)],
+        bystanders: Vec::new(),
         bound: true,
         denied_is_alive: false,
         recovery: false,
@@ -264,6 +265,7 @@ impl Walk {
             absent: Vec::new(),
             strangers: Vec::new(),
             unsearched: Vec::new(),
+            bystanders: Vec::new(),
         };
         self.world.change(&self.state, &mut seen);
         seen

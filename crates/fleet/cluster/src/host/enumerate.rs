@@ -62,6 +62,7 @@ impl ClusterHost {
                 sessions: None,
                 strangers: places,
                 unsearched: Vec::new(),
+                bystanders: Vec::new(),
             },
             names: strangers.names.into_iter().chain(declared.into_values()).collect(),
             not_visible,

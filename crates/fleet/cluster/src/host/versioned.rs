@@ -117,8 +117,10 @@ impl ClusterHost {
         if made.seen.immutable && made.seen.data == data {
             return Ok(name);
         }
-        let help =
-            format!("see who made it, and delete it if nothing needs it: kubectl delete secret {name}");
+        let options = self.cluster.get().map(|cluster| cluster.options.as_str()).unwrap_or_default();
+        let help = format!(
+            "see who made it, and delete it if nothing needs it: kubectl delete secret {name} {options}"
+        );
         Err(changed(&attempted, "there is one of this name with another content".to_owned()).help(help))
     }
 

@@ -24,8 +24,9 @@ const READ: &str = "ReadShape";
 const RUNS: &str = "RunsShape";
 
 /// The keys of a table that the objects do not have, each with the reason.
-pub(super) const LEFT_OUT: [(&str, &str, &str); 12] = [
+pub(super) const LEFT_OUT: [(&str, &str, &str); 13] = [
     (SECRET, "aws", "keyroll's own login at AWS makes the keys"),
+    (SECRET, "bystanders", "they are processes of a machine"),
     (SECRET, "gate", "its server is on loopback, and that is in keyroll's pod"),
     (SECRET, "kubernetes", "the cluster is the one that the object is in"),
     (SECRET, "mariadb", "its server is on loopback, and that is in keyroll's pod"),

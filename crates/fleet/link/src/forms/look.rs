@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use keyroll_port::{Downtime, Looked, Named};
-use keyroll_rotation::{ConsumerId, Enumeration, FileId, Holds, ObservedInstance, SessionSeen, Unsearched};
+use keyroll_rotation::{
+    BystanderId, BystanderSeen, ConsumerId, Enumeration, FileId, Holds, ObservedInstance, SessionSeen,
+    Unsearched,
+};
 use serde::{Deserialize, Serialize};
 
 use super::limits::{FormError, all_sent, forms, list, sent, text, texts};
@@ -45,6 +48,15 @@ pub struct UnsearchedForm {
     pub limit: SearchLimitForm,
 }
 
+/// A process that a declaration of a bystander fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BystanderForm {
+    /// Which process.
+    pub who: IncarnationForm,
+    /// The digest of the declaration.
+    pub id: u64,
+}
+
 /// One look at all instances, holders, files and sessions of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnumerationForm {
@@ -62,6 +74,8 @@ pub struct EnumerationForm {
     pub strangers: Vec<u64>,
     /// Processes whose memory was not searched completely.
     pub unsearched: Vec<UnsearchedForm>,
+    /// The undeclared processes that a declaration of a bystander fits.
+    pub bystanders: Vec<BystanderForm>,
 }
 
 /// A name behind a digest.
@@ -152,6 +166,19 @@ impl UnsearchedForm {
     }
 }
 
+impl From<&BystanderSeen> for BystanderForm {
+    fn from(seen: &BystanderSeen) -> Self {
+        Self { who: IncarnationForm::of(seen.who), id: seen.id.0 }
+    }
+}
+
+impl BystanderForm {
+    /// The process, on the host 0.
+    pub fn into_port(self) -> BystanderSeen {
+        BystanderSeen { who: self.who.into_port(), id: BystanderId(self.id) }
+    }
+}
+
 impl From<&Enumeration> for EnumerationForm {
     fn from(look: &Enumeration) -> Self {
         Self {
@@ -162,6 +189,7 @@ impl From<&Enumeration> for EnumerationForm {
             sessions: look.sessions.as_deref().map(forms),
             strangers: look.strangers.clone(),
             unsearched: forms(&look.unsearched),
+            bystanders: forms(&look.bystanders),
         }
     }
 }
@@ -182,6 +210,7 @@ impl EnumerationForm {
             absent: Vec::new(),
             strangers: list(self.strangers, Ok)?,
             unsearched: list(self.unsearched, |one| Ok(one.into_port()))?,
+            bystanders: list(self.bystanders, |one| Ok(one.into_port()))?,
         })
     }
 }

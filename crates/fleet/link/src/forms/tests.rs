@@ -9,8 +9,9 @@ use keyroll_port::{
     PendingChange, PendingChanges, Proved, Residue, Survey, Swept,
 };
 use keyroll_rotation::{
-    ConsumerId, Difference, Enumeration, FileId, FoundBy, Holds, HostId, Incarnation, InstanceIdentity,
-    Kinds, ObservedInstance, PATHS_MAX, Proof, SearchLimit, SessionSeen, Unsearched, Visibility, Which,
+    BystanderId, BystanderSeen, ConsumerId, Difference, Enumeration, FileId, FoundBy, Holds, HostId,
+    Incarnation, InstanceIdentity, Kinds, ObservedInstance, PATHS_MAX, Proof, SearchLimit, SessionSeen,
+    Unsearched, Visibility, Which,
 };
 
 use super::*;
@@ -58,6 +59,7 @@ fn enumeration(host: u16) -> Enumeration {
         absent: Vec::new(),
         strangers: vec![0, u64::MAX],
         unsearched: vec![Unsearched { who: process(1, host), limit: SearchLimit::Time }],
+        bystanders: vec![BystanderSeen { who: process(4712, host), id: BystanderId(u64::MAX) }],
     }
 }
 
@@ -193,13 +195,14 @@ fn a_reply_with_more_than_a_host_can_have_is_refused() {
     let many = LIST_MAX + 1;
     let seen = &whole.enumeration;
     assert_eq!(refused(&|form| form.names = vec![whole.names[0].clone(); LIST_MAX]), None);
-    let too_many: [&dyn Fn(&mut LookedForm); 7] = [
+    let too_many: [&dyn Fn(&mut LookedForm); 8] = [
         &|form| form.names = vec![whole.names[0].clone(); many],
         &|form| form.not_visible = vec![String::new(); many],
         &|form| form.downtimes = vec![whole.downtimes[0]; many],
         &|form| form.enumeration.instances = vec![seen.instances[0]; many],
         &|form| form.enumeration.strangers = vec![0; many],
         &|form| form.enumeration.unsearched = vec![seen.unsearched[0]; many],
+        &|form| form.enumeration.bystanders = vec![seen.bystanders[0]; many],
         &|form| form.enumeration.sessions = Some(vec![SessionSeenForm { who: None, busy: true }; many]),
     ];
     for (number, change) in too_many.into_iter().enumerate() {

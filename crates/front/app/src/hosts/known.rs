@@ -130,7 +130,7 @@ pub(super) fn known(
     operator: &mut dyn Operator,
 ) -> Result<(Known, KnownSecrets), Problem> {
     let Some(StoredValues { key, secrets, .. }) = stored(installation, operator) else {
-        let key = label_key()?;
+        let (key, _) = label_key()?;
         let closed = installation.places().is_ok_and(|places| places.sealed().exists());
         let known = Known { closed, ..Known::new(&key) };
         return Ok((known, KnownSecrets { key, managed: Vec::new(), values: Vec::new() }));

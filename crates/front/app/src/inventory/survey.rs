@@ -1,10 +1,15 @@
 use std::path::PathBuf;
 
 use keyroll_codes::Code;
-use keyroll_inventory::{Inventory, KnownSecrets, LookLimits, ScanShown, Watched, inspect};
+use keyroll_config::Secret;
+use keyroll_inventory::{
+    Inventory, KnownSecrets, LabelsHold, LocalIssuer, LookLimits, ScanShown, Watched, inspect,
+};
 use keyroll_needle::Needles;
+use keyroll_observe::{BootKey, boot_key};
 use keyroll_port::Label;
 use keyroll_secret::{FingerprintKey, SecretBytes};
+use keyroll_setup::on_this_machine;
 use keyroll_trace::{Managed, SurveyError, Version};
 use rustix::rand::GetRandomFlags;
 use zeroize::Zeroizing;
@@ -15,6 +20,7 @@ use crate::problem::Problem;
 use crate::records::versions::label;
 use crate::redact;
 use crate::stored_values::{StoredSecret, StoredValues, stored_values};
+use crate::wiring::issuer::described;
 
 /// The named folders as absolute paths. Refuses one that does not exist, before anything is inspected. Errors do not
 /// repeat what was typed: it may be a value.
@@ -49,7 +55,9 @@ pub fn look(
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<Inventory, Problem> {
-    look_with(&[], roots, limits, installation, operator)
+    let mut seen = look_with(&[], roots, limits, installation, operator)?;
+    seen.tell_issuers_apart(local_issuers(installation));
+    Ok(seen)
 }
 
 /// The same, and a value that keyroll does not manage is shown as a secret named [`SOUGHT`].
@@ -74,7 +82,7 @@ pub(crate) fn look_with(
     operator: &mut dyn Operator,
 ) -> Result<Inventory, Problem> {
     folders(roots)?;
-    let mut known = known_secrets(installation, operator)?;
+    let (mut known, labels) = known_secrets(installation, operator)?;
     for Sought { name, number, state, value } in sought {
         let version = Version { number: *number, state, fingerprints: vec![known.key.fingerprint(value)] };
         match known.managed.iter_mut().find(|one| one.name == *name) {
@@ -83,7 +91,23 @@ pub(crate) fn look_with(
         }
         known.values.push(value.duplicate());
     }
-    inspect(roots, limits, known, &mut Watching(operator)).map_err(|error| cannot_search(&error))
+    let seen = inspect(roots, limits, known, &mut Watching(operator));
+    let mut seen = seen.map_err(|error| cannot_search(&error))?;
+    seen.labels = labels;
+    Ok(seen)
+}
+
+/// The issuers of configured secrets that listen on this machine, by their specs. At the address of a database's server may
+/// be a pooler, which presents the value itself. What cannot be read here is refused by the commands that use it.
+fn local_issuers(installation: &Installation) -> Vec<LocalIssuer> {
+    let Ok(config) = installation.config() else { return Vec::new() };
+    let local = |secret: &Secret| {
+        let reach = described(secret).ok()?.spec?.reach();
+        let at = reach.iter().filter_map(|place| on_this_machine(place.trim_end_matches(" (admin)")));
+        let at: Vec<_> = at.collect();
+        (!at.is_empty()).then(|| LocalIssuer { secret: secret.name.to_string(), at })
+    };
+    config.secrets.values().filter_map(local).collect()
 }
 
 /// This machine cannot be inspected.
@@ -119,12 +143,16 @@ impl Watched for Watching<'_> {
     }
 }
 
-/// What is known of secrets before this machine is inspected.
-fn known_secrets(installation: &Installation, operator: &mut dyn Operator) -> Result<KnownSecrets, Problem> {
-    match stored(installation, operator) {
-        Some(StoredValues { key, secrets, .. }) => Ok(known(key, secrets)),
-        None => Ok(KnownSecrets { key: label_key()?, managed: Vec::new(), values: Vec::new() }),
+/// What is known of secrets before this machine is inspected, and how long its labels stay the same.
+fn known_secrets(
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<(KnownSecrets, LabelsHold), Problem> {
+    if let Some(StoredValues { key, secrets, .. }) = stored(installation, operator) {
+        return Ok((known(key, secrets), LabelsHold::Always));
     }
+    let (key, labels) = label_key()?;
+    Ok((KnownSecrets { key, managed: Vec::new(), values: Vec::new() }, labels))
 }
 
 /// The content of a store that can be opened without a prompt. `None` if there is no store, or its key is elsewhere. A store
@@ -161,11 +189,14 @@ pub(crate) fn known(key: FingerprintKey, secrets: Vec<StoredSecret>) -> KnownSec
 
 /// The key of the labels where no store has one: the same for every command until the next boot, so that a label can be
 /// quoted. If no process of this user can be read, it is random and for this run only.
-pub(crate) fn label_key() -> Result<FingerprintKey, Problem> {
-    let Ok(secret) = keyroll_observe::boot_key() else { return run_key() };
+pub(crate) fn label_key() -> Result<(FingerprintKey, LabelsHold), Problem> {
+    let Ok(BootKey { secret, of_this_run }) = boot_key() else {
+        return Ok((run_key()?, LabelsHold::ThisRun));
+    };
     // Derived once more, so that the same secret can serve other purposes.
     let labels = FingerprintKey::new(&secret).fingerprint(&SecretBytes::from("labels".to_owned()));
-    Ok(FingerprintKey::new(labels.as_bytes()))
+    let hold = if of_this_run { LabelsHold::ThisRun } else { LabelsHold::UntilBoot };
+    Ok((FingerprintKey::new(labels.as_bytes()), hold))
 }
 
 /// A key for fingerprints that are compared within one run only; it is not stored.

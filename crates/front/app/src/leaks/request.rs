@@ -26,6 +26,8 @@ pub struct LeaksRequest<'a> {
     pub captures: bool,
     /// The file of accepted findings; none = that of the repository.
     pub baseline: Option<&'a Path>,
+    /// Everything must be scanned.
+    pub strict: bool,
     /// Accept findings.
     pub accept: Option<Acceptance<'a>>,
 }

@@ -36,6 +36,8 @@ pub struct Leaks {
     pub failed: Vec<(String, Problem)>,
     /// Why the scan did not read everything that it had to.
     late: Option<Problem>,
+    /// Whether everything had to be scanned.
+    strict: bool,
 }
 
 impl Leaks {
@@ -48,8 +50,9 @@ impl Leaks {
             (Some(failed), _) => Err(failed),
             (None, _) if self.accepted.is_some() => Ok(Exit::Done),
             (None, _) if self.sum.open > 0 || self.sum.left_out > 0 => Ok(Exit::Findings),
+            (None, 1..) => Err(unread(self.report.unread)),
+            (None, 0) if self.strict && self.sum.not_visible > 0 => Err(unscanned(self.sum.not_visible)),
             (None, 0) => Ok(Exit::Done),
-            (None, count) => Err(unread(count)),
         }
     }
 }
@@ -109,7 +112,7 @@ pub fn scan(
     sum.hosts = request.hosts.as_ref().map(|_| whole);
     sum.rules_not_used = unused.len();
     report.skipped.splice(0..0, unused);
-    Ok(Leaks { report, sum, kept, captured, accepted, failed, late })
+    Ok(Leaks { report, sum, kept, captured, accepted, failed, late, strict: request.strict })
 }
 
 /// Marks the findings that are accepted in the baseline, or in the list of another tool.
@@ -131,9 +134,25 @@ fn mark(
     Ok(())
 }
 
-/// The problem that findings are to be accepted, and a file that must be scanned was not.
+/// The problem that findings are to be accepted, and something that must be scanned was not.
 fn half_read(request: &LeaksRequest<'_>, report: &Report) -> Option<Problem> {
-    (request.accept.is_some() && report.unread > 0).then(|| unread(report.unread))
+    request.accept.as_ref()?;
+    match (report.unread, report.not_scanned()) {
+        (0, 1..) if request.strict => Some(unscanned(report.not_scanned())),
+        (0, _) => None,
+        (count, _) => Some(unread(count)),
+    }
+}
+
+/// Nothing is reported as free of leaks that was not looked at.
+fn unscanned(count: u64) -> Problem {
+    let items = if count == 1 { "1 location was".to_owned() } else { format!("{count} locations were") };
+    Problem::new(Code::SearchPathUnreadable, "scan everything, as --strict demands")
+        .because(format!(
+            "{items} not scanned, or only in part; named above, with --all each, with the reason"
+        ))
+        .help("make it readable, or name in .keyrollignore what need not be scanned")
+        .exits(Exit::Unscanned)
 }
 
 /// A commit hook depends on the exit code, so a file that was not scanned must not pass.

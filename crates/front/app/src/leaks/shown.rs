@@ -294,7 +294,7 @@ impl LeaksShown {
             left_out: report.findings_left_out,
             texts: report.texts,
             bytes: report.bytes,
-            not_visible: report.skipped_left_out.saturating_add(report.skipped.len() as u64),
+            not_visible: report.not_scanned(),
             passed_over: report.passed_over,
             rules_not_used: 0,
             identities,
@@ -327,6 +327,18 @@ impl LeaksShown {
         let parts = parts.map(|(number, one, more, with)| count(number, one, more) + with);
         let parts: Vec<String> = parts.collect();
         (!parts.is_empty()).then(|| parts.join(", "))
+    }
+
+    /// A line if most of what was given was not scanned. A scan that did not run to its end says so itself.
+    pub fn mostly_unscanned(&self) -> Option<String> {
+        let all = self.texts.saturating_add(self.not_visible);
+        (self.whole && self.not_visible > self.texts).then(|| {
+            format!(
+                "most was not scanned: {} of {}; to make this an error: keyroll leaks --strict",
+                self.not_visible,
+                count(all, "location", "locations")
+            )
+        })
     }
 
     /// For people.

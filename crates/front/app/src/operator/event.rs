@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::operator::{DowntimeShown, Holder, UnitShown, WaitingShown};
+use crate::problem::Further;
 
 /// The version of the stream, in its first line.
 pub const STREAM_VERSION: u32 = 1;
@@ -181,7 +182,19 @@ pub enum Event {
     /// The last line of `demo` and `apply`.
     Summary(Summary),
     /// The command failed; the last line.
-    Error { attempted: String, code: &'static str, causes: Vec<String>, help: Option<String>, exit: u8 },
+    Error {
+        attempted: String,
+        code: &'static str,
+        causes: Vec<String>,
+        help: Option<String>,
+        /// Further mistakes of the same text.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        further: Vec<Further>,
+        /// How many mistakes there are beyond those that are listed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        left_off: Option<usize>,
+        exit: u8,
+    },
 }
 
 impl Event {

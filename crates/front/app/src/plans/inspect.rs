@@ -13,6 +13,7 @@ use keyroll_port::{
 };
 use keyroll_rotation::{Capabilities, ConsumerId, HostId, MintedBy, PROTOCOL, Plan, Policy, Refusals};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
+use keyroll_setup::bystander_id;
 use keyroll_setup::trust::{
     dumps_in_sight, pid_files_missing, refuse_missing, refuse_objections, unseen_words,
 };
@@ -23,6 +24,7 @@ use super::granted::Granted;
 use super::in_clusters::no_calls;
 use super::inspection::Inspection;
 use super::plaintext::reject_plaintext;
+use super::rehearsed::apart_unready;
 use super::shared::{copies_apart, policy_for};
 use super::subject::Subject;
 use super::unsound::refuse_unsound;
@@ -160,7 +162,6 @@ pub async fn look(
     let own = family::own_of(subject.places, subject.family).await?;
     let tried = (standing != Acceptance::Dead && !subject.revokes_first).then_some(&credential);
     let (hosts, unattributed) = hosts_now(subject, &issuer, &own, tried).await?;
-    notes.extend(unattributed);
     let endpoints = issuer.endpoints();
     let asking = asking_from(subject, &endpoints, &hosts);
     let standing = confirm(standing, &hosts, &asking, &issuer, &credential).await?;
@@ -177,8 +178,8 @@ pub async fn look(
     });
     let Survey { looked, holders, live, other_networks, linked, checks, programs } =
         survey.await.map_err(|failure| super::source_of_truth::other_value(failure, subject.secret))?;
-    notes.extend(linked.into_iter().chain(checks.iter().map(check_note)));
-    notes.extend(no_calls(subject.secret));
+    let (bar, checks) = apart_unready(checks);
+    notes.extend(unattributed.into_iter().chain(linked).chain(checks).chain(no_calls(subject.secret)));
     notes.extend(super::unsearched::notes(&looked, subject.secret, aim.ends_old()));
     notes.extend(super::unsearched::hosts(subject, &hosts.names));
     // Other holders of a shared key that stays valid keep it.
@@ -206,6 +207,7 @@ pub async fn look(
         endpoints: pairs(endpoints.len(), &asking),
         files: hosts.files,
         consumers: hosts.consumers,
+        bystanders: subject.secret.bystanders.iter().map(bystander_id).collect(),
         bound,
         denied_is_alive: standing == Acceptance::Denied,
         recovery: standing == Acceptance::Dead,
@@ -216,7 +218,7 @@ pub async fn look(
     let asking = asking.iter().filter_map(|host| hosts.names.get(host.index()).cloned()).collect();
     let saved = Saved { hosts: hosts.names, ..subject.saved(from_version, &plan, seen, settings) };
     let (host, live) = (hosts.machine, pending);
-    Ok(Inspection { saved, plan, endpoints, asking, host, holders, not_visible, notes, live, granted })
+    Ok(Inspection { saved, plan, endpoints, asking, host, holders, not_visible, notes, live, granted, bar })
 }
 
 /// The hosts from which the issuer's endpoints are asked. An emergency that revokes the old key first waits for none. Of a
@@ -455,13 +457,6 @@ fn standing_notes(standing: Acceptance, bound: bool) -> Vec<String> {
         notes.push("the current value is not bound to an id at the issuer: revoke it yourself".to_owned());
     }
     notes
-}
-
-/// The note on a check that proves less than it should.
-fn check_note(failure: &Failure) -> String {
-    let why = failure.source.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-    let help = failure.help.as_ref().map(|help| format!(" · {help}")).unwrap_or_default();
-    format!("{failure}{why} ({}){help}", failure.code)
 }
 
 /// The number of processes of each consumer, by executable and not by pid, which changes at every restart.

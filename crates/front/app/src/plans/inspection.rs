@@ -3,6 +3,7 @@ use std::sync::Arc;
 use keyroll_port::{Holder, PendingChange};
 use keyroll_rotation::Plan;
 
+use crate::problem::Problem;
 use crate::records::saved_plan::Saved;
 use crate::wiring::hosts::Machine;
 
@@ -24,6 +25,8 @@ pub struct Inspection {
     pub not_visible: Vec<String>,
     /// Sentences for the operator.
     pub notes: Vec<String>,
+    /// What a rotation would fail at, though it was not looked for before a change.
+    pub(crate) bar: Option<Problem>,
     /// The pending changes that restarts would make live.
     pub live: Vec<PendingChange>,
     /// Those of them that an adoption has accepted.

@@ -16,6 +16,7 @@ use super::move_consumer::moved;
 use super::outline::{announced, downtimes, least_s, show_findings, steps};
 use super::pace::pace;
 use super::pending_changes;
+use super::rehearsed::refuse_unready;
 use super::source_of_truth::agreeing_truth;
 use super::subject::{ConfiguredSecret, Subject};
 use super::unsearched::also_searched;
@@ -28,9 +29,9 @@ use crate::problem::Problem;
 use crate::records::adopt_command::adopt_copy;
 use crate::records::index::Index;
 use crate::records::open_rotation_guard::apart;
-use crate::records::reasons::quoted;
 use crate::records::saved_plan::{Apart, Family, Saved, Share};
 use crate::records::store_freshness::agree;
+use crate::shell_words::quoted;
 use crate::wiring::fields::refuse_unfit_fields;
 use crate::wiring::issuer::described;
 use crate::wiring::open::{fingerprint_key, journal, runtime, store};
@@ -80,6 +81,21 @@ fn refuse_unused(secret: &Secret, config_file: &Path) -> Result<(), Problem> {
 /// As [`plan`]. In an emergency an undeclared copy does not hold up the consumers: it is named.
 pub fn plan_for(
     purpose: Purpose,
+    without: &Without,
+    of: (&Secret, &Config),
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<String, Problem> {
+    let command = match purpose {
+        Purpose::Rotation => "plan",
+        Purpose::Emergency { .. } => "emergency",
+    };
+    let again = format!("keyroll {command} {}", of.0.name);
+    planned(purpose, without, of, installation, operator).map_err(|problem| problem.before_rotation(&again))
+}
+
+fn planned(
+    purpose: Purpose,
     without_hosts: &Without,
     (secret, config): (&Secret, &Config),
     installation: &Installation,
@@ -116,10 +132,14 @@ pub fn plan_for(
     show_findings(&found, operator);
     match purpose {
         Purpose::Rotation if !found.saved.seen.unexplained.is_empty() => return Err(unexplained(&found)),
-        Purpose::Rotation => refuse_unprovable(&found, secret)?,
+        Purpose::Rotation => {
+            refuse_unprovable(&found, secret)?;
+            refuse_unready(&found)?;
+        }
         // It is applied at once: nobody reads its steps.
         Purpose::Emergency { .. } => {
             note_unexplained(&found, operator);
+            found.bar.iter().for_each(|problem| operator.note(problem.sentence()));
             found.saved.write(&places)?;
             return Ok(found.saved.id.clone());
         }
@@ -323,9 +343,13 @@ pub fn unexplained(found: &Inspection) -> Problem {
     let places = all.join(", ");
     let first = all.first().map_or_else(|| "PATH".to_owned(), |path| quoted(path));
     let each = if all.len() > 1 { "; the same for each other copy" } else { "" };
+    let flag = found.saved.secret_flag();
     Problem::new(Code::UndeclaredCopies, "plan the rotation")
         .because(format!("undeclared copies of the value: {places}"))
-        .help(format!("{}, or keyroll consumer waive {first} --reason WHY{each}", adopt_copy(&first)))
+        .help(format!(
+            "{}{flag}, or keyroll consumer waive {first} --reason WHY{flag}{each}",
+            adopt_copy(&first)
+        ))
         .exits(Exit::NeedsPerson)
 }
 

@@ -9,10 +9,12 @@ use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Refusals, 
 
 use super::Inspection;
 use super::pace::least_ms;
+use super::verbs::{fetches, verbs};
 use crate::configured::{place_of, without_host};
 use crate::operator::{DowntimeShown, Event, Operator, duration};
 use crate::records::adopt_command::adopt_process;
 use crate::records::blockers::described;
+use crate::records::log_keeper::keeps_logs;
 use crate::records::unseen::Unseen;
 use crate::wiring::served::served_to;
 
@@ -21,20 +23,29 @@ pub(crate) fn show_findings(found: &Inspection, operator: &mut dyn Operator) {
     for note in &found.notes {
         operator.note(note.clone());
     }
+    let flag = found.saved.secret_flag();
     for holder in &found.holders {
         if let Some(host) = found.saved.hosts.get(holder.host.index()).filter(|_| holder.host != LOCAL) {
-            operator.note(undeclared_there(host, without_host(&holder.name, host), holder));
+            operator.note(undeclared_there(host, without_host(&holder.name, host), holder) + &flag);
             continue;
         }
         // On this machine everything that runs is a process.
         let pid = holder.pid.unwrap_or_default();
+        let moved = match keeps_logs(pid) {
+            true => format!(
+                "has lost it, or is waived in the rotation: it keeps logs and uses no key; keyroll consumer waive {pid} \
+                 --reason WHY{flag}"
+            ),
+            false => format!("is moved: {}{flag}", adopt_process(pid, found.plan.capabilities.attributes)),
+        };
         operator.note(format!(
-            "undeclared {} holds the value: {}\n  keyroll does not revoke the old key before this process \
-             is moved: {}",
+            "undeclared {} holds the value: {}\n  keyroll does not revoke the old key before this process {moved}",
             described(pid).unwrap_or_else(|| format!("process {pid} ({})", holder.name)),
             holder.found_by,
-            adopt_process(pid, found.plan.capabilities.attributes)
         ));
+    }
+    if found.holders.iter().any(|holder| holder.pid.is_some()) {
+        operator.note(only_holds(&found.saved.secret));
     }
     let mut shown = BTreeSet::new();
     for missed in &found.not_visible {
@@ -44,6 +55,15 @@ pub(crate) fn show_findings(found: &Inspection, operator: &mut dyn Operator) {
             operator.event(Event::NotVisible { what, why: unseen.why });
         }
     }
+}
+
+/// How a process that is no consumer stops holding up each rotation.
+fn only_holds(secret: &str) -> String {
+    format!(
+        "a process that only holds the value and never uses it, such as a proxy or a log shipper, can be declared as a \
+         bystander: [[secrets.{secret}.bystanders]] in keyroll.toml with name, reason, and unit or executable; \
+         then keyroll plan {secret}"
+    )
 }
 
 /// The note on an undeclared process or container of another host.
@@ -99,11 +119,18 @@ pub fn announced(secret: &Secret) -> Vec<DowntimeShown> {
     named.map(downtime).collect()
 }
 
+/// The present key is dead: nothing that happens is irreversible, since nothing works before it.
+const RECOVERY: &str = "the present one is refused already: its consumers are cut off until each has moved, and there is no \
+                        rollback";
+
 /// The steps as text. The last is irreversible, or the first if the issuer has one value at a time.
 pub(crate) fn steps(found: &Inspection, secret: &Secret) -> Vec<String> {
     let plan = &found.plan;
     let seen = format!("see it accepted at {}", found.probed());
     let by_hand = plan.capabilities.minted_by == MintedBy::Human;
+    if plan.recovery {
+        return recovered(found, secret, seen);
+    }
     let mut steps = match plan.capabilities.overlap {
         Overlap::Independent { .. } | Overlap::TwoSlots if by_hand => {
             let made =
@@ -165,6 +192,20 @@ pub(crate) fn steps(found: &Inspection, secret: &Secret) -> Vec<String> {
     steps
 }
 
+/// The steps where the issuer refuses the present key already. Source: `keyroll_rotation`, `OldKey::Ended`.
+fn recovered(found: &Inspection, secret: &Secret, seen: String) -> Vec<String> {
+    let make = match found.plan.capabilities.minted_by {
+        MintedBy::Human => "wait for a new key, WHICH YOU MAKE at the issuer's console",
+        MintedBy::Api | MintedBy::Us => "make a new key at the issuer",
+    };
+    let mut steps = vec![format!("{make}; {RECOVERY}"), seen];
+    steps.extend(all_moved(&found.plan.consumers, secret));
+    steps.push(
+        "see every instance on the new key on every path, and the issuer still refuse the old one".to_owned(),
+    );
+    steps
+}
+
 /// How each consumer is moved. Consumers that fetch the value, or read the store themselves, follow the source of truth, where
 /// that is not keyroll's own store.
 fn all_moved(units: &[Unit], secret: &Secret) -> Vec<String> {
@@ -206,18 +247,7 @@ fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
         return format!("{name} in {}: {}", consumer.host, moved_in_cluster(pods, unit.uptake));
     }
     let verb = match unit.uptake {
-        ReloadMode::Verb => {
-            match announced(secret).into_iter().find(|downtime| downtime.consumer == name.to_string()) {
-                Some(DowntimeShown { announced_s: (least, most), .. }) => {
-                    format!(
-                        "restart its only instance: DOWNTIME of {least} to {most} s, which keyroll measures"
-                    )
-                }
-                // A signal makes no program read the store again.
-                None if consumer.follows => format!("restart {} instances, one at a time", unit.slots),
-                None => format!("restart or signal {} instances, one at a time", unit.slots),
-            }
-        }
+        ReloadMode::Verb => reloaded(consumer, unit, secret),
         ReloadMode::Rereads if consumer.serves.is_some() => format!(
             "no restart: keyroll's socket gives it to {}{}",
             served_to(consumer),
@@ -230,16 +260,42 @@ fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
                 duration(secret.deadlines.unit.as_secs())
             )
         }
-        ReloadMode::Rereads => "no restart: it reloads the file".to_owned(),
+        ReloadMode::Rereads => "nothing to run: it reads its file again by itself".to_owned(),
         ReloadMode::AtRest => "at rest: run its check in its own environment".to_owned(),
     };
     let writes = if consumer.fetch.is_some() { "its fetch writes" } else { "writes" };
-    let mut files: Vec<String> =
-        consumer.reads.iter().map(|copy| format!("\n     {writes} {}", place_of(consumer, copy))).collect();
+    let mut lines: Vec<String> = fetches(consumer).into_iter().collect();
+    lines.extend(consumer.reads.iter().map(|copy| format!("{writes} {}", place_of(consumer, copy))));
     if consumer.follows && unit.uptake != ReloadMode::Rereads {
-        files.push(format!("\n     it reads {} itself", secret.store));
+        lines.push(format!("it reads {} itself", secret.store));
     }
-    format!("{name}: {verb}{}", files.join(""))
+    if unit.uptake == ReloadMode::Verb {
+        lines.extend(verbs(consumer));
+    }
+    let lines: String = lines.iter().map(|line| format!("\n     {line}")).collect();
+    format!("{name}: {verb}{lines}")
+}
+
+/// What a command or a signal does with its instances.
+fn reloaded(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
+    let name = consumer.name.to_string();
+    if let Some(downtime) = announced(secret).into_iter().find(|downtime| downtime.consumer == name) {
+        let (least, most) = downtime.announced_s;
+        return format!("restart its only instance: DOWNTIME of {least} to {most} s, which keyroll measures");
+    }
+    let workload = consumer.runs.workload();
+    // A signal makes no program read the store again.
+    let verb = if consumer.follows || has_downtime(consumer) {
+        "restart"
+    } else if workload.starts_new_process() {
+        "replace the workers of"
+    } else {
+        "reload"
+    };
+    match unit.slots {
+        0 | 1 => format!("{verb} its only instance"),
+        slots => format!("{verb} {slots} instances, one at a time"),
+    }
 }
 
 /// How the pods of a consumer in a cluster take the value.
@@ -318,7 +374,31 @@ mod tests {
         let two = Unit { slots: 2, ..unit(Delivery::Follow, ReloadMode::Verb) };
         let secret = config.secret("acme").unwrap();
         let step = moved(&secret.consumers[0], &two, secret);
-        assert!(step.starts_with("app: restart 2 instances, one at a time"), "{step}");
+        assert_eq!(
+            step,
+            "app: restart 2 instances, one at a time\n     it reads vault:kv/acme#key itself\n     runs /srv/r a\n     runs /srv/r b"
+        );
+    }
+
+    #[test]
+    fn what_is_done_with_one_instance_is_said_in_its_own_words() {
+        let said = |runs: &str| {
+            let text = format!(
+                "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\n[[secrets.acme.consumers]]\nname = \"app\"\n\
+                 runs = {{ {runs} }}\nreads = {{ file = \"./key\" }}\n"
+            );
+            let config = Config::parse(&text, "/srv/keyroll.toml").unwrap();
+            let secret = config.secret("acme").unwrap();
+            moved(&secret.consumers[0], &unit(Delivery::Push, ReloadMode::Verb), secret)
+        };
+        let step = said("signal = \"HUP\", pid_file = \"./app.pid\"");
+        assert!(step.starts_with("app: reload its only instance\n     writes "), "{step}");
+        assert!(step.ends_with("\n     sends SIGHUP to the process in /srv/app.pid"), "{step}");
+        let step = said("master = \"./g.pid\"");
+        assert!(step.starts_with("app: replace the workers of its only instance\n"), "{step}");
+        let step = said("unit = \"app.service\"");
+        assert!(step.starts_with("app: restart its only instance: DOWNTIME of "), "{step}");
+        assert!(step.ends_with("\n     runs systemctl restart app.service"), "{step}");
     }
 
     #[test]
@@ -437,6 +517,7 @@ mod tests {
             assert!(step.starts_with(begins), "{begins}: {steps:#?}");
         }
         assert!(steps[3].contains(": app, agent; keyroll cannot hold"), "{}", steps[3]);
-        assert!(steps[4].ends_with("\n     it reads vault:kv/acme#key itself"), "{}", steps[4]);
+        let own = "\n     it reads vault:kv/acme#key itself\n     runs systemctl restart app.service";
+        assert!(steps[4].ends_with(own), "{}", steps[4]);
     }
 }

@@ -7,9 +7,9 @@ use keyroll_rotation::{Difference, State};
 use crate::exit::Exit;
 use crate::operator::{Event, Operator};
 use crate::problem::Problem;
-use crate::records::reasons::quoted;
 use crate::records::recorded::Opened;
 use crate::records::saved_plan::Saved;
+use crate::shell_words::quoted;
 
 /// Shows the pending changes.
 pub fn show(live: &[PendingChange], operator: &mut dyn Operator) {

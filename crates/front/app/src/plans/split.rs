@@ -12,6 +12,7 @@ use super::in_clusters::refuse_in_clusters;
 use super::make::{look_at, refuse_open, refuse_unprovable, save};
 use super::move_consumer::{moved, refuse_several_machines, splitting};
 use super::outline::show_findings;
+use super::rehearsed::refuse_unready;
 use super::subject::ConfiguredSecret;
 use super::{Inspection, Subject};
 use crate::config_file;
@@ -49,10 +50,12 @@ pub fn plan(
         &places,
         &described,
     );
-    let found = look_at(&subject, operator)?;
+    let again = format!("keyroll split {}", secret.name);
+    let found = look_at(&subject, operator).map_err(|problem| problem.before_rotation(&again))?;
     refuse_limits(secret, &found, shares.len())?;
     show_findings(&found, operator);
     refuse_unprovable(&found, secret)?;
+    refuse_unready(&found)?;
     for place in &found.saved.seen.unexplained {
         operator.note(format!(
             "{place} holds the shared key too and is not a declared copy: keyroll does not revoke the \

@@ -61,7 +61,7 @@ pub(super) fn notes(looked: &Looked, secret: &Secret, ends_old: bool) -> Vec<Str
     let mut undeclared = 0;
     for missed in &seen.unsearched {
         let Some(consumer) = seen.consumer_of(missed.who) else {
-            undeclared += 1;
+            undeclared += usize::from(seen.bystander(missed.who).is_none());
             continue;
         };
         let name = secret.consumers.get(consumer.index()).map_or("?", |consumer| consumer.name.as_str());
@@ -79,6 +79,9 @@ pub(super) fn notes(looked: &Looked, secret: &Secret, ends_old: bool) -> Vec<Str
              name, also with a standing consent\n  raise `search.max_memory` or `search.deadline` in keyroll.toml",
             quantity(undeclared, "undeclared process")
         ));
+    }
+    if ends_old {
+        notes.extend(super::bystanders::notes(looked, secret));
     }
     notes
 }

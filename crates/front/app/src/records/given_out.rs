@@ -7,11 +7,11 @@ use keyroll_secret::Fingerprint;
 use keyroll_truth::PENDING;
 
 use super::old_key::clock;
-use super::reasons::quoted;
 use super::versions::{kept, label};
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::shell_words::quoted;
 use crate::wiring::open::{fingerprint_key, store};
 
 /// Which stored version the source of truth gives out.

@@ -12,11 +12,12 @@ use keyroll_rotation::{
 use super::adopt_command::{adopt_copy, adopt_process, adopt_process_on_host};
 use super::blocking_pods::workload_declared;
 use super::plan_names::Called;
-use super::reasons::{leaving, quoted};
+use super::reasons::leaving;
 use super::recorded::Opened;
 use super::store_process::as_store;
 use super::waivers::LAST_USE;
 use crate::operator::{CommandShown, Holder, StepShown};
+use crate::shell_words::quoted;
 
 pub use self::fitted::fitted;
 pub use self::outside::outside;

@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use keyroll_config::Bystander;
 use keyroll_fleet::place_digest_of;
 use keyroll_host::{LOCAL, place_digest};
 use keyroll_port::{Described, Named, Recorded, digest_of_failure};
-use keyroll_rotation::{ConsumerId, FileId, HostId, Incarnation, InstanceIdentity, Phase, digest_of_life};
+use keyroll_rotation::{
+    BystanderId, ConsumerId, FileId, HostId, Incarnation, InstanceIdentity, Phase, digest_of_life,
+};
 use keyroll_served::version_file;
+use keyroll_setup::bystander_id;
 
 use super::blocking_pods::key_freed;
 use super::saved_plan::{Apart, Family, LeftOut, Saved, on_host};
@@ -50,6 +54,8 @@ pub struct Called {
     undeclared: BTreeMap<u64, String>,
     /// What inspections found, by digest: names of copies, and descriptions of processes.
     remembered: BTreeMap<u64, String>,
+    /// The declared bystanders: the name and the reason of each.
+    pub(super) bystanders: BTreeMap<BystanderId, (String, String)>,
     /// Where the store of the secret accepts connections, if that is on this machine.
     store_at: Option<SocketAddr>,
 }
@@ -81,6 +87,8 @@ impl Called {
         let Ok(secret) = config.secret(&saved.secret) else { return called };
         called.gate = secret.gate.is_some();
         called.store_at = vault_here(secret);
+        let named = |it: &Bystander| (bystander_id(it), (it.name.to_string(), it.reason.clone()));
+        called.bystanders = secret.bystanders.iter().map(named).collect();
         let mut known = Vec::new();
         let own = match &saved.family {
             Some(Family::End { own, .. }) => own.clone(),

@@ -44,12 +44,6 @@ pub fn awaited(state: &State) -> Option<&'static str> {
     })
 }
 
-/// A name quoted for a shell.
-pub fn quoted(name: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_.:@-".contains(&byte);
-    if name.bytes().all(plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', r"'\''")) }
-}
-
 /// The key that is revoked: the old one, or the new one during a rollback.
 pub(super) fn leaving(state: &State) -> &'static str {
     if state.phase() == Phase::RollingBack { "new" } else { "old" }

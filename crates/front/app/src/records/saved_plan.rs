@@ -11,6 +11,7 @@ use keyroll_rotation::{Fact, HostId};
 use serde::{Deserialize, Serialize};
 
 use crate::atomic_file;
+use crate::configured::secret_flag;
 use crate::places::{Places, make_folder};
 use crate::problem::Problem;
 use crate::records::rotation_ids::chosen_id;
@@ -259,6 +260,11 @@ impl Saved {
     /// The version of this form.
     pub const fn form() -> u32 {
         VERSION
+    }
+
+    /// The flag by which a command about what holds its secret names that, behind a blank, where it has to.
+    pub(crate) fn secret_flag(&self) -> String {
+        self.config().map(|config| secret_flag(&config, &self.secret)).unwrap_or_default()
     }
 
     fn folder(places: &Places) -> PathBuf {

@@ -1,14 +1,15 @@
-//! What a rotation waived, as the operator reads it.
+//! What a rotation waived, and which declared bystanders may keep a value, as the operator reads it.
 
 use keyroll_host::process_of;
 use keyroll_rotation::{ConsumerId, HostId, State, Waived};
 
 use super::blockers::described;
+use super::bystanders;
 use super::plan_names::Called;
 use super::saved_plan::LeftOut;
 use super::waivers::{UNSEEN_USER, Waivers};
 
-/// What was waived, each with its reason.
+/// What was waived and which declared bystanders were seen to hold a value, each with its reason.
 pub fn waived_with_reasons(
     called: &Called,
     waivers: &Waivers,
@@ -43,7 +44,8 @@ pub fn waived_with_reasons(
         Waived::File(file) => format!("{} as it stands", called.file(*file)),
     };
     let reason = |waived: &Waived| recorded(waived).map(|waiver| waiver.reason.clone());
-    state.waived().iter().map(|waived| (name(waived), reason(waived))).collect()
+    let waived = state.waived().iter().map(|waived| (name(waived), reason(waived)));
+    waived.chain(bystanders::kept(called, state)).collect()
 }
 
 /// A host that is away, with its consumers.

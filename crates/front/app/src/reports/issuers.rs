@@ -10,7 +10,7 @@ use keyroll_rotation::LastUsed;
 use crate::installation::Installation;
 use crate::operator::{IssuerShown, PageShown};
 use crate::problem::Problem;
-use crate::wiring::issuer::{described, spec_text};
+use crate::wiring::issuer::{described, spec_text, with_servers};
 
 /// What every shipped spec was tested against.
 const NEVER_TRIED: &str =
@@ -107,7 +107,7 @@ fn configured(name: &str, installation: &Installation) -> Result<Option<IssuerSh
 /// # Errors
 /// No shipped spec has this name.
 pub fn shipped_text(name: &str) -> Result<&'static str, Problem> {
-    Spec::shipped(name).map_err(|error| unread(&error))?;
+    Spec::shipped(name).map_err(|error| unread(&with_servers(name, error)))?;
     Ok(Spec::shipped_text(name).unwrap_or_default())
 }
 
@@ -121,7 +121,8 @@ fn file_name(path: &Path, installation: &Installation) -> String {
 }
 
 fn shipped(name: &str) -> Result<IssuerShown, Problem> {
-    Ok(shown(name, &Spec::shipped(name).map_err(|error| unread(&error))?, NEVER_TRIED))
+    let spec = Spec::shipped(name).map_err(|error| unread(&with_servers(name, error)))?;
+    Ok(shown(name, &spec, NEVER_TRIED))
 }
 
 /// The problem of a name without a shipped spec.

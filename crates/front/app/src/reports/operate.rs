@@ -59,7 +59,9 @@ pub fn named(given: &str, places: &Places) -> Result<Named, Problem> {
     let recorded = runtime.block_on(journal.load(&RotationId(row.id.clone()))).map_err(rotations_unread)?;
     let state = state_of(&recorded)?;
     let waived = state.waived().iter().map(|one| format!("{:016x}", digest(&row.id, *one)));
-    let waived: BTreeSet<String> = waived.collect();
+    // A declared bystander may keep the value as what was waived may.
+    let bystanders = state.bystanders().into_keys().map(|id| format!("bystander {:016x}", id.0));
+    let waived: BTreeSet<String> = waived.chain(bystanders).collect();
     Ok(Named {
         held: state.hold().is_some(),
         stuck: matches!(state.hold(), Some(Hold::Stuck(_))),

@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use keyroll_config::{Check, Config, Consumer, IssuerRef, Secret};
-use keyroll_manager::Workload;
+use keyroll_manager::{AppliedBy, Workload};
 
 use crate::configured::{host_flags, place_of};
-use crate::installation::Installation;
+use crate::installation::{Installation, alias_of};
+use crate::plans::verbs::applied_by;
 use crate::problem::Problem;
-use crate::records::reasons::quoted;
 use crate::session::manual_steps::Steps;
+use crate::shell_words::quoted;
 use crate::wiring::issuer::{Described, described};
 
 /// The minutes of each step: assess, make a new key, store, reload, verify, revoke; and afterwards.
@@ -25,11 +26,7 @@ pub fn runbook(name: &str, installation: &Installation) -> Result<String, Proble
     let secret = crate::configured::secret(&config, name)?;
     let described = described(secret)?;
     let (folder, words) = installation.called()?;
-    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
-    let alias = match words.is_empty() {
-        true => String::new(),
-        false => format!("; alias keyroll={}", quoted(&format!("keyroll {}", words.join(" ")))),
-    };
+    let alias = alias_of(&words).map(|alias| format!("; {alias}")).unwrap_or_default();
     let begin = format!("cd {}{alias}", quoted(&folder.display().to_string()));
     Ok(text(secret, &config, &described, &begin))
 }
@@ -212,21 +209,18 @@ fn restarted(consumer: &Consumer) -> String {
         return "it reads the store again by itself".to_owned();
     }
     let instances = consumer.runs.instances().iter();
-    match instances.map(|one| restart(one.workload.as_ref())).collect::<Option<Vec<String>>>() {
+    match instances.map(|one| restart(consumer, one.workload.as_ref())).collect::<Option<Vec<String>>>() {
         Some(commands) => format!("restart it with {}", commands.join("; ")),
         None => "restart it".to_owned(),
     }
 }
 
-/// The command that restarts an instance, where the configuration shows it.
-fn restart(workload: &dyn Workload) -> Option<String> {
-    if let Some(line) = workload.restart_command() {
-        let words: Vec<String> = line.words().iter().map(|word| quoted(word)).collect();
-        return Some(words.join(" "));
+/// The command that restarts an instance, where it is one.
+fn restart(consumer: &Consumer, workload: &dyn Workload) -> Option<String> {
+    match applied_by(consumer, workload)? {
+        AppliedBy::Command(line) => Some(line),
+        AppliedBy::Request(_) | AppliedBy::Nothing(_) => None,
     }
-    let unit = workload.unit()?;
-    let user = unit.user.as_ref().map(|user| format!(" --user --machine={}@", quoted(user)));
-    Some(format!("systemctl{} restart {}", user.unwrap_or_default(), quoted(&unit.unit)))
 }
 
 fn verified(secret: &Secret) -> Vec<String> {
@@ -284,7 +278,11 @@ mod tests {
                 "{ restart = [\"./r\", \"{instance}\"], instances = [\"a\", \"b\"], pid_file = \"./{instance}\" }",
                 "restart it with /srv/r a; /srv/r b",
             ),
-            ("{ compose = \"./shop\", service = \"web\" }", "restart it"),
+            (
+                "{ compose = \"./shop\", service = \"web\" }",
+                "restart it with docker compose --project-directory /srv/shop up --detach --no-deps --no-build --pull never \
+                 --force-recreate web",
+            ),
             ("{ rereads = true, process = \"/bin/app\" }", "it reads the store again by itself"),
             ("{ at_rest = true }", "its next run takes what the store gives out"),
         ] {

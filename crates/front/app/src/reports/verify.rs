@@ -22,7 +22,8 @@ use crate::records::open_rotation_guard::open_of;
 use crate::records::recorded::{rotations_unread, state_of};
 use crate::records::{old_key, versions};
 use crate::redact;
-use crate::wiring::{issuer, open};
+use crate::wiring::issuer::{described, issuer};
+use crate::wiring::open;
 
 /// Versions without a value that are reported: the newest.
 const DROPPED_SHOWN_MAX: usize = 3;
@@ -59,8 +60,16 @@ pub fn verify(
     }
     let current = current.ok_or_else(|| nothing(name, dropped.is_empty()))?;
     let login = matches!(secret.issuer, IssuerRef::Server(_));
-    let mut verifier =
-        Verifier { name, places: &places, runtime, issuer: issuer.as_ref(), current, login, listing: None };
+    let mut verifier = Verifier {
+        name,
+        places: &places,
+        runtime,
+        issuer: issuer.as_ref(),
+        current,
+        login,
+        lists_ended: described(secret)?.spec.is_some_and(|spec| spec.lists_ended()),
+        listing: None,
+    };
     let mut bad = false;
     for endpoint in issuer.endpoints() {
         let control = runtime.block_on(issuer.probe(&endpoint, &issuer.decoy(&verifier.current)));
@@ -104,6 +113,8 @@ struct Verifier<'a> {
     current: Credential,
     /// The secret is a login of a server, which keyroll never removes.
     login: bool,
+    /// The issuer's list has keys that have ended, which are no entries here.
+    lists_ended: bool,
     /// The issuer's list, asked for once; the inner `None` means that it has none or did not answer.
     listing: Option<Option<Listing>>,
 }
@@ -237,6 +248,9 @@ impl Verifier<'_> {
             Some(_) => "the issuer lists it as enabled",
             None if listing.complete && self.login => {
                 "no login has this password any more; keyroll never removes the login itself"
+            }
+            None if listing.complete && self.lists_ended => {
+                "the issuer no longer lists it, or lists it as one that has ended"
             }
             None if listing.complete => "the issuer no longer lists it",
             None => "the issuer's list is incomplete and does not show it",

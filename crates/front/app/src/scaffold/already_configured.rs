@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use keyroll_config::{Check, Config, Consumer, FoundConsumer, Instance, Name, Runs, Secret};
+use keyroll_config::{Check, Config, Consumer, FoundConsumer, Instance, IssuerRef, Name, Runs, Secret};
 use keyroll_draft::ConsumerDraft;
 use keyroll_manager::{Find, ServiceIdentity, SurveyedConsumer, Workload};
 use keyroll_observe::{ProcessId, image, working_folder};
@@ -41,10 +41,17 @@ pub(crate) fn has_several_fields(secret: &Secret) -> bool {
     secret.fields.values().filter(|field| field.secret).count() > 1
 }
 
-/// A drafted consumer as the configuration parser would read it.
-pub(crate) fn read(new: &FoundConsumer, file_name: &str) -> Option<Consumer> {
+/// A drafted consumer as the configuration parser would read it below a secret of this issuer.
+pub(crate) fn read(new: &FoundConsumer, issuer: &IssuerRef, file_name: &str) -> Option<Consumer> {
     let secret = Name::new("x")?;
-    let text = format!("version = 1\n[secrets.x]\nissuer = \"openrouter\"\n{}", new.text(&secret));
+    // Of an issuer only the names of its fields matter here.
+    let mut text = "version = 1\n[secrets.x]\nissuer = \"openrouter\"\n".to_owned();
+    if issuer.server().is_some() {
+        let fields = issuer.usual_fields().iter();
+        let lines = fields.map(|(name, secret)| format!("{name} = {{ secret = {secret} }}\n"));
+        text += &format!("[secrets.x.fields]\n{}", lines.collect::<String>());
+    }
+    text += &new.text(&secret);
     let config = Config::parse(&text, file_name).ok()?;
     config.secrets.into_values().flat_map(|secret| secret.consumers).next()
 }

@@ -86,6 +86,7 @@ impl Scaffold {
         let roots = folders(request.roots)?;
         let mut seen = look(&roots, &request.limits, installation, operator)?;
         search_memory(&mut seen, &request.limits, operator);
+        seen.apart().iter().for_each(|one| operator.note(one.as_str()));
         let named = request.secrets.iter().map(|word| secret(&seen, word)).collect::<Result<Vec<_>, _>>()?;
         let all = if named.is_empty() { seen.found.iter().collect() } else { named };
         let wanted = Wanted {
@@ -93,6 +94,7 @@ impl Scaffold {
             roots,
             folder: file.parent().unwrap_or(Path::new("/")),
             named: !request.secrets.is_empty(),
+            logins: true,
         };
         let (drafts, left_out) = drafts(&wanted, &all);
         let text = before.as_deref().unwrap_or(HEAD);

@@ -1,4 +1,5 @@
-use keyroll_draft::{FILL_IN, Form};
+use keyroll_config::Name;
+use keyroll_draft::{FILL_IN, Form, Login};
 use keyroll_issuer::Spec;
 
 /// The issuer of a secret, as far as the form of its values tells.
@@ -10,6 +11,41 @@ pub(crate) struct Issuer {
     pub notes: Vec<String>,
     /// What the operator has to fill in.
     pub open: Vec<String>,
+    /// The table of its server below the secret, as it is written.
+    pub table: Option<String>,
+}
+
+/// By the login that the copies hold: everything but the file of the admin's login stands there or is proposed.
+pub(crate) fn of_login(login: &Login, name: &Name) -> Issuer {
+    let file = format!("./{name}-admin");
+    let what = format!("{file}, one line user:password of an admin login, mode 0600");
+    let mut notes = login.notes.clone();
+    notes.push(format!("write the file of `admin`: {what}"));
+    Issuer {
+        written: login.server.to_owned(),
+        admin: Some(format!("file:{file}")),
+        notes,
+        open: vec![format!("{name}: the file {what}: keyroll plan {name} says who may be the admin")],
+        table: Some(table(login, name)),
+    }
+}
+
+/// The table of a server: names and numbers that need no escape in TOML.
+fn table(login: &Login, name: &Name) -> String {
+    // A dot would begin another key.
+    let key = if name.as_str().contains('.') { format!("\"{name}\"") } else { name.to_string() };
+    let mut lines = vec![
+        format!("[secrets.{key}.{}]", login.server),
+        format!("host = \"{}\"", login.host),
+        format!("port = {}", login.port),
+    ];
+    if let Some(dbname) = &login.dbname {
+        lines.push(format!("dbname = \"{dbname}\""));
+        lines.push(format!("owner_role = \"{}\"", login.owner));
+    }
+    let [one, other] = &login.slots;
+    lines.push(format!("slots = [\"{one}\", \"{other}\"]"));
+    lines.join("\n") + "\n"
 }
 
 /// By the form of the values only: names prove nothing.
@@ -32,7 +68,7 @@ fn shipped(name: &str, spec: &str, title: &str) -> Issuer {
         notes.push(format!("fill in `admin`: {what}"));
         open.push(format!("{name}: `admin`, {what}"));
     }
-    Issuer { written: spec.to_owned(), admin, notes, open }
+    Issuer { written: spec.to_owned(), admin, notes, open, table: None }
 }
 
 /// Names a spec file that does not exist. `doctor` reports it until the operator has named the right one.
@@ -49,13 +85,27 @@ fn unknown(name: &str, title: Option<&str>) -> Issuer {
         keyroll_config::IssuerRef::aws_word()
     ));
     let open = vec![format!("{name}: `issuer`, {what}; `admin` if it needs one")];
-    Issuer { written: format!("file:./{FILL_IN}-{name}-issuer.toml"), admin: None, notes, open }
+    Issuer { written: format!("file:./{FILL_IN}-{name}-issuer.toml"), admin: None, notes, open, table: None }
 }
 
 #[cfg(test)]
 mod tests {
     use keyroll_draft::SURE;
     use keyroll_issuer::Spec;
+
+    #[test]
+    fn a_server_has_its_table_under_the_name_of_its_secret() {
+        let name = keyroll_config::Name::new("orders.db").unwrap();
+        let login = keyroll_draft::Login::new("postgres", "orders_b", ("db.example", 5432), Some("shop"));
+        let text = super::table(&login, &name);
+        assert_eq!(
+            text,
+            "[secrets.\"orders.db\".postgres]\nhost = \"db.example\"\nport = 5432\ndbname = \"shop\"\n\
+             owner_role = \"orders\"\nslots = [\"orders_a\", \"orders_b\"]\n"
+        );
+        let head = "version = 1\n[secrets.\"orders.db\"]\nissuer = \"postgres\"\nadmin = \"file:./a\"\n";
+        keyroll_config::Config::parse(&format!("{head}{text}"), "/srv/keyroll.toml").unwrap();
+    }
 
     #[test]
     fn the_form_has_the_article_of_its_name() {

@@ -4,11 +4,11 @@ use keyroll_config::{
     Config, ConfigError, Consumer, FoundConsumer, FoundCopy, FoundSecret, Name, Place, Secret, comments,
     with_consumer, with_copy, with_secret,
 };
-use keyroll_draft::{Draft, named};
+use keyroll_draft::{Draft, consumers_of, named};
 use keyroll_trace::Survey;
 
 use super::already_configured;
-use super::issuer::{Issuer, issuer};
+use super::issuer::{Issuer, issuer, of_login};
 use crate::configured::listed;
 use crate::redact;
 
@@ -53,22 +53,27 @@ pub(crate) fn join(
 impl Joined {
     /// Adds a secret that is not configured yet.
     fn begin(&mut self, draft: &Draft<'_>, file_name: &str) {
-        let Issuer { written, admin, notes: of_issuer, open } = issuer(&draft.form, draft.name.as_str());
-        let users = draft.consumers.iter().filter(|_| draft.used);
-        let users: Vec<&str> = users.map(|one| one.consumer.name.as_str()).collect();
+        let consumers = consumers_of(&draft.consumers);
+        let users = consumers.iter().filter(|_| draft.used);
+        let users: Vec<&str> = users.map(|(one, _)| one.name.as_str()).collect();
         let mut notes = vec![used_by(&users)];
         if draft.found.copies_differ() {
             notes.push(format!("its copies differ: keyroll why {}", draft.found.name));
         }
-        notes.extend(of_issuer);
+        notes.extend(draft.unfit.clone());
         let mut taken = self.secrets(file_name);
         let name = named(draft.name.as_str(), &mut taken).unwrap_or_else(|| draft.name.clone());
+        let Issuer { written, admin, notes: of_issuer, open, table } = match &draft.login {
+            Some(login) => of_login(login, &name),
+            None => issuer(&draft.form, draft.name.as_str()),
+        };
+        notes.extend(of_issuer);
         let secret = FoundSecret { name, notes, issuer: written, admin };
-        if !self.secret(&secret, open, file_name) {
+        if !self.secret_and_table((&secret, table.as_deref()), open, file_name) {
             return;
         }
-        for one in &draft.consumers {
-            self.consumer_or_comment(&secret.name, &one.consumer, &one.open, file_name);
+        for (consumer, open) in &consumers {
+            self.consumer_or_comment(&secret.name, consumer, open, file_name);
         }
         self.omitted(&draft.left);
     }
@@ -81,9 +86,21 @@ impl Joined {
 
     /// Adds the table of a new secret. Returns whether it was added.
     pub(super) fn secret(&mut self, secret: &FoundSecret, open: Vec<String>, file_name: &str) -> bool {
-        let head = clean(&secret.text());
-        let new =
-            head.and_then(|()| with_secret(&self.text, file_name, secret).map_err(|error| told(&error)));
+        self.secret_and_table((secret, None), open, file_name)
+    }
+
+    /// The same with the table of its server, without which its issuer would be refused.
+    fn secret_and_table(
+        &mut self,
+        (secret, table): (&FoundSecret, Option<&str>),
+        open: Vec<String>,
+        file_name: &str,
+    ) -> bool {
+        let head = secret.text();
+        let new = clean(&head).and_then(|()| match table {
+            None => with_secret(&self.text, file_name, secret).map_err(|error| told(&error)),
+            Some(table) => clean(table).and_then(|()| self.appended(&format!("{head}\n{table}"), file_name)),
+        });
         match new {
             Ok(text) => self.text = text,
             Err(why) => {
@@ -94,6 +111,17 @@ impl Joined {
         self.added.push(format!("[secrets.{}]", secret.name));
         self.open.extend(open);
         true
+    }
+
+    /// The text with these lines at the end, checked completely.
+    fn appended(&self, lines: &str, file_name: &str) -> Result<String, String> {
+        let ends = if self.text.contains("\r\n") { "\r\n" } else { "\n" };
+        let before = self.text.trim_end_matches(['\r', '\n']);
+        let rest = self.text.get(before.len()..).unwrap_or_default();
+        let gap = ends.repeat(2usize.saturating_sub(rest.matches('\n').count()));
+        let text = format!("{}{gap}{}", self.text, lines.replace('\n', ends));
+        Config::parse(&text, file_name).map_err(|error| told(&error))?;
+        Ok(text)
     }
 
     /// Adds a consumer of a new secret; if it cannot be used, as a comment.
@@ -124,7 +152,9 @@ impl Joined {
     fn extend(&mut self, secret: &Secret, field: Option<&Name>, draft: &Draft<'_>, file_name: &str) {
         let elsewhere = secret.other_hosts();
         for one in &draft.consumers {
-            let Some(new) = already_configured::read(&one.consumer, file_name) else {
+            let of_login = one.of_login.as_ref().filter(|_| secret.server.is_some());
+            let drafted = of_login.unwrap_or(&one.consumer);
+            let Some(new) = already_configured::read(drafted, &secret.issuer, file_name) else {
                 let why = "it cannot be written in keyroll.toml";
                 self.refused.push(format!("{}/{}: {why}", secret.name, one.consumer.name));
                 continue;
@@ -143,7 +173,7 @@ impl Joined {
             }
             let Some(same) = same else {
                 let mut given = tables_of(secret);
-                let mut consumer = one.consumer.clone();
+                let mut consumer = drafted.clone();
                 if let Some(free) = named(consumer.name.as_str(), &mut given) {
                     consumer.name = free;
                 }
@@ -158,7 +188,7 @@ impl Joined {
             if same.is_pull() {
                 continue;
             }
-            for (copy, written) in new.reads.iter().zip(&one.consumer.reads) {
+            for (copy, written) in new.reads.iter().zip(&drafted.reads) {
                 if covers(&same.reads, &copy.place) {
                     continue;
                 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use keyroll_config::{Config, ConfigError, Consumer, FoundConsumer, FoundSecret, Name, Secret, StoreRef};
+use keyroll_config::{
+    Config, ConfigError, Consumer, FoundConsumer, FoundSecret, IssuerRef, Name, Secret, StoreRef,
+};
 use keyroll_draft::Form;
 
 use super::already_configured::{has_several_fields, is_same_on, read, reads_same};
@@ -73,12 +75,15 @@ fn reads_there(secret: &Secret, on: &On) -> bool {
     let known: Vec<&Consumer> =
         secret.consumers.iter().filter(|known| known.is_on(on.machine.as_str())).collect();
     let mut found = on.secret.consumers.iter().filter(|_| !known.is_empty());
-    found.any(|one| as_read(folder, one).is_some_and(|new| known.iter().any(|known| reads_same(known, &new))))
+    found.any(|one| {
+        let new = as_read(folder, one, &secret.issuer);
+        new.is_some_and(|new| known.iter().any(|known| reads_same(known, &new)))
+    })
 }
 
 /// A found consumer as the parser reads it on its machine, where relative paths begin in this folder.
-fn as_read(folder: &Path, one: &ConsumerOn) -> Option<Consumer> {
-    read(&one.consumer, &folder.join("keyroll.toml").display().to_string())
+fn as_read(folder: &Path, one: &ConsumerOn, issuer: &IssuerRef) -> Option<Consumer> {
+    read(&one.consumer, issuer, &folder.join("keyroll.toml").display().to_string())
 }
 
 impl Joined {
@@ -89,7 +94,8 @@ impl Joined {
         let name = free(&found_as, &machines, &mut self.secrets(file_name));
         let prints: BTreeSet<[u8; 32]> =
             group.iter().flat_map(|on| on.secret.prints.iter().copied()).collect();
-        let Issuer { written, admin, notes: of_issuer, open } = issuer(&form(&group), name.as_str());
+        let Issuer { written, admin, notes: of_issuer, open, table: _ } =
+            issuer(&form(&group), name.as_str());
         let mut notes = values(&group);
         notes.extend(not_the_same(&found_as, &prints, begun));
         notes.extend(group.iter().filter(|on| on.secret.differ).map(|on| {
@@ -134,7 +140,7 @@ impl Joined {
                 let is_there = match &on.folder {
                     None => in_clusters::has(secret, &on.machine, &one.consumer),
                     Some(folder) => {
-                        let Some(read) = as_read(folder, one) else {
+                        let Some(read) = as_read(folder, one, &secret.issuer) else {
                             self.refused.push(format!("{which}: it cannot be written in keyroll.toml"));
                             continue;
                         };

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use keyroll_config::{Config, Name, Secret};
+use keyroll_manager::shell_word;
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
 use super::edit_config::Edit;
-use super::fields::{adding, plain_fields, report_validation};
+use super::fields::{adding, field_options, of_server, plain_fields, report_unasked, report_validation};
 use crate::config_file;
 use crate::configured::secret;
 use crate::installation::Installation;
@@ -14,7 +15,8 @@ use crate::operator::{Event, Operator};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::versions;
-use crate::wiring::{issuer, open, validate_value};
+use crate::wiring::issuer::{admin_login, issuer};
+use crate::wiring::{open, validate_value};
 
 /// A value that the operator wants to add.
 pub struct AddRequest<'a> {
@@ -64,17 +66,11 @@ impl<'a> Addition<'a> {
             }
             validate_value::readable(wanted)?;
         }
-        let mut given = plain_fields(wanted, request.fields)?;
-        let places = installation.places()?;
-        let mut fields = Fields::new();
-        for (name, _) in wanted.fields.iter().filter(|(_, spec)| !spec.secret) {
-            let text = given.remove(name).ok_or_else(|| {
-                adding(wanted)
-                    .because(format!("the field `{name}` is missing"))
-                    .help(format!("--field {name}=TEXT"))
-            })?;
-            fields.insert(name.as_str(), SecretBytes::from(text), false);
+        let fields = not_secret(wanted, &request)?;
+        if !request.anyway {
+            admin_login(wanted)?;
         }
+        let places = installation.places()?;
         Ok(Self { request, edit, config, places, fields })
     }
 
@@ -100,8 +96,11 @@ impl<'a> Addition<'a> {
         for (name, value) in secret_fields {
             fields.insert(name.as_str(), value, true);
         }
-        let credential = Credential { id: request.id.map(CredentialId::new), fields };
+        let mut credential = Credential { id: request.id.map(CredentialId::new), fields };
         let wanted = to_add(&config, request.name)?;
+        if credential.id.is_none() && wanted.server.is_some() {
+            credential.id = validate_value::whose(wanted, &credential, &places)?;
+        }
         let config_file = installation.config_file();
         let mut looked = validate_value::look(wanted, &credential, &places, open::folder_of(&config_file))?;
         validate_value::beside_truth(wanted, &credential, (&places, &config_file), &mut looked)?;
@@ -122,8 +121,36 @@ impl<'a> Addition<'a> {
             false => versions::keep(&places, wanted, &credential)?,
         }
         operator.note(format!("added {}; its value is sealed in {}", wanted.name, places.state.display()));
+        report_unasked(&looked, wanted, operator);
         Ok(())
     }
+}
+
+/// The fields that are not secret: as given, or as the table of the server names them.
+fn not_secret(wanted: &Secret, request: &AddRequest<'_>) -> Result<Fields, Problem> {
+    let mut given = plain_fields(wanted, request.fields)?;
+    let mut fields = Fields::new();
+    let mut missing = Vec::new();
+    for (name, _) in wanted.fields.iter().filter(|(_, spec)| !spec.secret) {
+        match given.remove(name).map(SecretBytes::from).or_else(|| of_server(wanted, name)) {
+            Some(text) => fields.insert(name.as_str(), text, false),
+            None => missing.push(name),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(fields);
+    }
+    let causes = missing.iter().map(|name| format!("the field `{name}` is missing"));
+    let problem = causes.fold(adding(wanted), Problem::because);
+    let mut options = field_options(request.fields, &missing);
+    let others = [("--id", request.id), ("--issuer", request.issuer), ("--admin", request.admin.as_deref())];
+    for (option, text) in others.iter().filter_map(|(option, text)| Some((option, (*text)?))) {
+        options += &format!(" {option} {}", shell_word(text));
+    }
+    if request.replace {
+        options += " --replace";
+    }
+    Err(problem.help(format!("keyroll secret add {}{options}", wanted.name)))
 }
 
 fn absolute(path: &Path) -> PathBuf {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use keyroll_codes::Code;
 use keyroll_config::{Name, Secret};
+use keyroll_manager::shell_word;
 use keyroll_secret::{Credential, SecretBytes};
 
 use crate::exit::Exit;
@@ -38,6 +39,21 @@ pub(super) fn plain_fields(secret: &Secret, given: &[String]) -> Result<BTreeMap
         }
     }
     Ok(fields)
+}
+
+/// A field that the table of a login's server names too, `host`, `port` or `dbname`: what stands in keyroll.toml is not
+/// asked for again.
+pub(super) fn of_server(secret: &Secret, name: &Name) -> Option<SecretBytes> {
+    let table = secret.server.as_ref()?;
+    let port = || table.port(name.as_str()).map(|port| port.to_string());
+    table.text(name.as_str()).map(str::to_owned).or_else(port).map(SecretBytes::from)
+}
+
+/// The options for these fields, each with what was given or a place for its text.
+pub(super) fn field_options(given: &[String], missing: &[&Name]) -> String {
+    let given = given.iter().map(shell_word);
+    let missing = missing.iter().map(|name| format!("{name}=TEXT"));
+    given.chain(missing).map(|pair| format!(" --field {pair}")).collect()
 }
 
 /// The secret fields of a text with one line `NAME=VALUE` for each.
@@ -92,6 +108,17 @@ pub(super) fn report_validation(
     Err(problem.help(
         "enter the value that the consumers use now; if this value is right nevertheless, add --anyway",
     ))
+}
+
+/// Says that a value was added which its issuer was not asked about.
+pub(super) fn report_unasked(looked: &Looked, secret: &Secret, operator: &mut dyn Operator) {
+    if looked.unasked {
+        operator.note(format!(
+            "warning: {} was added unchecked: whether its issuer accepts the value is not visible yet. keyroll plan {} asks \
+             the issuer",
+            secret.name, secret.name
+        ));
+    }
 }
 
 /// Warns of a weak value that is added, with the next step.

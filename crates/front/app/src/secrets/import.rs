@@ -5,9 +5,12 @@ use std::path::Path;
 
 use keyroll_codes::Code;
 use keyroll_config::{Consumer, Copy, Name, Secret};
+use keyroll_manager::shell_word;
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
-use super::fields::{plain_fields, refuse_unbound, report_validation};
+use super::fields::{
+    field_options, of_server, plain_fields, refuse_unbound, report_unasked, report_validation,
+};
 use super::import_from_store::{StoreImport, import_from_store, is_from_store};
 use crate::configured::{place_of, secret};
 use crate::installation::Installation;
@@ -16,6 +19,7 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::versions;
 use crate::wiring::gather_values::{Gathered, gather, gather_clusters, is_one};
+use crate::wiring::issuer::admin_login;
 use crate::wiring::{open, validate_value};
 
 /// What to import.
@@ -50,10 +54,10 @@ pub fn import(
         let wanted = secret(&config, name)?;
         let from_store = is_from_store(wanted, request.from)?;
         let replaces = from_store || versions::is_changed_by_vault(wanted);
-        if !replaces && !versions::versions(&places, wanted)?.is_empty() {
-            return Err(importing(wanted, Code::VersionRefused)
-                .because("it already has a value")
-                .help(format!("to change its value, rotate it: keyroll plan {name}")));
+        let kept = versions::versions(&places, wanted)?;
+        if !replaces && !kept.is_empty() {
+            let is_bound = kept.iter().any(|version| version.id.is_some());
+            return Err(has_value(wanted, is_bound, request));
         }
         import_one(wanted, request, installation, operator)?;
         return Ok(false);
@@ -92,6 +96,7 @@ fn import_one(
     let config_file = installation.config_file();
     if !request.anyway {
         validate_value::readable(wanted)?;
+        admin_login(wanted)?;
     }
     let mut gathered = gather(wanted, request.from)?;
     if request.from.is_none() && wanted.in_clusters().next().is_some() {
@@ -124,14 +129,37 @@ fn import_one(
     report_validation(&looked, wanted, request.anyway, operator)?;
     versions::import(places, wanted, &credential)?;
     operator.note(format!("added {}; its value is sealed in {}", wanted.name, places.state.display()));
+    report_unasked(&looked, wanted, operator);
     if credential.id.is_none() {
         operator.note(format!(
-            "{} is not bound to an id at its issuer: you will have to revoke it yourself, unless you add it \
-             again with --id",
-            wanted.name
+            "{} is not bound to an id at its issuer: you will have to revoke it yourself, unless you bind it: {}",
+            wanted.name,
+            binding(wanted, None)
         ));
     }
     Ok(())
+}
+
+/// Adds the same value with its id. A login has its user as its id, which the server confirms.
+fn binding(wanted: &Secret, id: Option<&str>) -> String {
+    let id = id.map_or_else(|| "ID".to_owned(), shell_word);
+    match wanted.server {
+        None => format!("keyroll secret add {} --replace --id {id}", wanted.name),
+        Some(_) => format!("keyroll secret add {} --replace --field user=TEXT", wanted.name),
+    }
+}
+
+/// The problem of a secret that already has a value.
+fn has_value(wanted: &Secret, is_bound: bool, request: &ImportRequest<'_>) -> Problem {
+    let name = &wanted.name;
+    let rotate = format!("to change its value, rotate it: keyroll plan {name}");
+    let problem = importing(wanted, Code::VersionRefused).because("it already has a value");
+    match is_bound {
+        true => problem.help(rotate),
+        false => problem
+            .because("that value is not bound to an id at its issuer")
+            .help(format!("to bind it, enter the same value: {}; {rotate}", binding(wanted, request.id))),
+    }
 }
 
 /// Refuses a copy on another machine, and a secret that has copies only there: no value comes from a host.
@@ -172,7 +200,7 @@ fn fields(
     let mut given = plain_fields(wanted, request.fields)?;
     let key = open::fingerprint_key(places)?;
     let mut fields = Fields::new();
-    let mut differ = Vec::new();
+    let (mut differ, mut missing) = (Vec::new(), Vec::new());
     for (name, spec) in &wanted.fields {
         if let Some(text) = given.remove(name) {
             fields.insert(name.as_str(), SecretBytes::from(text), spec.secret);
@@ -180,9 +208,15 @@ fn fields(
         }
         match gathered.one(name.as_str(), &key) {
             Ok(Some(value)) => fields.insert(name.as_str(), value.duplicate(), spec.secret),
-            Ok(None) => return Err(absent(wanted, name, spec.secret)),
+            Ok(None) => match of_server(wanted, name) {
+                Some(value) => fields.insert(name.as_str(), value, spec.secret),
+                None => missing.push(name),
+            },
             Err(groups) => differ.extend(groups),
         }
+    }
+    if differ.is_empty() && !missing.is_empty() {
+        return Err(absent(wanted, request, &missing));
     }
     if differ.is_empty() {
         return Ok(fields);
@@ -192,16 +226,27 @@ fn fields(
     Err(problem.help("make the copies equal; --from PATH --anyway uses the value of one of them"))
 }
 
-fn absent(wanted: &Secret, name: &Name, secret: bool) -> Problem {
-    let problem = importing(wanted, Code::PlaceNotFound)
-        .because(format!("no copy that was read holds the field `{name}`"));
-    match secret {
-        true => problem.help(format!(
-            "declare a copy of it under `reads`, or enter the value: keyroll secret add {}",
+/// The problem of fields that stand neither in a copy nor in keyroll.toml, with the command that gives all of them.
+fn absent(wanted: &Secret, request: &ImportRequest<'_>, missing: &[&Name]) -> Problem {
+    let causes = missing.iter().map(|name| format!("no copy that was read holds the field `{name}`"));
+    let problem = causes.fold(importing(wanted, Code::PlaceNotFound), Problem::because);
+    let is_secret = |name: &&&Name| wanted.fields.get(**name).is_some_and(|spec| spec.secret);
+    let plain: Vec<&Name> = missing.iter().filter(|name| !is_secret(name)).copied().collect();
+    let options = field_options(request.fields, &plain);
+    if plain.len() < missing.len() {
+        return problem.help(format!(
+            "declare a copy of it under `reads`, or enter the value: keyroll secret add {}{options}",
             wanted.name
-        )),
-        false => problem.help(format!("--field {name}=TEXT")),
+        ));
     }
+    let from = request.from.map(|from| format!(" --from {}", shell_word(from.display().to_string())));
+    let id = request.id.map(|id| format!(" --id {}", shell_word(id)));
+    problem.help(format!(
+        "keyroll secret import {}{options}{}{}",
+        wanted.name,
+        from.unwrap_or_default(),
+        id.unwrap_or_default()
+    ))
 }
 
 fn importing(wanted: &Secret, code: Code) -> Problem {

@@ -59,7 +59,7 @@ pub fn adopt(
         (true, false) if written_before => text.clone(),
         (true, false) => return Err(known_already(&new)),
         (true, true) => {
-            refuse_open(&places, &new)?;
+            refuse_open(&places, &new, &config)?;
             replace_consumer(&text, &file, &new)?
         }
         (false, _) => add_consumer(&text, &file, &new)?,
@@ -89,7 +89,8 @@ pub fn adopt(
         false => adoption.carry_out(&places, operator, &mut write)?,
     };
     if request.names_no_copy() {
-        operator.note(assumed(new, open.is_some()));
+        let flag = configured::secret_flag(config, new.secret.as_str());
+        operator.note(assumed(new, open.as_ref().map(|_| flag.as_str())));
     }
     if let Some(next) = open {
         operator.note(format!("it is in the open rotation; {next}"));
@@ -125,17 +126,15 @@ fn is_written(text: &str, file: &str, secret: &Secret, new: &NewConsumer) -> Res
     Ok(wanted == secret.consumer(new.name.as_str()))
 }
 
-/// Shows which copy was chosen, why, and how to name another one.
-fn assumed(new: &NewConsumer, open: bool) -> String {
+/// Shows which copy was chosen, why, and how to name another one. `open`: a rotation is, with the flag that names its secret.
+fn assumed(new: &NewConsumer, open: Option<&str>) -> String {
     let copies: Vec<String> = new.reads.iter().map(|copy| copy.place.to_string()).collect();
     let (name, copies) = (&new.name, copies.join(" and "));
     let other = match open {
-        false => {
-            "repeat the command with --replace --env-file FILE --variable NAME, or --replace --file FILE"
-                .to_owned()
-        }
-        true => format!(
-            "keyroll consumer waive {name} --reason WHY, then adopt the process under another --name with \
+        None => "repeat the command with --replace --env-file FILE --variable NAME, or --replace --file FILE"
+            .to_owned(),
+        Some(flag) => format!(
+            "keyroll consumer waive {name} --reason WHY{flag}, then adopt the process under another --name with \
              --env-file FILE --variable NAME, or --file FILE"
         ),
     };

@@ -248,8 +248,9 @@ impl Correction<'_> {
 
     fn refused(&self, opened: &Opened, why: String) -> Problem {
         let (id, table, on) = (&opened.id, self.table, goes_on_with(opened));
+        let flag = configured::secret_flag(self.config, self.secret);
         correcting(table.as_str()).because(why).help(format!(
-            "undo those changes until the rotation has ended; or keyroll consumer waive {table} --reason WHY, and {on}; or \
+            "undo those changes until the rotation has ended; or keyroll consumer waive {table} --reason WHY{flag}, and {on}; or \
              keyroll abort {id}"
         ))
     }

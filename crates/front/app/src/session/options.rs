@@ -1,6 +1,6 @@
 //! The options of `apply` and `resume`.
 
-use keyroll_rotation::{Emergency, Fact, Phase};
+use keyroll_rotation::{Emergency, Fact, OnFailure, Phase};
 use keyroll_secret::Credential;
 
 use super::manual_mint::Given;
@@ -15,6 +15,8 @@ pub struct ApplyOptions {
     pub confirm: Option<String>,
     /// Pause when this phase is reached.
     pub until: Option<Phase>,
+    /// What happens when a consumer fails, instead of what the configuration says.
+    pub on_failure: Option<OnFailure>,
     /// The old value is compromised.
     pub emergency: Option<Emergency>,
     /// The time of the alert, milliseconds since the Unix epoch; none = now.

@@ -9,7 +9,7 @@ use super::options::ApplyOptions;
 use crate::exit::Exit;
 use crate::operator::{Confirmation, Operator};
 use crate::places::Places;
-use crate::plans::Inspection;
+use crate::plans::{Inspection, bystanders};
 use crate::problem::Problem;
 use crate::records::open_rotation_guard::held;
 use crate::records::recorded::Opened;
@@ -148,6 +148,7 @@ pub(crate) fn refuse_stale(saved: &Saved, found: &Inspection) -> Result<(), Prob
     {
         lines.push(format!("the source of truth was {before}, and is {now}"));
     }
+    lines.extend(bystanders::changed(saved));
     if lines.is_empty() {
         return Ok(());
     }

@@ -32,7 +32,7 @@ use crate::operator::{Event, Operator};
 use crate::places::Places;
 use crate::plans::egress::reject_new_hosts;
 use crate::plans::make::look_at;
-use crate::plans::{Subject, pending_changes};
+use crate::plans::{Inspection, Subject, pending_changes};
 use crate::problem::Problem;
 use crate::records::acts::{self, Act};
 use crate::records::downtimes::Downtimes;
@@ -82,8 +82,7 @@ pub fn apply(
     refuse_open(&places, saved, asked)?;
     let again = Subject::again(saved, &config, secret, &places, &described);
     let revokes_first = asked.emergency == Some(Emergency::RevokeNow);
-    let found = look_at(&Subject { revokes_first, ..again }, operator)?;
-    refuse_stale(saved, &found)?;
+    let found = looked_again(&Subject { revokes_first, ..again }, (saved, asked), operator)?;
     let mut accepted =
         pending_changes::accepted(saved, &found.live, &asked.accept, asked.emergency.is_some())?;
     accepted.extend(found.granted.into_iter().map(|one| one.difference));
@@ -120,6 +119,21 @@ pub fn apply(
     let exit = runtime.block_on(ready.drive(asked, &places, operator));
     drop(lock);
     exit
+}
+
+/// Inspects everything once more, and refuses a stale plan.
+fn looked_again(
+    subject: &Subject<'_>,
+    (saved, asked): (&Saved, &ApplyOptions),
+    operator: &mut dyn Operator,
+) -> Result<Inspection, Problem> {
+    let again = format!("keyroll apply {}", saved.id);
+    let mut found = look_at(subject, operator).map_err(|problem| problem.before_rotation(&again))?;
+    refuse_stale(saved, &found)?;
+    if let Some(on_failure) = asked.on_failure {
+        found.plan.policy.on_failure = on_failure;
+    }
+    Ok(found)
 }
 
 /// Refuses a plan while another rotation holds its secret.

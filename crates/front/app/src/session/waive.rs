@@ -13,7 +13,7 @@ use super::append_offline::{digest_of, may_follow, opened_own, own_of, tell_open
 use super::container_there::ContainerThere;
 use super::holder_on_host::HolderOnHost;
 use super::lock_to_record::{Recording, lock_to_record};
-use crate::configured::without_host;
+use crate::configured::{secret_flag, without_host};
 use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::operator::Operator;
@@ -65,8 +65,8 @@ pub struct WaivedShown {
     pub back: bool,
     /// The open rotation that has recorded it; none = it counts for the next rotation.
     pub rotation: Option<String>,
-    /// The driver that was ended for it, and the command that continues.
-    pub driver: Option<String>,
+    /// How to continue that rotation, and which driver was ended for this.
+    pub next: Option<String>,
 }
 
 /// Records a waiver: of a copy also before a rotation is open, of a process or a consumer in the open rotation. A driver of that
@@ -85,7 +85,7 @@ pub fn waive(
     let reason = reason_given(request.reason)?;
     let what = match request.said {
         Said::MayKeep => Named::of(request.holder, secret, &config, &places)?,
-        Said::IsGone => Named::gone(request.holder, secret)?,
+        Said::IsGone => Named::gone(request.holder, secret, &config)?,
         Said::StaysAsIs => Named::file(request.holder, secret, &places)?,
     };
     places.ensure()?;
@@ -127,7 +127,7 @@ impl<'a> Named<'a> {
     }
 
     /// A consumer that is gone.
-    fn gone(name: &'a str, secret: &Secret) -> Result<Self, Problem> {
+    fn gone(name: &'a str, secret: &Secret, config: &Config) -> Result<Self, Problem> {
         let at = secret.consumers.iter().position(|consumer| consumer.name.as_str() == name);
         let Some(id) = at.and_then(|at| u16::try_from(at).ok()) else {
             let all: Vec<&str> = secret.consumers.iter().map(|consumer| consumer.name.as_str()).collect();
@@ -136,7 +136,7 @@ impl<'a> Named<'a> {
                 .help("a process or a copy is waived by: keyroll consumer waive")
                 .exits(Exit::Usage));
         };
-        refuse_running(name, secret)?;
+        refuse_running(name, secret, config)?;
         let waived = Waived::Gone(ConsumerId(id));
         Ok(Self { holder: name, waived, shown: shown(name, waived), is_there: false })
     }
@@ -253,8 +253,8 @@ impl<'a> Named<'a> {
             )),
         })?;
         let back = told.as_ref().is_some_and(|opened| opened.state.phase() == Phase::RollingBack);
-        let driver = told.as_ref().and_then(|opened| recording.driver_ended(opened));
-        Ok(WaivedShown { secret: name.to_owned(), holder: self.shown.clone(), back, rotation, driver })
+        let next = told.as_ref().map(|opened| recording.next(opened));
+        Ok(WaivedShown { secret: name.to_owned(), holder: self.shown.clone(), back, rotation, next })
     }
 }
 
@@ -297,7 +297,7 @@ pub fn withdraw(
     match withdrawn {
         true => {
             let holder = format!("the copy {path}");
-            Ok(WaivedShown { secret: name.to_owned(), holder, back: false, rotation: None, driver: None })
+            Ok(WaivedShown { secret: name.to_owned(), holder, back: false, rotation: None, next: None })
         }
         false => Err(withdrawing()
             .because(format!("no waiver of {path} counts for the next rotation of {name}"))
@@ -391,7 +391,7 @@ fn shown(holder: &str, waived: Waived) -> String {
 
 /// Refuses to let a consumer go of which a process runs on this machine now: the last look may be old, or missing. A manager
 /// that does not answer says nothing, and the next look decides.
-fn refuse_running(name: &str, secret: &Secret) -> Result<(), Problem> {
+fn refuse_running(name: &str, secret: &Secret, config: &Config) -> Result<(), Problem> {
     let mut all = secret.consumers.iter();
     let Some(consumer) = all.find(|consumer| consumer.name.as_str() == name && consumer.is_here) else {
         return Ok(());
@@ -407,7 +407,8 @@ fn refuse_running(name: &str, secret: &Secret) -> Result<(), Problem> {
     Err(Problem::new(Code::NotPossibleNow, format!("let {name} go"))
         .because(format!("process {pid} is an instance of it, and runs"))
         .help(format!(
-            "end process {pid}, or accept that it keeps the value: keyroll consumer waive {name} --reason WHY"
+            "end process {pid}, or accept that it keeps the value: keyroll consumer waive {name} --reason WHY{}",
+            secret_flag(config, secret.name.as_str())
         )))
 }
 

@@ -380,7 +380,7 @@ impl Observer for Watch<'_> {
         match note {
             Note::Failed(failure) => {
                 let kind = failure.kind;
-                let problem = Problem::from(failure);
+                let problem = Problem::from(failure).of_rotation(&self.rotation);
                 let causes = problem.causes.join(": ");
                 let gone = self.waiver_of_host(problem.code, &problem.attempted);
                 let help = match &self.steps.back {
@@ -408,7 +408,7 @@ impl Observer for Watch<'_> {
                 }
             }
             Note::AskedFrom { host, endpoint, what } => {
-                if self.asked.is_first(host, &endpoint) {
+                if self.asked.is_first(host, &endpoint, self.phase) {
                     let from = self.called.host(host).map(|host| format!(" from {host}")).unwrap_or_default();
                     self.operator.event(Event::Note { text: format!("{endpoint}{from}: {what}") });
                 }

@@ -198,7 +198,9 @@ fn stopped(name: &str) -> Failure {
 pub(crate) fn hosts(of: &Wanted<'_>) -> Result<Hosts, Problem> {
     let all_here = of.secret.consumers.iter().all(|consumer| consumer.is_here);
     if of.names.is_empty() && of.searched.is_empty() && all_here {
-        return here(of);
+        // Without the bystanders of other hosts.
+        let secret = of.secret.here();
+        return here(&Wanted { secret: &secret, ..*of });
     }
     let names = numbered(of);
     let facts = IssuerFacts::of(of.issuer);

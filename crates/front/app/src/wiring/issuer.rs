@@ -1,14 +1,16 @@
 //! The issuer of a configured secret.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
 use keyroll_aws::{AwsKeys, AwsSettings, IamUser, REQUEST_MS_MAX_DEFAULT};
 use keyroll_codes::Code;
-use keyroll_config::{AwsUser, IssuerRef, Reference, Secret, VaultLogin};
+use keyroll_config::{AwsUser, IssuerRef, Reference, Secret, VaultLogin, nearest};
 use keyroll_host::{read, resolve};
 use keyroll_issuer::{Runner, Spec, SpecError};
 use keyroll_logins::{Admins, Table};
+use keyroll_manager::shell_word;
 use keyroll_port::Issuer;
 use keyroll_secret::{SecretBytes, is_private};
 use keyroll_setup::trust::is_foreign;
@@ -34,12 +36,26 @@ pub fn refused_spec(error: SpecError) -> Problem {
     problem.help(error.help.unwrap_or_else(|| "docs/guides/write-an-issuer.md explains every key".to_owned()))
 }
 
+/// The error of a name that no shipped spec has, with the issuers that have no spec: servers, and AWS.
+pub(crate) fn with_servers(name: &str, error: SpecError) -> SpecError {
+    let mut words = IssuerRef::server_words();
+    words.push(IssuerRef::aws_word());
+    let help = error.help.clone().unwrap_or_default();
+    let help = match nearest(name, words.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if help.starts_with("did you mean") => help,
+        None => format!("{help}; without a spec: `{}`", words.join("`, `")),
+    };
+    SpecError { help: Some(help), ..error }
+}
+
 /// Reads the description of a secret's issuer.
 pub fn described(secret: &Secret) -> Result<Described, Problem> {
     Ok(match &secret.issuer {
         IssuerRef::Server(_) | IssuerRef::AwsAccessKey => Described { spec: None, text: None },
         IssuerRef::Shipped(name) => {
-            let shipped = Spec::shipped(name.as_str()).map_err(refused_spec)?;
+            let shipped = Spec::shipped(name.as_str());
+            let shipped = shipped.map_err(|error| refused_spec(with_servers(name.as_str(), error)))?;
             if shipped.is_template() {
                 return Err(unedited(secret, &shipped));
             }
@@ -78,10 +94,7 @@ fn hostless(secret: &Secret, spec: &Spec) -> Problem {
 impl Described {
     /// The issuer with its admin credential. `settings`: what the new credential copies, from the rotation's plan.
     pub fn issuer(&self, secret: &Secret, settings: Option<&str>) -> Result<Arc<dyn Issuer>, Problem> {
-        let admin = match &secret.admin {
-            Some(Reference::File(path)) => Some(admin_file(path)?),
-            None => None,
-        };
+        let admin = admin_of(secret)?;
         if let Some(aws) = &secret.aws {
             return Ok(Arc::new(access_keys(aws)));
         }
@@ -125,6 +138,33 @@ impl Described {
 /// The issuer of a secret, with its admin credential.
 pub fn issuer(secret: &Secret) -> Result<Arc<dyn Issuer>, Problem> {
     described(secret)?.issuer(secret, None)
+}
+
+/// The admin credential of a secret, if one is named. Without its file, a login's problem says what must stand there.
+fn admin_of(secret: &Secret) -> Result<Option<SecretBytes>, Problem> {
+    let Some(Reference::File(path)) = &secret.admin else { return Ok(None) };
+    let is_missing = || path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    if let Some(server) = secret.issuer.server()
+        && is_missing()
+    {
+        let file = shell_word(path.display().to_string());
+        return Err(Problem::new(Code::FileUnusable, format!("use the admin login of {}", secret.name))
+            .because(format!("{} does not exist", path.display()))
+            .help(format!(
+                "write one line user:password into it, mode 0600: install -m 600 /dev/stdin {file}; the admin is {}",
+                server.admin
+            )));
+    }
+    admin_file(path).map(Some)
+}
+
+/// Refuses a login without the file of its admin's login: the server would neither confirm the value nor say under which
+/// id it knows it, and keyroll could then not revoke it.
+pub fn admin_login(secret: &Secret) -> Result<(), Problem> {
+    match secret.issuer.server() {
+        Some(_) => admin_of(secret).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// The text of a spec file.
@@ -226,6 +266,16 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, chown};
 
     use super::*;
+
+    #[test]
+    fn an_unknown_issuer_leads_to_the_servers_too() {
+        let help = |name: &str| with_servers(name, Spec::shipped(name).unwrap_err()).help.unwrap();
+        assert_eq!(help("postgress"), "did you mean `postgres`?");
+        assert!(help("githlab").starts_with("did you mean `gitlab`? "));
+        for word in ["`postgres`", "`redis`", "`mariadb`", "`rabbitmq`", "`aws-access-key`"] {
+            assert!(help("nothing-of-it").contains(word), "{word}");
+        }
+    }
 
     #[test]
     fn the_admin_credential_of_another_user_is_refused() {

@@ -76,6 +76,10 @@ pub fn store_of_owner(
 
 fn opened(places: &Places) -> Result<SealedStore, Problem> {
     SealedStore::open(&places.state, sealing_key(places)?.duplicate()).map_err(|error| {
+        // Its disk refuses it, which no backup mends.
+        if error.code == Code::StateUnusable {
+            return Problem::from(error);
+        }
         Problem::new(Code::StateDamaged, "open the store of sealed values").because_of(&error).help(
             "restore state and sealing key from the same backup; keyroll doctor says whether they \
                  match, keyroll status what is open",
@@ -152,7 +156,12 @@ pub(crate) fn try_lock_places(places: &Places) -> Result<(StateLock, Places), Lo
 /// The problem that names who holds the lock, and for what.
 pub fn not_locked(attempted: &str, error: &LockError) -> Problem {
     let problem = Problem::new(Code::OtherDriver, attempted).exits(Exit::Held);
-    let LockError::Held { pid, work, .. } = error else { return problem.because_of(error) };
+    let LockError::Held { pid, work, .. } = error else {
+        // Nobody holds it: the folder cannot be written.
+        return Problem::new(Code::StateUnusable, attempted)
+            .because_of(error)
+            .help("check the folder's owner, mode and free space with `keyroll doctor`, then try again");
+    };
     let problem = problem.because(who(*pid, work.as_ref()));
     match work {
         Some(Work { rotation, .. }) => problem

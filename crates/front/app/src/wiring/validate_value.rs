@@ -32,6 +32,8 @@ pub struct Looked {
     pub against: Vec<String>,
     /// The issuer refuses it.
     pub dead: bool,
+    /// The issuer was not asked, because it cannot be used yet.
+    pub unasked: bool,
     /// The fields that are easy to guess.
     pub weak: Vec<WeakField>,
 }
@@ -60,6 +62,7 @@ pub fn look(
         Err(problem) => {
             let why = problem.causes.join(": ");
             looked.not_visible.push(format!("whether the issuer accepts it: {why}"));
+            looked.unasked = true;
             return Ok(looked);
         }
     };

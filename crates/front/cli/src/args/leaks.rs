@@ -94,6 +94,12 @@ pub(crate) struct LeaksArgs {
     /// Do not open archives and compressed files
     #[arg(long)]
     pub(crate) no_archives: bool,
+    /// Exit with 8 if no leak was found, but something could not be scanned
+    ///
+    /// Something that is unreadable, encrypted, in a format that keyroll does not open, or beyond a limit. What is left out on
+    /// purpose does not count: links, devices, and what .gitignore, .ignore and .keyrollignore exclude.
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// The output format of the findings
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) format: LeaksFormat,

@@ -20,6 +20,9 @@ pub(crate) struct RunArgs {
     /// Redact only keyroll's own secrets, not everything that looks like a credential
     #[arg(long)]
     pub(crate) known: bool,
+    /// Give the program pipes, even if keyroll is on a terminal
+    #[arg(long)]
+    pub(crate) no_terminal: bool,
     /// Set a variable of the program to a value from keyroll's socket
     #[arg(long = "env", value_name = "NAME=SECRET[:FIELD]")]
     pub(crate) variables: Vec<String>,
@@ -43,6 +46,9 @@ pub(crate) struct RunArgs {
 /// `below`.
 #[derive(Debug, Args)]
 pub(crate) struct BelowArgs {
+    /// Stdin is the program's terminal: begin a session on it
+    #[arg(long)]
+    pub(crate) terminal: bool,
     /// The process id of the keyroll that starts it
     pub(crate) parent: u32,
     /// The program and its arguments

@@ -14,6 +14,15 @@ pub(crate) enum Step {
     Revoke,
 }
 
+/// What happens when a consumer fails before the point of no return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnFailure {
+    /// Pause, and wait for you
+    Pause,
+    /// Roll back to the old key
+    Rollback,
+}
+
 /// The policy of an emergency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Emergency {
@@ -34,6 +43,15 @@ impl From<Step> for keyroll_rotation::Phase {
             Step::Disable => Self::Disable,
             Step::Soak => Self::Soak,
             Step::Decide | Step::Revoke => Self::Decide,
+        }
+    }
+}
+
+impl From<OnFailure> for keyroll_rotation::OnFailure {
+    fn from(on_failure: OnFailure) -> Self {
+        match on_failure {
+            OnFailure::Pause => Self::Pause,
+            OnFailure::Rollback => Self::Rollback,
         }
     }
 }

@@ -22,6 +22,7 @@ pub(super) fn run(args: &ApplyArgs, context: &mut Context) -> Result<Exit, Probl
     let asked = ApplyOptions {
         confirm: args.confirm.clone(),
         until: args.until.map(Into::into),
+        on_failure: args.on_failure.map(Into::into),
         emergency: args.emergency.map(Into::into),
         alerted_unix_ms: args.alerted_at.and_then(|at| u64::try_from(at.as_millisecond()).ok()),
         accept: args.accept.clone(),

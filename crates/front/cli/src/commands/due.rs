@@ -19,8 +19,8 @@ use crate::signals;
 use crate::ui::Table;
 
 /// The units that systemd reads; `@KEYROLL@` is the command with its paths.
-const SERVICE: &str = include_str!("due/keyroll-due.service");
-const TIMER: &str = include_str!("due/keyroll-due.timer");
+const SERVICE: &str = include_str!("../../../../../deploy/systemd/keyroll-due.service");
+const TIMER: &str = include_str!("../../../../../deploy/systemd/keyroll-due.timer");
 
 /// Shows which secrets are due; with `--apply` rotates those with a standing consent.
 pub(super) fn run(args: &DueArgs, context: &mut Context) -> Result<Exit, Problem> {

@@ -16,9 +16,6 @@ const NEXT: &str = "next: keyroll secret import --all, then keyroll doctor";
 const NEXT_OF_HOSTS: &str =
     "next: keyroll hosts accept HOST, keyroll secret add NAME < FILE_WITH_ITS_VALUE, then keyroll plan NAME";
 
-/// The most omitted secrets that are named one by one.
-const NAMED_MAX: usize = 8;
-
 /// Writes keyroll.toml and its schema from the secrets found, or adds new ones to an existing file, whose bytes stay as
 /// they are. Then checks the file as doctor does.
 pub(super) fn run(args: &InitArgs, context: &mut Context) -> Result<Exit, Problem> {
@@ -82,15 +79,27 @@ fn empty(args: &InitArgs, context: &mut Context) -> Result<Exit, Problem> {
     Ok(Exit::Done)
 }
 
+/// Names every secret that is left out, those with one reason in one line.
 fn omitted(left_out: &[String], context: &mut Context) {
-    for one in left_out.iter().take(NAMED_MAX) {
-        context.ui.note(format!("omitted: {one}"));
+    for (why, names) in by_reason(left_out) {
+        context.ui.note(format!("omitted: {}: {why}", names.join(", ")));
     }
     if !left_out.is_empty() {
-        let more = left_out.len().saturating_sub(NAMED_MAX);
-        let more = if more > 0 { format!("and {more} more; ") } else { String::new() };
-        context.ui.note(format!("{more}to write an omitted secret, name it with --secret NAME"));
+        context.ui.note("to write an omitted secret, name it with --secret NAME");
     }
+}
+
+/// The names of `NAME: reason`, by reason, in the order in which the reasons first occur.
+fn by_reason(left_out: &[String]) -> Vec<(&str, Vec<&str>)> {
+    let mut all: Vec<(&str, Vec<&str>)> = Vec::new();
+    for one in left_out {
+        let (name, why) = one.split_once(": ").unwrap_or((one.as_str(), ""));
+        match all.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, names)) => names.push(name),
+            None => all.push((why, vec![name])),
+        }
+    }
+    all
 }
 
 fn write(scaffold: &Scaffold, context: &mut Context) -> Result<(), Problem> {
@@ -137,4 +146,25 @@ fn check(next: &str, context: &mut Context) -> Result<Exit, Problem> {
         (false, false) => "next: keyroll init --secret NAME, or keyroll secret add NAME --issuer SPEC",
     });
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::by_reason;
+
+    #[test]
+    fn every_omitted_secret_is_named_with_its_reason() {
+        let mut all: Vec<String> = (1..=12).map(|at| format!("s{at}: no known service uses it")).collect();
+        all.insert(
+            3,
+            "store: openclaw (a session): a row of a database: keyroll does not write it".to_owned(),
+        );
+        let told = by_reason(&all);
+        let names: Vec<&str> = told.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        assert_eq!(names.len(), 13);
+        assert_eq!(
+            told[1],
+            ("openclaw (a session): a row of a database: keyroll does not write it", vec!["store"])
+        );
+    }
 }

@@ -8,7 +8,7 @@ use keyroll_app::hosts::{HostCall, HostReport, HostSeen, SharedShown, chosen, lo
 use keyroll_app::inventory::LookLimits;
 use keyroll_app::operator::Event;
 use keyroll_app::problem::Problem;
-use keyroll_app::records::reasons::quoted;
+use keyroll_app::shell_words::quoted;
 
 use super::{scan, trace, why};
 use crate::args::{HostArgs, ScanArgs, TraceArgs, WhyArgs};
@@ -90,8 +90,8 @@ fn show(seen: &HostSeen, asked: &Asked<'_>, context: &mut Context) {
         HostReport::Scan(report) => {
             scan::secrets(report, asked.all, seen.cluster, context);
             if let Some(name) = scan::processes(report, asked.all, context) {
-                let folders = asked.roots.iter().filter(|_| !seen.cluster);
-                let within: String = folders.map(|root| format!(" --in {}", scan::word(root))).collect();
+                let folders: &[PathBuf] = if seen.cluster { &[] } else { asked.roots };
+                let within = scan::words(folders, "--in ");
                 let host = context.ui.host_flag();
                 let each = if seen.cluster { "container" } else { "process" };
                 context.ui.note(format!(

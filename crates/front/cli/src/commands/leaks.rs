@@ -30,6 +30,7 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
         rules: args.rules.as_deref(),
         verify: args.verify.then_some(args.issuer.as_slice()),
         captures: args.alert,
+        strict: args.strict,
         baseline: args.baseline.as_deref(),
         accept: args.accept.as_deref().map(acceptance),
     };
@@ -41,6 +42,9 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
             context.ui.event(Event::Undo { what: what.clone(), with: with.to_owned() });
         }
         None => show(args, &leaks, context),
+    }
+    if let Some(line) = leaks.sum.mostly_unscanned() {
+        context.ui.note(line);
     }
     for (at, (host, problem)) in std::mem::take(&mut leaks.failed).into_iter().enumerate() {
         not_searched(host, problem, at == 0, context);

@@ -19,6 +19,7 @@ pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Prob
         confirm: args.confirm.clone(),
         until: args.until.map(Into::into),
         emergency,
+        on_failure: None,
         alerted_unix_ms: None,
         accept: args.accept.clone(),
         given: Given::named(args.value_stdin, args.value_file.as_ref()),

@@ -2,7 +2,6 @@ mod below;
 mod given;
 mod restarts;
 
-use std::ffi::OsString;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -19,18 +18,18 @@ use keyroll_app::redaction_sources::{RedactionSources, replaced};
 use keyroll_codes::Code;
 use keyroll_redact::{RedactingWriter, Report};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::{ioctl_fionread, retry_on_intr};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::io::{Errno, ioctl_fionread, retry_on_intr};
+use rustix::process::{Signal, ioctl_tiocsctty, set_parent_process_death_signal, setsid};
 
-use self::below::Below;
-pub(super) use self::below::EXEC_FAILED;
-use self::given::{Source, Versions, not_started};
+use self::below::{Below, EXEC_FAILED, NOT_FOUND};
+use self::given::{Source, Versions, file_of, not_started};
 use self::restarts::Restarts;
-use crate::args::{BelowArgs, RunArgs};
+use crate::args::{BelowArgs, Globals, RunArgs};
 use crate::context::Context;
+use crate::program_terminal::{Handing, ProgramTerminal};
 use crate::relay;
 use crate::relay::Relay;
-use crate::ui::{Look, Ui, aside, raw};
+use crate::ui::{Look, Ui, aside, put_terminal_back, raw};
 
 /// What ends so soon after the program is not named as left behind.
 const ENDS_TOO: Duration = Duration::from_secs(1);
@@ -54,21 +53,32 @@ pub(super) fn run(args: &RunArgs, context: &mut Context) -> Result<ExitCode, Pro
     let Some(program) = args.command.first() else {
         return Err(Problem::new(Code::ProgramNotStarted, "run a program").because("none is named"));
     };
-    let source = Source::of(args, program)?;
+    let source = match (!args.variables.is_empty()).then(|| file_of(program)) {
+        Some(Ok(file)) => Some(Source::of(args, file)?),
+        Some(Err((problem, code))) => {
+            context.ui.problem(&problem);
+            return Ok(code.into());
+        }
+        None => None,
+    };
     let values = source.as_ref().map(Source::all).transpose()?.unwrap_or_default();
     let hidden = source.as_ref().map(|source| source.hidden(&values)).unwrap_or_default();
     let shielding = RedactionSources::open(args.known, hidden, &context.installation, &mut context.ui)?;
     let left = Arc::new(<[Left; 2]>::default());
     let not_taken = Arc::clone(&left);
-    // Listen for signals before the program starts, so that a signal cannot end keyroll alone.
-    let relay = Relay::listen(move |code| give_up(look, not_taken.as_slice(), code)).map_err(|error| {
-        Problem::new(Code::ProgramNotStarted, "receive signals for the program").because_of(&error)
-    })?;
-    let relay = Arc::new(relay);
-    let mut command = command(args, source.is_some());
-    let unwatched = |error: io::Error| {
-        Problem::new(Code::ProgramNotStarted, "watch the program and its values").because_of(&error)
+    let failed = |what: &'static str| {
+        move |error: io::Error| Problem::new(Code::ProgramNotStarted, what).because_of(&error)
     };
+    let terminal = match args.no_terminal {
+        true => None,
+        false => ProgramTerminal::of_this().map_err(failed("use the terminal"))?.map(Arc::new),
+    };
+    // Listen for signals before the program starts, so that a signal cannot end keyroll alone.
+    let relay =
+        Relay::listen(terminal.clone(), move |code| give_up(look, not_taken.as_slice(), code)).map(Arc::new);
+    let relay = relay.map_err(failed("receive signals for the program"))?;
+    let mut command = command(args, terminal.as_deref(), &context.globals);
+    let unwatched = failed("watch the program and its values");
     let (grace, splay) = (Duration::from_secs(args.grace.into()), Duration::from_secs(args.splay.into()));
     let below = source.as_ref().map(|_| Below::adopt(grace)).transpose().map_err(unwatched)?;
     let restarts = match source {
@@ -81,7 +91,16 @@ pub(super) fn run(args: &RunArgs, context: &mut Context) -> Result<ExitCode, Pro
         }
         None => None,
     };
-    let ran = Ran { command, restarts, below, relay: &relay, shielding: &shielding, left: &left, look };
+    let ran = Ran {
+        command,
+        terminal: terminal.as_deref(),
+        restarts,
+        below,
+        relay: &relay,
+        shielding: &shielding,
+        left: &left,
+        look,
+    };
     let (report, shown, mut code) = ran.until_its_end()?;
     let looked = shielding.end();
     // With --json a note would be part of the program's output.
@@ -95,44 +114,62 @@ pub(super) fn run(args: &RunArgs, context: &mut Context) -> Result<ExitCode, Pro
     Ok(ExitCode::from(code))
 }
 
-/// The program. `below`: it has values in its environment, and must not outlive this process, which is the one that says
-/// who has them.
+/// The program, with pipes. It must not outlive this process, which redacts its output and says who has its values: keyroll
+/// itself is started below this process, and becomes the program.
 #[expect(clippy::disallowed_methods, reason = "starts the operator's program")]
-fn command(args: &RunArgs, below: bool) -> Command {
-    let mut words = args.command.iter();
-    let mut command = match below {
-        false => Command::new(words.next().map(OsString::as_os_str).unwrap_or_default()),
-        true => {
-            let mut command = Command::new(OWN);
-            command.args(["below", &std::process::id().to_string(), "--"]);
-            command
-        }
-    };
-    command.args(words).stdin(Stdio::inherit()).stdout(Stdio::piped()).stderr(Stdio::piped());
+fn command(args: &RunArgs, terminal: Option<&ProgramTerminal>, globals: &Globals) -> Command {
+    let flags = [
+        (globals.json, "--json"),
+        (globals.plain, "--plain"),
+        (terminal.is_some_and(ProgramTerminal::has_keys), "--terminal"),
+    ];
+    let mut command = Command::new(OWN);
+    command.arg("below").args(flags.into_iter().filter_map(|(is, flag)| is.then_some(flag)));
+    command.arg(std::process::id().to_string()).arg("--").args(&args.command);
+    piped(&mut command);
     command
+}
+
+/// Closes what a command was given for the outputs of an earlier program, too.
+fn piped(command: &mut Command) {
+    command.stdin(Stdio::inherit()).stdout(Stdio::piped()).stderr(Stdio::piped());
+}
+
+/// Becomes the program. Returns why it did not, and the exit code that says so in shells.
+pub(super) fn below(args: &BelowArgs) -> (Problem, u8) {
+    let error = executed(args);
+    let code = if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { EXEC_FAILED };
+    let program = args.command.first().map(|program| program.to_string_lossy()).unwrap_or_default();
+    (not_started().because(format!("{program}: {error}")), code)
 }
 
 /// Becomes the program. It is killed when its parent ends, however that ends; only a program with more rights than its
 /// user is not (prctl(2), PR_SET_PDEATHSIG).
 #[expect(clippy::disallowed_methods, reason = "becomes the operator's program")]
-pub(super) fn below(args: &BelowArgs) -> Problem {
-    let failed = |error: &io::Error| not_started().because_of(error);
+fn executed(args: &BelowArgs) -> io::Error {
+    if args.terminal
+        && let Err(error) = setsid().and_then(|_| ioctl_tiocsctty(io::stdin()))
+    {
+        return error.into();
+    }
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
-        return failed(&error.into());
+        return error.into();
     }
     let parent = rustix::process::getppid().map(|parent| parent.as_raw_nonzero().get());
     if parent.and_then(|parent| u32::try_from(parent).ok()) != Some(args.parent) {
-        return failed(&io::Error::other("the keyroll that started it has ended"));
+        return io::Error::other("the keyroll that started it has ended");
     }
     let Some((program, words)) = args.command.split_first() else {
-        return failed(&io::Error::from(io::ErrorKind::NotFound));
+        return io::Error::from(io::ErrorKind::NotFound);
     };
-    failed(&Command::new(program).args(words).exec())
+    Command::new(program).args(words).exec()
 }
 
 /// The program, and what reads its output.
 struct Ran<'r, 'c> {
     command: Command,
+    /// None: it is given pipes.
+    terminal: Option<&'r ProgramTerminal>,
     restarts: Option<Restarts>,
     /// If it has values.
     below: Option<Below>,
@@ -142,7 +179,26 @@ struct Ran<'r, 'c> {
     look: Look,
 }
 
-impl Ran<'_, '_> {
+/// The program while it runs.
+struct Running<'r> {
+    child: Child,
+    /// Closed when what is left has been ended: that may hold its outputs open for ever.
+    over: (PipeReader, PipeWriter),
+    /// The other side of its terminal, if it has one.
+    terminal: Option<(Arc<OwnedFd>, Handing<'r>)>,
+}
+
+impl<'r> Ran<'r, '_> {
+    /// Starts it; `None` if a signal asked to end before.
+    fn start(&mut self) -> io::Result<Option<Running<'r>>> {
+        let over = io::pipe()?;
+        let terminal = self.terminal.map(|terminal| terminal.open(&mut self.command)).transpose()?;
+        let started = self.relay.start(&mut self.command);
+        // Its terminal is open in the program alone.
+        piped(&mut self.command);
+        Ok(started?.map(|child| Running { child, over, terminal }))
+    }
+
     /// Runs it, and starts it again as often as needed. Returns what was redacted, whether all was shown, and its exit code.
     fn until_its_end(mut self) -> Result<(Report, io::Result<()>, u8), Problem> {
         let (mut all, mut shown) = (Report::default(), Ok(()));
@@ -153,11 +209,9 @@ impl Ran<'_, '_> {
                 self.shielding.add(hidden)?;
                 versions = now;
             }
-            // Closed when what is left has been ended: that may hold its outputs open for ever.
-            let started = io::pipe().and_then(|over| Ok((self.relay.start(&mut self.command)?, over)));
-            let (mut child, over) = match started {
-                Ok((Some(child), over)) => (child, over),
-                Ok((None, _)) => return Ok((all, shown, self.relay.asked_code())),
+            let running = match self.start() {
+                Ok(Some(running)) => running,
+                Ok(None) => return Ok((all, shown, self.relay.asked_code())),
                 Err(error) => {
                     let Some(restarts) = self.restarts.as_mut().filter(|_| !first) else {
                         return Err(not_started().because_of(&error));
@@ -173,9 +227,9 @@ impl Ran<'_, '_> {
             };
             first = false;
             if let Some(restarts) = &self.restarts {
-                restarts.started(&child, &versions);
+                restarts.started(&running.child, &versions);
             }
-            let (report, ended) = self.shielded(&mut child, over);
+            let (report, ended) = self.shielded(running);
             all.add(&report);
             shown = shown.and(ended.shown);
             let status = ended.status.map_err(|error| {
@@ -218,22 +272,23 @@ impl Ran<'_, '_> {
     }
 
     /// Copies both outputs at the same time: an output that nobody reads would block the program.
-    fn shielded(&self, child: &mut Child, (over, until): (PipeReader, PipeWriter)) -> (Report, Ended) {
-        let (out, err) = (child.stdout.take(), child.stderr.take());
+    fn shielded(&self, running: Running<'_>) -> (Report, Ended) {
+        let Running { mut child, over: (over, until), terminal } = running;
+        let (other, handing) = terminal.unzip();
+        let out = child.stdout.take().map(|out| Arc::new(OwnedFd::from(out))).or(other);
+        let err = child.stderr.take().map(|err| Arc::new(OwnedFd::from(err)));
         let ([of_out, of_err], shielding) = (self.left, self.shielding);
         let enough = [self.relay.enough(), &over];
         thread::scope(|scope| {
             let err = scope.spawn(|| {
-                err.map(|from| {
-                    pass(Piped::new(from.into(), enough, of_err), Taken(raw::err(), of_err), shielding)
-                })
+                err.map(|from| pass(Piped::new(from, enough, of_err), Taken(raw::err(), of_err), shielding))
             });
             let out = scope.spawn(|| {
-                out.map(|from| {
-                    pass(Piped::new(from.into(), enough, of_out), Taken(raw::out(), of_out), shielding)
-                })
+                out.map(|from| pass(Piped::new(from, enough, of_out), Taken(raw::out(), of_out), shielding))
             });
-            let ended = self.until_ended(child);
+            let ended = self.until_ended(&mut child);
+            // What is left may hold the output open: from now on Ctrl-C is for keyroll.
+            drop(handing);
             // Without restarts, what is left may write on, as without keyroll.
             let _until = self.restarts.is_none().then_some(until);
             let mut all = (Report::default(), ended);
@@ -268,6 +323,7 @@ fn cut_off(error: &io::Error) -> Problem {
 
 /// Ends keyroll at once, wherever it waits: a signal asked it to end, and nobody reads its output.
 fn give_up(look: Look, left: &[Left], code: u8) {
+    put_terminal_back();
     let bytes: u64 = left.iter().map(Left::bytes).sum();
     let problem = Problem::new(Code::OutputNotWritten, "write the program's complete output")
         .because(format!("at least {bytes} bytes had not been read when keyroll was asked to end"))
@@ -310,7 +366,8 @@ struct Ended {
     lived: Duration,
 }
 
-/// Reads a pipe until every writer has closed it. After a request to end, reads only the bytes that are in it then.
+/// Reads a pipe, or the other side of a terminal, until every writer has closed it. After a request to end, reads only the
+/// bytes that are in it then.
 struct Piped<'r> {
     from: Arc<OwnedFd>,
     enough: [&'r PipeReader; 2],
@@ -318,8 +375,7 @@ struct Piped<'r> {
 }
 
 impl<'r> Piped<'r> {
-    fn new(from: OwnedFd, enough: [&'r PipeReader; 2], left: &Left) -> Self {
-        let from = Arc::new(from);
+    fn new(from: Arc<OwnedFd>, enough: [&'r PipeReader; 2], left: &Left) -> Self {
         *left.pipe.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&from);
         Self { from, enough, left_bytes: None }
     }
@@ -339,14 +395,24 @@ impl<'r> Piped<'r> {
 
 impl Read for Piped<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.left_bytes.is_none() {
-            self.wait()?;
+        loop {
+            if self.left_bytes.is_none() {
+                self.wait()?;
+            }
+            let left = self.left_bytes.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
+            let length = left.min(buffer.len());
+            let read = match rustix::io::read(&self.from, buffer.get_mut(..length).unwrap_or_default()) {
+                // A terminal: nothing has it open any more (EIO), or its bytes are not here yet.
+                Err(Errno::IO) => 0,
+                Err(Errno::AGAIN) if self.left_bytes.is_none() => continue,
+                Err(Errno::AGAIN) => 0,
+                read => read?,
+            };
+            if let Some(left) = &mut self.left_bytes {
+                *left = left.saturating_sub(u64::try_from(read).unwrap_or(*left));
+            }
+            return Ok(read);
         }
-        let Some(left) = self.left_bytes else { return Ok(rustix::io::read(&self.from, buffer)?) };
-        let length = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-        let read = rustix::io::read(&self.from, buffer.get_mut(..length).unwrap_or_default())?;
-        self.left_bytes = Some(left.saturating_sub(u64::try_from(read).unwrap_or(left)));
-        Ok(read)
     }
 }
 

@@ -5,9 +5,10 @@ use keyroll_app::inventory::{TraceReport, look, search_memory, secret, tell_miss
 use keyroll_app::operator::{CopyShown, Event, FoundShown, InstanceShown, ValueShown};
 use keyroll_app::problem::Problem;
 
+use super::why::say;
 use crate::args::TraceArgs;
 use crate::context::Context;
-use crate::ui::Table;
+use crate::ui::{Table, causes};
 
 /// Shows every copy of one secret, and every process that uses it with what is known of it. Read-only.
 pub(super) fn run(args: &TraceArgs, context: &mut Context) -> Result<Exit, Problem> {
@@ -19,6 +20,8 @@ pub(super) fn run(args: &TraceArgs, context: &mut Context) -> Result<Exit, Probl
     // A program that reads the events gets the evidence in any case.
     let report = seen.trace(found, true);
     shown(&report, args.evidence, false, context);
+    let of = format!("{}: ", found.name);
+    seen.apart().iter().filter(|one| one.starts_with(&of)).for_each(|one| say(one, context));
     tell_missed(report.missed, report.refused, &mut context.ui);
     Ok(Exit::Done)
 }
@@ -65,6 +68,9 @@ pub(crate) fn shown(report: &TraceReport, evidence: bool, cluster: bool, context
     }
     context.ui.data("");
     context.ui.table(&table_of(instances));
+    // What speaks for it and what keeps it from being a proof.
+    let likely = instances.iter().filter(|one| one.verdict == "likely stale").cloned().collect();
+    causes(likely, false, true, context);
     for one in instances.iter().filter(|_| evidence) {
         context.ui.lines(&format!("\n{}: {}", one.who(), one.verdict));
         one.evidence.iter().for_each(|line| context.ui.lines(&format!("  {line}")));

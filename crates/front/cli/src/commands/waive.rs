@@ -74,7 +74,7 @@ fn say(
 ) -> Result<Exit, Problem> {
     let waived = waive(request, &context.installation, &mut context.ui)?;
     context.ui.note(note(&waived));
-    waived.driver.into_iter().for_each(|ended| context.ui.note(ended));
+    waived.next.into_iter().for_each(|next| context.ui.note(next));
     Ok(Exit::Done)
 }
 

@@ -18,6 +18,7 @@ pub(super) fn run(args: &WhyArgs, context: &mut Context) -> Result<Exit, Problem
     search_memory(&mut seen, &args.look.limits(), &mut context.ui);
     let target = resolve_again(&seen, &args.what, &before)?;
     shown(why(&seen, &target), !matches!(target, Meant::Secrets(_)), context);
+    seen.apart().iter().for_each(|one| say(one, context));
     tell_missed(seen.missed(), seen.refused(), &mut context.ui);
     Ok(Exit::Done)
 }
@@ -27,7 +28,7 @@ pub(crate) fn shown(all: Vec<WhyReport>, of_several: bool, context: &mut Context
     let json = context.ui.look.json;
     for WhyReport { sentences, instances, differing, chains } in all {
         sentences.iter().for_each(|sentence| say(sentence, context));
-        causes(instances, of_several, context);
+        causes(instances, of_several, true, context);
         for (label, places) in differing.iter().filter(|_| !json) {
             context.ui.lines(&format!("copies differ: {label} is in {}", places.join(", ")));
         }

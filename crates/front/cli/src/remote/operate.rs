@@ -83,6 +83,7 @@ fn apply(args: &ApplyArgs, door: &Door, context: &mut Context) -> Result<Exit, P
     }
     refuse([
         ("--until", args.until.is_some()),
+        ("--on-failure", args.on_failure.is_some()),
         ("--emergency", args.emergency.is_some()),
         ("--alerted-at", args.alerted_at.is_some()),
     ])?;

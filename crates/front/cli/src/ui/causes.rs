@@ -12,8 +12,8 @@ const NUMBERS_SHOWN_MAX: usize = 8;
 
 /// Shows why each instance uses its version: the worst first, and of equally bad ones the one that runs longest. Equal
 /// lines are shown once; those of a cluster are in the order of their names. A command has a line of its own, which is never
-/// wrapped, so that it can be pasted.
-pub(crate) fn causes(mut all: Vec<InstanceShown>, of_several: bool, context: &mut Context) {
+/// wrapped, so that it can be pasted. With `every`, each process of equal lines is named.
+pub(crate) fn causes(mut all: Vec<InstanceShown>, of_several: bool, every: bool, context: &mut Context) {
     let worst = |one: &InstanceShown| WORST_FIRST.iter().position(|word| *word == one.verdict);
     all.sort_by(|one, other| {
         let before = |one: &InstanceShown| (worst(one), one.started_ticks, one.pid);
@@ -26,7 +26,7 @@ pub(crate) fn causes(mut all: Vec<InstanceShown>, of_several: bool, context: &mu
     }
     let mut commands: BTreeSet<String> = BTreeSet::new();
     for (one, numbers) in grouped(all) {
-        let who = whose(&one, &numbers);
+        let who = whose(&one, &numbers, if every { usize::MAX } else { NUMBERS_SHOWN_MAX });
         let secret = if of_several { format!(", {}:", one.secret) } else { String::new() };
         let unknown = one.verdict == "unknown";
         let InstanceShown { sentence, applies, seems, .. } = one;
@@ -71,7 +71,7 @@ fn grouped(all: Vec<InstanceShown>) -> Vec<(InstanceShown, Vec<String>)> {
 }
 
 /// `api (pid 45)`, `api (2 processes: 45, 46)`, `agent (2 pods: agent-6d5f-x2x1z/app, agent-6d5f-k8w4p/app)`.
-fn whose(one: &InstanceShown, numbers: &[String]) -> String {
+fn whose(one: &InstanceShown, numbers: &[String], most: usize) -> String {
     if numbers.len() < 2 {
         return one.who();
     }
@@ -82,13 +82,13 @@ fn whose(one: &InstanceShown, numbers: &[String]) -> String {
         Some(_) if pods.len() == numbers.len() => "pods",
         Some(_) => "containers",
     };
-    format!("{} ({} {noun}: {})", one.program, numbers.len(), listed(numbers))
+    format!("{} ({} {noun}: {})", one.program, numbers.len(), listed(numbers, most))
 }
 
 /// `45, 46`, and how many more.
-fn listed(numbers: &[String]) -> String {
-    let more = numbers.len().saturating_sub(NUMBERS_SHOWN_MAX);
-    let shown = numbers.get(..NUMBERS_SHOWN_MAX).unwrap_or(numbers).join(", ");
+fn listed(numbers: &[String], most: usize) -> String {
+    let more = numbers.len().saturating_sub(most);
+    let shown = numbers.get(..most).unwrap_or(numbers).join(", ");
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     format!("{shown}{more}")
 }
@@ -147,7 +147,7 @@ mod tests {
 
     /// Who is named at each line.
     fn told(all: Vec<InstanceShown>) -> Vec<String> {
-        grouped(all).iter().map(|(one, numbers)| whose(one, numbers)).collect()
+        grouped(all).iter().map(|(one, numbers)| whose(one, numbers, NUMBERS_SHOWN_MAX)).collect()
     }
 
     #[test]
@@ -162,6 +162,8 @@ mod tests {
             ["inc (pid 17)", "inc (pid 17)"]
         );
         let all: Vec<InstanceShown> = (1..=10).map(|pid| shown(pid, "A", "uses it")).collect();
+        let (one, numbers) = &grouped(all.clone())[0];
+        assert!(whose(one, numbers, usize::MAX).ends_with("8, 9, 10)"));
         assert_eq!(told(all), ["inc (10 processes: 1, 2, 3, 4, 5, 6, 7, 8 and 2 more)"]);
     }
 

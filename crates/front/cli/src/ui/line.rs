@@ -112,9 +112,13 @@ fn plan((id, secret): (&str, &str), steps: &str, least_s: u64, apply_with: &str)
         // The operator revokes the old key, and until then it works.
         false => "the last step",
     };
+    // In a recovery the first step says that there is no rollback.
+    let back = match steps.contains("there is no rollback") {
+        true => String::new(),
+        false => format!("\n  everything before {last} can be rolled back: keyroll abort {id}"),
+    };
     format!(
-        "plan {id} for {secret}; nothing was changed{steps}\n  takes at least {least}\n  everything before \
-         {last} can be rolled back: keyroll abort {id}\n  to apply it: {apply_with}"
+        "plan {id} for {secret}; nothing was changed{steps}\n  takes at least {least}{back}\n  to apply it: {apply_with}"
     )
 }
 

@@ -10,8 +10,10 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::signals;
 use crate::ui::line::{Mark, line};
 use crate::ui::local_time::local_times;
+use crate::ui::named_command::names_command;
 use crate::ui::progress::{Draw, Progress};
 use crate::ui::raw::not_written;
+use crate::ui::silent::lines;
 use crate::ui::table::Table;
 use crate::ui::wrap::{columns, cut, wrapped};
 use crate::ui::{Look, render};
@@ -28,11 +30,14 @@ pub(crate) struct Ui {
     lost: Option<io::Error>,
     /// The host that the events are about, if they are about one of several.
     host: Option<String>,
+    /// A command of keyroll was named to a person.
+    named_command: bool,
 }
 
 impl Ui {
     pub(crate) fn new(look: Look) -> Self {
-        Self { look, progress: Progress::default(), started: false, open: false, lost: None, host: None }
+        let progress = Progress::default();
+        Self { look, progress, started: false, open: false, lost: None, host: None, named_command: false }
     }
 
     /// From now on each line of the stream, and each message, names this host; none = no host.
@@ -73,6 +78,7 @@ impl Ui {
     /// Data for people or pipes, on stdout. With `--json` data are events, and this is not called.
     pub(crate) fn data(&mut self, text: &str) {
         self.settle();
+        self.named_command |= names_command(text);
         let text = redact::pass(text);
         self.write(format!("{}\n", local_times(&clean(&text))).as_bytes());
     }
@@ -117,6 +123,7 @@ impl Ui {
     fn answer(&mut self, event: &Event) {
         self.settle();
         if let Some((mark, text)) = line(event) {
+            self.named_command |= names_command(&text);
             let terminal = io::stdout().is_terminal();
             let shown = self.shown(mark, &text, self.look.live && terminal);
             let _ = io::stdout().write_all(shown.as_bytes());
@@ -136,14 +143,29 @@ impl Ui {
                 code: problem.code.as_str(),
                 causes: problem.causes.clone(),
                 help: problem.help.clone(),
+                further: problem.further.clone(),
+                left_off: (problem.left_off > 0).then_some(problem.left_off),
                 exit: problem.exit().number(),
             });
         }
         self.settle();
         let text = render::problem(problem, self.look.colour);
+        self.named_command |= names_command(&text);
         let text = redact::pass(&text);
         let text = if self.look.live { wrapped(&text, columns(), 0) } else { text.to_string() };
         let _ = io::stderr().write_all(text.as_bytes());
+    }
+
+    /// Whether anything that was shown to a person names a command about an installation.
+    pub(crate) fn has_named_command(&self) -> bool {
+        self.named_command
+    }
+
+    /// A line on stderr that is not wrapped, so that its command can be pasted.
+    pub(crate) fn unwrapped(&mut self, text: &str) {
+        self.settle();
+        let text = redact::pass(&clean(text)).to_string();
+        let _ = io::stderr().write_all(lines(format!("{text}\n")).as_bytes());
     }
 
     /// Ends a live line, so that something else can be written.
@@ -182,7 +204,8 @@ impl Ui {
     fn message(&mut self, mark: Mark, text: &str) {
         let of = self.host.as_ref().map(|host| format!("{host}: ")).unwrap_or_default();
         let text = format!("{of}{text}");
-        let _ = io::stderr().write_all(self.shown(mark, &text, self.look.live).as_bytes());
+        self.named_command |= names_command(&text);
+        let _ = io::stderr().write_all(lines(self.shown(mark, &text, self.look.live)).as_bytes());
     }
 
     /// The text as it is written, for a terminal or for a file.

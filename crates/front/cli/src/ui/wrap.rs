@@ -4,6 +4,7 @@ use keyroll_app::redact;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::ui::Look;
+use crate::ui::silent::lines;
 
 /// The width of a live line if the terminal's width is unknown.
 const COLUMNS_DEFAULT: usize = 80;
@@ -15,7 +16,7 @@ pub(crate) fn aside(look: Look, text: &str) {
         return;
     }
     let text = if look.live { format!("\n{}", wrapped(text, columns(), 0)) } else { text.to_owned() };
-    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
+    let _ = io::stderr().write_all(lines(format!("{text}\n")).as_bytes());
 }
 
 /// Wraps lines between words to the width of a terminal, and indents them. A line with a command stays whole, so that

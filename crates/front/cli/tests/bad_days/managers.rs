@@ -147,7 +147,7 @@ const CASES: &[Case] = &[
     Case {
         name: "supervisord does not run",
         why: "it does not run, or its socket is elsewhere",
-        next: "start supervisord, then `keyroll resume`",
+        next: "start supervisord, then `keyroll plan ring`",
         ..SUPERVISOR
     },
     Case {
@@ -169,7 +169,7 @@ const CASES: &[Case] = &[
     Case {
         name: "pm2's daemon does not run",
         why: "its daemon does not run",
-        next: "start it (`pm2 resurrect`), then `keyroll resume`",
+        next: "pm2 pm2 resurrect`), then `keyroll plan ring`",
         ..PM2
     },
     Case {
@@ -177,7 +177,7 @@ const CASES: &[Case] = &[
         then: "PM2_HOME=$PWD/pm2 pm2 ping >/dev/null",
         instead: Some(("pm2", "echo 'bot: well, thank you'")),
         why: "its answer has another form: is it another version of pm2?",
-        next: "`pm2 pid bot` shows what keyroll sees",
+        next: "pm2 pm2 pid bot` shows what keyroll sees",
         ..PM2
     },
     Case {

@@ -28,6 +28,9 @@ pub const CASES: &[Case] = &[
             });
         });
     }),
+    ("a state folder without space before a rotation", || {
+        in_own_mounts("a state folder without space before a rotation", no_space_to_begin)
+    }),
     ("a state folder that became read-only", || {
         in_own_mounts("a state folder that became read-only", became_read_only)
     }),
@@ -156,12 +159,35 @@ fn in_a_restart(scene: &Scene) -> (Running, String) {
     (running, plan)
 }
 
+/// The state folder on a small disk of its own, which `cat /dev/zero` fills.
+fn on_own_disk(scene: &Scene) {
+    scene.sh("mv ../state ../kept; mkdir ../state; mount -t tmpfs -o size=3m,mode=700 tmpfs ../state");
+    scene.sh("cp -a ../kept/. ../state/; rm -r ../kept");
+}
+
+/// Red: "disk I/O error", with the advice to restore a backup or a sealing key.
+fn no_space_to_begin() {
+    let scene = Scene::new();
+    on_own_disk(&scene);
+    scene.sh("cat /dev/zero > ../state/filler || true");
+    for words in [&["secret", "list"][..], &["plan", "ring"], &["doctor"]] {
+        let ran = scene.run(words);
+        ran.says(&["K0601", "no space is left on its disk", "free space"]);
+        for wrong in ["I/O error", "sealing.key into", "from the same backup"] {
+            assert!(!ran.text.contains(wrong), "{wrong}: {}", ran.text);
+        }
+        assert!(ran.code.is_some_and(|code| code != 0), "{}", ran.text);
+    }
+    scene.sh("rm ../state/filler");
+    scene.plan();
+    scene.sh("umount ../state");
+}
+
 /// The disk of the state folder is full. The driver says that it waits for the journal, ends when it is asked to, and nothing
 /// is lost.
 fn without_space(end: fn(&Scene, &Running)) {
     let scene = Scene::new();
-    scene.sh("mv ../state ../kept; mkdir ../state; mount -t tmpfs -o size=3m,mode=700 tmpfs ../state");
-    scene.sh("cp -a ../kept/. ../state/; rm -r ../kept");
+    on_own_disk(&scene);
     let (running, plan) = in_a_restart(&scene);
     scene.sh("cat /dev/zero > ../state/filler || true; rm run/hold");
     running.says("that it waits for the journal", |event| {

@@ -139,7 +139,8 @@ fn gone_forward() {
     scene.sh("touch run/fail-two");
     let ran = resumed(&scene, &id);
     ran.exits(6).says(&["`two` did not prove the new key", "keyroll consumer let-go two --reason WHY"]);
-    let_go(&scene, "two").exits(0).says(&["two", &format!("keyroll status {id}")]);
+    let next = format!("to continue: keyroll resume {id}");
+    let_go(&scene, "two").exits(0).says(&["two", &format!("keyroll status {id}"), &next]);
     resumed(&scene, &id).exits(0).ended("done");
     listed(&scene, &id, "two", WHY);
     assert!(stage_of_two(&scene, &id).starts_with("taken as gone"));
@@ -218,7 +219,7 @@ fn edited_forward() {
         accept(path).exits(2).says(&["does not write", "two/two.env"]);
     }
     nothing_waived(&scene, &id, "accept-file");
-    accept("two/two.env").exits(0).says(&["as it stands"]);
+    accept("two/two.env").exits(0).says(&["as it stands", &format!("to continue: keyroll resume {id}")]);
     let driver = scene.start(&["resume", &id, "--confirm", "ring"]);
     driver.says("the proof of the consumer that reads it", |event| {
         let what = event["what"].as_str().unwrap_or_default();

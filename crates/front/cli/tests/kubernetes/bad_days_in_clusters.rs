@@ -406,7 +406,17 @@ fn an_image_that_is_not_there_fails_by_the_deadline_and_the_old_pods_go_on() {
     // Somebody changes the template meanwhile. The pod that runs stays until a new one is ready.
     let image = |image: &str| scene.kubectl(&["set", "image", "deployment/agent", &format!("app={image}")]);
     image("test.local/not-there:1");
-    let failed = scene.resume(&id);
+    let (resource, path) =
+        ("deployment/agent", "jsonpath={.status.observedGeneration} {.metadata.generation}");
+    let seen = || {
+        let said = scene.kubectl(&["get", resource, "-o", path]);
+        said.split_once(' ').is_some_and(|(observed, wanted)| observed == wanted)
+    };
+    scene.cluster.wait("the controller to see the other template", seen);
+    // Their change would become live with keyroll's.
+    let change = "agent/template:agent";
+    scene.resume(&id).exits(4).says(&[&format!("--accept {change}")]);
+    let failed = scene.run(&["resume", &id, "--confirm", "acme", "--accept", change]);
     assert!(matches!(failed.code, Some(4..=6)), "{}", failed.text);
     failed.says(&["agent", "ErrImageNeverPull"]);
     assert!(!scene.issuer.deletions().contains(&scene.old));

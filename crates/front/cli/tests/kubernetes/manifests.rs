@@ -251,12 +251,17 @@ fn a_pod_of_the_manifests_reads_its_files_and_keeps_its_folders_to_itself() {
     let pod = ["--namespace", "keyroll", "get", "pod", "keyroll-0", "-o", "jsonpath={.metadata.uid}"];
     let logs = ["--namespace", "keyroll", "logs", "keyroll-0"];
     let said = |former: &str| {
-        let text = || match cluster.does(&pod) && cluster.kubectl(&pod) != former && cluster.does(&logs) {
-            true => cluster.kubectl(&logs),
-            false => String::new(),
+        // A pod that was there a moment ago may be another one by now.
+        let text = || {
+            let is_new = cluster.said(&pod).is_some_and(|uid| uid != former);
+            cluster.said(&logs).filter(|_| is_new).unwrap_or_default()
         };
-        cluster.wait("what the pod says", || text().contains("all was said"));
-        text()
+        let mut last = String::new();
+        cluster.wait("what the pod says", || {
+            last = text();
+            last.contains("all was said")
+        });
+        last
     };
     let first = said("");
     // What is made on such a volume has its group (the bit 2000), and nothing more of the volume's rights.

@@ -250,13 +250,19 @@ fn the_action_passes_its_inputs_on_and_looks_at_the_tree_whatever_the_history_ha
     let (_, script) = action.rsplit_once("      run: |\n").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    let stand_in = "#!/bin/sh\necho \"$@\" >> said\ncase $2 in --git) exit 3;; esac\n";
+    let stand_in =
+        "#!/bin/sh\necho \"$@\" >> said\ncase \"$*\" in *--git*) exit 3;; *--strict*) exit 8;; esac\n";
     write_program(&path.join("keyroll"), stand_in);
     fs::write(path.join("b.toml"), "").unwrap();
-    let ran = |prints: &str, baseline: &str, history: &str| {
+    let ran = |prints: &str, baseline: &str, history: &str, strict: &str| {
         let _ = fs::remove_file(path.join("said"));
-        let inputs =
-            [("FINGERPRINTS", prints), ("BASELINE", baseline), ("HISTORY", history), ("PATH", "a b")];
+        let inputs = [
+            ("FINGERPRINTS", prints),
+            ("BASELINE", baseline),
+            ("HISTORY", history),
+            ("STRICT", strict),
+            ("PATH", "a b"),
+        ];
         let mut command = Command::new("bash");
         command.args(["-eo", "pipefail", "-c", script]).current_dir(path).env_clear();
         command.env("PATH", format!("{}:/usr/bin:/bin", path.display()));
@@ -264,10 +270,14 @@ fn the_action_passes_its_inputs_on_and_looks_at_the_tree_whatever_the_history_ha
         let code = command.status().unwrap().code();
         (code, fs::read_to_string(path.join("said")).unwrap())
     };
-    assert_eq!(ran("", "none", "false"), (Some(0), "leaks --format github -- a b\n".to_owned()));
+    assert_eq!(ran("", "none", "false", "false"), (Some(0), "leaks --format github -- a b\n".to_owned()));
     let known = "--format github --baseline b.toml --fingerprints p";
     let both = format!("leaks --git {known} -- a b\nleaks {known} -- a b\n");
-    assert_eq!(ran("p", "b.toml", "true"), (Some(3), both));
+    assert_eq!(ran("p", "b.toml", "true", "false"), (Some(3), both));
+    let strict = "leaks --format github --strict -- a b\n";
+    assert_eq!(ran("", "none", "false", "true"), (Some(8), strict.to_owned()));
+    let (code, _) = ran("", "none", "true", "true");
+    assert_eq!(code, Some(3), "a leak is the worse of both");
 }
 
 #[test]

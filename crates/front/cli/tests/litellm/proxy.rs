@@ -194,7 +194,9 @@ impl Proxy {
         self.replace_one();
         self.scene.sh("cat kept/was >proxy/.env; rm kept/was");
         let ran = self.scene.run(&["plan", source.secret]);
+        ran.exits(1);
         assert!(ran.text.contains("K0434") && ran.text.contains("its workers differ"), "{}", ran.text);
+        assert!(ran.of("plan").is_empty(), "nothing is saved that cannot be applied: {}", ran.text);
         let odd = self.odd();
         assert!(ran.text.contains(&format!("worker {odd}")), "{odd}: {}", ran.text);
         self.replace(odd);

@@ -198,12 +198,12 @@ fn wrong_words_and_who_is_not_named_start_nothing() {
     refused(&["--env", &format!("KEY={secret}"), "--", &python], 2, &["name of a secret"]);
     refused(&["--env", "KEY=ring", "--env", "KEY=ring", "--", &python], 2, &["set twice"]);
     let text = scene.path("keyroll.toml").display().to_string();
-    refused(&["--env", "KEY=ring", "--", &text], 1, &["it is not executable"]);
+    refused(&["--env", "KEY=ring", "--", &text], 126, &["it is not executable"]);
     refused(&["--restart", "--", &python], 2, &["--env"]);
     refused(&["--env", "KEY=none", "--", &python], 1, &["K0956", "no secret 'none' is served"]);
     refused(&["--env", "KEY=ring:none", "--", &python], 1, &["K0956", "it has no field none"]);
     refused(&["--env", "KEY=ring", "--", "/bin/echo"], 1, &["K0956", "and /usr/bin/echo", "`serves`"]);
-    refused(&["--env", "KEY=ring", "--", "no-such-program"], 1, &["no such program"]);
+    refused(&["--env", "KEY=ring", "--", "no-such-program"], 127, &["no such program"]);
 }
 
 /// A server without root may look only at processes that allow it.

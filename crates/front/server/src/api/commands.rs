@@ -101,8 +101,9 @@ pub(crate) async fn run(
         let why = format!("{READERS_MAX} commands run already: this one was not begun");
         return Err(Refusal::new(why).later(StatusCode::TOO_MANY_REQUESTS, AGAIN_S));
     };
-    let mut command = server.drives.reader(asked.json);
-    command.args(&asked.words).current_dir("/").stderr(Stdio::piped());
+    let mut command = server.drives.reader();
+    command.args(asked.json.then_some("--json")).args(&asked.words);
+    command.current_dir("/").stderr(Stdio::piped());
     match output(command, TIME_MAX, place).await.and_then(|ended| ended.map(written).transpose()) {
         Ok(Some(written)) => Ok(json(StatusCode::OK, &written)),
         Ok(None) => {

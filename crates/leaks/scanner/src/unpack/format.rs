@@ -1,10 +1,15 @@
 use std::ops::{Range, RangeInclusive};
 
+use flate2::{Decompress, FlushDecompress, Status};
+use zeroize::Zeroizing;
+
 /// A packed format, by the first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PackedFormat {
     /// RFC 1952.
     Gzip,
+    /// RFC 1950, without a container: git's loose objects, memory dumps of programs, `zlib-flate`.
+    Zlib,
     /// PKWARE's APPNOTE 4.3; also jar, whl, docx and many more.
     Zip,
     /// POSIX.1-1988 and later.
@@ -46,7 +51,7 @@ pub(crate) const SKIPPED_REST: [u8; 3] = [0x2A, 0x4D, 0x18];
 impl PackedFormat {
     /// Whether it may have bytes that its format does not cover: after its end, or between members.
     pub(crate) fn has_more(self) -> bool {
-        matches!(self, Self::Tar | Self::Zip)
+        matches!(self, Self::Tar | Self::Zip | Self::Zlib)
     }
 
     pub(crate) fn of(head: &[u8]) -> Option<Self> {
@@ -79,7 +84,31 @@ impl PackedFormat {
             return Some(Self::Bzip2);
         }
         let known = begins.into_iter().find(|(begin, _)| head.starts_with(begin)).map(|(_, packed)| packed);
-        known.or_else(|| other(head).map(Self::Other))
+        known.or_else(|| other(head).map(Self::Other)).or_else(|| is_zlib(head).then_some(Self::Zlib))
+    }
+}
+
+/// How a PDF begins. Most of its content is compressed.
+pub(crate) fn is_pdf(head: &[u8]) -> bool {
+    head.starts_with(b"%PDF-")
+}
+
+/// The fewest bytes that are recognised as a zlib stream without its end.
+const ZLIB_BYTES_MIN: usize = 256;
+
+/// A zlib stream has no magic, only a header of two bytes, which a text may begin with (`x^`): it counts if it can be inflated.
+fn is_zlib(head: &[u8]) -> bool {
+    // The method deflate, no preset dictionary, and the check of both bytes.
+    let is_header = matches!(head, [method @ (0x08 | 0x18 | 0x28 | 0x38 | 0x48 | 0x58 | 0x68 | 0x78), flags, ..]
+        if flags & 0x20 == 0 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31));
+    if !is_header {
+        return false;
+    }
+    let mut plain = Zeroizing::new([0_u8; HEAD_BYTES]);
+    match Decompress::new(true).decompress(head, plain.as_mut_slice(), FlushDecompress::None) {
+        Ok(Status::StreamEnd) => true,
+        Ok(Status::Ok | Status::BufError) => head.len() >= ZLIB_BYTES_MIN,
+        Err(_) => false,
     }
 }
 

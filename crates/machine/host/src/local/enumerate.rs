@@ -10,7 +10,7 @@ use keyroll_codes::Code;
 use keyroll_manager::InstanceProcess;
 use keyroll_observe::{
     FileLimits, Hidden, HoldersReport, Listing, NotSeen, NotVisible, Place, ProcessId, Search, Sockets,
-    process, processes, search_files, search_holders, shown, unit_folders,
+    called_in_folder, process, processes, search_files, search_holders, shown, unit_folders,
 };
 use keyroll_port::{Class, Failure, Holder, Looked, Named, Sessions, Values};
 use keyroll_rotation::{
@@ -112,9 +112,13 @@ impl Local {
             }
             let below = self.below(setup, listing);
             for (slot, one) in (0u8..).zip(&setup.slots) {
-                for InstanceProcess { process, .. } in one.run.instances_in(listing)? {
+                let mut all = one.run.instances_in(listing)?.into_iter().peekable();
+                while let Some(InstanceProcess { process, main, .. }) = all.next() {
                     let below = below.get(&process).copied();
-                    let one = Running { consumer, slot, process, below };
+                    // What runs below the first process of a container follows it. With nothing there, it is the program.
+                    let has_program = all.peek().is_some_and(|next| !next.main);
+                    let is_init = main && has_program && one.run.is_init(&process);
+                    let one = Running { consumer, slot, process, below, is_init };
                     if below.is_some() {
                         below_one.push(one);
                     } else if taken.insert(process) {
@@ -181,6 +185,9 @@ impl Local {
         not_visible.extend(not_seen::lines(&sights.report.not_seen));
         not_visible.extend(listing.hidden.iter().map(hidden));
         self.memo().found_by.extend(found_by);
+        let undeclared = seen.iter().filter(|it| it.consumer.is_none()).map(|it| it.who);
+        let undeclared = undeclared.chain(unsearched.iter().map(|it| it.who)).collect();
+        let bystanders = self.bystanders(&listing, &sights.report, &running, undeclared);
         Ok(Looked {
             enumeration: Enumeration {
                 complete,
@@ -191,6 +198,7 @@ impl Local {
                 absent: Vec::new(),
                 strangers,
                 unsearched,
+                bystanders,
             },
             names,
             not_visible,
@@ -205,13 +213,17 @@ impl Local {
         running.iter().map(|one| one.process).chain(held).collect()
     }
 
-    /// Without what is below a `keyroll run` and is not seen to hold the version that goes: an agent starts such processes
-    /// all the time. Memory of theirs that was not searched is counted in the consent.
+    /// Without what is below a `keyroll run`, if it is not seen to hold the version that goes: an agent starts such processes
+    /// all the time. Memory of theirs that was not searched is counted in the consent. Without the init process of a container,
+    /// if it is seen not to hold that version: nobody's word is about it.
     fn instances(&self, running: &[Running], sights: &Sights, stays: Which) -> Vec<ObservedInstance> {
         let observed = |one: &Running| {
             let (old, new) = (sights.of(&one.process, OLD), sights.of(&one.process, NEW));
             let goes = sights.of(&one.process, needle(stays.other()));
-            let is_covered = one.below.is_some() && goes != Visibility::Yes;
+            let is_covered = match one.below {
+                Some(_) => goes != Visibility::Yes,
+                None => one.is_init && goes == Visibility::No,
+            };
             (!is_covered).then(|| self.instance(one, old, new))
         };
         let mut seen: Vec<ObservedInstance> = running.iter().filter_map(observed).collect();
@@ -447,7 +459,7 @@ impl Local {
         Some(Holder {
             host: who.host,
             pid: Some(id.pid),
-            name: now.name,
+            name: called_in_folder(&now),
             found_by: found_by.unwrap_or_else(|| "an earlier look".into()) + &runs,
             how_to_move,
         })

@@ -536,6 +536,7 @@ mod tests {
             consumers: vec![consumer],
             roots: Vec::new(),
             search: SearchLimits::default(),
+            bystanders: Vec::new(),
             own_folders: Vec::new(),
             instance_time_max: Duration::from_secs(120),
             work: env.with_extension("work"),

@@ -11,4 +11,13 @@ pub(super) struct Running {
     pub(super) process: ProcessId,
     /// It is below this `keyroll run`, whose word covers it as long as it has no other version from elsewhere.
     pub(super) below: Option<ProcessId>,
+    /// It is the init process of its container: the program below it is the instance.
+    pub(super) is_init: bool,
+}
+
+impl Running {
+    /// Whether another process gives evidence for it, as long as it has no other version.
+    pub(super) fn is_represented(&self) -> bool {
+        self.below.is_some() || self.is_init
+    }
 }

@@ -122,21 +122,23 @@ impl Local {
         }
     }
 
-    /// Whether the word of the `keyroll run` that a process is below covers it: all but one that is seen to have the other
-    /// version, which it has from elsewhere.
+    /// Whether the word of the `keyroll run` that a process is below covers it, or the evidence of the program below the init
+    /// process of a container: all but one that is seen to have the other version, which it has from elsewhere.
     pub(super) fn is_covered(
         &self,
         one: &Running,
         which: Which,
         values: Values<'_>,
     ) -> Result<bool, Failure> {
-        if one.below.is_none() {
+        if !one.is_represented() {
             return Ok(false);
         }
         let (needles, other) = (self.needles(values)?, needle(which.other()));
         let started_with = environment_holds(&one.process, &*needles).is_ok_and(|ids| ids.contains(&other));
-        let limits = self.setup.search.of_one();
-        Ok(!started_with && memory_holds(&one.process, &*needles, limits).count(other) == 0)
+        let memory = memory_holds(&one.process, &*needles, self.setup.search.of_one());
+        // An init process says nothing of itself: what is not visible of it may hold the value.
+        let is_visible = one.below.is_some() || memory.whole();
+        Ok(is_visible && !started_with && memory.count(other) == 0)
     }
 
     /// Whether the issuer saw a call with this version below a `keyroll run` whose word counts.

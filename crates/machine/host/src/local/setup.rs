@@ -7,7 +7,7 @@ use keyroll_copy::{Format, Slot, Template};
 use keyroll_manager::{Check, CommandLine, RateQuery, SharedWorkload, Turn};
 use keyroll_observe::{LogSource, MemoryLimits};
 use keyroll_port::Values;
-use keyroll_rotation::{ConsumerId, FileId, HostId};
+use keyroll_rotation::{BystanderId, ConsumerId, FileId, HostId};
 use keyroll_secret::{Fields, FingerprintKey};
 
 use crate::Write;
@@ -22,6 +22,8 @@ pub struct Setup {
     pub files: Vec<FileSetup>,
     /// The plan's consumers.
     pub consumers: Vec<ConsumerSetup>,
+    /// The bystanders that the configuration declares on this machine.
+    pub bystanders: Vec<BystanderSetup>,
     /// More places to search by value.
     pub roots: Vec<PathBuf>,
     /// How much memory is searched.
@@ -68,6 +70,19 @@ impl SearchLimits {
         let (bytes_max, wait) = (self.memory_bytes_max, self.time_max / 2);
         MemoryLimits { bytes_max, wait, ..MemoryLimits::default() }
     }
+}
+
+/// A declared bystander. A process has to be as everything here says; with neither a unit nor an executable none is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BystanderSetup {
+    /// The digest of the declaration.
+    pub id: BystanderId,
+    /// The whole name of the unit: of the system's manager, or with `user` of that user's own.
+    pub unit: Option<String>,
+    /// The user, by name or number.
+    pub user: Option<String>,
+    /// The executable.
+    pub executable: Option<PathBuf>,
 }
 
 /// One file that holds copies.

@@ -9,7 +9,7 @@ use keyroll_observe::process;
 use keyroll_port::{
     Class, CopySeen, Failure, Holder, Looked, PendingChanges, Survey, Surveying, Surveyor, Values,
 };
-use keyroll_rotation::{ConsumerId, Holds, Which};
+use keyroll_rotation::{ConsumerId, Holds, ObservedInstance, Which};
 use tokio::task::block_in_place;
 
 use super::deliver::unclear;
@@ -59,7 +59,9 @@ impl Local {
     }
 
     pub(super) fn undeclared(&self, looked: &Looked) -> Vec<Holder> {
-        let all = looked.enumeration.instances.iter().filter(|instance| instance.consumer.is_none());
+        let seen = &looked.enumeration;
+        let undeclared = |it: &&ObservedInstance| it.consumer.is_none() && seen.bystander(it.who).is_none();
+        let all = seen.instances.iter().filter(undeclared);
         all.filter_map(|instance| self.describe_holder(instance.who)).collect()
     }
 

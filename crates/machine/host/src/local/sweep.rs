@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use keyroll_observe::{FileLimits, Place, search_files, search_holders, shown};
+use keyroll_observe::{FileLimits, Place, called_in_folder, search_files, search_holders, shown};
 use keyroll_port::{Failure, Residue, Swept, Values};
 use keyroll_rotation::{Holds, Which};
 
@@ -56,7 +56,7 @@ impl Local {
                 }
                 _ => continue,
             };
-            let place = format!("process {} ({})", holder.process.id.pid, holder.process.name);
+            let place = format!("process {} ({})", holder.process.id.pid, called_in_folder(&holder.process));
             residues.push(Residue { place, reason: reason.into() });
         }
         not_visible.extend(not_seen::lines(&report.not_seen));

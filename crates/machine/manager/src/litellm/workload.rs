@@ -7,7 +7,9 @@ use keyroll_port::Failure;
 
 use super::LiteLlm;
 use crate::declaration::{DeclarationError, Key, KeyForm, Manager};
-use crate::{Applied, Attempt, Comparison, InstanceProcess, ServiceIdentity, SurveyedConsumer, Workload};
+use crate::{
+    Applied, AppliedBy, Attempt, Comparison, InstanceProcess, ServiceIdentity, SurveyedConsumer, Workload,
+};
 
 /// A LiteLLM proxy.
 pub(crate) static LITELLM: Manager = Manager {
@@ -47,6 +49,13 @@ pub fn loopback_address(text: &str) -> Option<SocketAddr> {
 impl Workload for LiteLlm {
     fn apply(&self, attempt: &mut Attempt<'_>) -> Result<Applied, Failure> {
         self.replace_workers(attempt.deadline)
+    }
+
+    fn applied_by(&self) -> AppliedBy {
+        AppliedBy::Request(format!(
+            "ends each worker of the proxy at {}, one after the other, while another one answers",
+            self.address
+        ))
     }
 
     fn instances_in(&self, _listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {

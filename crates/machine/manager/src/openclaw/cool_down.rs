@@ -3,7 +3,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use keyroll_agents::KeySource;
+use keyroll_agents::{CoolDown, KeySource};
 use keyroll_observe::ProcessId;
 use keyroll_port::{Class, Failure};
 use rusqlite::{Connection, OpenFlags};
@@ -22,20 +22,15 @@ impl OpenClaw {
     /// Removes the cool-downs that the former key caused. A new key inherits the cool-down of its provider, and no
     /// command of OpenClaw ends it. Only that entry is removed; the gateway reads it again at the reload. Returns what
     /// was left to end by itself.
-    #[expect(clippy::disallowed_methods, reason = "OpenClaw tells its pauses by the clock of the day")]
     pub(super) fn clear_cool_downs(
         &self,
         source: &KeySource,
         deadline: Instant,
         started: &mut dyn FnMut(ProcessId),
     ) -> Result<String, Failure> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let now = u64::try_from(now).unwrap_or(u64::MAX);
-        // An entry that is not visible is left as it is: it ends by itself.
-        let mut found = self.home().cool_downs(&self.provider, now).unwrap_or_default();
-        found.retain(|one| one.is_of(source, &self.provider) && !one.id.contains(['\u{22}', '\\']));
+        let now = now_unix_ms();
         let (mut own, mut left) = (Vec::new(), None);
-        for one in found {
+        for one in self.of_the_key(source, now) {
             match self.own_database(&one.database) {
                 Some(path) => own.push((path, one.id)),
                 None => left = left.max(Some(one.until_unix_ms)),
@@ -65,6 +60,27 @@ impl OpenClaw {
         Ok(left)
     }
 
+    /// The cool-downs of the key that this source has now. An entry that is not visible is left as it is: it ends by itself.
+    fn of_the_key(&self, source: &KeySource, now_unix_ms: u64) -> Vec<CoolDown> {
+        let mut found = self.home().cool_downs(&self.provider, now_unix_ms).unwrap_or_default();
+        found.retain(|one| one.is_of(source, &self.provider) && !one.id.contains(['\u{22}', '\\']));
+        found
+    }
+
+    /// What [`OpenClaw::clear_cool_downs`] would end now, a clause; `None` = nothing.
+    pub(super) fn cool_down_to_end(&self) -> Option<String> {
+        let gateway = list().and_then(|listing| self.gateway(&listing)).unwrap_or_default();
+        let source = self.bound(gateway.as_ref()).ok()?.source;
+        let now = now_unix_ms();
+        let mut found = self.of_the_key(&source, now);
+        found.retain(|one| self.own_database(&one.database).is_some());
+        let until = found.iter().map(|one| one.until_unix_ms).max()?;
+        let (provider, seconds) = (&self.provider, until.saturating_sub(now) / 1_000);
+        Some(format!(
+            "ends the cool-down of {provider} that the key of now has caused, {seconds} s before it would end by itself"
+        ))
+    }
+
     /// The real path of a database that only this user can write, in a folder that only this user can write: SQLite
     /// applies any journal file beside a database, with the rights of the process that opens it.
     fn own_database(&self, database: &Path) -> Option<PathBuf> {
@@ -78,6 +94,12 @@ impl OpenClaw {
         let all = folders.all(|it| it.metadata().is_ok_and(|meta| alone(&meta)));
         (one && all).then_some(path)
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "OpenClaw tells its pauses by the clock of the day")]
+fn now_unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    u64::try_from(now).unwrap_or(u64::MAX)
 }
 
 fn take_out(path: &Path, id: &str) -> rusqlite::Result<usize> {

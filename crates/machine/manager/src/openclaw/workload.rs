@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyroll_agents::Takes;
+use keyroll_leak::mask_words;
 use keyroll_observe::{Listing, ProcessId};
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
@@ -11,9 +12,11 @@ use rustix::process::geteuid;
 
 use super::OpenClaw;
 use crate::declaration::{DeclarationError, Key, KeyForm, Manager};
+use crate::find::list;
+use crate::shell_word::shell_word;
 use crate::systemd::declared_unit;
 use crate::{
-    AgentRows, Applied, Attempt, Check, CommandLine, Comparison, Generation, InstanceProcess,
+    AgentRows, Applied, AppliedBy, Attempt, Check, CommandLine, Comparison, Generation, InstanceProcess,
     ServiceIdentity, Start, SurveyedConsumer, Workload,
 };
 
@@ -73,9 +76,54 @@ pub(crate) static OPENCLAW: Manager = Manager {
     },
 };
 
+impl OpenClaw {
+    /// What makes the gateway take a new key, by the source that it has now.
+    fn takes_by(&self) -> AppliedBy {
+        let gateway = list().and_then(|listing| self.gateway(&listing)).unwrap_or_default();
+        let Ok(bound) = self.bound(gateway.as_ref()) else {
+            return AppliedBy::Request(
+                "does what the source of its key needs, which is not visible now".to_owned(),
+            );
+        };
+        let openclaw = shell_word(self.program.display().to_string());
+        let reload = format!("{openclaw} secrets reload");
+        AppliedBy::Request(match (bound.takes, &self.start) {
+            (Takes::Restart, Some(Start::Command(line))) => return AppliedBy::line(line),
+            (Takes::Restart, Some(Start::Unit(unit))) => return unit.applied_by(),
+            (Takes::Restart, None) => {
+                "needs `restart` or `unit`: only a new process takes the value".to_owned()
+            }
+            (Takes::Itself, _) => return AppliedBy::Nothing("it reads its settings again by itself"),
+            (Takes::InPlace, _) => return AppliedBy::Nothing("it restarts itself in its process"),
+            (Takes::Reload, _) => format!("runs {reload}"),
+            (Takes::Store(name), _) => {
+                let name = shell_word(mask_words(&name));
+                format!(
+                    "runs {openclaw} secrets store set {name} with the value on its standard input, then {reload}"
+                )
+            }
+            (Takes::Profile(id), _) => {
+                let (provider, id) = (shell_word(&self.provider), shell_word(mask_words(&id)));
+                format!(
+                    "runs {openclaw} models auth paste-api-key --provider {provider} --profile-id {id} with the value on its \
+                     standard input"
+                )
+            }
+        })
+    }
+}
+
 impl Workload for OpenClaw {
     fn apply(&self, attempt: &mut Attempt<'_>) -> Result<Applied, Failure> {
         self.apply(attempt)
+    }
+
+    fn applied_by(&self) -> AppliedBy {
+        self.takes_by()
+    }
+
+    fn also_ends(&self) -> Option<String> {
+        self.cool_down_to_end()
     }
 
     fn instances_in(&self, listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {

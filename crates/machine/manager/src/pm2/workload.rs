@@ -10,8 +10,10 @@ use rustix::process::geteuid;
 use crate::declaration::{DeclarationError, Key, KeyForm, Manager};
 use crate::facts::Notice::Away;
 use crate::facts::nightly;
+use crate::shell_word::shell_word;
 use crate::{
-    Applied, Attempt, Drift, InstanceProcess, ManagerFact, OwnCopies, Pm2, ServiceIdentity, Workload,
+    Applied, AppliedBy, Attempt, Drift, InstanceProcess, ManagerFact, OwnCopies, Pm2, ServiceIdentity,
+    Workload,
 };
 
 /// An app of pm2.
@@ -58,6 +60,13 @@ pub(crate) static PM2: Manager = Manager {
 impl Workload for Pm2 {
     fn apply(&self, attempt: &mut Attempt<'_>) -> Result<Applied, Failure> {
         self.apply(attempt.deadline, attempt.started)
+    }
+
+    fn applied_by(&self) -> AppliedBy {
+        let (ecosystem, app) = (shell_word(self.ecosystem.display().to_string()), shell_word(&self.app));
+        AppliedBy::Request(format!(
+            "runs pm2 restart {ecosystem} --only {app} --update-env, in the environment that the app was started in"
+        ))
     }
 
     fn instances_in(&self, _listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {

@@ -25,7 +25,8 @@ impl Unit {
             None => ("unit", DraftValue::text(name)),
         };
         let runs = [own].into_iter().chain(user.map(|user| ("user", DraftValue::text(user))));
-        let (manager, of_user) = if user.is_some() { (Self::OF_USER, " --user") } else { (Self::SYSTEM, "") };
+        let manager = if user.is_some() { Self::OF_USER } else { Self::SYSTEM };
+        let of_user = user.map(|user| format!(" --user --machine={}@", shell_word(user))).unwrap_or_default();
         ServiceDeclaration {
             identity: Some(ServiceIdentity::unit(name, user)),
             is_job,

@@ -7,16 +7,21 @@ use keyroll_port::Failure;
 use crate::declaration::{Declaration, DeclarationError, Key, KeyForm, Manager};
 use crate::facts::Notice::Away;
 use crate::facts::{OF_PROCESS, daily, nightly};
-use crate::{Applied, Attempt, InstanceProcess, ManagerFact, ServiceIdentity, Unit, Workload};
+use crate::shell_word::shell_word;
+use crate::{Applied, AppliedBy, Attempt, InstanceProcess, ManagerFact, ServiceIdentity, Unit, Workload};
 
 /// Source: systemd-system.conf(5), `DefaultTimeoutStopSec`.
 const STOP_GRACE: Duration = Duration::from_secs(90);
 
 /// A systemd unit.
 pub(crate) static UNIT: Manager = Manager {
-    keys: &[Key::new("unit", KeyForm::Text, "The systemd unit that runs the consumer: `app.service`.")],
-    with: &["user", "ready", "drain"],
-    only: "`unit` goes with `ready` and `drain` only: systemd knows its processes",
+    keys: &[Key::new(
+        "unit",
+        KeyForm::Template,
+        "The systemd unit that runs the consumer: `app.service`. The instances of a template unit are one consumer: `worker@{instance}.service`, with `instances`.",
+    )],
+    with: &["user", "instances", "ports", "ready", "drain"],
+    only: "`unit` goes with `user`, `instances`, `ports`, `ready` and `drain` only: systemd knows its processes",
     example: "{ unit = \"app.service\" }",
     facts: &[
         ManagerFact {
@@ -41,7 +46,17 @@ pub(crate) static UNIT: Manager = Manager {
         },
     ],
     survey: None,
-    read: |of| Ok(Arc::new(declared_unit(of, "unit", "service")?)),
+    read: |of| {
+        if of.several && !of.tells_apart(&["unit"]) {
+            return Err(DeclarationError {
+                help: Some("write `unit = \"worker@{instance}.service\", instances = [\"1\", \"2\"]`"),
+                ..DeclarationError::combination(
+                    "several instances must be units of their own: `{instance}` is missing in `unit`",
+                )
+            });
+        }
+        Ok(Arc::new(declared_unit(of, "unit", "service")?))
+    },
 };
 
 /// The unit of a kind that a key names, and the user whose own manager has it.
@@ -69,9 +84,36 @@ pub(crate) fn declared_unit(
     Ok(Unit { user: user.map(str::to_owned), ..Unit::new(text) })
 }
 
+impl Unit {
+    /// A command of systemctl for the unit's manager, as an operator types it.
+    pub(super) fn typed(&self, words: &[&str]) -> String {
+        let user = self.user.as_ref().map(|user| format!(" --user --machine={}@", shell_word(user)));
+        let words: Vec<String> = words.iter().map(shell_word).collect();
+        format!("systemctl{} {}", user.unwrap_or_default(), words.join(" "))
+    }
+
+    /// The command that shows what a unit wrote.
+    pub(super) fn log(&self, unit: &str) -> String {
+        let unit = shell_word(unit);
+        match self.user {
+            // `--user-unit` would mean a unit of the user who types it.
+            Some(_) => format!("journalctl _SYSTEMD_USER_UNIT={unit}"),
+            None => format!("journalctl -u {unit}"),
+        }
+    }
+}
+
 impl Workload for Unit {
     fn apply(&self, attempt: &mut Attempt<'_>) -> Result<Applied, Failure> {
         self.apply(attempt.instance, attempt.deadline, attempt.started)
+    }
+
+    fn applied_by(&self) -> AppliedBy {
+        let restart = self.typed(&["restart", &self.unit]);
+        AppliedBy::Command(match self.unit_file_written {
+            true => format!("{} && {restart}", self.typed(&["daemon-reload"])),
+            false => restart,
+        })
     }
 
     fn instances_in(&self, _listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {

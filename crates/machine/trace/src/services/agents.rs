@@ -8,7 +8,7 @@ use keyroll_agents::{
 use keyroll_copy::{Format, Pointer, Slot};
 use keyroll_leak::no_secret;
 use keyroll_manager::{LiteLlmProxy, Variables};
-use keyroll_observe::{Arguments, Process, ProcessId, Rights, has_other_files, read_regular, shown};
+use keyroll_observe::{Arguments, Process, ProcessId, Rights, called, has_other_files, read_regular, shown};
 use keyroll_secret::SecretBytes;
 
 use super::context::Context;
@@ -200,7 +200,7 @@ fn part(context: &Context<'_>, kept: &mut Kept) -> Option<Kept> {
     Some(Kept {
         main: Some(agent.id),
         sources: vec![source.read(Read::Perhaps("its next start may set another one"))],
-        ..Kept::untold(ManagedBy::Unmanaged, format!("{} {}", agent.name, agent.id.pid), processes)
+        ..Kept::untold(ManagedBy::Unmanaged, format!("{} {}", called(agent), agent.id.pid), processes)
     })
 }
 

@@ -153,6 +153,10 @@ fn add_one(context: &mut Context<'_>, home: &OpenClawHome, rights: &Rights, all:
             }
         }
     }
+    for (provider, _) in bounds.iter().filter(|(_, bound)| bound.source == KeySource::Program) {
+        let what = mask_words(&format!("the key of {provider} in {}", shown(&home.settings_file())));
+        context.not_seen(what, "a program prints it, and only OpenClaw runs that program");
+    }
     let Some(kept) = kept_of(context, home, gateway, all) else { return };
     let mut keys = BTreeSet::new();
     for (provider, bound) in bounds {

@@ -137,6 +137,10 @@ fn references_lead_to_files_and_to_its_store_and_a_program_is_not_visible() {
     let survey = scene.survey();
     let chain = survey.services.iter().find_map(|one| one.chain("four.apiKey")).unwrap();
     assert!(chain.next().is_none() && chain.links.len() == 1, "{chain:?}");
+    // No copy shows that it exists: it is named, so that nobody believes that there is none.
+    let of_program = survey.unseen.iter().filter(|one| one.reason.contains("a program prints it"));
+    let named: Vec<&str> = of_program.map(|one| one.what.as_str()).collect();
+    assert!(matches!(named[..], [one] if one.starts_with("the key of four in ")), "{named:?}");
 }
 
 /// The export of the shell that started the gateway wins over `.env`, whatever is restarted inside the gateway.

@@ -2,11 +2,12 @@
 
 use keyroll_port::Opening;
 use keyroll_rotation::{
-    Adoptee, Aim, Canary, Capabilities, Consumer, ConsumerId, CredId, Delivery, Difference, Emergency,
-    EndpointId, Enumeration, Event, Fact, FileId, FoundBy, Holds, HostId, Incarnation, InstanceIdentity,
-    Kinds, Labelled, LastUse, LastUsed, ListedState, MintedBy, ObservedInstance, OnFailure, Op, Outcome,
-    Overlap, PATHS_MAX, Plan, Policy, PreflightSeen, ProbeResult, Proof, Reconciled, Refusals, ReloadMode,
-    RollPolicy, SearchLimit, SessionSeen, Stamp, TruthValue, Unsearched, Visibility, Waived, Which,
+    Adoptee, Aim, BystanderId, BystanderSeen, Canary, Capabilities, Consumer, ConsumerId, CredId, Delivery,
+    Difference, Emergency, EndpointId, Enumeration, Event, Fact, FileId, FoundBy, Holds, HostId, Incarnation,
+    InstanceIdentity, Kinds, Labelled, LastUse, LastUsed, ListedState, MintedBy, ObservedInstance, OnFailure,
+    Op, Outcome, Overlap, PATHS_MAX, Plan, Policy, PreflightSeen, ProbeResult, Proof, Reconciled, Refusals,
+    ReloadMode, RollPolicy, SearchLimit, SessionSeen, Stamp, TruthValue, Unsearched, Visibility, Waived,
+    Which,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -136,17 +137,35 @@ fn enumerations() -> impl Strategy<Value = Enumeration> {
     let sessions = option::of(vec(session, 0..3));
     let limit = select(vec![SearchLimit::Size, SearchLimit::Time]);
     let unsearched = (lives(), limit).prop_map(|(who, limit)| Unsearched { who, limit });
+    let bystanders = (lives(), any::<u64>()).prop_map(|(who, id)| BystanderSeen { who, id: BystanderId(id) });
     (
         (any::<bool>(), any::<u64>()),
         vec(instances(), 0..4),
         vec(file, 0..4),
         sessions,
         (vec(any::<u16>().prop_map(HostId), 0..3), vec(any::<u64>(), 0..3)),
-        vec(unsearched, 0..3),
+        (vec(unsearched, 0..3), vec(bystanders, 0..3)),
     )
         .prop_map(
-            |((complete, took_ms), instances, files, sessions, (absent, strangers), unsearched)| {
-                Enumeration { complete, took_ms, instances, files, sessions, absent, strangers, unsearched }
+            |(
+                (complete, took_ms),
+                instances,
+                files,
+                sessions,
+                (absent, strangers),
+                (unsearched, bystanders),
+            )| {
+                Enumeration {
+                    complete,
+                    took_ms,
+                    instances,
+                    files,
+                    sessions,
+                    absent,
+                    strangers,
+                    unsearched,
+                    bystanders,
+                }
             },
         )
 }
@@ -263,8 +282,9 @@ fn plans() -> impl Strategy<Value = Plan> {
     let protocol = 0..=keyroll_rotation::PROTOCOL;
     let aim = select(vec![Aim::Replace, Aim::Part, Aim::End]);
     let flags = (any::<[bool; 3]>(), aim, protocol);
-    (capabilities(), policy, hosts(), hosts(), vec(consumers(), 0..4), flags).prop_map(
-        |(capabilities, policy, endpoints, files, consumers, (flags, aim, protocol))| {
+    let declared = (vec(consumers(), 0..4), vec(any::<u64>().prop_map(BystanderId), 0..3));
+    (capabilities(), policy, hosts(), hosts(), declared, flags).prop_map(
+        |(capabilities, policy, endpoints, files, (consumers, bystanders), (flags, aim, protocol))| {
             let [bound, denied_is_alive, recovery] = flags;
             Plan {
                 capabilities,
@@ -272,6 +292,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                 endpoints,
                 files,
                 consumers,
+                bystanders,
                 bound,
                 denied_is_alive,
                 recovery,

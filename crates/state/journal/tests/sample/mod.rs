@@ -108,6 +108,7 @@ pub(crate) fn plan() -> Plan {
             own_word: false,
             wave: 0,
         }],
+        bystanders: Vec::new(),
         bound: true,
         denied_is_alive: false,
         recovery: false,

@@ -2,10 +2,11 @@
 
 use keyroll_rotation::{Adoptee, Incarnation, Next, Outside, State, Step, Waived};
 
+use crate::records::log_keeper::keeps_logs;
 use crate::records::plan_names::Called;
 use crate::records::store_process::above_this;
 
-/// Leaves out what no command can name, and what would be wrong: the store of the secret is not moved, and what another
+/// Leaves out what no command can name, and what would be wrong: the store of the secret and what keeps logs are not moved, and what another
 /// rotation moves is not adopted. Another rotation comes last.
 pub fn fitted(called: &Called, state: &State, steps: Vec<Step>) -> Vec<Step> {
     let mut all: Vec<Step> = steps.into_iter().filter_map(|step| fit(called, state, step)).collect();
@@ -15,7 +16,7 @@ pub fn fitted(called: &Called, state: &State, steps: Vec<Step>) -> Vec<Step> {
 
 fn fit(called: &Called, state: &State, step: Step) -> Option<Step> {
     if let Some(Outside::EndProcess(who)) = step.first
-        && is_store(called, who)
+        && is_kept(called, who)
     {
         return None;
     }
@@ -48,7 +49,8 @@ fn adopted(called: &Called, state: &State, who: Incarnation, step: Step) -> Opti
         return None;
     }
     let Some(host) = called.host(who.host) else {
-        let is_free = who.pid().is_some_and(|pid| called.store_of(pid).is_none() && !above_this(pid));
+        let is_own = |pid| called.store_of(pid).is_some() || keeps_logs(pid) || above_this(pid);
+        let is_free = who.pid().is_some_and(|pid| !is_own(pid));
         return is_free.then_some(step);
     };
     if called.left_out(&host).is_none() {
@@ -58,9 +60,10 @@ fn adopted(called: &Called, state: &State, who: Incarnation, step: Step) -> Opti
     Next::Abort.is_possible(state).then_some(anew)
 }
 
-fn is_store(called: &Called, who: Incarnation) -> bool {
+/// The store of the secret, or what keeps the logs of this machine.
+fn is_kept(called: &Called, who: Incarnation) -> bool {
     let here = who.pid().filter(|_| called.host(who.host).is_none());
-    here.is_some_and(|pid| called.store_of(pid).is_some())
+    here.is_some_and(|pid| called.store_of(pid).is_some() || keeps_logs(pid))
 }
 
 /// Whether a command can name it: a container that no inspection described has no name.

@@ -46,6 +46,9 @@ impl Report {
     pub(super) fn problem(&mut self, name: &str, problem: &Problem) {
         let detail = problem.causes.join(": ");
         self.add(Finding::Bad, name, format!("{detail} ({})", problem.code), problem.help.clone());
+        for one in &problem.further {
+            self.add(Finding::Bad, name, one.cause.clone(), one.help.clone());
+        }
     }
 }
 

@@ -95,14 +95,19 @@ pub(super) fn check_sealing(report: &mut Report, places: &Places) -> bool {
             None
         }
     };
+    // No other key helps where the disk refuses it.
+    let mut by_disk = false;
     if let Some(key) = key.filter(|_| places.sealed().exists()) {
         match SealedStore::open(&places.state, key.duplicate()) {
             Ok(_) => report.good("sealed values", "the sealing key opens them".to_owned()),
-            Err(failure) => report.problem("sealed values", &Problem::from(failure)),
+            Err(failure) => {
+                by_disk = failure.code == Code::StateUnusable;
+                report.problem("sealed values", &Problem::from(failure));
+            }
         }
     }
     let opened = report.bad_count() == before;
-    if !opened && places.sealed().exists() {
+    if !opened && !by_disk && places.sealed().exists() {
         report_unreadable(report, places);
     }
     let mut left = places.sealing_key().into_os_string();

@@ -2,8 +2,12 @@ use std::path::PathBuf;
 
 use keyroll_codes::Code;
 use keyroll_manager::{Find, Reread};
+use keyroll_port::Failure;
 
 use crate::problem::Problem;
+
+/// How a process is found that its executable does not tell from others.
+const PID_FILE: &str = "name the file to which its restart writes the process id: --pid-file FILE";
 
 /// The executable of a process, and its script if it is an interpreter. No other word of its command line is stored,
 /// because it may be a value.
@@ -37,7 +41,8 @@ pub(super) fn executable(pid: u32) -> Result<(String, Option<String>), Problem> 
 fn refuse_wide(rule: &(String, Option<String>)) -> Result<(), Problem> {
     let find = Find::Executable { exe: PathBuf::from(&rule.0), argument: rule.1.clone() };
     let run = Reread { instances: Vec::new(), find };
-    let mains = keyroll_manager::instances(&run)?.into_iter().filter(|process| process.main).count();
+    let found = keyroll_manager::instances(&run).map_err(unseen)?;
+    let mains = found.into_iter().filter(|process| process.main).count();
     if mains <= 1 {
         return Ok(());
     }
@@ -46,7 +51,12 @@ fn refuse_wide(rule: &(String, Option<String>)) -> Result<(), Problem> {
             "{mains} processes run {}: after a restart keyroll could not tell this one from the others",
             rule.0
         ))
-        .help("name the file to which its restart writes the process id: --pid-file FILE"))
+        .help(PID_FILE))
+}
+
+/// Some processes are hidden, so another one may run the same program; root cannot see more either.
+fn unseen(failure: Failure) -> Problem {
+    Problem::from(failure).help(PID_FILE)
 }
 
 /// The help for a consumer that cannot prove the new value.
@@ -55,4 +65,19 @@ pub(in crate::session) const ADD_CHECK: &str =
 
 pub(super) fn adopting() -> Problem {
     Problem::new(Code::ConsumerNotAdopted, "adopt the consumer")
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_port::Class;
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_cannot_be_told_apart_is_adopted_by_its_pid_file_and_not_by_another_user() {
+        let hidden = Failure::new(Class::Retryable, Code::ProcessesHidden, "list the processes")
+            .help("run keyroll as root or as the consumer's user");
+        let problem = unseen(hidden);
+        assert!(problem.help.as_deref().is_some_and(|help| help.ends_with("--pid-file FILE")), "{problem:?}");
+    }
 }

@@ -142,12 +142,12 @@ impl Adoption<'_> {
         if opened.state.phase() != Phase::RollingBack {
             return Ok(());
         }
-        let (id, holder) = (&opened.id, self.holder);
+        let (id, holder, flag) = (&opened.id, self.holder, opened.saved.secret_flag());
         Err(not_adopted()
             .because(format!("rotation {id} rolls back, and moves nothing to the new key"))
             .help(format!(
                 "end what holds the new key, or accept that it breaks: keyroll consumer waive {holder} --reason \
-                 WHY; then keyroll resume {id}, and adopt it when the rollback has ended"
+                 WHY{flag}; then keyroll resume {id}, and adopt it when the rollback has ended"
             )))
     }
 
@@ -235,11 +235,11 @@ impl Adoption<'_> {
         let Some(host) = on.filter(|on| opened.saved.left_out.iter().any(|one| one.host == *on)) else {
             return Ok(());
         };
-        let (id, holder) = (&opened.id, self.holder);
+        let (id, holder, flag) = (&opened.id, self.holder, opened.saved.secret_flag());
         Err(not_adopted()
             .because(format!("rotation {id} was planned without {host}, and moves nothing there"))
             .help(format!(
-                "end what holds the key, or accept that it breaks: keyroll consumer waive {holder} --reason WHY; or \
+                "end what holds the key, or accept that it breaks: keyroll consumer waive {holder} --reason WHY{flag}; or \
                  keyroll abort {id}, and plan again with {host}"
             )))
     }
@@ -285,7 +285,7 @@ pub(in crate::session) fn refuse_unprovable(consumer: &Consumer, opened: &Opened
 }
 
 /// Refuses to change a consumer of an open rotation.
-pub(super) fn refuse_open(places: &Places, new: &NewConsumer) -> Result<(), Problem> {
+pub(super) fn refuse_open(places: &Places, new: &NewConsumer, config: &Config) -> Result<(), Problem> {
     if !places.journal().exists() {
         return Ok(());
     }
@@ -296,9 +296,10 @@ pub(super) fn refuse_open(places: &Places, new: &NewConsumer) -> Result<(), Prob
     Err(Problem::new(Code::ConsumerNotAdopted, format!("replace the consumer {}", new.name))
         .because(format!("rotation {id} is open, and uses the commands with which it was started"))
         .help(format!(
-            "other commands alone: change them in keyroll.toml, then keyroll consumer correct {0}; else keyroll consumer waive \
-             {0} --reason WHY and adopt it under another name, or: keyroll abort {id}",
-            new.name
+            "other commands alone: change them in keyroll.toml, then keyroll consumer correct {0}{1}; else keyroll consumer waive \
+             {0} --reason WHY{1} and adopt it under another name, or: keyroll abort {id}",
+            new.name,
+            configured::secret_flag(config, new.secret.as_str())
         )))
 }
 

@@ -13,8 +13,9 @@ use rustix::process::{
 
 use crate::relay::Relay;
 
-/// The exit code of a program that could not be executed, as in shells.
-pub(in crate::commands) const EXEC_FAILED: u8 = 126;
+/// The exit codes of a program that could not be executed, and of one that does not exist, as in shells.
+pub(super) const EXEC_FAILED: u8 = 126;
+pub(super) const NOT_FOUND: u8 = 127;
 
 /// How long a killed process may take to end.
 const KILLED: Duration = Duration::from_secs(2);

@@ -14,6 +14,7 @@ use keyroll_secret::SecretBytes;
 use keyroll_served::Request;
 
 use super::super::socket::{Given, Socket, given, problem};
+use super::below::{EXEC_FAILED, NOT_FOUND};
 use crate::args::RunArgs;
 
 /// The longest value that a variable can have, bytes (MAX_ARG_STRLEN, execve(2)), with its name.
@@ -49,19 +50,8 @@ pub(super) struct Source {
 pub(super) struct Values(pub(super) BTreeMap<String, Given>);
 
 impl Source {
-    /// `None` if no variable is asked for.
-    pub(super) fn of(args: &RunArgs, program: &OsStr) -> Result<Option<Self>, Problem> {
-        if args.variables.is_empty() {
-            return Ok(None);
-        }
-        let named = program.to_string_lossy();
-        let runs = found(&named).and_then(|path| path.canonicalize().ok()).ok_or_else(|| {
-            let why = match Path::new(program).is_file() {
-                true => "it is not executable",
-                false => "no such program",
-            };
-            not_started().because(format!("{named}: {why}"))
-        })?;
+    /// `runs` is the program's [file](file_of).
+    pub(super) fn of(args: &RunArgs, runs: PathBuf) -> Result<Self, Problem> {
         let socket = Socket::of(args.socket.as_deref());
         let variables: Vec<Assignment> =
             args.variables.iter().map(|word| assignment(word)).collect::<Result<_, _>>()?;
@@ -69,7 +59,7 @@ impl Source {
         if names.len() < variables.len() {
             return Err(wrong("a variable is set twice"));
         }
-        Ok(Some(Self { socket, runs, variables }))
+        Ok(Self { socket, runs, variables })
     }
 
     fn secrets(&self) -> impl Iterator<Item = &str> {
@@ -151,6 +141,18 @@ impl Values {
     pub(super) fn versions(&self) -> Versions {
         self.0.iter().map(|(secret, given)| (secret.clone(), given.version)).collect()
     }
+}
+
+/// The program's file, without links. If there is none, why, and the exit code that says so in shells.
+pub(super) fn file_of(program: &OsStr) -> Result<PathBuf, (Problem, u8)> {
+    let named = program.to_string_lossy();
+    found(&named).and_then(|path| path.canonicalize().ok()).ok_or_else(|| {
+        let (why, code) = match named.contains('/') && Path::new(program).exists() {
+            true => ("it is not executable", EXEC_FAILED),
+            false => ("no such program", NOT_FOUND),
+        };
+        (not_started().because(format!("{named}: {why}")), code)
+    })
 }
 
 /// What every problem of its start says.

@@ -14,7 +14,7 @@ use keyroll_secret::SecretBytes;
 use keyroll_served::Request;
 use rustix::process::{Pid, Signal};
 
-use super::below::{Below, EXEC_FAILED, reap};
+use super::below::{Below, EXEC_FAILED, NOT_FOUND, reap};
 use super::given::{Source, Values, Versions};
 use crate::relay::Relay;
 use crate::ui::{Look, aside};
@@ -32,8 +32,8 @@ const COLLECTS: Duration = Duration::from_millis(200);
 const REAPS: Duration = Duration::from_secs(10);
 /// How many sentences may wait for their reader; others are dropped.
 const SENTENCES_MAX: usize = 64;
-/// The exit codes of what could not be executed, as in shells: no key is to blame.
-const NOT_EXECUTED: [u8; 2] = [EXEC_FAILED, 127];
+/// The exit codes of what could not be executed: no key is to blame.
+const NOT_EXECUTED: [u8; 2] = [EXEC_FAILED, NOT_FOUND];
 /// The pause between two starts of a program that fails with a new version: the first, and the longest.
 const FAILS: Duration = Duration::from_secs(1);
 const FAILS_MAX: Duration = Duration::from_secs(60);

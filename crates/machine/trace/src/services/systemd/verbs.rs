@@ -16,7 +16,9 @@ pub(super) struct Verbs {
 
 impl Verbs {
     pub(super) fn of(unit: &UnitSources, user: Option<&str>) -> Self {
-        let systemctl = if user.is_some() { "systemctl --user" } else { "systemctl" };
+        // Also root can type it, and not that user alone.
+        let of_user = user.map(|user| format!(" --user --machine={}@", word(user))).unwrap_or_default();
+        let systemctl = format!("systemctl{of_user}");
         let restart = format!("{systemctl} restart {}", word(&unit.unit));
         let again = format!("{systemctl} daemon-reload && {restart}");
         let transient = |path: &PathBuf| path.components().any(|part| part.as_os_str() == "transient");
@@ -27,11 +29,6 @@ impl Verbs {
             None if unit.of_unit.first().is_some_and(transient) => "systemd-run once more".to_owned(),
             None => again,
         };
-        Self {
-            systemctl: systemctl.to_owned(),
-            reload: format!("{systemctl} reload {}", word(&unit.unit)),
-            read_again,
-            restart,
-        }
+        Self { reload: format!("{systemctl} reload {}", word(&unit.unit)), systemctl, read_again, restart }
     }
 }

@@ -47,6 +47,11 @@ forms! {
         limit: SearchLimit,
     }
 
+    struct BystanderSeen {
+        who: Incarnation,
+        id: u64,
+    }
+
     struct Enumeration {
         complete: bool,
         /// Absent in looks of protocol 3 and before.
@@ -62,6 +67,9 @@ forms! {
         /// Absent where everything was searched, and in looks of protocol 4 and before.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unsearched: Vec<Unsearched>,
+        /// Absent where no process is one, and in looks of protocol 13 and before.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        bystanders: Vec<BystanderSeen>,
     }
 
     struct Proof {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keyroll_rotation::{ConsumerId, CredId, EndpointId, FileId, HostId, Kinds};
+use keyroll_rotation::{BystanderId, ConsumerId, CredId, EndpointId, FileId, HostId, Kinds};
 
 use crate::wire::WireError;
 
@@ -118,6 +118,16 @@ macro_rules! numbers {
     )+};
 }
 numbers!(ConsumerId, EndpointId, FileId, HostId);
+
+impl Form<BystanderId> for u64 {
+    fn of(own: &BystanderId) -> Self {
+        own.0
+    }
+
+    fn own(self) -> Result<BystanderId, WireError> {
+        Ok(BystanderId(self))
+    }
+}
 
 impl Form<Arc<str>> for String {
     fn of(own: &Arc<str>) -> Self {

@@ -90,6 +90,9 @@ pub(super) struct Plan {
     endpoints: Vec<u16>,
     files: Vec<u16>,
     consumers: Vec<Consumer>,
+    /// Absent where it declares none, as in plans of protocol 13 and before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    bystanders: Vec<u64>,
     bound: bool,
     denied_is_alive: bool,
     recovery: bool,
@@ -107,6 +110,7 @@ impl Plan {
             endpoints,
             files,
             consumers,
+            bystanders,
             bound,
             denied_is_alive,
             recovery,
@@ -119,6 +123,7 @@ impl Plan {
             endpoints: Form::of(endpoints),
             files: Form::of(files),
             consumers: Form::of(consumers),
+            bystanders: Form::of(bystanders),
             bound: *bound,
             denied_is_alive: *denied_is_alive,
             recovery: *recovery,
@@ -128,14 +133,25 @@ impl Plan {
 
     /// What was written, with the protocol that opened it. Errors: a number outside its range.
     pub(super) fn opened_by(self, protocol: u32) -> Result<own::Plan, WireError> {
-        let Self { capabilities, policy, endpoints, files, consumers, bound, denied_is_alive, recovery, aim } =
-            self;
+        let Self {
+            capabilities,
+            policy,
+            endpoints,
+            files,
+            consumers,
+            bystanders,
+            bound,
+            denied_is_alive,
+            recovery,
+            aim,
+        } = self;
         Ok(own::Plan {
             capabilities: capabilities.own()?,
             policy: policy.own()?,
             endpoints: endpoints.own()?,
             files: files.own()?,
             consumers: consumers.own()?,
+            bystanders: bystanders.own()?,
             bound,
             denied_is_alive,
             recovery,

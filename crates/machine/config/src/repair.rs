@@ -1,0 +1,117 @@
+//! Changes to a document that was read, after which the rest of it can be read.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeFloat, DeInteger, DeTable, DeValue};
+
+/// The place of what stands nowhere in the text.
+pub(crate) const NOWHERE: usize = usize::MAX;
+
+/// What is taken out of a document.
+#[derive(Debug, Clone)]
+pub(crate) enum Sought {
+    /// The entry whose key stands at these bytes.
+    Key(Range<usize>),
+    /// The entry whose value stands there, or whose list has it.
+    Value(Range<usize>),
+}
+
+/// What was taken out.
+#[derive(Debug)]
+pub(crate) struct Taken<'i> {
+    /// The keys of its table, from the top of the file; an element of a list counts from 0.
+    pub(crate) table: Vec<String>,
+    pub(crate) key: String,
+    pub(crate) value: DeValue<'i>,
+}
+
+impl Sought {
+    fn is_it(&self, key: &Range<usize>, value: &Spanned<DeValue<'_>>) -> bool {
+        match self {
+            Self::Key(at) => key == at,
+            Self::Value(at) => value.span() == *at || has_element(value.get_ref(), at),
+        }
+    }
+}
+
+/// Whether a list has the value at these bytes, or a list in it has.
+fn has_element(value: &DeValue<'_>, at: &Range<usize>) -> bool {
+    let DeValue::Array(all) = value else { return false };
+    all.iter().any(|one| one.span() == *at || has_element(one.get_ref(), at))
+}
+
+/// Takes an entry out of the tables of a document.
+pub(crate) fn take_out<'i>(value: &mut DeValue<'i>, sought: &Sought) -> Option<Taken<'i>> {
+    let below = |taken: Taken<'i>, key: &str| -> Taken<'i> {
+        let Taken { table, key: own, value } = taken;
+        Taken { table: [key.to_owned()].into_iter().chain(table).collect(), key: own, value }
+    };
+    match value {
+        DeValue::Table(table) => {
+            let here = table.iter().find(|(key, one)| sought.is_it(&key.span(), one));
+            if let Some(key) = here.map(|(key, _)| key.clone()) {
+                let value = table.remove(&key)?.into_inner();
+                return Some(Taken { table: Vec::new(), key: key.into_inner().into_owned(), value });
+            }
+            table.iter_mut().find_map(|(key, one)| {
+                take_out(one.get_mut(), sought).map(|taken| below(taken, key.get_ref()))
+            })
+        }
+        DeValue::Array(all) => all
+            .iter_mut()
+            .enumerate()
+            .find_map(|(at, one)| take_out(one.get_mut(), sought).map(|taken| below(taken, &at.to_string()))),
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_) => None,
+    }
+}
+
+/// Puts a key with a value of its type into the table at these bytes. Returns the table's keys, from the top of the file.
+pub(crate) fn put_in(one: &mut Spanned<DeValue<'_>>, at: &Range<usize>, key: &str) -> Option<Vec<String>> {
+    let is_here = one.span() == *at;
+    let below =
+        |keys: Vec<String>, key: &str| -> Vec<String> { [key.to_owned()].into_iter().chain(keys).collect() };
+    match one.get_mut() {
+        DeValue::Table(table) if is_here && !table.contains_key(key) => {
+            table.insert(nowhere(Cow::Owned(key.to_owned())), nowhere(stand_in(key)));
+            Some(Vec::new())
+        }
+        DeValue::Table(table) => table
+            .iter_mut()
+            .find_map(|(name, one)| put_in(one, at, key).map(|keys| below(keys, name.get_ref()))),
+        DeValue::Array(all) => all
+            .iter_mut()
+            .enumerate()
+            .find_map(|(index, one)| put_in(one, at, key).map(|keys| below(keys, &index.to_string()))),
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_) => None,
+    }
+}
+
+fn nowhere<T>(value: T) -> Spanned<T> {
+    Spanned::new(NOWHERE..NOWHERE, value)
+}
+
+/// A value of the type that a required key has. It is never used: what depends on it is not read.
+fn stand_in(key: &str) -> DeValue<'static> {
+    let text = || DeValue::String(Cow::Borrowed(""));
+    match key {
+        "version" => DeValue::Integer(DeInteger::default()),
+        "max" => DeValue::Float(DeFloat::default()),
+        "check" => DeValue::Table(DeTable::new()),
+        "emergency" => {
+            let mut table = DeTable::new();
+            table.insert(nowhere(Cow::Borrowed("admin_token")), nowhere(text()));
+            DeValue::Table(table)
+        }
+        _ => text(),
+    }
+}
