@@ -55,7 +55,18 @@ struct Opened {
 }
 
 /// While it exists, keyroll's terminal hands its keys on; restored on drop.
-pub(crate) struct Handing<'t>(&'t ProgramTerminal);
+pub(crate) struct Handing<'t> {
+    terminal: &'t ProgramTerminal,
+    /// The program's side: a program that closes its own and lives on must not be hung up.
+    side: Option<OwnedFd>,
+}
+
+impl Handing<'_> {
+    /// The program has ended: its output ends where nothing that it left behind has its terminal open.
+    pub(crate) fn close(&mut self) {
+        self.side = None;
+    }
+}
 
 impl ProgramTerminal {
     /// `None` if stdout is no terminal.
@@ -107,13 +118,13 @@ impl ProgramTerminal {
             command.stderr(program.try_clone()?);
         }
         if self.keys.is_some() {
-            command.stdin(program);
+            command.stdin(program.try_clone()?);
         }
         let (woken, wake) = io::pipe()?;
         let other = Arc::new(other);
         let mut now = self.now();
         *now = Some(Opened { other: Arc::downgrade(&other), wake });
-        let handing = Handing(self);
+        let handing = Handing { terminal: self, side: Some(program) };
         self.take_keys();
         drop(now);
         if let Some(keys) = &self.keys {
@@ -184,7 +195,7 @@ impl Opened {
 
 impl Drop for Handing<'_> {
     fn drop(&mut self) {
-        let mut now = self.0.now();
+        let mut now = self.terminal.now();
         *now = None;
         put_terminal_back();
     }

@@ -105,6 +105,18 @@ fn a_value_never_reaches_the_terminal_also_in_two_parts_and_by_dev_tty() {
     assert!(shown.contains("redacted: acme ×4"), "{shown}");
 }
 
+/// Programs of coreutils close their outputs right before they end.
+#[test]
+fn a_program_that_closes_its_terminal_and_lives_on_is_not_hung_up() {
+    let folder = kept(&value());
+    let mut terminal =
+        script(&folder, "echo shown; exec <&- >&- 2>&-; sleep 0.5; echo again >/dev/tty; exit 5");
+    assert_eq!(terminal.code(), Some(5), "{}", terminal.shown());
+    // The last line, too, is written while the terminal is as the program had it.
+    let shown = terminal.shown();
+    assert!(shown.contains("shown\r\nagain\r\n") && !shown.contains("\r\r\n"), "{shown}");
+}
+
 #[test]
 fn the_program_sees_the_size_of_the_terminal_and_each_change_of_it() {
     let folder = kept(&value());

@@ -34,6 +34,9 @@ use crate::ui::{Look, Ui, aside, put_terminal_back, raw};
 /// What ends so soon after the program is not named as left behind.
 const ENDS_TOO: Duration = Duration::from_secs(1);
 
+/// How long the last output of a program may take before the terminal is as it was.
+const LAST_OUTPUT_MAX: Duration = Duration::from_millis(200);
+
 /// This program, also after its file was replaced.
 const OWN: &str = "/proc/self/exe";
 
@@ -194,7 +197,7 @@ impl<'r> Ran<'r, '_> {
         let over = io::pipe()?;
         let terminal = self.terminal.map(|terminal| terminal.open(&mut self.command)).transpose()?;
         let started = self.relay.start(&mut self.command);
-        // Its terminal is open in the program alone.
+        // After its end its terminal must not be open here.
         piped(&mut self.command);
         Ok(started?.map(|child| Running { child, over, terminal }))
     }
@@ -274,19 +277,25 @@ impl<'r> Ran<'r, '_> {
     /// Copies both outputs at the same time: an output that nobody reads would block the program.
     fn shielded(&self, running: Running<'_>) -> (Report, Ended) {
         let Running { mut child, over: (over, until), terminal } = running;
-        let (other, handing) = terminal.unzip();
+        let (other, mut handing) = terminal.unzip();
         let out = child.stdout.take().map(|out| Arc::new(OwnedFd::from(out))).or(other);
         let err = child.stderr.take().map(|err| Arc::new(OwnedFd::from(err)));
         let ([of_out, of_err], shielding) = (self.left, self.shielding);
         let enough = [self.relay.enough(), &over];
+        let (writes, written) = channel::<()>();
         thread::scope(|scope| {
             let err = scope.spawn(|| {
                 err.map(|from| pass(Piped::new(from, enough, of_err), Taken(raw::err(), of_err), shielding))
             });
             let out = scope.spawn(|| {
+                let _writes = writes;
                 out.map(|from| pass(Piped::new(from, enough, of_out), Taken(raw::out(), of_out), shielding))
             });
             let ended = self.until_ended(&mut child);
+            if let Some(handing) = &mut handing {
+                handing.close();
+                let _ = written.recv_timeout(LAST_OUTPUT_MAX);
+            }
             // What is left may hold the output open: from now on Ctrl-C is for keyroll.
             drop(handing);
             // Without restarts, what is left may write on, as without keyroll.
