@@ -81,6 +81,9 @@ fn each_command_has_its_page() {
             assert!(good && text.contains("NAME") && !text.contains("warning"), "{text}");
         }
     }
+    // An example is not joined with what follows.
+    let page = printed(&["man", "run"]);
+    assert!(String::from_utf8_lossy(&page).contains("\n\nExit codes:"), "the page of run");
     let output = Command::new(env!("CARGO_BIN_EXE_keyroll")).args(["man", "nothing"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
 }

@@ -121,12 +121,21 @@ fn is_mended(
     let mistake = Mistake::new(
         Kind::WrongForm,
         match expected {
-            Some(expected) => format!("the value has the wrong form: {expected} must stand here"),
+            Some(expected) => format!("the value has the wrong form: {} must stand here", form(&expected)),
             None => without_quotes(message),
         },
     );
     all.push(help.into_iter().fold(mistake, Mistake::help).at(&span));
     taken.map(|taken| broken.add(&taken.table, &taken.key)).is_some()
+}
+
+/// What the deserializer's message expects; tables and numbers have the names of types of this program there.
+fn form(expected: &str) -> &str {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "f64" => "a number",
+        table if table.starts_with("struct ") => "a table",
+        other => other,
+    }
 }
 
 /// The unknown key that the deserializer's message names, and the known ones. Its messages quote the file, which may contain

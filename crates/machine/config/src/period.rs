@@ -40,6 +40,10 @@ pub(crate) fn read_period(
 ) -> Result<Duration, Mistake> {
     let Some(text) = text else { return Ok(default) };
     parse_period(&text.value).ok_or_else(|| {
+        if read_unit(&text.value, &UNITS_MS).is_some() {
+            let why = format!("`{key}` must be at most {PERIOD_DAYS_MAX}d");
+            return Mistake::new(Kind::BadPeriod, why).at(&text.span);
+        }
         Mistake::new(Kind::BadPeriod, format!("`{key}` is not a length of time"))
             .at(&text.span)
             .help("write a whole number and a unit: 500ms, 10s, 30m, 12h, 90d, 2w")

@@ -104,6 +104,16 @@ fn what_follows_from_a_mistake_is_not_told_as_another_one() {
             ("9 the value has the wrong form: a sequence must stand here", "`instances = [\"…\"]`"),
         ],
     );
+    // A table is not named by a type of this program, and too long is a length of time.
+    let text = "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\nrevoke = 3\n\
+        [secrets.beta]\nissuer = \"openrouter\"\nrevoke = { soak = \"4000d\" }\n";
+    expect_all(
+        text,
+        &[
+            ("4 the value has the wrong form: a table must stand here", ""),
+            ("7 `revoke.soak` must be at most 3660d", ""),
+        ],
+    );
     // Keys of another version are no mistakes of this one.
     expect_all(
         "version = 2\nsecret = 1\n[defaults]\nmax_parallel = 0\n",

@@ -1,4 +1,4 @@
-use clap::CommandFactory as _;
+use clap::{Command, CommandFactory as _};
 use keyroll_app::exit::Exit;
 use keyroll_app::problem::Problem;
 use keyroll_codes::Code;
@@ -22,9 +22,18 @@ pub(super) fn run(args: &ManArgs, context: &mut Context) -> Result<Exit, Problem
         name = format!("{name} {word}");
     }
     let mut text = Vec::new();
-    let page = clap_mangen::Man::new(command);
+    let page = clap_mangen::Man::new(apart(command));
     page.render(&mut text)
         .map_err(|error| Problem::new(Code::NameNotFound, "write the page").because_of(&error))?;
     context.ui.file(&text);
     Ok(Exit::Done)
+}
+
+/// A manual page joins lines: what follows an example begins after an empty one.
+fn apart(command: Command) -> Command {
+    let help = command.get_after_long_help().or_else(|| command.get_after_help()).map(ToString::to_string);
+    match help {
+        Some(help) => command.after_long_help(help.replace("\nExit codes:", "\n\nExit codes:")),
+        None => command,
+    }
 }

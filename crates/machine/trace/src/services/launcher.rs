@@ -1,7 +1,7 @@
 //! What a shell's text reads and sets before it starts a program: a script, or the text after `-c`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use keyroll_copy::DotenvReader;
 use keyroll_manager::{Variables, home_of};
@@ -81,10 +81,8 @@ impl<'p> Launcher<'p> {
         };
         let text = of_script.as_ref().unwrap_or(&self.text);
         let home = self.shell.uid.and_then(home_of);
-        // The path that its own text can compare, unless the shell has other files.
-        let elsewhere = has_other_files(&self.shell.id).unwrap_or(true);
-        let path = |script: &'_ InProcess| if elsewhere { script.here.clone() } else { script.path.clone() };
-        let path = self.script.as_ref().map(path);
+        // The path that its own text can compare.
+        let path = self.script.as_ref().map(|script| self.path(script));
         let around = Around { folder, script: path.as_deref(), home: home.as_deref() };
         let (mut all, mut hidden, mut perhaps) = (Vec::new(), None, false);
         // A program gets what the shell does not export only if the shell was given it: its own start shows that.
@@ -121,9 +119,15 @@ impl<'p> Launcher<'p> {
 
     fn origin(&self) -> Origin {
         match &self.script {
-            Some(script) => Origin::File(script.here.clone()),
+            Some(script) => Origin::File(self.path(script)),
             None => Origin::At(Place::Arguments { process: self.shell.id }),
         }
+    }
+
+    /// The script's own path, unless the shell has other files.
+    fn path(&self, script: &InProcess) -> PathBuf {
+        let elsewhere = has_other_files(&self.shell.id).unwrap_or(true);
+        if elsewhere { script.here.clone() } else { script.path.clone() }
     }
 
     fn called(&self) -> String {

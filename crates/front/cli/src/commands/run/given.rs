@@ -158,7 +158,7 @@ pub(super) fn file_of(program: &OsStr) -> Result<PathBuf, (Problem, u8)> {
 /// What every problem of its start says.
 pub(super) fn not_started() -> Problem {
     Problem::new(Code::ProgramNotStarted, "run the program")
-        .help("keyroll searches PATH for it; write the command after -- as you would without keyroll")
+        .help("write the command after -- as you would without keyroll; a program without a slash is searched for in PATH")
 }
 
 fn wrong(why: &str) -> Problem {
