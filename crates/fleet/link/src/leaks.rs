@@ -38,6 +38,8 @@ pub fn leak_items(report: Report, picked: BTreeMap<Identity, Identity>, late: Op
         skipped_left_out,
         passed_over,
         unread,
+        // Nothing is staged on hosts.
+        allowed: _,
         texts,
         bytes,
     } = report;
@@ -293,6 +295,7 @@ mod tests {
             skipped_left_out: 2,
             passed_over,
             unread: 3,
+            allowed: 0,
             texts: 4,
             bytes: 5,
         };
@@ -311,6 +314,7 @@ mod tests {
             skipped_left_out: 2,
             passed_over,
             unread: 3,
+            allowed: 0,
             texts: 4,
             bytes: 5,
         };

@@ -65,6 +65,8 @@ pub struct Report {
     pub passed_over: PassedOver,
     /// Files that must be scanned completely and were not; listed in `skipped`.
     pub unread: u64,
+    /// Of the skipped items, those of staged files that the repository's `.keyrollignore` names.
+    pub allowed: u64,
     /// Files, members of archives and streams that were read.
     pub texts: u64,
     /// Bytes of them.
@@ -81,6 +83,7 @@ impl Report {
         add(&mut self.findings_left_out, other.findings_left_out);
         add(&mut self.skipped_left_out, other.skipped_left_out);
         add(&mut self.unread, other.unread);
+        add(&mut self.allowed, other.allowed);
         self.passed_over.add(other.passed_over);
     }
 

@@ -80,6 +80,10 @@ impl<'s> Scan<'s> {
         self.report.lock().unwrap_or_else(PoisonError::into_inner).unread += count;
     }
 
+    pub(crate) fn allowed(&self, count: u64) {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).allowed += count;
+    }
+
     pub(crate) fn finding(&self, finding: Finding) {
         self.report.lock().unwrap_or_else(PoisonError::into_inner).finding(finding);
     }
@@ -239,6 +243,16 @@ impl<'s> Worker<'s> {
     /// Counts an item that must be scanned completely and was not.
     pub(crate) fn unread(&mut self) {
         self.report.unread += 1;
+    }
+
+    /// Counts skipped items that may be skipped.
+    pub(crate) fn allowed(&mut self, count: u64) {
+        self.report.allowed += count;
+    }
+
+    /// How many items it skipped.
+    pub(crate) fn skips(&self) -> u64 {
+        self.report.not_scanned()
     }
 
     /// Takes the findings so far.

@@ -51,8 +51,10 @@ impl Leaks {
             (None, _) if self.accepted.is_some() => Ok(Exit::Done),
             (None, _) if self.sum.open > 0 || self.sum.left_out > 0 => Ok(Exit::Findings),
             (None, 1..) => Err(unread(self.report.unread)),
-            (None, 0) if self.strict && self.sum.not_visible > 0 => Err(unscanned(self.sum.not_visible)),
-            (None, 0) => Ok(Exit::Done),
+            (None, 0) => match self.sum.not_visible.saturating_sub(self.report.allowed) {
+                count @ 1.. if self.strict => Err(unscanned(count)),
+                _ => Ok(Exit::Done),
+            },
         }
     }
 }
@@ -137,8 +139,8 @@ fn mark(
 /// The problem that findings are to be accepted, and something that must be scanned was not.
 fn half_read(request: &LeaksRequest<'_>, report: &Report) -> Option<Problem> {
     request.accept.as_ref()?;
-    match (report.unread, report.not_scanned()) {
-        (0, 1..) if request.strict => Some(unscanned(report.not_scanned())),
+    match (report.unread, report.not_scanned().saturating_sub(report.allowed)) {
+        (0, missing @ 1..) if request.strict => Some(unscanned(missing)),
         (0, _) => None,
         (count, _) => Some(unread(count)),
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use keyroll_testkit::github_token;
 
+use super::git;
 use crate::kept::{err, out, run};
 
 /// In a format that is not opened.
@@ -49,6 +50,21 @@ fn what_could_not_be_scanned_is_an_error_unless_a_leak_was_found() {
         fs::write(path.join("b.txt"), github_token()).unwrap();
         assert_eq!(codes(path), [Some(3), Some(3)], "a leak comes first");
     }
+}
+
+#[test]
+fn a_staged_file_that_the_repository_names_does_not_stop_a_commit() {
+    let folder = tree();
+    let path = folder.path();
+    git(path, &["init", "--quiet"]);
+    fs::write(path.join("report.pdf"), b"%PDF-1.7\nnothing\n").unwrap();
+    git(path, &["add", "."]);
+    let staged = || run(path, &["leaks", "--strict", "--staged"], b"");
+    assert_eq!(staged().status.code(), Some(8));
+    fs::write(path.join(".keyrollignore"), "*.pdf\n").unwrap();
+    let ended = staged();
+    assert_eq!(ended.status.code(), Some(0), "{}", err(&ended));
+    assert!(err(&ended).contains("report.pdf"), "it is named all the same: {}", err(&ended));
 }
 
 #[test]

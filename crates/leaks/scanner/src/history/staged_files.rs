@@ -53,7 +53,9 @@ impl Scan<'_> {
             | SkippedItem::File(_)
             | SkippedItem::History => None,
         });
-        self.unread(unseen.filter(|path| !staged.may_stay(path)).count() as u64 + staging.skipped.more);
+        let (allowed, unseen): (Vec<_>, Vec<_>) = unseen.partition(|path| staged.may_stay(path));
+        self.allowed(allowed.len() as u64);
+        self.unread(unseen.len() as u64 + staging.skipped.more);
         for one in &seen.skipped.named {
             let id = match &one.what {
                 SkippedItem::Object(id) | SkippedItem::Entry { id, .. } => Some(id),
@@ -66,7 +68,9 @@ impl Scan<'_> {
             }
             for path in there.into_iter().flatten() {
                 self.skip(format!("{STAGED} › {}", path.display()), one.why.to_string());
-                self.unread(u64::from(!staged.may_stay(path)));
+                let may_stay = staged.may_stay(path);
+                self.allowed(u64::from(may_stay));
+                self.unread(u64::from(!may_stay));
             }
         }
         self.unread(seen.skipped.more);
@@ -86,9 +90,13 @@ impl Inspector for StagedInspector<'_> {
     fn inspect(&self, blob: &Blob<'_>, _: &mut Vec<Hit>) {
         let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
         for path in self.paths.get(&blob.id).into_iter().flatten() {
+            let before = worker.skips();
             worker.whole(Location { source: Some(STAGED), path: Some(path), inside: &[] }, blob.bytes, None);
-            if worker.missed() && !self.may_stay(path) {
-                worker.unread();
+            let skipped = worker.skips().saturating_sub(before);
+            match (worker.missed(), self.may_stay(path)) {
+                (_, true) => worker.allowed(skipped),
+                (true, false) => worker.unread(),
+                (false, false) => {}
             }
         }
     }
