@@ -31,7 +31,7 @@ use crate::report::FINDINGS_MAX;
 use crate::stream::emitted::Emitted;
 use crate::stream::lines::Lines;
 use crate::stream::window::allowed;
-use crate::unpack::format::{PackedFormat, is_pdf, utf16_start};
+use crate::unpack::format::is_special;
 use crate::{Accepted, Position, Scan, Skipped};
 
 /// The properties of a hit other than its location.
@@ -157,11 +157,7 @@ impl<'s> HistoryInspector<'s> {
 
     /// Whether an object must be scanned whole, as a file.
     fn is_again(&self, blob: &Blob<'_>, hits: &[Hit]) -> bool {
-        let opened = || {
-            let bytes = blob.bytes;
-            PackedFormat::of(bytes).is_some() || utf16_start(bytes).is_some() || is_pdf(bytes)
-        };
-        self.archives && opened()
+        self.archives && is_special(blob.bytes)
             || self.detector.reads_by_name()
                 && (may_have_a_format(blob.bytes) || hits.is_empty() && is_one_value(blob.bytes))
             || self.detector.depends_on_path()

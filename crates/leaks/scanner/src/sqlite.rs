@@ -17,7 +17,7 @@ use crate::error_text::{FAR_MORE, why};
 use crate::regular_file::open;
 use crate::scan::{Location, Worker};
 use crate::sqlite::columns::Columns;
-use crate::unpack::format::{HEAD_BYTES, PackedFormat, is_pdf, utf16_start};
+use crate::unpack::format::{HEAD_BYTES, is_special};
 use crate::unpack::{AS_RAW_BYTES, Budget, named};
 
 /// The largest database, with its log, that is read from a copy in memory, bytes: one inside another file, or with a
@@ -250,7 +250,7 @@ impl Worker<'_> {
     /// Scans one cell, with anything packed in it.
     fn cell(&mut self, at: Location<'_>, name: Option<&str>, mut bytes: &[u8], left: &RowBudget<'_>) {
         let head = bytes.get(..bytes.len().min(HEAD_BYTES)).unwrap_or_default();
-        if PackedFormat::of(head).is_some() || utf16_start(head).is_some() || is_pdf(head) {
+        if is_special(head) {
             self.peeked(at, &mut bytes, left.depth + 1, left.bytes);
         } else {
             let read = self.part_under(name, at, &mut bytes);

@@ -93,6 +93,11 @@ pub(crate) fn is_pdf(head: &[u8]) -> bool {
     head.starts_with(b"%PDF-")
 }
 
+/// Whether what begins so is not scanned as plain text alone: it is packed, in UTF-16, or a PDF.
+pub(crate) fn is_special(head: &[u8]) -> bool {
+    PackedFormat::of(head).is_some() || utf16_start(head).is_some() || is_pdf(head)
+}
+
 /// The fewest bytes that are recognised as a zlib stream without its end.
 const ZLIB_BYTES_MIN: usize = 256;
 
