@@ -21,6 +21,8 @@ pub struct FoundSecret {
     pub issuer: String,
     /// The admin credential's reference, as written.
     pub admin: Option<String>,
+    /// The table of its server below its own, as it is written: without it such an issuer is refused.
+    pub table: Option<String>,
 }
 
 /// A consumer that was found.
@@ -81,13 +83,14 @@ impl NewHost {
 }
 
 impl FoundSecret {
-    /// Its table.
+    /// Its table, with that of its server.
     pub fn text(&self) -> String {
         let mut lines = comments(&self.notes);
         lines.push(format!("[secrets.{}]", Key::new(self.name.as_str())));
         lines.push(format!("issuer = {}", quoted(&self.issuer)));
         lines.extend(self.admin.iter().map(|admin| format!("admin  = {}", quoted(admin))));
-        lines.join("\n") + "\n"
+        let head = lines.join("\n") + "\n";
+        self.table.iter().fold(head, |head, table| format!("{head}\n{table}"))
     }
 }
 

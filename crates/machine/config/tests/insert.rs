@@ -15,6 +15,7 @@ fn secret(text: &str) -> FoundSecret {
         notes,
         issuer: "openrouter".to_owned(),
         admin: Some("file:./a.key".to_owned()),
+        table: None,
     }
 }
 

@@ -68,8 +68,8 @@ impl Joined {
             None => issuer(&draft.form, draft.name.as_str()),
         };
         notes.extend(of_issuer);
-        let secret = FoundSecret { name, notes, issuer: written, admin };
-        if !self.secret_and_table((&secret, table.as_deref()), open, file_name) {
+        let secret = FoundSecret { name, notes, issuer: written, admin, table };
+        if !self.secret(&secret, open, file_name) {
             return;
         }
         for (consumer, open) in &consumers {
@@ -86,21 +86,9 @@ impl Joined {
 
     /// Adds the table of a new secret. Returns whether it was added.
     pub(super) fn secret(&mut self, secret: &FoundSecret, open: Vec<String>, file_name: &str) -> bool {
-        self.secret_and_table((secret, None), open, file_name)
-    }
-
-    /// The same with the table of its server, without which its issuer would be refused.
-    fn secret_and_table(
-        &mut self,
-        (secret, table): (&FoundSecret, Option<&str>),
-        open: Vec<String>,
-        file_name: &str,
-    ) -> bool {
-        let head = secret.text();
-        let new = clean(&head).and_then(|()| match table {
-            None => with_secret(&self.text, file_name, secret).map_err(|error| told(&error)),
-            Some(table) => clean(table).and_then(|()| self.appended(&format!("{head}\n{table}"), file_name)),
-        });
+        let head = clean(&secret.text());
+        let new =
+            head.and_then(|()| with_secret(&self.text, file_name, secret).map_err(|error| told(&error)));
         match new {
             Ok(text) => self.text = text,
             Err(why) => {
@@ -111,17 +99,6 @@ impl Joined {
         self.added.push(format!("[secrets.{}]", secret.name));
         self.open.extend(open);
         true
-    }
-
-    /// The text with these lines at the end, checked completely.
-    fn appended(&self, lines: &str, file_name: &str) -> Result<String, String> {
-        let ends = if self.text.contains("\r\n") { "\r\n" } else { "\n" };
-        let before = self.text.trim_end_matches(['\r', '\n']);
-        let rest = self.text.get(before.len()..).unwrap_or_default();
-        let gap = ends.repeat(2usize.saturating_sub(rest.matches('\n').count()));
-        let text = format!("{}{gap}{}", self.text, lines.replace('\n', ends));
-        Config::parse(&text, file_name).map_err(|error| told(&error))?;
-        Ok(text)
     }
 
     /// Adds a consumer of a new secret; if it cannot be used, as a comment.

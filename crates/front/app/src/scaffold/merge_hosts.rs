@@ -94,8 +94,7 @@ impl Joined {
         let name = free(&found_as, &machines, &mut self.secrets(file_name));
         let prints: BTreeSet<[u8; 32]> =
             group.iter().flat_map(|on| on.secret.prints.iter().copied()).collect();
-        let Issuer { written, admin, notes: of_issuer, open, table: _ } =
-            issuer(&form(&group), name.as_str());
+        let Issuer { written, admin, notes: of_issuer, open, table } = issuer(&form(&group), name.as_str());
         let mut notes = values(&group);
         notes.extend(not_the_same(&found_as, &prints, begun));
         notes.extend(group.iter().filter(|on| on.secret.differ).map(|on| {
@@ -119,7 +118,7 @@ impl Joined {
         let users: Vec<String> = tables.iter().filter(|_| used).flat_map(Table::names).collect();
         notes.insert(0, used_by(&users.iter().map(String::as_str).collect::<Vec<_>>()));
         notes.extend(of_issuer);
-        let secret = FoundSecret { name, notes, issuer: written, admin };
+        let secret = FoundSecret { name, notes, issuer: written, admin, table };
         if !self.secret(&secret, open, file_name) {
             return;
         }
