@@ -13,7 +13,6 @@ use keyroll_rotation::{
 
 use super::blocking_pods::{MOVING, is_moving, workload_declared};
 use super::hosts_away::HostsAway;
-use super::log_keeper::keeps_logs;
 use super::missing_proof::resolves_itself;
 use super::next_words::{adopt_here, resume, served_by, setting, store_note, waive_place, with_ways};
 use super::plan_names::Called;
@@ -272,9 +271,7 @@ pub fn user(called: &Called, holder: &keyroll_port::Holder) -> Holder {
             let first = format!("end it; for the next rotation {}", workload_declared(host));
             (Some(first), [None, waive(&format!("{host}:{name}"))])
         }
-        (None, Some(pid)) if called.store_of(pid).is_some() || keeps_logs(pid) => {
-            (None, [waive(&pid.to_string()), None])
-        }
+        (None, Some(pid)) if called.stays(pid) => (None, [waive(&pid.to_string()), None]),
         (None, Some(pid)) => (None, [Some(adopt_here(called, pid)), waive(&pid.to_string())]),
         (None, None) => (Some("end it".to_owned()), [None, None]),
     };

@@ -15,6 +15,7 @@ use keyroll_served::version_file;
 use keyroll_setup::bystander_id;
 
 use super::blocking_pods::key_freed;
+use super::log_keeper::keeps_logs;
 use super::saved_plan::{Apart, Family, LeftOut, Saved, on_host};
 use super::store_process::accepts_at;
 use crate::configured::{place_of, without_host};
@@ -217,6 +218,11 @@ impl Called {
     /// it does not.
     pub fn store_of(&self, pid: u32) -> Option<SocketAddr> {
         self.store_at.filter(|place| accepts_at(pid, *place))
+    }
+
+    /// Whether a process of this machine is never moved: it is the store of the secret, or keeps logs.
+    pub(super) fn stays(&self, pid: u32) -> bool {
+        self.store_of(pid).is_some() || keeps_logs(pid)
     }
 
     /// The names of a rotation over these hosts.

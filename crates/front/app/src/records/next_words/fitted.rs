@@ -2,7 +2,6 @@
 
 use keyroll_rotation::{Adoptee, Incarnation, Next, Outside, State, Step, Waived};
 
-use crate::records::log_keeper::keeps_logs;
 use crate::records::plan_names::Called;
 use crate::records::store_process::above_this;
 
@@ -49,8 +48,7 @@ fn adopted(called: &Called, state: &State, who: Incarnation, step: Step) -> Opti
         return None;
     }
     let Some(host) = called.host(who.host) else {
-        let is_own = |pid| called.store_of(pid).is_some() || keeps_logs(pid) || above_this(pid);
-        let is_free = who.pid().is_some_and(|pid| !is_own(pid));
+        let is_free = who.pid().is_some_and(|pid| !called.stays(pid) && !above_this(pid));
         return is_free.then_some(step);
     };
     if called.left_out(&host).is_none() {
@@ -63,7 +61,7 @@ fn adopted(called: &Called, state: &State, who: Incarnation, step: Step) -> Opti
 /// The store of the secret, or what keeps the logs of this machine.
 fn is_kept(called: &Called, who: Incarnation) -> bool {
     let here = who.pid().filter(|_| called.host(who.host).is_none());
-    here.is_some_and(|pid| called.store_of(pid).is_some() || keeps_logs(pid))
+    here.is_some_and(|pid| called.stays(pid))
 }
 
 /// Whether a command can name it: a container that no inspection described has no name.
