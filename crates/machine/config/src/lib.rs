@@ -114,7 +114,7 @@ pub use placeholder::{Argument, Argv};
 pub use reference::Reference;
 pub use reference_page::reference_markdown;
 pub use roll::{Canary, Roll};
-pub use runs::{Instance, Runs};
+pub use runs::{INSTANCES_MAX, Instance, Runs};
 pub use schedule::{DAY_MIN, Schedule, Window};
 pub use schema::{SCHEMA_FILE_NAME, schema};
 pub use search::Search;

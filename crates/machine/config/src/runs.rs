@@ -21,7 +21,7 @@ use crate::{Argument, Argv, Copy, Kind, Name, Place};
 /// The default time that an instance has to finish its work.
 const DRAIN_DEFAULT_MS: u64 = 10_000;
 /// The most instances of one consumer: as many as a plan has slots for.
-const INSTANCES_MAX: usize = 32;
+pub const INSTANCES_MAX: usize = 32;
 
 /// The keys that say which processes are a consumer's.
 const FOUND_BY: [&str; 5] = ["pid_file", "process", "arg", "unit", USER];

@@ -2,13 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use keyroll_config::{FoundConsumer, Name, Said};
+use keyroll_config::{FoundConsumer, INSTANCES_MAX, Name, Said};
 
 use crate::consumer_draft::{ConsumerDraft, LISTENS};
 use crate::draft::named;
-
-/// The most instances that a consumer may have in the configuration.
-const INSTANCES_MAX: usize = 32;
 
 /// Each consumer as it is written, with what the operator has to fill in. Those that run as instances of one template unit and
 /// start from the same copies are one.
