@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use keyroll_copy::{FILE_BYTES_MAX, Userlist};
-use keyroll_observe::{Process, ProcessId, shown, working_folder};
+use keyroll_observe::{Process, ProcessId, read_small, shown, working_folder};
 use keyroll_secret::SecretBytes;
 
 use crate::consumer_draft::Context;
@@ -172,8 +172,7 @@ fn entries(text: &str) -> Vec<(String, String, String)> {
 
 /// The bytes of a small file.
 pub(crate) fn content(path: &Path) -> Option<SecretBytes> {
-    let is_small = path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= FILE_BYTES_MAX as u64);
-    is_small.then(|| std::fs::read(path).ok().map(SecretBytes::new))?
+    read_small(path, FILE_BYTES_MAX).ok()
 }
 
 /// A host name, an address, or the folder of a socket.
