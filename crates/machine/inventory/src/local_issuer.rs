@@ -18,8 +18,13 @@ impl Inventory {
     }
 
     /// What was told apart, one sentence for each process: `acme: issuer.py in /srv (pid 12) listens where …`.
-    pub fn apart(&self) -> &[String] {
-        &self.apart
+    pub fn apart(&self) -> impl Iterator<Item = &str> {
+        self.apart.iter().map(|(_, said)| said.as_str())
+    }
+
+    /// The same for one secret.
+    pub fn apart_of(&self, secret: &str) -> impl Iterator<Item = &str> {
+        self.apart.iter().filter(move |(own, _)| own == secret).map(|(_, said)| said.as_str())
     }
 
     /// Removes such processes from the users of each secret.
@@ -42,12 +47,13 @@ impl Inventory {
             };
             let apart: Vec<(ProcessId, String)> = one.users.iter().flat_map(of_user).collect();
             let said = apart.iter().map(|(process, program)| {
-                format!(
+                let said = format!(
                     "{}: {program} (pid {process}) listens where the secret's issuer is, and holds a value in its \
                      memory alone: it is not counted as a user; if it presents the value itself, declare it as a \
                      consumer",
                     one.name
-                )
+                );
+                (one.name.clone(), said)
             });
             self.apart.extend(said);
             let apart: BTreeSet<ProcessId> = apart.into_iter().map(|(process, _)| process).collect();

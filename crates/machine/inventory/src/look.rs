@@ -86,8 +86,8 @@ pub struct Inventory {
     pub labels: LabelsHold,
     /// Where issuers of its secrets listen.
     pub(crate) issuers: Vec<LocalIssuer>,
-    /// What listens there and is not counted as a user, one sentence each.
-    pub(crate) apart: Vec<String>,
+    /// What listens there and is not counted as a user, one sentence each, with the secret.
+    pub(crate) apart: Vec<(String, String)>,
 }
 
 /// How long the same value has the same label.

@@ -86,7 +86,7 @@ impl Scaffold {
         let roots = folders(request.roots)?;
         let mut seen = look(&roots, &request.limits, installation, operator)?;
         search_memory(&mut seen, &request.limits, operator);
-        seen.apart().iter().for_each(|one| operator.note(one.as_str()));
+        seen.apart().for_each(|one| operator.note(one));
         let named = request.secrets.iter().map(|word| secret(&seen, word)).collect::<Result<Vec<_>, _>>()?;
         let all = if named.is_empty() { seen.found.iter().collect() } else { named };
         let wanted = Wanted {

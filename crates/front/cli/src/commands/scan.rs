@@ -31,7 +31,7 @@ pub(super) fn run(args: &ScanArgs, context: &mut Context) -> Result<Exit, Proble
         in_memory(&before.found, &report, args.all, context);
     }
     let next = processes(&report, args.all, context);
-    seen.apart().iter().for_each(|one| say(one, context));
+    seen.apart().for_each(|one| say(one, context));
     tell_missed(report.missed, report.refused, &mut context.ui);
     if let Some(name) = next {
         let within = words(&args.roots, "--in ");

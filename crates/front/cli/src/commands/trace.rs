@@ -20,8 +20,7 @@ pub(super) fn run(args: &TraceArgs, context: &mut Context) -> Result<Exit, Probl
     // A program that reads the events gets the evidence in any case.
     let report = seen.trace(found, true);
     shown(&report, args.evidence, false, context);
-    let of = format!("{}: ", found.name);
-    seen.apart().iter().filter(|one| one.starts_with(&of)).for_each(|one| say(one, context));
+    seen.apart_of(&found.name).for_each(|one| say(one, context));
     tell_missed(report.missed, report.refused, &mut context.ui);
     Ok(Exit::Done)
 }

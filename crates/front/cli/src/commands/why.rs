@@ -18,7 +18,7 @@ pub(super) fn run(args: &WhyArgs, context: &mut Context) -> Result<Exit, Problem
     search_memory(&mut seen, &args.look.limits(), &mut context.ui);
     let target = resolve_again(&seen, &args.what, &before)?;
     shown(why(&seen, &target), !matches!(target, Meant::Secrets(_)), context);
-    seen.apart().iter().for_each(|one| say(one, context));
+    seen.apart().for_each(|one| say(one, context));
     tell_missed(seen.missed(), seen.refused(), &mut context.ui);
     Ok(Exit::Done)
 }
