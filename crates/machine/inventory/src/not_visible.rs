@@ -27,7 +27,6 @@ impl Inventory {
     pub fn missed(&self) -> Vec<Missed> {
         let seen = &self.survey.listing.seen;
         let names: BTreeMap<u32, String> = seen.iter().map(|one| (one.id.pid, called(one))).collect();
-        let names: BTreeMap<u32, &str> = names.iter().map(|(pid, name)| (*pid, name.as_str())).collect();
         let all = sums(&self.survey.unseen, &names, &users());
         all.into_iter().map(|(what, why)| Missed { what, why }).collect()
     }
@@ -50,7 +49,7 @@ fn is_refused(reason: &str) -> bool {
 /// What is not visible and why, one line for each reason and user.
 fn sums(
     unseen: &[Unseen],
-    names: &BTreeMap<u32, &str>,
+    names: &BTreeMap<u32, String>,
     users: &BTreeMap<u32, String>,
 ) -> Vec<(String, String)> {
     // Collect the invisible parts of each process by reason; then group the processes of which the same parts are
@@ -106,12 +105,13 @@ fn of_process(what: &str) -> Option<(&str, u32)> {
 }
 
 /// `process 7 (nginx)`, `57 processes (systemd, nginx, cron and others)`.
-fn processes(pids: &[u32], names: &BTreeMap<u32, &str>) -> String {
+fn processes(pids: &[u32], names: &BTreeMap<u32, String>) -> String {
     if let [pid] = pids {
         let name = names.get(pid).map(|name| format!(" ({name})")).unwrap_or_default();
         return format!("process {pid}{name}");
     }
-    let different: BTreeSet<&str> = pids.iter().filter_map(|pid| names.get(pid).copied()).collect();
+    let different: BTreeSet<&str> =
+        pids.iter().filter_map(|pid| names.get(pid)).map(String::as_str).collect();
     let shown: Vec<&str> = different.iter().take(NAMED_MAX).copied().collect();
     let more = if different.len() > NAMED_MAX { " and others" } else { "" };
     let shown = if shown.is_empty() { String::new() } else { format!(" ({}{more})", shown.join(", ")) };
@@ -170,7 +170,7 @@ mod tests {
         miss("4096 bytes of memory of process 9".to_owned(), "the limit of time", Some(5));
         miss("process 10".to_owned(), "it ended meanwhile", None);
         miss("/b".to_owned(), "Permission denied (os error 13)", None);
-        let names = BTreeMap::from([(7, "nginx"), (8, "cron")]);
+        let names = BTreeMap::from([(7, "nginx".to_owned()), (8, "cron".to_owned())]);
         let users = BTreeMap::from([(0, "root".to_owned())]);
         let said: Vec<String> =
             sums(&unseen, &names, &users).into_iter().map(|(what, why)| format!("{what}: {why}")).collect();
