@@ -7,7 +7,7 @@ use keyroll_manager::shell_word;
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
 use super::edit_config::Edit;
-use super::fields::{adding, field_options, of_server, plain_fields, report_unasked, report_validation};
+use super::fields::{adding, field_options, of_server, plain_fields, report_added, report_validation};
 use crate::config_file;
 use crate::configured::secret;
 use crate::installation::Installation;
@@ -120,8 +120,7 @@ impl<'a> Addition<'a> {
             true => versions::correct(&places, wanted, &credential)?,
             false => versions::keep(&places, wanted, &credential)?,
         }
-        operator.note(format!("added {}; its value is sealed in {}", wanted.name, places.state.display()));
-        report_unasked(&looked, wanted, operator);
+        report_added(&looked, wanted, &places, operator);
         Ok(())
     }
 }

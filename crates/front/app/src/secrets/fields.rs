@@ -9,6 +9,7 @@ use keyroll_secret::{Credential, SecretBytes};
 
 use crate::exit::Exit;
 use crate::operator::{Event, Operator};
+use crate::places::Places;
 use crate::problem::Problem;
 use crate::redact::remember;
 use crate::wiring::validate_value::{Looked, next_step};
@@ -110,8 +111,9 @@ pub(super) fn report_validation(
     ))
 }
 
-/// Says that a value was added which its issuer was not asked about.
-pub(super) fn report_unasked(looked: &Looked, secret: &Secret, operator: &mut dyn Operator) {
+/// Says that a value was added, and if its issuer was not asked about it.
+pub(super) fn report_added(looked: &Looked, secret: &Secret, places: &Places, operator: &mut dyn Operator) {
+    operator.note(format!("added {}; its value is sealed in {}", secret.name, places.state.display()));
     if looked.unasked {
         operator.note(format!(
             "warning: {} was added unchecked: whether its issuer accepts the value is not visible yet. keyroll plan {} asks \

@@ -9,7 +9,7 @@ use keyroll_manager::shell_word;
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
 use super::fields::{
-    field_options, of_server, plain_fields, refuse_unbound, report_unasked, report_validation,
+    field_options, of_server, plain_fields, refuse_unbound, report_added, report_validation,
 };
 use super::import_from_store::{StoreImport, import_from_store, is_from_store};
 use crate::configured::{place_of, secret};
@@ -128,8 +128,7 @@ fn import_one(
     validate_value::beside_truth(wanted, &credential, (places, &config_file), &mut looked)?;
     report_validation(&looked, wanted, request.anyway, operator)?;
     versions::import(places, wanted, &credential)?;
-    operator.note(format!("added {}; its value is sealed in {}", wanted.name, places.state.display()));
-    report_unasked(&looked, wanted, operator);
+    report_added(&looked, wanted, places, operator);
     if credential.id.is_none() {
         operator.note(format!(
             "{} is not bound to an id at its issuer: you will have to revoke it yourself, unless you bind it: {}",
