@@ -1,7 +1,7 @@
 //! How a consumer takes a value, in the words of a plan.
 
 use crate::CommandLine;
-use crate::shell_word::shell_word;
+use crate::shell_word::{shell_word, shell_words};
 
 /// How keyroll makes a consumer take a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +33,7 @@ impl AppliedBy {
 impl CommandLine {
     /// The command as an operator types it in any folder.
     pub fn typed(&self) -> String {
-        let words: Vec<String> = self.words().iter().map(shell_word).collect();
-        let words = words.join(" ");
+        let words = shell_words(self.words());
         match &self.folder {
             // keyroll runs it in this folder, where a relative path leads elsewhere than in the operator's.
             Some(folder) if self.arguments.iter().any(|word| may_be_relative(word)) => {

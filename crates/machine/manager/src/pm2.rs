@@ -18,7 +18,7 @@ use crate::environment::found;
 use crate::find::{list, with_workers};
 use crate::restart::CommandFailure;
 use crate::settle::{Settling, mains, question, settle, text};
-use crate::shell_word::shell_word;
+use crate::shell_word::{shell_word, shell_words};
 use crate::user::User;
 use crate::{Applied, CommandLine, DraftValue, Find, InstanceProcess, ServiceDeclaration, ServiceIdentity};
 use list::{Listed, listed, with_apps};
@@ -231,8 +231,7 @@ impl Pm2 {
         let user = self.user().ok().flatten().map(|user| format!("sudo -u '#{}' ", user.uid));
         let home =
             self.home().ok().map(|home| format!("PM2_HOME={} ", shell_word(home.display().to_string())));
-        let words: Vec<String> = words.iter().map(shell_word).collect();
-        format!("{}{}pm2 {}", user.unwrap_or_default(), home.unwrap_or_default(), words.join(" "))
+        format!("{}{}pm2 {}", user.unwrap_or_default(), home.unwrap_or_default(), shell_words(words))
     }
 
     fn home(&self) -> Result<PathBuf, Failure> {

@@ -8,6 +8,11 @@ pub fn shell_word(text: impl AsRef<str>) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
+/// The words of a command line, as an operator types it.
+pub(crate) fn shell_words<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> String {
+    words.into_iter().map(shell_word).collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,7 @@ use crate::facts::{OF_PROCESS, nightly};
 use crate::find::{list, with_workers};
 use crate::restart::CommandFailure;
 use crate::settle::{Settling, mains, question, settle, text};
-use crate::shell_word::shell_word;
+use crate::shell_word::{shell_word, shell_words};
 use crate::{
     Applied, AppliedBy, Attempt, ChangedFile, CommandLine, DraftValue, Drift, InstanceProcess, ManagerFact,
     OwnCopies, ServiceDeclaration, ServiceIdentity, Workload,
@@ -102,8 +102,8 @@ impl Supervisor {
         let runs = [("supervisor", DraftValue::text(group))].into_iter().chain(of_file);
         let without = "the configuration of its supervisord was not found: fill in `config` if it is not /etc/supervisor/supervisord.conf";
         let of_config = config.map(|config| format!(" -c {}", shell_word(config.display().to_string())));
-        let all: Vec<String> = groups.iter().map(|group| shell_word(format!("{group}:*"))).collect();
-        let restart = format!("supervisorctl{} restart {}", of_config.unwrap_or_default(), all.join(" "));
+        let all = shell_words(groups.iter().map(|group| format!("{group}:*")));
+        let restart = format!("supervisorctl{} restart {all}", of_config.unwrap_or_default());
         let several = "it is in several groups: add a consumer for each of the others";
         let notes = [(config.is_none(), without), (groups.len() > 1, several)];
         ServiceDeclaration {
@@ -284,8 +284,7 @@ impl Supervisor {
 
     /// A command of supervisorctl, as an operator types it in any folder.
     fn typed(&self, words: &[&str]) -> String {
-        let words: Vec<String> = words.iter().map(shell_word).collect();
-        format!("supervisorctl -c {} {}", shell_word(self.config.display().to_string()), words.join(" "))
+        format!("supervisorctl -c {} {}", shell_word(self.config.display().to_string()), shell_words(words))
     }
 
     fn between(&self, one: &Member, why: &str) -> Failure {
@@ -399,10 +398,10 @@ impl Workload for Supervisor {
     }
 
     fn applied_by(&self) -> AppliedBy {
-        let ctl = format!("supervisorctl -c {}", shell_word(self.config.display().to_string()));
-        let (group, program) = (shell_word(format!("{}:*", self.program)), shell_word(&self.program));
+        let group = format!("{}:*", self.program);
+        let (restart, update) = (self.typed(&["restart", &group]), self.typed(&["update", &self.program]));
         AppliedBy::Request(format!(
-            "runs {ctl} restart {group}; if its section of the configuration changed: {ctl} update {program}"
+            "runs {restart}; if its section of the configuration changed: {update}"
         ))
     }
 

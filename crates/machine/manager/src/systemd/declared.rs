@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::Unit;
-use crate::shell_word::shell_word;
 use crate::{DraftValue, ServiceDeclaration, ServiceIdentity};
 
 impl Unit {
@@ -26,11 +25,11 @@ impl Unit {
         };
         let runs = [own].into_iter().chain(user.map(|user| ("user", DraftValue::text(user))));
         let manager = if user.is_some() { Self::OF_USER } else { Self::SYSTEM };
-        let of_user = user.map(|user| format!(" --user --machine={}@", shell_word(user))).unwrap_or_default();
+        let unit = Self { user: user.map(str::to_owned), ..Self::new(name) };
         ServiceDeclaration {
             identity: Some(ServiceIdentity::unit(name, user)),
             is_job,
-            restart: Some(format!("systemctl{of_user} restart {}", shell_word(name))),
+            restart: Some(unit.typed(&["restart", name])),
             ..ServiceDeclaration::new(manager, stem, runs)
         }
     }

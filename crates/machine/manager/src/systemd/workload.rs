@@ -7,7 +7,7 @@ use keyroll_port::Failure;
 use crate::declaration::{Declaration, DeclarationError, Key, KeyForm, Manager};
 use crate::facts::Notice::Away;
 use crate::facts::{OF_PROCESS, daily, nightly};
-use crate::shell_word::shell_word;
+use crate::shell_word::{shell_word, shell_words};
 use crate::{Applied, AppliedBy, Attempt, InstanceProcess, ManagerFact, ServiceIdentity, Unit, Workload};
 
 /// Source: systemd-system.conf(5), `DefaultTimeoutStopSec`.
@@ -88,8 +88,7 @@ impl Unit {
     /// A command of systemctl for the unit's manager, as an operator types it.
     pub(super) fn typed(&self, words: &[&str]) -> String {
         let user = self.user.as_ref().map(|user| format!(" --user --machine={}@", shell_word(user)));
-        let words: Vec<String> = words.iter().map(shell_word).collect();
-        format!("systemctl{} {}", user.unwrap_or_default(), words.join(" "))
+        format!("systemctl{} {}", user.unwrap_or_default(), shell_words(words))
     }
 
     /// The command that shows what a unit wrote.
