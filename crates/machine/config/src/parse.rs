@@ -98,7 +98,7 @@ fn is_mended(
     }
     if let Some((written, known)) = unknown_field(message) {
         all.push(Mistake::unknown_key(written, &known).at(&span));
-        let taken = take_out(document.get_mut(), &Sought::Key(span));
+        let taken = take_out(document, &Sought::Key(span));
         let Some(Taken { table, key, .. }) = taken else { return false };
         // A key that was meant by this one is not missing too.
         for key in likely(written, &known).into_iter().chain([key.as_str()]) {
@@ -114,7 +114,7 @@ fn is_mended(
         }
         return table.map(|table| broken.add(&table, key)).is_some();
     }
-    let taken = take_out(document.get_mut(), &Sought::Value(span.clone()));
+    let taken = take_out(document, &Sought::Value(span.clone()));
     let expected = message.rsplit_once(", expected ").map(|(_, expected)| without_quotes(expected));
     let help = taken.as_ref().zip(expected.as_deref());
     let help = help.and_then(|(taken, expected)| for_wrong_type(&taken.key, &taken.value, expected));

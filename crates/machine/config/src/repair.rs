@@ -43,57 +43,61 @@ fn has_element(value: &DeValue<'_>, at: &Range<usize>) -> bool {
 }
 
 /// Takes an entry out of the tables of a document.
-pub(crate) fn take_out<'i>(value: &mut DeValue<'i>, sought: &Sought) -> Option<Taken<'i>> {
-    let below = |taken: Taken<'i>, key: &str| -> Taken<'i> {
-        let Taken { table, key: own, value } = taken;
-        Taken { table: [key.to_owned()].into_iter().chain(table).collect(), key: own, value }
+pub(crate) fn take_out<'i>(document: &mut Spanned<DeValue<'i>>, sought: &Sought) -> Option<Taken<'i>> {
+    let mut take = |one: &mut Spanned<DeValue<'i>>| {
+        let DeValue::Table(table) = one.get_mut() else { return None };
+        let key =
+            table.iter().find(|(key, one)| sought.is_it(&key.span(), one)).map(|(key, _)| key.clone())?;
+        let value = table.remove(&key)?.into_inner();
+        Some((key.into_inner().into_owned(), value))
     };
-    match value {
-        DeValue::Table(table) => {
-            let here = table.iter().find(|(key, one)| sought.is_it(&key.span(), one));
-            if let Some(key) = here.map(|(key, _)| key.clone()) {
-                let value = table.remove(&key)?.into_inner();
-                return Some(Taken { table: Vec::new(), key: key.into_inner().into_owned(), value });
-            }
-            table.iter_mut().find_map(|(key, one)| {
-                take_out(one.get_mut(), sought).map(|taken| below(taken, key.get_ref()))
-            })
-        }
-        DeValue::Array(all) => all
-            .iter_mut()
-            .enumerate()
-            .find_map(|(at, one)| take_out(one.get_mut(), sought).map(|taken| below(taken, &at.to_string()))),
-        DeValue::String(_)
-        | DeValue::Integer(_)
-        | DeValue::Float(_)
-        | DeValue::Boolean(_)
-        | DeValue::Datetime(_) => None,
-    }
+    let (table, (key, value)) = first(document, &mut take)?;
+    Some(Taken { table, key, value })
 }
 
 /// Puts a key with a value of its type into the table at these bytes. Returns the table's keys, from the top of the file.
-pub(crate) fn put_in(one: &mut Spanned<DeValue<'_>>, at: &Range<usize>, key: &str) -> Option<Vec<String>> {
-    let is_here = one.span() == *at;
-    let below =
-        |keys: Vec<String>, key: &str| -> Vec<String> { [key.to_owned()].into_iter().chain(keys).collect() };
-    match one.get_mut() {
-        DeValue::Table(table) if is_here && !table.contains_key(key) => {
-            table.insert(nowhere(Cow::Owned(key.to_owned())), nowhere(stand_in(key)));
-            Some(Vec::new())
+pub(crate) fn put_in<'i>(
+    document: &mut Spanned<DeValue<'i>>,
+    at: &Range<usize>,
+    key: &str,
+) -> Option<Vec<String>> {
+    let mut put = |one: &mut Spanned<DeValue<'i>>| {
+        let is_here = one.span() == *at;
+        let DeValue::Table(table) = one.get_mut() else { return None };
+        if !is_here || table.contains_key(key) {
+            return None;
         }
-        DeValue::Table(table) => table
-            .iter_mut()
-            .find_map(|(name, one)| put_in(one, at, key).map(|keys| below(keys, name.get_ref()))),
-        DeValue::Array(all) => all
-            .iter_mut()
-            .enumerate()
-            .find_map(|(index, one)| put_in(one, at, key).map(|keys| below(keys, &index.to_string()))),
+        table.insert(nowhere(Cow::Owned(key.to_owned())), nowhere(stand_in(key)));
+        Some(())
+    };
+    first(document, &mut put).map(|(table, ())| table)
+}
+
+/// What is done at the first value of a document at which it can be, and the keys of that value, from the top of the file; an
+/// element of a list counts from 0.
+fn first<'i, T>(
+    one: &mut Spanned<DeValue<'i>>,
+    act: &mut dyn FnMut(&mut Spanned<DeValue<'i>>) -> Option<T>,
+) -> Option<(Vec<String>, T)> {
+    if let Some(done) = act(one) {
+        return Some((Vec::new(), done));
+    }
+    let (key, (below, done)) = match one.get_mut() {
+        DeValue::Table(table) => table.iter_mut().find_map(|(key, one)| {
+            let found = first(one, act)?;
+            Some((key.get_ref().to_string(), found))
+        }),
+        DeValue::Array(all) => all.iter_mut().enumerate().find_map(|(at, one)| {
+            let found = first(one, act)?;
+            Some((at.to_string(), found))
+        }),
         DeValue::String(_)
         | DeValue::Integer(_)
         | DeValue::Float(_)
         | DeValue::Boolean(_)
         | DeValue::Datetime(_) => None,
-    }
+    }?;
+    Some(([key].into_iter().chain(below).collect(), done))
 }
 
 fn nowhere<T>(value: T) -> Spanned<T> {
