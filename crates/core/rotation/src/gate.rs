@@ -268,7 +268,8 @@ fn suffices(consumer: &Consumer, life: InstanceIdentity, kinds: Kinds) -> bool {
 }
 
 /// The undeclared processes that a consent counts: those whose memory this look did not search completely, and those that
-/// the last consent counted. A declared bystander may hold the value: whether it does is not asked. An operator who accepted two of them is not asked again for one of the two.
+/// the last consent counted. A declared bystander may hold the value: whether it does is not asked. An operator who accepted two
+/// of them is not asked again for one of the two.
 pub fn unsearched(state: &State, look: &Look) -> BTreeMap<Incarnation, SearchLimit> {
     let seen = look.seen.as_ref();
     let (owners, standing) = (owners(seen), standing(state, seen));
