@@ -150,6 +150,12 @@ impl OpenClaw {
         })
     }
 
+    /// The same by what is visible at this moment; a gateway that is not visible counts as none.
+    fn bound_now(&self) -> Result<Bound, Failure> {
+        let gateway = list().and_then(|listing| self.gateway(&listing)).unwrap_or_default();
+        self.bound(gateway.as_ref())
+    }
+
     fn elsewhere(&self) -> Failure {
         let what = format!("see where OpenClaw takes the key of {} from", self.provider);
         Failure::new(Class::Permanent, Code::OtherSourceWins, what)

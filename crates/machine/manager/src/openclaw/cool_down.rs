@@ -69,8 +69,7 @@ impl OpenClaw {
 
     /// What [`OpenClaw::clear_cool_downs`] would end now, a clause; `None` = nothing.
     pub(super) fn cool_down_to_end(&self) -> Option<String> {
-        let gateway = list().and_then(|listing| self.gateway(&listing)).unwrap_or_default();
-        let source = self.bound(gateway.as_ref()).ok()?.source;
+        let source = self.bound_now().ok()?.source;
         let now = now_unix_ms();
         let mut found = self.of_the_key(&source, now);
         found.retain(|one| self.own_database(&one.database).is_some());

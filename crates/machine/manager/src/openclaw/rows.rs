@@ -15,8 +15,7 @@ impl OpenClaw {
     /// The rows from which this gateway takes keys, of any provider.
     pub(super) fn key_rows(&self) -> AgentRows {
         let home = self.home();
-        let gateway = list().and_then(|listing| self.gateway(&listing)).ok().flatten();
-        let own = self.bound(gateway.as_ref()).ok().map(|bound| bound.source);
+        let own = self.bound_now().ok().map(|bound| bound.source);
         let rows = home.key_rows().ok().map(|rows| {
             let one = |row: keyroll_agents::KeyRow| AgentRow {
                 name: self.named(&row.source),

@@ -12,7 +12,6 @@ use rustix::process::geteuid;
 
 use super::OpenClaw;
 use crate::declaration::{DeclarationError, Key, KeyForm, Manager};
-use crate::find::list;
 use crate::shell_word::shell_word;
 use crate::systemd::declared_unit;
 use crate::{
@@ -79,8 +78,7 @@ pub(crate) static OPENCLAW: Manager = Manager {
 impl OpenClaw {
     /// What makes the gateway take a new key, by the source that it has now.
     fn takes_by(&self) -> AppliedBy {
-        let gateway = list().and_then(|listing| self.gateway(&listing)).unwrap_or_default();
-        let Ok(bound) = self.bound(gateway.as_ref()) else {
+        let Ok(bound) = self.bound_now() else {
             return AppliedBy::Request(
                 "does what the source of its key needs, which is not visible now".to_owned(),
             );
