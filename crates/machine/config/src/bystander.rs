@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use keyroll_manager::{UNIT_NAME_BYTES_MAX, is_unit_name};
+
 use crate::around::Around;
 use crate::at::At;
 use crate::broken::Broken;
@@ -19,8 +21,6 @@ use crate::{Connect, Consumer, Host, Kind, LOCAL, Name, is_unseen};
 const BYSTANDERS_MAX: usize = 64;
 /// The longest reason, in bytes: it is shown at every consent.
 const REASON_BYTES_MAX: usize = 256;
-/// The longest name of a unit, in bytes (systemd.unit(5)).
-const UNIT_BYTES_MAX: usize = 255;
 
 /// A declared bystander.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,12 +120,12 @@ fn refuse(
 
 /// Refuses the unit of a consumer: its processes use the value.
 fn refuse_consumer(one: &Bystander, consumers: &[Consumer], at: &Range<usize>) -> Result<(), Mistake> {
+    // A consumer's unit is written with its kind.
     let is_its = |consumer: &&Consumer| {
         let instances = consumer.runs.instances();
         let mut units = instances.iter().filter_map(|instance| instance.workload.unit());
         one.is_on(consumer.machine())
-            && units
-                .any(|unit| one.unit.as_deref() == Some(whole(&unit.unit).as_str()) && one.user == unit.user)
+            && units.any(|unit| one.unit.as_deref() == Some(unit.unit.as_str()) && one.user == unit.user)
     };
     let Some(consumer) = consumers.iter().find(is_its) else { return Ok(()) };
     let why = format!("the bystander `{}` is the unit of the consumer `{}`", one.name, consumer.name);
@@ -151,10 +151,8 @@ fn whole(unit: &str) -> String {
 
 fn read_unit(text: &At<String>) -> Result<String, Mistake> {
     let unit = text.value.as_str();
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
-    let is_name = !unit.is_empty() && !unit.starts_with('-') && unit.bytes().all(allowed);
     let whole = whole(unit);
-    if !is_name || whole.len() > UNIT_BYTES_MAX {
+    if !is_unit_name(unit) || whole.len() > UNIT_NAME_BYTES_MAX {
         let why = "`bystanders.unit` must be the name of a systemd unit: letters, digits and `:-_.\\@`";
         return Err(Mistake::new(Kind::BadName, why).at(&text.span));
     }

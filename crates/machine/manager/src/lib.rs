@@ -111,6 +111,6 @@ pub use surveyed_agent::{
 pub use systemd::credentials::{CredentialFrom, UnitCredential};
 pub use systemd::sources::{EnvironmentFile, UnitSources, UnitsSources, Wrapper, unit_sources};
 pub use systemd::text::{UnitLine, UnitSays, unit_lines};
-pub use systemd::{Unit, UnitFiles, UnitState};
+pub use systemd::{UNIT_NAME_BYTES_MAX, Unit, UnitFiles, UnitState, is_unit_name};
 pub use user::{home_of, uid_of, user_homes, user_names};
 pub use workload::{Comparison, SharedWorkload, Workload, apply, instances};

@@ -400,9 +400,7 @@ impl Workload for Supervisor {
     fn applied_by(&self) -> AppliedBy {
         let group = format!("{}:*", self.program);
         let (restart, update) = (self.typed(&["restart", &group]), self.typed(&["update", &self.program]));
-        AppliedBy::Request(format!(
-            "runs {restart}; if its section of the configuration changed: {update}"
-        ))
+        AppliedBy::Request(format!("runs {restart}; if its section of the configuration changed: {update}"))
     }
 
     fn instances_in(&self, _listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {

@@ -21,6 +21,7 @@ use crate::instance::filled;
 use crate::{Applied, CommandLine, InstanceProcess};
 use manager::Manager;
 pub(crate) use workload::{UNIT, declared_unit};
+pub use workload::{UNIT_NAME_BYTES_MAX, is_unit_name};
 
 /// How long one question to systemd may take, milliseconds.
 const SHOW_MS_MAX: u64 = 10_000;
@@ -265,8 +266,7 @@ impl Unit {
     /// The whole name, checked: it becomes an argument of a command.
     fn name(&self, instance: Option<&str>) -> Result<String, Failure> {
         let name = filled(&self.unit, instance)?;
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
-        if name.is_empty() || name.starts_with('-') || !name.bytes().all(allowed) {
+        if !is_unit_name(&name) {
             return Err(failed(&name.escape_debug().to_string(), Class::Permanent, "use")
                 .because("a unit's name is made of letters, digits and `:-_.\\@`")
                 .help("correct `runs.unit` in the configuration"));

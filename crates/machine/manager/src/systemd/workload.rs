@@ -59,6 +59,15 @@ pub(crate) static UNIT: Manager = Manager {
     },
 };
 
+/// The longest name of a unit, in bytes (systemd.unit(5)).
+pub const UNIT_NAME_BYTES_MAX: usize = 255;
+
+/// Whether a text is made as the name of a unit is, with or without its kind: letters, digits and `:-_.\@` (systemd.unit(5)).
+pub fn is_unit_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
+    !text.is_empty() && !text.starts_with('-') && text.bytes().all(allowed)
+}
+
 /// The unit of a kind that a key names, and the user whose own manager has it.
 pub(crate) fn declared_unit(
     of: &Declaration<'_>,
@@ -66,9 +75,8 @@ pub(crate) fn declared_unit(
     kind: &str,
 ) -> Result<Unit, DeclarationError> {
     let text = of.needed(key)?;
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b':' | b'\\');
     let name = text.strip_suffix(kind).and_then(|rest| rest.strip_suffix('.')).unwrap_or_default();
-    let good = !name.is_empty() && text.len() <= 255 && !name.starts_with('-') && text.bytes().all(allowed);
+    let good = !name.is_empty() && text.len() <= UNIT_NAME_BYTES_MAX && is_unit_name(text);
     if !good {
         let why = format!("it must be the full name of a {kind}: `app.{kind}`");
         return Err(DeclarationError::name(key, why));
