@@ -1,12 +1,12 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use keyroll_config::{FoundConsumer, Name, Said};
+use keyroll_config::{FILL_IN, FoundConsumer, Name, Said};
 use keyroll_manager::{AgentService, AgentSource, CHECK_COMMAND, Declared, DraftValue, KeyForm};
 use keyroll_observe::shown;
 use keyroll_trace::{Link, LinkRole, ManagedBy, Place, Service, Survey, SurveyedSecret, User, chains_of};
 
-use crate::consumer_draft::{ConsumerDraft, Context, FILL_IN, LISTENS, NotDrafted, RunDraft};
+use crate::consumer_draft::{ConsumerDraft, Context, LISTENS, NotDrafted, RunDraft};
 use crate::copies::{Copies, value_at};
 use crate::copy::{copy, written};
 use crate::process;

@@ -10,9 +10,6 @@ use keyroll_manager::SurveyedAgent;
 use keyroll_observe::{ProcessId, Sockets};
 use keyroll_trace::{Names, Place, Survey};
 
-/// The start of every placeholder that the operator must replace.
-pub const FILL_IN: &str = "FILL-IN";
-
 /// How the comment begins that suggests a readiness check of one process.
 pub(crate) const LISTENS: &str = "it listens at";
 

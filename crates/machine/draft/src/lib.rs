@@ -19,7 +19,7 @@ mod process;
 mod report;
 mod shown;
 
-pub use consumer_draft::{ConsumerDraft, FILL_IN};
+pub use consumer_draft::ConsumerDraft;
 pub use draft::{Draft, Wanted, drafts, named};
 pub use form::{Form, SURE};
 pub use instances::consumers_of;

@@ -1,12 +1,12 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use keyroll_config::{Name, Said};
+use keyroll_config::{FILL_IN, Name, Said};
 use keyroll_manager::{Find, Reread, instances};
 use keyroll_observe::{ProcessId, Sockets, image, working_folder};
 use keyroll_trace::{Survey, User};
 
-use crate::consumer_draft::{Context, FILL_IN, RunDraft};
+use crate::consumer_draft::{Context, RunDraft};
 use crate::copy::written_plain;
 
 /// The largest file that can be a pid file, bytes.

@@ -301,20 +301,20 @@ fn sure<'f>(fit: &Fit<'f>) -> Origin<'f> {
     }
 }
 
-/// A file with the name and nothing else to compare: likely, if no other copy holds the value of the process.
+/// A file with the name and nothing else to compare: likely, if no other copy that the process may have been given holds
+/// its value. A file that is called the same in a folder where the process would not look is that of another program there,
+/// which was given the same value.
 fn alone<'f>(fits: &[Fit<'f>]) -> Origin<'f> {
-    if fits.iter().any(|fit| fit.equal) {
-        return Origin::Unknown;
-    }
     let may = |fit: &&Fit<'_>| fit.near && fit.changed && (fit.missing == 0 || fit.same > 0);
     let all: Vec<&Fit<'_>> = fits.iter().filter(may).collect();
-    match all.as_slice() {
-        [only] => Origin::Likely(only.path, ALONE),
-        several => several
-            .iter()
-            .find(|fit| fit.is_default())
-            .map_or(Origin::Unknown, |fit| Origin::Likely(fit.path, ALONE)),
-    }
+    let found = match all.as_slice() {
+        [only] => Some(*only),
+        several => several.iter().find(|fit| fit.is_default()).copied(),
+    };
+    let Some(found) = found else { return Origin::Unknown };
+    let of_other = |fit: &Fit<'_>| !fit.near && fit.path.file_name() == found.path.file_name();
+    let given = fits.iter().any(|fit| fit.equal && !of_other(fit));
+    if given { Origin::Unknown } else { Origin::Likely(found.path, ALONE) }
 }
 
 impl Files {

@@ -28,7 +28,9 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::adopt_command::adopt_copy;
 use crate::records::index::Index;
+use crate::records::next_words::go_on;
 use crate::records::open_rotation_guard::apart;
+use crate::records::plan_names::Called;
 use crate::records::saved_plan::{Apart, Family, Saved, Share};
 use crate::records::store_freshness::agree;
 use crate::shell_words::quoted;
@@ -235,9 +237,13 @@ pub fn refuse_open(places: &Places, name: &str) -> Result<Vec<Apart>, Problem> {
         let index = Index::read(&journal).await.map_err(failed)?;
         if let Some(own) = index.own(name) {
             let id = own.id();
+            // One that is stuck takes no `resume`.
+            let called = Called::of_rotation(&id.0, name);
+            let on = own.state.as_ref().map(|state| go_on(&called, state));
+            let on = on.unwrap_or_else(|| format!("keyroll resume {id}"));
             let (why, help) = match own.state.as_ref().is_some_and(State::decided) {
-                true => (", past its point of no return", format!("keyroll resume {id}")),
-                false => ("", format!("keyroll resume {id}, or keyroll abort {id}")),
+                true => (", past its point of no return", on),
+                false => ("", format!("{on}, or keyroll abort {id}")),
             };
             return Err(attempted()
                 .because(format!("its rotation {id} is open{why}"))

@@ -1,5 +1,5 @@
-use keyroll_config::Name;
-use keyroll_draft::{FILL_IN, Form, Login};
+use keyroll_config::{FILL_IN, Name};
+use keyroll_draft::{Form, Login};
 use keyroll_issuer::Spec;
 
 /// The issuer of a secret, as far as the form of its values tells.

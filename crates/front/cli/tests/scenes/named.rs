@@ -84,6 +84,33 @@ fn programs_of_one_name_are_told_apart_by_their_folders_and_none_is_hidden() {
     }
 }
 
+/// The file beside the other one still holds the value that both were started with: that is no reason to believe it current.
+#[test]
+fn a_process_whose_file_was_changed_is_not_hidden_by_the_unchanged_file_of_another() {
+    let stage = Stage::new();
+    let scene = stage.scene("twin");
+    let start = |folder: &str| {
+        scene.write(&format!("{folder}/.env"), "TWIN_API_KEY={old}\n");
+        scene.write(&format!("{folder}/worker.py"), SLEEPS);
+        // What is typed into a shell stands in none of its words.
+        scene.write(&format!("{folder}/typed"), "set -a; . ./.env; set +a\npython3 worker.py\n");
+        let typed = File::open(scene.path(&format!("{folder}/typed"))).unwrap();
+        child(stage.start(stage.command("bash", &scene.path(folder)).stdin(typed)))
+    };
+    let [unchanged, pid] = ["a", "b"].map(start);
+    apart();
+    scene.write("b/.env", "TWIN_API_KEY={new}\n");
+    let root = scene.at("");
+    for words in [&["scan", &root][..], &["why", "twin", "--in", &root], &["trace", "twin", "--in", &root]] {
+        let text = stage.says(&[words, &["--wait", "300"]].concat());
+        let stale = |pid: u32| {
+            let of = format!("(pid {pid})");
+            text.lines().any(|line| line.contains(&of) && line.contains("uses a STALE value"))
+        };
+        assert!(stale(pid) && !stale(unchanged), "{words:?}: {text}");
+    }
+}
+
 /// The commonest trap: somebody read the file in a shell, started a program there, and edited the file.
 #[test]
 fn a_process_that_is_likely_stale_is_told_with_the_reasons_for_and_against() {

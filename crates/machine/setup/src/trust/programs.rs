@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use keyroll_codes::Code;
-use keyroll_config::{Consumer, Secret};
+use keyroll_config::{Consumer, FILL_IN, Secret};
 use keyroll_manager::{Find, search_path};
 use keyroll_observe::is_interpreter;
 use keyroll_port::{Class, Failure};
@@ -12,15 +12,18 @@ use keyroll_port::{Class, Failure};
 use super::causes::because_all;
 use super::commands::{ConsumerCommand, consumer_commands};
 
-/// A command whose program does not exist or may not be run.
+/// A command whose program does not exist or may not be run, or a pid file that was never named.
 pub struct Missing {
-    /// Which of the consumer's commands: `restart`, `check`, `fetch`, `generated`, `manager`, `adapter`.
+    /// Which of the consumer's commands: `restart`, `check`, `fetch`, `generated`, `manager`, `adapter`; or `pid_file`.
     pub what: &'static str,
     /// What is wrong with its program.
     pub why: String,
     /// The next step.
     pub help: String,
 }
+
+/// What is missing of a consumer whose pid file has the name that `init` wrote.
+const PID_FILE: &str = "pid_file";
 
 /// Refuses a secret with a command whose program is not there or may not be run.
 ///
@@ -37,12 +40,15 @@ pub fn refuse_missing(secret: &Secret) -> Result<(), Failure> {
 pub fn refuse_missing_of(consumer: &Consumer) -> Result<(), Failure> {
     let all = missing(consumer);
     let Some(first) = all.first() else { return Ok(()) };
-    let attempted = format!("run the {} of {}", first.what, consumer.name);
+    let attempted = match first.what {
+        PID_FILE => format!("find the processes of {}", consumer.name),
+        what => format!("run the {what} of {}", consumer.name),
+    };
     let failure = Failure::new(Class::Permanent, Code::ProgramNotStarted, attempted);
     Err(because_all(failure, all.iter().map(|one| one.why.clone())).help(first.help.clone()))
 }
 
-/// Every command of a consumer that cannot be run.
+/// Every command of a consumer that cannot be run, and its pid file if that must still be filled in.
 pub fn missing(consumer: &Consumer) -> Vec<Missing> {
     let manager = consumer.runs.workload().manager_command();
     let manager =
@@ -51,7 +57,31 @@ pub fn missing(consumer: &Consumer) -> Vec<Missing> {
         .into_iter()
         .chain(consumer_commands(consumer))
         .filter_map(|command| missing_of(&command))
+        .chain(to_fill_in(consumer))
         .collect()
+}
+
+/// The pid file that `init` could not name: none of the processes would ever be found.
+fn to_fill_in(consumer: &Consumer) -> Option<Missing> {
+    let path = absent_pid_files(consumer).find(|path| is_placeholder(path))?;
+    Some(Missing {
+        what: PID_FILE,
+        why: format!("{} must still be filled in", path.display()),
+        help: "replace it in keyroll.toml by the file to which its start writes the process id".to_owned(),
+    })
+}
+
+/// The pid files of a consumer's instances that do not exist.
+fn absent_pid_files(consumer: &Consumer) -> impl Iterator<Item = &Path> {
+    let files = consumer.runs.instances().iter().filter_map(|instance| match instance.workload.find()? {
+        Find::PidFile { path, .. } => Some(path.as_path()),
+        Find::Executable { .. } => None,
+    });
+    files.filter(|path| !path.exists())
+}
+
+fn is_placeholder(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(FILL_IN.as_bytes()))
 }
 
 fn missing_of(command: &ConsumerCommand) -> Option<Missing> {
@@ -114,19 +144,17 @@ pub fn dumps_in_sight(secret: &Secret) -> Vec<String> {
     notes
 }
 
-/// Notes on pid files that do not exist: no process of such a consumer is found.
+/// Notes on pid files that do not exist: no process of such a consumer is found. Those that must still be filled in are
+/// [`missing`].
 pub fn pid_files_missing(secret: &Secret) -> Vec<String> {
     let mut notes = Vec::new();
     for consumer in &secret.consumers {
-        for instance in consumer.runs.instances() {
-            let Some(Find::PidFile { path, .. }) = instance.workload.find() else { continue };
-            if !path.exists() {
-                notes.push(format!(
-                    "{}: its pid file {} does not exist: none of its processes is found",
-                    consumer.name,
-                    path.display()
-                ));
-            }
+        for path in absent_pid_files(consumer).filter(|path| !is_placeholder(path)) {
+            notes.push(format!(
+                "{}: its pid file {} does not exist: none of its processes is found",
+                consumer.name,
+                path.display()
+            ));
         }
     }
     notes

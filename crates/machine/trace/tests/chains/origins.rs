@@ -196,6 +196,9 @@ fn a_file_with_the_name_alone_makes_it_likely_unless_another_copy_has_its_value(
     let process = start(&scene, "app", &format!("set -a; . ./.env; {PROGRAM}"));
     scene.write("app/.env", &line("second"));
     assert_eq!(verdicts(&scene, &process), [Verdict::LikelyStale(Doubt::NoChain)]);
+    scene.write("another/.env", &line("first"));
+    let of_another = "another program was given the same value by a file of the same name";
+    assert_eq!(verdicts(&scene, &process), [Verdict::LikelyStale(Doubt::NoChain)], "{of_another}");
     scene.write("elsewhere/real.env", &line("first"));
     assert_eq!(verdicts(&scene, &process), [Verdict::Unknown(Doubt::NoChain)], "it may be from there");
     fs::rename(scene.path("elsewhere/real.env"), scene.path("app/.env.bak")).unwrap();

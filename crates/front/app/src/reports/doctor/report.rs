@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use keyroll_draft::FILL_IN;
+use keyroll_config::FILL_IN;
 use keyroll_setup::trust::is_foreign;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
