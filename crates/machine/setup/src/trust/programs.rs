@@ -159,3 +159,29 @@ pub fn pid_files_missing(secret: &Secret) -> Vec<String> {
     }
     notes
 }
+
+#[cfg(test)]
+mod tests {
+    use keyroll_config::Config;
+
+    use super::*;
+
+    /// What is wrong with a consumer that is found by this pid file, by kind; and the notes on its pid file.
+    fn of(pid_file: &str) -> (Vec<&'static str>, usize) {
+        let text = format!(
+            "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\n[[secrets.acme.consumers]]\nname = \"api\"\n\
+             runs = {{ restart = [\"/bin/sh\"], pid_file = \"{pid_file}\" }}\nreads = {{ file = \"./key\" }}\n\
+             check = {{ exec = [\"/bin/sh\", \"{{copy}}\"] }}\n"
+        );
+        let config = Config::parse(&text, "/nowhere/keyroll.toml").unwrap();
+        let secret = config.secret("acme").unwrap();
+        (missing(&secret.consumers[0]).iter().map(|one| one.what).collect(), pid_files_missing(secret).len())
+    }
+
+    /// A program that does not run now may write its pid file when it starts; nobody writes the one that `init` could not name.
+    #[test]
+    fn a_pid_file_that_must_still_be_filled_in_is_missing_and_another_one_is_only_noted() {
+        assert_eq!(of("./FILL-IN-api.pid"), (vec![PID_FILE], 0));
+        assert_eq!(of("./api.pid"), (vec![], 1));
+    }
+}
