@@ -415,7 +415,7 @@ fn an_image_that_is_not_there_fails_by_the_deadline_and_the_old_pods_go_on() {
     scene.cluster.wait("the controller to see the other template", seen);
     // Their change would become live with keyroll's.
     let change = "agent/template:agent";
-    scene.resume(&id).exits(4).says(&[&format!("--accept {change}")]);
+    scene.resume(&id).exits(6).says(&[&format!("--accept {change}")]);
     let failed = scene.run(&["resume", &id, "--confirm", "acme", "--accept", change]);
     assert!(matches!(failed.code, Some(4..=6)), "{}", failed.text);
     failed.says(&["agent", "ErrImageNeverPull"]);
