@@ -132,7 +132,8 @@ fn is_mended(
 /// What the deserializer's message expects; tables and numbers have the names of types of this program there.
 fn form(expected: &str) -> &str {
     match expected {
-        "u8" | "u16" | "u32" | "u64" | "f64" => "a number",
+        "u8" | "u16" | "u32" | "u64" => "a whole number of 0 or more",
+        "f64" => "a number",
         table if table.starts_with("struct ") => "a table",
         other => other,
     }

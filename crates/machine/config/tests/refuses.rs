@@ -57,7 +57,7 @@ fn unknown_keys_have_a_place_and_a_suggestion() {
 #[test]
 fn wrong_forms_are_told_without_their_content() {
     expect(&with_secret(&format!("unattended = \"{VALUE}\"\n")), "K0004", 4, "a boolean");
-    expect(&format!("version = \"{VALUE}\"\n"), "K0004", 1, "u32");
+    expect(&format!("version = \"{VALUE}\"\n"), "K0004", 1, "a whole number of 0 or more must stand here");
     expect(&with_secret(&format!("consumers = \"{VALUE}\"\n")), "K0004", 4, "sequence");
     expect(&with_reads(&format!("\"{VALUE}\"")), "K0004", 7, "a table, an array of tables, or");
     expect(&with_secret(&format!("admin = \"{VALUE}\"\n")), "K0004", 4, "never a value");
@@ -68,7 +68,7 @@ fn wrong_forms_are_told_without_their_content() {
     expect(&with_secret("phase_deadline = \"8d\"\n"), "K0004", 4, "5s to 1w");
     expect(&with_secret("unit_deadline = \"11m\"\n"), "K0004", 4, "(10m) is shorter than");
     expect(&with_secret("phase_deadline = \"2m\"\n"), "K0004", 4, "(2m) is shorter than");
-    expect(&with_secret("max_parallel = -1\n"), "K0004", 4, "u32");
+    expect(&with_secret("max_parallel = -1\n"), "K0004", 4, "a whole number of 0 or more must stand here");
     expect(&format!("version = 1\n[secrets.a]\nissuer = \"{VALUE} x\"\n"), "K0004", 3, "name of a spec");
     expect("version = 1\n[secrets.acme]\nstore = \"keyroll\"\n", "K0004", 2, "`issuer` is missing");
     expect("[defaults]\n", "K0004", 1, "`version` is missing");

@@ -84,7 +84,7 @@ fn as_many_hosts_move_at_once_as_consumers_may() {
         let text = with("max_parallel = 64\n", &format!("hosts_at_once = {wrong}\n"));
         expect(&text, "K0004", 6, "`roll.hosts_at_once` must be 1 to 64");
     }
-    expect(&with("", "hosts_at_once = -1\n"), "K0004", 5, "u32");
+    expect(&with("", "hosts_at_once = -1\n"), "K0004", 5, "a whole number of 0 or more must stand here");
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_wave_is_a_number_of_a_consumer() {
     for wrong in ["100", "256", "4294967295"] {
         expect(&consumers(&[("api", &format!("wave = {wrong}\n"))]), "K0004", 8, "`wave` must be 0 to 99");
     }
-    expect(&consumers(&[("api", "wave = -1\n")]), "K0004", 8, "u32");
+    expect(&consumers(&[("api", "wave = -1\n")]), "K0004", 8, "a whole number of 0 or more must stand here");
 }
 
 #[test]

@@ -171,7 +171,7 @@ mod tests {
         let text = format!(
             "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\n[[secrets.acme.consumers]]\nname = \"api\"\n\
              runs = {{ restart = [\"/bin/sh\"], pid_file = \"{pid_file}\" }}\nreads = {{ file = \"./key\" }}\n\
-             check = {{ exec = [\"/bin/sh\", \"{{copy}}\"] }}\n"
+             check = {{ exec = [\"/bin/true\", \"{{copy}}\"] }}\n"
         );
         let config = Config::parse(&text, "/nowhere/keyroll.toml").unwrap();
         let secret = config.secret("acme").unwrap();
