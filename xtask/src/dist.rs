@@ -6,6 +6,7 @@ mod bill;
 mod debian;
 mod files;
 mod image;
+mod pages;
 mod programs;
 mod release;
 

@@ -23,6 +23,13 @@ const AT_ONCE_MIN: usize = 4;
 /// How many units may run in parallel while processors are idle.
 const AT_ONCE_MAX: usize = 8;
 
+/// Units that start several hosts, each with a service manager of its own, by the beginnings of their names.
+const OF_HOSTS: [&str; 2] = ["cli/fleet::", "testkit/ssh_hosts"];
+
+/// How many of them run in parallel. Three hosts have 27 instances of inotify, and a user has 128
+/// (`fs.inotify.max_user_instances`): a service manager that gets none ends as soon as it starts.
+const OF_HOSTS_AT_ONCE: usize = 3;
+
 /// The idle share of all processors, in percent, above which another unit begins.
 const IDLE_PERCENT_MIN: u64 = 30;
 
@@ -173,7 +180,7 @@ pub(crate) fn run(own: &Path, supply: &mut dyn FnMut() -> Supply) -> Result<Vec<
         let idle_now = before < AT_ONCE_MAX && idle.is_idle();
         let next = if behind == 0 { background.pop_front() } else { None };
         let begins = (supplied && before < AT_ONCE_MIN) || idle_now;
-        let next = next.or_else(|| if begins { left.pop_front() } else { None });
+        let next = next.or_else(|| if begins { take_next(&mut left, &running) } else { None });
         if let Some(unit) = next {
             match start(own, &unit, &logs) {
                 Ok(one) => running.push(one),
@@ -205,6 +212,17 @@ pub(crate) fn run(own: &Path, supply: &mut dyn FnMut() -> Supply) -> Result<Vec<
     }
     print_slowest(&ended);
     Ok(ended)
+}
+
+/// The first unit that may begin beside those that run.
+fn take_next(left: &mut VecDeque<Unit>, running: &[Running]) -> Option<Unit> {
+    let full = running.iter().filter(|one| of_hosts(&one.unit)).count() >= OF_HOSTS_AT_ONCE;
+    let at = left.iter().position(|unit| !(full && of_hosts(unit)))?;
+    left.remove(at)
+}
+
+fn of_hosts(unit: &Unit) -> bool {
+    OF_HOSTS.iter().any(|name| unit.name.starts_with(name))
 }
 
 fn print_slowest(ended: &[Ended]) {

@@ -16,9 +16,12 @@ use serde_json::Value;
 use crate::lanes::{self, Supply, TestCount, Unit};
 use crate::night;
 use crate::run::{output, root};
+use crate::world;
 
 /// The units that take longest, by the beginnings of their names: a long unit that begins last would run on alone.
-const LONGEST: [&str; 28] = [
+const LONGEST: [&str; 30] = [
+    "cli/fleet::",
+    "cli/stores::",
     "cli/openclaw",
     "cli/operated",
     "cli/emergency",
@@ -368,6 +371,9 @@ fn linted(words: &[&str], each: &mut dyn FnMut(&Value, &[Value])) -> Result<Vec<
         child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()).map_while(Result::ok)
     {
         if let Ok(value) = serde_json::from_str(&line) {
+            if let Some(program) = text(&value, "/executable") {
+                world::open_to_others(Path::new(program), &root().join("target"));
+            }
             each(&value, &told);
             told.push(value);
         }

@@ -7,8 +7,9 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -32,13 +33,20 @@ const STATEMENT: &str = "/run/keyroll/whole-machine";
 const HOME: &str = "home";
 const TEMPORARY: &str = "tmp";
 
+/// Where a world with a mount namespace of its own has its folder, whatever TMPDIR is: other users must come through the
+/// folders above it, and a socket's path has at most 107 bytes. The disk below is not used.
+const ABOVE: &str = "/tmp";
+
 /// Files that a unit's tests create are readable by others, as on most machines; so are the programs that are built, which
 /// tests start as other users.
 const UMASK: u32 = 0o022;
 
+/// What others may do with a program that was built, and with its folder.
+const MODE_OF_OTHERS: u32 = 0o055;
+
 /// Beginnings of the names of variables that a unit does not inherit: each changes what a program prints, where it
 /// keeps its files, which server it talks to, or how much is tested.
-const NOT_INHERITED: [&str; 16] = [
+const NOT_INHERITED: [&str; 25] = [
     "KEYROLL_",
     "PYTHON",
     "VIRTUAL_ENV",
@@ -55,6 +63,16 @@ const NOT_INHERITED: [&str; 16] = [
     "PG",
     "NOTIFY_SOCKET",
     "INVOCATION_ID",
+    "AWS_",
+    "BAO_",
+    "VAULT_",
+    "KUBECONFIG",
+    // A hook of git says which repository it is for.
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_WORK_TREE",
+    "GIT_PREFIX",
+    "BASH_ENV",
 ];
 
 /// What one unit's processes get; the folder goes away with it.
@@ -66,8 +84,8 @@ impl World {
     /// # Errors
     /// The folder cannot be made.
     pub(crate) fn new() -> io::Result<Self> {
-        // The path is short: a socket's path has at most 107 bytes.
-        Ok(Self { folder: tempfile::Builder::new().prefix("unit-").tempdir()? })
+        let above = if is_own() { PathBuf::from(ABOVE) } else { env::temp_dir() };
+        Ok(Self { folder: tempfile::Builder::new().prefix("unit-").tempdir_in(above)? })
     }
 
     /// A command that starts this program in the world. `own` is the program of these chores.
@@ -175,6 +193,19 @@ pub(crate) fn set_umask() {
     umask(Mode::from_raw_mode(UMASK));
 }
 
+/// Opens a program that was built, and the folders above it up to this one, to other users: tests start it as them, and cargo
+/// may have been started with another umask before.
+pub(crate) fn open_to_others(program: &Path, top: &Path) {
+    for path in program.ancestors().take_while(|path| path.starts_with(top)) {
+        let Ok(meta) = fs::metadata(path) else { continue };
+        let mode = meta.permissions().mode();
+        if mode & MODE_OF_OTHERS != MODE_OF_OTHERS {
+            // A test that needs it says that it could not be started.
+            let _ = fs::set_permissions(path, Permissions::from_mode(mode | MODE_OF_OTHERS));
+        }
+    }
+}
+
 /// Closes what whoever started the runner left open. Only the three standard descriptors are left.
 fn close_inherited() -> io::Result<()> {
     let open = fs::read_dir("/proc/self/fd")?;
@@ -225,4 +256,25 @@ fn await_all(wanted: Pid) -> Result<u8, String> {
 fn code(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     u8::try_from(code).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_built_under_a_strict_umask_is_opened_and_nothing_above_the_build() {
+        let folder = tempfile::tempdir().unwrap();
+        let top = folder.path().join("target");
+        let (debug, program) = (top.join("debug"), top.join("debug/keyroll"));
+        fs::create_dir_all(&debug).unwrap();
+        fs::write(&program, "").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        for path in [folder.path(), top.as_path(), debug.as_path(), program.as_path()] {
+            fs::set_permissions(path, Permissions::from_mode(0o700)).unwrap();
+        }
+        open_to_others(&program, &top);
+        assert_eq!([mode(&top), mode(&debug), mode(&program)], [0o755; 3]);
+        assert_eq!(mode(folder.path()), 0o700);
+    }
 }

@@ -140,7 +140,13 @@ pub(crate) fn await_host(engine: &Engine, name: &str) -> Result<(), HostError> {
             return Ok(());
         }
         if Instant::now() > end {
-            return Err(HostError::Start { step, why: format!("{}; {}", text.trim(), engine.said()) });
+            let last = engine.docker(&["logs", "--tail", "5", name]).output();
+            let last =
+                last.map(|last| String::from_utf8_lossy(&last.stdout).trim().to_owned()).unwrap_or_default();
+            return Err(HostError::Start {
+                step,
+                why: format!("{}; {}; {last}", text.trim(), engine.said()),
+            });
         }
         sleep(Duration::from_millis(LOOK_PAUSE_MS));
     }

@@ -347,17 +347,34 @@ impl Kubernetes {
 
     /// The end of what each part has written.
     pub fn log(&self) -> String {
-        let folders = [self.home.path().to_owned(), self.at("node")];
-        let files = folders.into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
-        let is_log = |path: &PathBuf| path.extension().is_some_and(|end| end == "log");
-        let logs = files.map(|entry| entry.path()).filter(is_log);
-        let told = logs.filter(|path| !path.ends_with("audit.log")).map(|path| {
+        let told = self.logs().map(|path| {
             let text = fs::read_to_string(&path).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
             let last = lines.get(lines.len().saturating_sub(20)..).unwrap_or_default();
             format!("── {}\n{}\n", path.display(), last.join("\n"))
         });
         told.collect()
+    }
+
+    /// Everything that each part has written, and what is left of each container's output, by its file in `node/podlogs`.
+    pub fn logs_whole(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let (mut files, mut folders) = (self.logs().collect::<Vec<_>>(), vec![self.at("node/podlogs")]);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                if is_folder { folders.push(entry.path()) } else { files.push(entry.path()) }
+            }
+        }
+        // The kubelet removes that of a pod that is gone.
+        files.into_iter().filter_map(|path| fs::read(&path).ok().map(|text| (path, text))).collect()
+    }
+
+    /// The files in which the parts write what they do.
+    fn logs(&self) -> impl Iterator<Item = PathBuf> {
+        let folders = [self.home.path().to_owned(), self.at("node")];
+        let files = folders.into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+        let is_log = |path: &PathBuf| path.extension().is_some_and(|end| end == "log");
+        files.map(|entry| entry.path()).filter(is_log).filter(|path| !path.ends_with("audit.log"))
     }
 
     fn at(&self, name: &str) -> PathBuf {

@@ -5,6 +5,9 @@ use std::process::{Command, Output, Stdio};
 /// Writes its input to a file, which it makes executable at the end.
 const WRITE: &str = r#"umask 077; cat >"$1" && chmod 755 -- "$1""#;
 
+/// Copies a file, and makes the copy executable at the end.
+const COPY: &str = r#"cp --no-target-directory -- "$1" "$2" && chmod 755 -- "$2""#;
+
 /// Writes an executable file, mode 0755, which can be executed at once. A file that is already there gets the new text,
 /// as with [`std::fs::write`].
 ///
@@ -31,15 +34,16 @@ pub fn write_program(path: &Path, text: impl AsRef<[u8]>) {
     check(path, ended);
 }
 
-/// Copies an executable file with its mode; the copy can be executed at once. A file that is already there gets the new
-/// content, as with [`std::fs::copy`]. A child process copies, for the reason that [`write_program`] gives.
+/// Copies an executable file, mode 0755, whoever may execute the file itself; the copy can be executed at once. A file that is
+/// already there gets the new content, as with [`std::fs::copy`]. A child process copies, for the reason that [`write_program`]
+/// gives.
 ///
 /// # Panics
 /// If the file cannot be copied, for example because a process is executing the file that is to be replaced.
 #[track_caller]
 pub fn copy_program(from: &Path, to: &Path) {
-    let mut command = Command::new("cp");
-    command.args(["--no-target-directory", "--preserve=mode", "--"]).arg(from).arg(to);
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", COPY, "sh"]).arg(from).arg(to);
     check(to, command.stdin(Stdio::null()).output());
 }
 

@@ -2,15 +2,20 @@
 //! unpacked anywhere.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::files::{at, compress, copy, settle, tar, write};
+use super::pages;
 use super::programs::Programs;
 use super::release::Release;
 use crate::run::{output, root};
 
 /// The subcommand that has no page.
 const HELP: &str = "help";
+
+/// Where the pages are, below a prefix.
+pub(super) const DOC: &str = "share/doc/keyroll";
 
 /// Makes the archive; its name.
 pub(super) fn make(
@@ -24,9 +29,10 @@ pub(super) fn make(
     shared(&programs.keyroll, &folder, "share/zsh/site-functions")?;
     // keyroll looks for it beside itself.
     copy(&programs.host, &folder.join("bin/keyroll-host"), 0o755)?;
-    for name in ["LICENSE", "README.md"] {
-        copy(&root().join(name), &folder.join(name), 0o644)?;
-    }
+    copy(&root().join("LICENSE"), &folder.join("LICENSE"), 0o644)?;
+    // Its links are those of the page there.
+    let readme = folder.join("README.md");
+    symlink(Path::new(DOC).join("README.md"), &readme).map_err(at(&readme))?;
     settle(&above, release)?;
     let file = out.join(format!("{}.tar", release.name()));
     tar(&file, &above, (0, release), &["-c", &release.name()])?;
@@ -35,7 +41,7 @@ pub(super) fn make(
     Ok(format!("{}.tar.gz", release.name()))
 }
 
-/// The program, its pages and its completions below a prefix.
+/// The program, its manual pages, its completions and the guides below a prefix.
 pub(super) fn shared(keyroll: &Path, prefix: &Path, zsh: &str) -> Result<(), String> {
     copy(keyroll, &prefix.join("bin/keyroll"), 0o755)?;
     let program = keyroll.display().to_string();
@@ -48,14 +54,15 @@ pub(super) fn shared(keyroll: &Path, prefix: &Path, zsh: &str) -> Result<(), Str
         let text = output(&program, &["completion", shell])?;
         write(&prefix.join(place), text.as_bytes(), 0o644)?;
     }
-    let pages = prefix.join("share/man/man1");
+    pages::copy_all(&root(), &prefix.join(DOC))?;
+    let manual = prefix.join("share/man/man1");
     // One page names the next ones.
     let mut open: Vec<Vec<String>> = vec![Vec::new()];
     while let Some(command) = open.pop() {
         let words: Vec<&str> = ["man"].into_iter().chain(command.iter().map(String::as_str)).collect();
         let text = output(&program, &words)?;
         let name = [&["keyroll".to_owned()][..], &command[..]].concat().join("-");
-        let page = pages.join(format!("{name}.1"));
+        let page = manual.join(format!("{name}.1"));
         write(&page, text.as_bytes(), 0o644)?;
         compress(&page)?;
         open.extend(subcommands(&text, &name).map(|last| [&command[..], &[last]].concat()));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::archive::shared;
+use super::archive::{DOC, shared};
 use super::files::{at, compress, copy, settle, write};
 use super::programs::Programs;
 use super::release::Release;
@@ -47,7 +47,7 @@ pub(super) fn make(
     }
     let deploy = root().join("deploy");
     copy(&deploy.join("debian/keyroll.sysusers"), &usr.join("lib/sysusers.d/keyroll.conf"), 0o644)?;
-    let doc = usr.join("share/doc/keyroll");
+    let doc = usr.join(DOC);
     copy(&deploy.join("debian/copyright"), &doc.join("copyright"), 0o644)?;
     copy(&deploy.join("systemd/unprivileged.conf"), &doc.join("examples/unprivileged.conf"), 0o644)?;
     let (bill, changes) = (doc.join("keyroll.cdx.json"), doc.join("changelog"));

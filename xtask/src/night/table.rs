@@ -315,6 +315,7 @@ pub(crate) const PARTS: [Part; 29] = [
             "cli/fleet::an_operator_sees_",
             "cli/fleet::rotated::a_host_that_",
             "cli/fleet::rotated::an",
+            "cli/fleet::rotated::bystander::a_host_without_a_consumer_that_goes_away_",
             "cli/fleet::rotated::cannot_be_used::",
             "cli/fleet::rotated::clock::",
             "cli/fleet::rotated::cut::",

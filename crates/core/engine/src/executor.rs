@@ -177,7 +177,7 @@ impl Executor {
         old.credential.id.as_ref().ok_or_else(|| {
             Failure::new(Class::Permanent, Code::OldKeyStillAlive, "address the old credential at its issuer")
                 .because("its value is not bound to an id")
-                .help("revoke it at the issuer's console, then: keyroll resume --revoked-by-hand")
+                .help("revoke it at the issuer's console")
         })
     }
 }

@@ -54,8 +54,8 @@ impl Executor {
         Failure::new(Class::Unknown, Code::KeyIdUncertain, attempted)
             .because(format!("the issuer answered the creation of a key with {id}, which is the id of version {version}"))
             .help(format!(
-                "both values are kept and nothing is ended: see at the issuer which keys there are, correct `take.id` of \
-                 its spec, then: keyroll abort {}",
+                "both values are kept and nothing is ended: see at the issuer which keys there are, and correct `take.id` of \
+                 its spec; once keyroll has stopped: keyroll retry {}",
                 self.id
             ))
     }

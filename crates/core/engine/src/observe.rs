@@ -31,6 +31,10 @@ impl Executor {
         match self.see(query, state).await {
             Ok(fact) => fact,
             Err(failure) => {
+                // A pause for want of this answer names its cause also when nobody drives any more.
+                if matches!(query, Query::LastUsed) {
+                    self.remember(vec![Named::of_failure(&self.id.0, state.phase(), &failure)]).await;
+                }
                 self.note(Note::Failed(failure));
                 None
             }

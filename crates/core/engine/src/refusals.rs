@@ -81,7 +81,7 @@ impl Executor {
                 "find where the issuer's record of refused uses ended",
             )
             .because("no mark of it was kept when the key was disabled")
-            .help("`keyroll pause` switches the key on again; then `keyroll resume` marks it anew")
+            .help("it is marked anew when the key is disabled again")
         })?;
         self.ports.issuer.refusals(&old.credential, &mark).await
     }

@@ -205,8 +205,9 @@ pub struct Holder {
 }
 
 /// A downtime: how long a consumer with one instance was absent during a restart, from the end of the old process to
-/// the first sign that the new process serves. It is reported once, where it can be measured. The host watches for the
-/// end of a downtime while it makes other calls; the next answer reports it. A downtime that an earlier driver saw is
+/// the first sign that the new process serves. It is reported where it can be measured, and once more, with its whole length, if
+/// that process ended soon after it was `ready`. The host watches for the end of a downtime while it makes other calls; the next
+/// answer reports it. A downtime that an earlier driver saw is
 /// not reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Downtime {

@@ -256,5 +256,5 @@ pub trait Issuer: Send + Sync {
 fn no_record() -> Failure {
     Failure::new(Class::Permanent, Code::RefusedUsesUnknown, "read the issuer's record of refused uses")
         .because("this issuer has none")
-        .help("`keyroll pause` switches the key on again; then `keyroll abort`, and plan anew")
+        .help("roll back, and plan anew")
 }

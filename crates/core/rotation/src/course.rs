@@ -87,6 +87,11 @@ pub(crate) fn not_yet(state: &State, streaks: &SharedList<Streak>, need: u8) -> 
     own_endpoints(state).filter(|endpoint| is_short(streaks, *endpoint, need)).collect()
 }
 
+/// Whether every endpoint accepted the old key often enough in this phase.
+pub(crate) fn sees_old(state: &State) -> bool {
+    not_yet(state, state.answers.alive(), state.plan().policy.probes_alive).is_empty()
+}
+
 /// Whether too few answers in a row came from an endpoint.
 pub(crate) fn is_short(streaks: &SharedList<Streak>, endpoint: EndpointId, need: u8) -> bool {
     streaks.get(endpoint.index()).is_none_or(|streak| streak.count < need)

@@ -216,6 +216,14 @@ fn waited_out(state: &State, id: ConsumerId, stays: Which) -> bool {
         && state.units.get(id.index()).is_some_and(settled)
 }
 
+/// Whether every session of this process, or of nobody that was found, on the version that goes is at work: only such a session
+/// is waived, and keyroll ends each other one itself.
+pub fn is_only_busy(state: &State, who: Option<Incarnation>) -> bool {
+    let all = state.look().and_then(|look| look.seen.sessions.as_ref());
+    let mut its = all.into_iter().flatten().filter(|session| session.who == who).peekable();
+    its.peek().is_some() && its.all(|session| session.busy)
+}
+
 /// Whether one instance has shown the version that stays, on every path; else the first path that is not shown.
 fn passes(state: &State, id: ConsumerId, instance: &ObservedInstance, stays: Which) -> Result<(), u8> {
     let consumer = state.consumer(id).ok_or(0)?;

@@ -6,7 +6,7 @@ use crate::state::{Hold, Intent, IntentStatus, OldKey, Phase, Reason, State};
 use crate::{
     ConsumerId, Difference, Emergency, FileId, MintedBy, Op, Outcome, Overlap, Reconciled, Seq, Which,
 };
-use crate::{course, left, unit, wants};
+use crate::{course, left, turn, unit, wants};
 
 /// How many complete lists must miss a minted credential before it counts as never made.
 pub(crate) const ABSENT_LOOKS: u8 = 3;
@@ -20,6 +20,7 @@ pub(crate) fn intended(next: &mut State, before: &State, op: &Op) -> Result<Vec<
         return Err("the look that it would rest on is too old");
     }
     let until_ms = next.young_until().filter(|_| rests);
+    turn::take(next, before, op);
     next.intents.begin(next.seq(), op);
     if matches!(op, Op::DeleteNew | Op::Retire(Which::New)) {
         next.new.begin_deletion();

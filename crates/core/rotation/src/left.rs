@@ -95,11 +95,12 @@ pub(crate) fn shows_running(seen: &Enumeration, consumer: ConsumerId) -> bool {
 }
 
 /// Whether the failure of an operation holds nobody up: it is one on a host that has left, on a file that was accepted as it
-/// stands, or of a consumer that has gone and does not wait for it.
+/// stands, or of a consumer that has gone, or is not restarted any more, and does not wait for it.
 pub(crate) fn is_let_go(state: &State, op: &Op) -> bool {
     let accepted = matches!(op, Op::Deliver(file, _) if state.accepts_file(*file));
     let unawaited = if let Op::Fetch(consumer) | Op::Apply(consumer, ..) = op {
-        state.has_gone(*consumer) && !unit::attempts(state, *consumer, op)
+        let is_excused = || state.units.get(consumer.index()).is_some_and(|unit| unit.excused);
+        (state.has_gone(*consumer) || is_excused()) && !unit::attempts(state, *consumer, op)
     } else {
         false
     };

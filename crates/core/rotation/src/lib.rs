@@ -35,13 +35,16 @@ mod shared_list;
 mod state;
 mod step;
 mod time;
+mod turn;
 mod unit;
 mod unmoved;
+mod unread;
 mod unrestarted;
 mod waiting;
 mod wants;
 mod way;
 mod way_by_hand;
+mod way_past_use;
 
 /// The version of the protocol, which gives the entries their meaning. A protocol that is older than the one that
 /// opened a rotation never drives it. 2: a consent without an operator; steps with an unknown outcome are counted. 3:
@@ -57,7 +60,9 @@ mod way_by_hand;
 /// stands; an abort tries again what failed, and in a rollback one that cannot be restarted may show that it never moved. From 13
 /// on a rotation knows the protocol that opened it (`Plan::protocol`): a change of what an old entry does begins with a number.
 /// 14: a plan declares bystanders, and a look names the processes that are; no earlier plan has any.
-pub const PROTOCOL: u32 = 14;
+/// 15: in a rollback a consumer that is waived after its restart failed is not restarted any more, and the rotation is stuck at one
+/// whose restart fails until the time is over.
+pub const PROTOCOL: u32 = 15;
 
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};
@@ -69,7 +74,7 @@ pub use evidence::{
     BystanderSeen, Enumeration, FoundBy, Holds, Incarnation, InstanceIdentity, Kinds, ObservedInstance,
     PATHS_MAX, Proof, SearchLimit, SessionSeen, Unsearched, Visibility,
 };
-pub use gate::{Blocker, blockers, digest_of_life, unsearched};
+pub use gate::{Blocker, blockers, digest_of_life, is_only_busy, unsearched};
 pub use id::{BystanderId, ConsumerId, CredId, EndpointId, FileId, HostId, Seq, Which};
 pub use key_list::{KeyList, ListedKey};
 pub use label::Label;
@@ -88,6 +93,8 @@ pub use state::{
 pub use step::{IllegalEvent, step};
 pub use time::Stamp;
 pub use unmoved::{is_unmoved, may_be_given_out};
-pub use waiting::{Awaited, Until, Waiting, still_used, waiting};
+pub use unrestarted::may_be_excused;
+pub use waiting::{Awaited, OldKeyUse, Until, Waiting, old_key_use, still_used, waiting};
 pub use wants::{consent_digest, wants};
 pub use way::{Way, way, ways_past, ways_past_absence};
+pub use way_past_use::waived_users;

@@ -4,7 +4,7 @@
 use crate::state::{Debt, Hold, OldKey, Phase, Reason, State, UnitStep, bit};
 use crate::{
     Adoptee, Aim, Consumer, ConsumerId, CredId, Difference, Emergency, HostId, Op, Person, Unsearched,
-    Waived, Want, Which, accepted_file, course, gate, gone, intent, leave, wants::wants,
+    Waived, Want, Which, accepted_file, course, gate, gone, intent, leave, unrestarted, wants::wants,
 };
 
 pub(crate) fn consented(next: &mut State, before: &State, digest: u64) -> Result<(), &'static str> {
@@ -69,6 +69,7 @@ pub(crate) fn corrected(next: &mut State, consumers: &[ConsumerId]) -> Result<()
         next.looks.moved(next.seq());
         consumers.iter().for_each(|consumer| next.proofs.void(*consumer, None));
     }
+    consumers.iter().for_each(|consumer| unrestarted::accuse(next, *consumer));
     next.decisions.drop_consent();
     Ok(())
 }
@@ -90,6 +91,9 @@ pub(crate) fn waived(next: &mut State, what: Waived) -> Result<(), &'static str>
         | Waived::NotVisible(_)
         | Waived::BusySessions
         | Waived::LastUse => next.exceptions.waive(what),
+    }
+    if let Waived::NotVisible(consumer) = what {
+        unrestarted::excuse(next, consumer);
     }
     let solved = match (next.hold(), what) {
         (Some(Hold::Paused(Reason::Holder(who))), Waived::Holder(waived)) => who.may_be(waived),
@@ -249,6 +253,7 @@ fn retake_unproven(next: &mut State, stays: Which) {
         let slot = bit(next.looks.slot_of(who));
         let waiting = next.units.get(consumer.index()).filter(|unit| unit.stage == UnitStep::Waiting);
         let bits = waiting.map_or(0, |unit| unit.slots) | slot;
+        next.units.excuse(consumer.index(), false);
         next.units.send(consumer.index(), stays, bits, next.now());
         again = true;
     }

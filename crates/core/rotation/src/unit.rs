@@ -200,7 +200,7 @@ pub(crate) fn owners(state: &State, op: &Op) -> Vec<usize> {
 /// Counts a failed attempt of an operation. Returns whether the operation belongs to a unit.
 pub(crate) fn attempt_failed(next: &mut State, op: &Op, retry: bool) -> bool {
     let Some(owner) = owner(next, op) else { return false };
-    next.units.count_failure(owner.index());
+    count_failure(next, owner, op);
     let Some(unit) = next.units.get(owner.index()) else { return false };
     if !retry || unit.failures >= ATTEMPTS_MAX {
         give_up(next, owner.index(), op);
@@ -212,7 +212,14 @@ pub(crate) fn attempt_failed(next: &mut State, op: &Op, retry: bool) -> bool {
 pub(crate) fn attempt_unclear(next: &mut State, op: &Op) {
     let owner = owner(next, op).filter(|owner| attempts(next, *owner, op));
     if let Some(owner) = owner {
-        next.units.count_failure(owner.index());
+        count_failure(next, owner, op);
+    }
+}
+
+fn count_failure(next: &mut State, owner: ConsumerId, op: &Op) {
+    next.units.count_failure(owner.index());
+    if matches!(op, Op::Apply(..)) {
+        next.units.fail_restart(owner.index());
     }
 }
 
@@ -284,11 +291,12 @@ pub(crate) fn advance(next: &mut State) -> bool {
     moved
 }
 
-fn advance_one(next: &mut State, at: usize) -> bool {
+/// Moves a unit whose stage is complete to its next stage. Returns whether it moved.
+pub(crate) fn advance_one(next: &mut State, at: usize) -> bool {
     let (Some(unit), Some(consumer)) = (next.units.get(at), next.plan().consumers.get(at)) else {
         return false;
     };
-    let (toward, gone) = (unit.toward, next.unit_has_gone(at));
+    let (toward, gone) = (unit.toward, next.unit_has_gone(at) || unit.excused);
     let to = match unit.stage {
         UnitStep::Waiting | UnitStep::Settled | UnitStep::Failed => return false,
         UnitStep::Delivering if !delivered::is_delivered(next, at) => return give_up_late(next, at),

@@ -31,6 +31,34 @@ pub(crate) fn asked(state: &State, at: usize) -> Option<u8> {
     (may_be_asked(state, at) && !under_way).then_some(slot)
 }
 
+/// The operator waived a consumer that a rollback could not restart: it is not restarted any more, unless it is seen to use the new
+/// key. In a rotation of protocol 14 and before, the restart was tried on.
+pub(crate) fn excuse(next: &mut State, consumer: ConsumerId) {
+    if may_be_excused(next, consumer) {
+        next.units.excuse(consumer.index(), true);
+    }
+}
+
+/// Whether a waiver of this consumer ends the attempts of a rollback to restart it, also if it was waived before they failed.
+pub fn may_be_excused(state: &State, consumer: ConsumerId) -> bool {
+    let unit = state.units.get(consumer.index());
+    let failed = unit.is_some_and(|unit| unit.toward == Which::Old && unit.unrestarted && !unit.excused);
+    failed && state.is_since(15) && state.phase() == Phase::RollingBack
+}
+
+/// Whether a waiver of what is not visible of a consumer does something.
+pub(crate) fn may_be_waived(state: &State, consumer: ConsumerId) -> bool {
+    !state.is_waived(&Waived::NotVisible(consumer)) || may_be_excused(state, consumer)
+}
+
+/// The command that failed was replaced: the consumer is restarted after all.
+pub(crate) fn accuse(next: &mut State, consumer: ConsumerId) {
+    let at = consumer.index();
+    let Some(moved) = next.units.get(at).filter(|unit| unit.excused).map(|unit| unit.moved) else { return };
+    next.units.excuse(at, false);
+    next.units.send(at, Which::Old, moved, next.now());
+}
+
 /// Whether something shows that an instance in this slot uses the old key, if not yet on every path.
 pub(crate) fn has_hope(state: &State, consumer: ConsumerId, slot: u8) -> bool {
     let shows = |kinds: &Kinds| OF_ITSELF.into_iter().any(|kind| kinds.has(kind));

@@ -1,6 +1,6 @@
 //! What an unfinished rotation waits for, and until when.
 
-use crate::state::{Debt, Hold, IntentStatus, State, Unit, UnitStep};
+use crate::state::{Debt, Hold, IntentStatus, Reason, State, Unit, UnitStep};
 use crate::{ConsumerId, Op, Person, Phase, Query, Seq, Want, course, deadlines, pace, phases, wants};
 
 /// What is waited for.
@@ -87,17 +87,57 @@ pub fn waiting(state: &State) -> Option<Waiting> {
                 Phase::Quiesce | Phase::RollingBack,
                 Some(Want::Ask(query @ (Query::LastUsed | Query::List))),
             )
-            | (Phase::RollingBack, Some(Want::Ask(query @ Query::Probe(..)))) => Awaited::Answer(query),
+            | (Phase::RollingBack, Some(Want::Ask(query @ Query::Probe(..))))
+            | (Phase::Disable, Some(Want::Ask(query @ Query::List))) => Awaited::Answer(query),
             (phase, _) => Awaited::Phase(phase),
         },
         until: Until::Ms(deadlines::until_ms(state)),
     }))
 }
 
-/// When the issuer last showed a use of the old key, milliseconds since 1970, where nothing but that keeps the rotation from
-/// ending the key: something that keyroll does not see may use it.
+/// The oldest answer about the last use that counts as the present one, beside the time of two requests, milliseconds: the
+/// driver asks every few seconds.
+const ANSWER_AGE_MS_MAX: u64 = 10_000;
+
+/// What the issuer shows about uses of the old key, where nothing but that keeps the rotation from ending the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OldKeyUse {
+    /// It was used last then, by the issuer's clock, milliseconds since 1970: something that keyroll does not see, or that was
+    /// waived, may use it.
+    Shown(u64),
+    /// There is no answer, or none any more: the issuer's list cannot be read, or has no time of last use for the key.
+    Unanswered,
+}
+
+/// What this driver heard of the issuer about uses of the old key, where nothing but that keeps the rotation from ending the
+/// key. In a pause it is what was heard when that began.
+pub fn old_key_use(state: &State) -> Option<OldKeyUse> {
+    match phases::still_used(state) {
+        Some(at) if answers(state) => Some(OldKeyUse::Shown(at)),
+        Some(_) => Some(OldKeyUse::Unanswered),
+        None => {
+            let unshown = state.hold() == Some(Hold::Paused(Reason::LastUseNotShown));
+            let looked = state.fresh_look(state.position.entered()).is_some();
+            (unshown && looked).then_some(OldKeyUse::Unanswered)
+        }
+    }
+}
+
+/// Whether the issuer's answers about the last use come, or came until the rotation paused. A window may be shorter than the
+/// time between two of them.
+fn answers(state: &State) -> bool {
+    let until = state.holding.since().unwrap_or_else(|| state.now());
+    let requests_ms = state.plan().capabilities.request_ms_max.saturating_mul(2);
+    state.uses.is_shown(ANSWER_AGE_MS_MAX.saturating_add(requests_ms), until)
+}
+
+/// When the issuer last showed a use of the old key, where it answers, and nothing but that keeps the rotation from ending the
+/// key.
 pub fn still_used(state: &State) -> Option<u64> {
-    phases::still_used(state)
+    match old_key_use(state)? {
+        OldKeyUse::Shown(at) => Some(at),
+        OldKeyUse::Unanswered => None,
+    }
 }
 
 /// The consumer that is being moved and whose time ends first.

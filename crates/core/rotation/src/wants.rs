@@ -1,5 +1,5 @@
 use crate::state::{Hold, IntentStatus, OldKey, Reason, State};
-use crate::{Op, Phase, Query, Want, Which, course, gate, phases, unit};
+use crate::{Op, Phase, Query, Want, Which, course, gate, phases, turn, unit};
 
 /// What the protocol would do next, derived from the state alone.
 ///
@@ -121,9 +121,13 @@ fn orphans(state: &State, out: &mut Vec<Want>) {
     }
 }
 
-/// Whether an earlier version wanted this operation, because it did not wait for deletions, or ended no sessions after an
-/// emergency in this phase: old journals may have it.
+/// Whether an earlier version wanted this operation, because it did not wait for deletions, let no unit of a rollback go before
+/// one that cannot be restarted, or ended no sessions after an emergency in this phase: old journals may have it.
 pub(crate) fn was_wanted(state: &State, op: &Op) -> bool {
+    // The one that goes first is wanted only where nothing else is to be done before it.
+    if let Some((_, first)) = turn::first(state).filter(|_| turn::was_wanted(state, op)) {
+        return is_wanted(state, &first);
+    }
     if *op == Op::Choose {
         return phases::was_chosen_at_once(state);
     }

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use crate::gate::{Blocker, blockers};
+use crate::course::sees_old;
+use crate::gate::{Blocker, blockers, is_only_busy};
 use crate::left::place;
 use crate::next::{Outside, Step, behind, go_on};
 use crate::phase::{Debt, Hold, Phase, Reason};
 use crate::state::{Look, State};
+use crate::unread::{has_failed_reader, unread};
 use crate::waiting::{Awaited, Until, waiting};
 use crate::way_by_hand::by_hand;
+use crate::way_past_use::past_use;
 use crate::{
     Adoptee, ConsumerId, FileId, Holds, HostId, Incarnation, Next, Op, Person, Query, ReloadMode,
-    SearchLimit, Seq, Waived, Want, Which, wants,
+    SearchLimit, Seq, Waived, Want, Which, unrestarted, wants,
 };
 
 /// The host that keyroll runs on, which is never away.
@@ -57,6 +60,9 @@ fn forward(state: &State, what: &Awaited) -> Vec<Step> {
         Awaited::Debt(Debt::NotListed) => vec![Step::after(Outside::MendIssuer, Next::Resume)],
         Awaited::Phase(phase) if ends_a_key(*phase) => {
             alone().into_iter().chain(past_blockers(state)).collect()
+        }
+        Awaited::Answer(Query::List) if state.phase() == Phase::Disable => {
+            vec![Step::after(Outside::MendIssuer, Next::Resume)]
         }
         Awaited::Answer(Query::Enumerate) => alone().into_iter().chain(past_hosts(state)).collect(),
         Awaited::Unit(consumer, _) => {
@@ -128,8 +134,7 @@ fn of_hold(state: &State, hold: Hold) -> Vec<Step> {
             vec![Step::after(Outside::LookAtConsole, on)]
         }
         Reason::Overdue(phase) => past_deadline(state, phase),
-        // What keyroll cannot see may still use the key: the operator does not end it before it was disabled, or consented to.
-        Reason::LastUseNotShown => vec![Step::both(Next::Waive(Waived::LastUse), on)],
+        Reason::LastUseNotShown => past_use(state),
         Reason::UnknownLabel(_) => vec![Step::after(Outside::LookAtConsole, on)],
         Reason::Unclear(seq) => past_unclear(state, seq),
     }
@@ -164,8 +169,8 @@ fn past_deadline(state: &State, phase: Phase) -> Vec<Step> {
     let on = go_on(state);
     let mut all = past_blockers(state);
     if all.is_empty() && phase == Phase::Quiesce && state.aim().ends_old() && look_of_phase(state).is_some() {
-        // Everything has left the old key, and the issuer shows that it is used.
-        all.push(Step::after(Outside::EndUsers, on));
+        // Everything has left the old key: only the issuer's answer keeps the rotation here.
+        all.extend(past_use(state));
     }
     if all.is_empty() {
         let unlisted = phase == Phase::Decide
@@ -173,8 +178,8 @@ fn past_deadline(state: &State, phase: Phase) -> Vec<Step> {
             && !state.old.listed_since(state.position.entered());
         all.push(match (unlisted, phase) {
             (true, _) => Step::after(Outside::MendIssuer, on),
-            // Another party may have disabled or ended the key that is restored.
-            (false, Phase::RollingBack) => Step::after(Outside::LookAtConsole, on),
+            // Nobody saw that key work: another party may have disabled or ended it.
+            (false, Phase::RollingBack) if !sees_old(state) => Step::after(Outside::LookAtConsole, on),
             (false, _) => Step::only(on),
         });
     }
@@ -267,9 +272,9 @@ pub fn ways_past(state: &State, blocker: Blocker) -> Vec<Step> {
         Blocker::Stranger(place) => past_stranger(state, place),
         // keyroll writes a version that it knows again.
         Blocker::File(file, Holds::Old | Holds::New) => {
-            let host = state.plan().host_of_file(file);
-            let gone = host.and_then(|host| without(state, host));
-            vec![Step::only(on)].into_iter().chain(gone).collect()
+            let gone = state.plan().host_of_file(file).and_then(|host| without(state, host));
+            let left = has_failed_reader(state, file).then(|| possible(state, Waived::File(file))).flatten();
+            vec![Step::only(on)].into_iter().chain(left).chain(gone).collect()
         }
         Blocker::File(file, Holds::Other) => past_file(state, file, Outside::MendFile(file)),
         Blocker::File(file, Holds::Unreadable) => past_file(state, file, Outside::LetRead(file)),
@@ -281,8 +286,11 @@ pub fn ways_past(state: &State, blocker: Blocker) -> Vec<Step> {
             start.into_iter().chain(unseen_or_gone(state, consumer, gone)).collect()
         }
         Blocker::Stale(consumer, who, _) => past_stale(state, consumer, who),
-        Blocker::Session(Some(who)) => vec![Step::after(Outside::Restart(who), on)],
-        Blocker::Session(None) => vec![Step::after(Outside::EndUsers, on)],
+        Blocker::Session(who) => {
+            let first = who.map_or(Outside::EndUsers, Outside::Restart);
+            let busy = is_only_busy(state, who).then(|| possible(state, Waived::BusySessions)).flatten();
+            std::iter::once(Step::after(first, on)).chain(busy).collect()
+        }
         Blocker::Unsearched(who, limit) => past_unsearched(state, who, limit),
     }
 }
@@ -298,8 +306,14 @@ pub fn ways_past_absence(state: &State, host: HostId) -> Vec<Step> {
 
 /// The ways past a consumer that did not take its version.
 fn past_unit(state: &State, consumer: ConsumerId) -> Vec<Step> {
-    let mut all = vec![Step::after(Outside::MendConsumer(consumer), go_on(state))];
     let gone = host_of(state, consumer).and_then(|host| if_gone(state, host));
+    let let_read = |file| Step::after(Outside::LetRead(file), go_on(state));
+    let mut all: Vec<Step> = unread(state, consumer).into_iter().map(let_read).collect();
+    if !all.is_empty() {
+        all.extend(unwritten(state, consumer));
+        return all.into_iter().chain(possible(state, Waived::Gone(consumer))).chain(gone).collect();
+    }
+    all.push(Step::after(Outside::MendConsumer(consumer), go_on(state)));
     let is_moved = state.aim().makes_new();
     if is_moved {
         all.push(corrected(state, consumer));
@@ -341,7 +355,7 @@ fn unwritten(state: &State, id: ConsumerId) -> Vec<Step> {
     let unwritten = files.iter().filter(|file| match state.files.get(**file) {
         Holds::Other | Holds::Unreadable => true,
         Holds::Old => gone,
-        Holds::New => false,
+        Holds::New => state.phase() == Phase::RollingBack,
     });
     unwritten.filter_map(|file| possible(state, Waived::File(*file))).collect()
 }
@@ -455,7 +469,7 @@ fn corrected(state: &State, consumer: ConsumerId) -> Step {
 /// can be moved there.
 fn unseen_or_gone(state: &State, consumer: ConsumerId, gone: Option<Step>) -> Vec<Step> {
     let what = Waived::NotVisible(consumer);
-    let unseen = (!state.waived().contains(&what)).then(|| waived(state, what));
+    let unseen = unrestarted::may_be_waived(state, consumer).then(|| waived(state, what));
     let let_go = possible(state, Waived::Gone(consumer));
     if host_of(state, consumer).is_some_and(|host| is_away(state, host)) {
         gone.into_iter().chain(unseen).chain(let_go).collect()

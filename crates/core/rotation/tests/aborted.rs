@@ -1,8 +1,9 @@
 //! An abort tries again what failed; and a consumer that a rollback cannot restart may show that it never left the old key.
 
 use keyroll_rotation::{
-    ConsumerId, Fact, Hold, Kinds, Op, Outcome, PATHS_MAX, PROTOCOL, Phase, Plan, Proof, Query, Reason,
-    Reconciled, UnitStep, Waived, Want, Which, wants,
+    ConsumerId, Fact, FileId, Hold, Kinds, Next, OnFailure, Op, Outcome, PATHS_MAX, PROTOCOL, Phase, Plan,
+    Proof, Query, Reason, Reconciled, ReloadMode, State, UnitStep, Visibility, Waived, Want, Which, wants,
+    way,
 };
 
 use crate::walk::{Walk, plan, proof, proof_of};
@@ -10,6 +11,10 @@ use crate::walk::{Walk, plan, proof, proof_of};
 const FIRST: ConsumerId = ConsumerId(0);
 const BACK: Op = Op::Apply(FIRST, 0, Which::Old);
 const ASK: Want = Want::Ask(Query::Prove(FIRST, Some(0), Which::Old));
+/// The last consumer of the plan: the first one whose turn comes in a rollback.
+const LAST: ConsumerId = ConsumerId(1);
+const BACK_OF_LAST: Op = Op::Apply(LAST, 0, Which::Old);
+const WRITE_FIRST: Op = Op::Deliver(FileId(0), Which::Old);
 const STUCK: Option<Hold> = Some(Hold::Stuck(Reason::Unit(FIRST)));
 
 /// One consumer, which is restarted.
@@ -182,5 +187,135 @@ fn nobody_asks_where_what_it_uses_is_not_visible_or_an_earlier_protocol_did_not(
     for mut walk in [waived, before] {
         fail(&mut walk, &BACK);
         assert_eq!(walk.state.hold(), STUCK);
+    }
+}
+
+/// Two consumers that are restarted.
+fn two() -> Plan {
+    let mut plan = plan();
+    plan.consumers[1].uptake = ReloadMode::Verb;
+    plan
+}
+
+/// A restart that leaves nothing behind, as one that hangs until it is ended.
+fn hang(walk: &mut Walk, restart: &Op) {
+    let intent = walk.begin(restart);
+    walk.end(intent, Outcome::Unknown);
+    walk.say(Fact::Reconciled { intent, found: Reconciled::Absent });
+}
+
+fn is_restored(state: &State, at: usize) -> bool {
+    let unit = &state.units()[at];
+    (unit.stage, unit.toward) == (UnitStep::Settled, Which::Old)
+}
+
+#[test]
+fn a_restart_that_hangs_in_a_rollback_holds_up_no_other_consumer() {
+    let mut walk = Walk::of(two());
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    walk.until(|state| wants(state).contains(&Want::Do(BACK_OF_LAST)));
+    hang(&mut walk, &BACK_OF_LAST);
+    assert_eq!(wants(&walk.state), [Want::Do(WRITE_FIRST)]);
+    // Earlier versions tried it again: their journals are read.
+    let mut before = walk.clone();
+    for attempt in 2..=5 {
+        assert!(wants(&before.state).contains(&Want::Do(WRITE_FIRST)), "attempt {attempt}");
+        hang(&mut before, &BACK_OF_LAST);
+    }
+    walk.until(|state| is_restored(state, 0));
+    assert!(!is_restored(&walk.state, 1));
+    // Once the others are restored it has the attempts that are left.
+    for attempt in 2..=5 {
+        assert_eq!(wants(&walk.state), [Want::Do(BACK_OF_LAST)], "attempt {attempt}");
+        hang(&mut walk, &BACK_OF_LAST);
+    }
+    assert_eq!(wants(&walk.state), [Want::Ask(Query::Prove(LAST, Some(0), Which::Old))]);
+}
+
+#[test]
+fn a_consumer_whose_restart_failed_forward_is_rolled_back_last() {
+    let mut plan = two();
+    plan.policy.on_failure = OnFailure::Rollback;
+    let mut walk = Walk::of(plan);
+    walk.until(|state| state.units()[1].stage == UnitStep::Applying(0));
+    fail(&mut walk, &Op::Apply(LAST, 0, Which::New));
+    assert_eq!(walk.state.phase(), Phase::RollingBack);
+    walk.until_it_does_something();
+    let mut order = Vec::new();
+    while let Some(op) = walk.first_op().filter(Op::on_host) {
+        order.push(op);
+        walk.go_on();
+        walk.until_it_does_something();
+    }
+    assert_eq!(order, [WRITE_FIRST, BACK, Op::Deliver(FileId(1), Which::Old), BACK_OF_LAST]);
+    walk.until(|state| state.phase() == Phase::RolledBack);
+}
+
+/// It could not be restarted, and is waived after that.
+fn waived_since(protocol: u32) -> Walk {
+    let mut walk = before_its_restart(protocol, 1);
+    fail(&mut walk, &BACK);
+    proved(&mut walk, Vec::new());
+    assert_eq!(walk.state.hold(), STUCK);
+    walk.say(Fact::Waived(Waived::NotVisible(FIRST)));
+    walk.say(Fact::Retried);
+    walk
+}
+
+#[test]
+fn a_consumer_that_is_waived_after_its_restart_failed_is_not_restarted_any_more() {
+    let mut walk = waived_since(PROTOCOL);
+    let from = walk.said.len();
+    let mut corrected = walk.clone();
+    walk.until(|state| state.phase() == Phase::RolledBack);
+    assert!(!walk.said[from..].iter().any(|event| event.fact == Fact::Intended(BACK)));
+    corrected.say(Fact::Corrected { consumers: vec![FIRST], names: "".into() });
+    corrected.until(|state| wants(state).contains(&Want::Do(BACK)));
+    // As an earlier protocol opened it, the restart is tried on.
+    waived_since(13).until(|state| wants(state).contains(&Want::Do(BACK)));
+}
+
+/// Red: it is not offered again, and the rotation stays stuck at a consumer that was waived on the way forward.
+#[test]
+fn a_waiver_from_before_the_restart_failed_is_offered_once_more() {
+    let waiver = Waived::NotVisible(FIRST);
+    let mut walk = Walk::of(one(PROTOCOL));
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::Waived(waiver));
+    walk.say(Fact::AbortAsked);
+    walk.until(|state| wants(state).contains(&Want::Do(BACK)));
+    fail(&mut walk, &BACK);
+    walk.until(|state| state.hold().is_some());
+    assert_eq!(walk.state.hold(), STUCK);
+    let is_offered = |state: &State| {
+        let ways = way(state).unwrap().forward;
+        ways.iter().any(|step| step.then.contains(&Next::Waive(waiver)))
+    };
+    assert!(is_offered(&walk.state));
+    walk.say(Fact::Waived(waiver));
+    assert!(!is_offered(&walk.state), "it does nothing more");
+    walk.say(Fact::Retried);
+    walk.until(|state| state.phase() == Phase::RolledBack);
+}
+
+#[test]
+fn a_waived_consumer_that_is_seen_with_the_new_key_is_restarted_after_all() {
+    let mut walk = waived_since(PROTOCOL);
+    walk.until(|state| is_restored(state, 0) && wants(state).contains(&Want::Ask(Query::Enumerate)));
+    let mut seen = walk.look();
+    (seen.instances[0].old, seen.instances[0].new) = (Visibility::No, Visibility::Yes);
+    walk.say(Fact::Enumerated(seen));
+    assert_eq!(wants(&walk.state), [Want::Do(BACK)]);
+}
+
+#[test]
+fn the_time_of_a_rollback_that_ends_at_a_restart_names_its_consumer() {
+    let overdue = Some(Hold::Stuck(Reason::Overdue(Phase::RollingBack)));
+    for (protocol, held) in [(13, overdue), (PROTOCOL, STUCK)] {
+        let mut walk = before_its_restart(protocol, 1);
+        hang(&mut walk, &BACK);
+        walk.wait(70_000);
+        assert_eq!(walk.state.hold(), held, "protocol {protocol}");
     }
 }

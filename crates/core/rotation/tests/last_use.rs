@@ -1,10 +1,11 @@
 //! Where the issuer does not show when the old key was last used, nothing says that nobody uses it.
 
 use keyroll_rotation::{
-    Awaited, Event, Fact, Hold, LastUse, LastUsed, OldKey, Phase, Plan, Query, Reason, Waiting, Waived, Want,
-    step, still_used, waiting, wants,
+    Awaited, Event, Fact, Hold, LastUse, LastUsed, Next, OldKey, OldKeyUse, Outside, Phase, Plan, Query,
+    Reason, Step, Until, Waiting, Waived, Want, old_key_use, step, still_used, waiting, wants, way,
 };
 
+use crate::walk::world::{STRAY, Trouble};
 use crate::walk::{self, Walk};
 
 const WINDOW_MS: u64 = 1_000;
@@ -18,7 +19,11 @@ fn plan() -> Plan {
 
 /// A rotation in Quiesce that has seen everything else.
 fn waits_for_the_use() -> Walk {
-    let mut walk = Walk::of(plan());
+    looks(Walk::of(plan()))
+}
+
+/// The same, once it has seen everything else.
+fn looks(mut walk: Walk) -> Walk {
     walk.until(|state| state.phase() == Phase::Quiesce);
     while !wants(&walk.state).contains(&Want::Ask(Query::LastUsed)) {
         walk.say(walk.see(&Query::Enumerate));
@@ -91,4 +96,101 @@ fn a_key_that_is_used_again_and_again_is_not_one_whose_use_is_not_shown() {
     let used = still_used(&walk.state).expect("what the issuer shows is said");
     assert!(used > 1, "it is not the last use");
     assert!(step(&walk.state, &waive(&walk)).is_err(), "the issuer shows that the key is used");
+}
+
+/// The driver asks less often than the window is long.
+const APART_MS: u64 = 2 * WINDOW_MS;
+
+/// The issuer shows another use at each answer, until the time of the phase is over between two of them; and the last use.
+fn used_until_it_pauses(mut walk: Walk) -> (Walk, u64) {
+    let Some(Waiting { until: Until::Ms(end), .. }) = waiting(&walk.state) else {
+        panic!("it does not wait")
+    };
+    let mut used = 0;
+    while walk.at.ms + 2 * APART_MS < end {
+        walk.at.ms += APART_MS;
+        used += 1;
+        walk.say(Fact::LastUsed(LastUse { used: Some(used), took_ms: 0 }));
+    }
+    walk.at.ms = end;
+    walk.say(Fact::Clock);
+    assert!(matches!(walk.state.hold(), Some(Hold::Paused(_))) && used > 1);
+    (walk, used)
+}
+
+fn forward(walk: &Walk) -> Vec<Step> {
+    way(&walk.state).unwrap().forward
+}
+
+fn after(first: Outside) -> Step {
+    Step { first: Some(first), then: vec![Next::Resume] }
+}
+
+fn waives() -> Step {
+    Step { first: None, then: vec![Next::Waive(Waived::LastUse), Next::Resume] }
+}
+
+/// The window is shorter than the time between two answers: the last one was not young enough to close it, and was taken for none.
+#[test]
+fn uses_that_go_on_are_said_and_not_waived_however_short_the_window_is() {
+    let (walk, used) = used_until_it_pauses(waits_for_the_use());
+    assert_eq!(old_key_use(&walk.state), Some(OldKeyUse::Shown(used)));
+    assert_eq!(forward(&walk), [after(Outside::EndUsers)]);
+    // What is held does not grow older.
+    let mut later = walk.clone();
+    later.wait(10 * APART_MS);
+    later.say(Fact::PauseAsked);
+    assert_eq!((old_key_use(&later.state), forward(&later)), (Some(OldKeyUse::Shown(used)), forward(&walk)));
+}
+
+#[test]
+fn a_process_that_was_waived_and_has_the_key_is_the_first_to_be_ended_where_uses_go_on() {
+    let mut walk = Walk::of(plan());
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.world.strike(Trouble::Holder(STRAY, keyroll_rotation::Which::Old));
+    walk.say(walk.see(&Query::Enumerate));
+    assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::Holder(STRAY))));
+    walk.say(Fact::Waived(Waived::Holder(STRAY)));
+    let (walk, used) = used_until_it_pauses(looks(walk));
+    assert_eq!(old_key_use(&walk.state), Some(OldKeyUse::Shown(used)));
+    assert_eq!(forward(&walk), [after(Outside::EndProcess(STRAY)), after(Outside::EndUsers)]);
+}
+
+/// An outage passes, and a waiver stays.
+#[test]
+fn an_issuer_that_does_not_answer_is_waited_for_before_it_is_waived() {
+    let silent = never_shown();
+    assert_eq!(old_key_use(&silent.state), Some(OldKeyUse::Unanswered));
+    assert_eq!(forward(&silent), [after(Outside::MendIssuer), waives()]);
+
+    // It answered once.
+    let mut stopped = waits_for_the_use();
+    stopped.say(Fact::LastUsed(LastUse { used: Some(1), took_ms: 0 }));
+    assert_eq!(still_used(&stopped.state), Some(1));
+    stopped.wait(stopped.state.plan().policy.phase_ms_max + WINDOW_MS);
+    assert_eq!(old_key_use(&stopped.state), Some(OldKeyUse::Unanswered));
+    assert_eq!(forward(&stopped), [after(Outside::MendIssuer), waives()]);
+
+    // Another driver took over: what was heard before it is asked again.
+    let mut other = silent;
+    other.another_driver();
+    assert_eq!(forward(&other), [Step { first: None, then: vec![Next::Resume] }]);
+}
+
+/// The window is so long that the last answer still counts for it, long after the issuer has stopped to answer.
+#[test]
+fn an_outage_within_a_long_window_is_no_use() {
+    let mut plan = plan();
+    plan.policy.idle_ms = plan.policy.phase_ms_max;
+    let mut walk = looks(Walk::of(plan));
+    let Some(Waiting { until: Until::Ms(end), .. }) = waiting(&walk.state) else {
+        panic!("it does not wait")
+    };
+    walk.at.ms = end - 30_000;
+    walk.say(Fact::LastUsed(LastUse { used: Some(1), took_ms: 0 }));
+    walk.at.ms = end;
+    walk.say(Fact::Clock);
+    assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::Overdue(Phase::Quiesce))));
+    assert_eq!(old_key_use(&walk.state), Some(OldKeyUse::Unanswered));
+    assert_eq!(forward(&walk), [after(Outside::MendIssuer)]);
 }

@@ -4,12 +4,13 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use keyroll_rotation::{
-    Adoptee, Consumer, CredId, Delivery, Fact, FileId, Hold, HostId, Next, Outside, Phase, ReloadMode, Step,
-    Until, wants, way,
+    Adoptee, Consumer, ConsumerId, CredId, Delivery, Event, Fact, FileId, Hold, HostId, Next, Outside, Phase,
+    ReloadMode, Step, Until, Waived, step, wants, way,
 };
 
 use crate::walk::Walk;
 use crate::walk::reach::{Row, phases, reach, row_of};
+use crate::walk::world::{STRAY, Trouble};
 
 /// How often a driver answers everything that is wanted, before it is going round in circles.
 const PASSES_MAX: usize = 1_000;
@@ -205,6 +206,21 @@ fn only_the_operator_ends_what_waits_for_the_operator() {
     }
 }
 
+/// An idle session is ended by keyroll or its client. One at work is nobody's to end, and may last for days.
+#[test]
+fn a_session_at_work_is_waived_and_an_idle_one_is_not() {
+    let waives = |row: Row| {
+        let ways = way(&reached(row).unwrap().state).unwrap();
+        ways.forward.iter().any(|step| step.then.contains(&Next::Waive(Waived::BusySessions)))
+    };
+    for busy in [Row::Session, Row::SessionAhead, Row::SessionBack] {
+        assert!(waives(busy), "{busy:?}");
+    }
+    for idle in [Row::SessionUnknown, Row::SessionUnknownAhead, Row::SessionUnknownBack] {
+        assert!(!waives(idle), "{idle:?}");
+    }
+}
+
 /// The place of a command in the list of all of them.
 fn kind(next: Next) -> usize {
     match next {
@@ -263,4 +279,164 @@ fn every_command_and_everything_outside_is_a_way_of_some_wait() {
         }
     }
     assert_eq!((commands, outside), ([true; KINDS], [true; PLACES]));
+}
+
+/// Why a word of the operator is refused in an ended rotation, and in one in which nothing is moved forward; and why a consumer is not
+/// let go.
+const ENDED: &str = "the rotation has ended";
+const NOT_FORWARD: &str = "nothing is being moved forward";
+const RUNS: &str = "an instance of it is running: waive or end that";
+
+/// Why this may not be recorded now, if it may not.
+fn refused(walk: &Walk, fact: &Fact) -> Option<&'static str> {
+    let event = Event { at: walk.at, fact: fact.clone() };
+    step(&walk.state, &event).err().map(|illegal| illegal.why)
+}
+
+fn corrected(consumer: ConsumerId) -> Fact {
+    Fact::Corrected { consumers: vec![consumer], names: "".into() }
+}
+
+/// The consumers of a rotation.
+fn consumers(walk: &Walk) -> Vec<ConsumerId> {
+    (0..).map(ConsumerId).take(walk.state.plan().consumers.len()).collect()
+}
+
+/// The row, taken over by the command of an operator.
+fn taken_over(row: Row) -> Walk {
+    let mut walk = reached(row).unwrap();
+    walk.another_driver();
+    walk
+}
+
+/// What may be said at any time about a consumer, a file or a process, with the reason of the design page why it is refused here.
+fn said_at_any_time(walk: &Walk) -> Vec<(Fact, Option<&'static str>)> {
+    let ended = walk.state.ended().then_some(ENDED);
+    let forward = !walk.state.ended() && walk.state.phase() != Phase::RollingBack;
+    let adopted = (!forward || !walk.state.plan().aim.makes_new()).then_some(NOT_FORWARD);
+    let mut all: Vec<(Fact, Option<&'static str>)> = Vec::new();
+    all.extend(brought(walk, Next::Adopt(Adoptee::Holder(STRAY))).into_iter().map(|fact| (fact, adopted)));
+    for consumer in consumers(walk) {
+        all.push((corrected(consumer), ended));
+        all.push((Fact::Waived(Waived::NotVisible(consumer)), ended));
+    }
+    for file in (0..).map(FileId).take(walk.state.plan().files.len()) {
+        all.push((Fact::Waived(Waived::File(file)), ended));
+    }
+    all
+}
+
+/// A word was recorded: what is held stays held or is released, each wait has a way forward, and the same again changes nothing.
+fn check_recorded(walk: &Walk, row: Row, fact: &Fact) {
+    let mut walk = walk.clone();
+    let hold = walk.state.hold();
+    walk.say(fact.clone());
+    if let Fact::Corrected { .. } = fact {
+        assert_eq!(walk.state.hold(), hold, "{row:?}: a correction releases nothing");
+    }
+    if let Some(ways) = way(&walk.state) {
+        assert!(!ways.forward.is_empty(), "{row:?}, {fact:?}: no way forward");
+        for step in ways.forward.iter().chain(&ways.back) {
+            assert!(step.then[0].is_possible(&walk.state), "{row:?}, {fact:?}: {step:?} is refused");
+        }
+    }
+    if let Fact::Waived(_) = fact {
+        let (waived, hold) = (walk.state.waived().to_vec(), walk.state.hold());
+        walk.say(fact.clone());
+        assert_eq!((walk.state.waived(), walk.state.hold()), (waived.as_slice(), hold), "{row:?}, {fact:?}");
+    }
+}
+
+#[test]
+fn corrections_adoptions_waivers_and_accepted_files_are_possible_in_every_wait() {
+    let (mut recorded, mut wrong) = (0, Vec::new());
+    for row in Row::ALL {
+        let walk = taken_over(*row);
+        for (fact, because) in said_at_any_time(&walk) {
+            let why = refused(&walk, &fact);
+            if why != because {
+                wrong.push(format!("{row:?}, {fact:?}: {why:?} instead of {because:?}"));
+            } else if why.is_none() {
+                check_recorded(&walk, *row, &fact);
+                recorded += 1;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(recorded > 5 * Row::ALL.len(), "{recorded}");
+}
+
+/// The last look shows a process of it.
+fn is_seen(walk: &Walk, consumer: ConsumerId) -> bool {
+    let look = |fact: &Fact| {
+        let Fact::Enumerated(seen) = fact else { return None };
+        Some(seen.instances.iter().any(|it| it.consumer == Some(consumer) && it.who.life.runs()))
+    };
+    walk.said.iter().rev().find_map(|event| look(&event.fact)) == Some(true)
+}
+
+#[test]
+fn a_consumer_is_let_go_in_every_wait_unless_a_process_of_it_is_seen() {
+    let (mut taken, mut seen) = (0, 0);
+    for row in Row::ALL {
+        let walk = taken_over(*row);
+        for consumer in consumers(&walk) {
+            let gone = Fact::Waived(Waived::Gone(consumer));
+            match refused(&walk, &gone) {
+                None => {
+                    check_recorded(&walk, *row, &gone);
+                    taken += 1;
+                }
+                Some(RUNS) => {
+                    assert!(is_seen(&walk, consumer), "{row:?}");
+                    seen += 1;
+                    // It is not there any more.
+                    let mut walk = walk.clone();
+                    walk.world.strike(Trouble::Absent(consumer));
+                    walk.say(Fact::Enumerated(walk.look()));
+                    assert_eq!(refused(&walk, &gone), None, "{row:?}");
+                    check_recorded(&walk, *row, &gone);
+                }
+                why => assert_eq!((why, walk.state.ended()), (Some(ENDED), true), "{row:?}"),
+            }
+        }
+    }
+    assert!(taken > 20 && seen > 20, "{taken} {seen}");
+}
+
+/// Takes the first way of each wait until the rotation has ended; where the same wait is there again, its next way.
+fn take_first_ways(walk: &mut Walk) {
+    let mut taken: Vec<Row> = Vec::new();
+    for _ in 0..2 * WORDS_MAX {
+        let Some(row) = row_of(&walk.state) else { return };
+        drive(walk, row);
+        let Some(ways) = way(&walk.state) else { return };
+        let before = taken.iter().filter(|it| **it == row).count();
+        take(walk, &ways.forward[before % ways.forward.len()]);
+        taken.push(row);
+    }
+    panic!("it is not ended: {:?} {:?}", row_of(&walk.state), walk.state.hold());
+}
+
+/// Whoever says the right thing at the wrong time is not stuck for it.
+#[test]
+fn a_rotation_in_which_a_consumer_was_corrected_or_waived_in_any_wait_still_ends() {
+    let mut faults = Vec::new();
+    for row in Row::ALL {
+        let walk = taken_over(*row);
+        let about = |consumer| [Next::Correct(consumer), Next::Waive(Waived::NotVisible(consumer))];
+        let open = consumers(&walk).into_iter().filter(|_| !walk.state.ended());
+        for next in open.flat_map(about) {
+            let mut walk = walk.clone();
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                let facts = next.facts(&walk.state).unwrap_or_else(|| brought(&walk, next));
+                walk.world.told(next);
+                facts.into_iter().for_each(|fact| walk.say(fact));
+                take_first_ways(&mut walk);
+                assert!(walk.state.ended() && walk.state.debt().is_none(), "{:?}", walk.state.phase());
+            }));
+            faults.extend(result.err().map(|why| format!("{row:?}: {next:?}: {}", said(&*why))));
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
 }

@@ -277,7 +277,8 @@ impl Run {
             Fact::Waived(Waived::Host(_)) => self.audit.waives_hosts = true,
             Fact::HandMinted(id) => {
                 self.world.hand_made = None;
-                let value = self.world.issuer.living(id).map(|cred| cred.value);
+                // It was sealed when it was handed over: the operator may have ended the key before this entry was durable.
+                let value = self.world.issuer.values_of(id).last();
                 if let Some(value) = value {
                     self.world.store.keep(seq, value, Some(id.clone()));
                 }

@@ -142,6 +142,7 @@ pub const ALL: &[Mutant] = &[
     way::WAIVER_FREES_NOTHING,
     way::LABEL_KEPT,
     way::DEBT_IS_FINAL,
+    way::HEARD_RARELY,
     way::ABORT_GOES_ON,
     way::ROLLBACK_ASKS_THE_UNMOVED,
     way::CORRECTION_KEEPS_THE_COMMAND,

@@ -224,11 +224,11 @@ impl Host for ClusterHost {
     async fn enumerate(
         &self,
         values: Values<'_>,
-        _sessions: &Sessions,
+        sessions: &Sessions,
         stays: Which,
     ) -> Result<Looked, Failure> {
         self.remember_versions(values);
-        self.look(values, stays).await
+        self.look(values, sessions, stays).await
     }
 
     async fn prepare(&self, of: Proving<'_>, _before: &Sessions) -> Result<Prepared, Failure> {
@@ -257,7 +257,7 @@ impl Host for ClusterHost {
         Ok(RefusedCalls::default())
     }
 
-    /// The addresses of pods are not followed.
+    /// A connection that was refused has ended, and an address alone does not show which pod had it then.
     async fn caller(&self, _client: SocketAddr) -> Option<Holder> {
         None
     }

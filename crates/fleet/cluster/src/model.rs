@@ -3,6 +3,7 @@
 //! Times are those that the API shows: whole seconds since the Unix epoch.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use keyroll_inventory::Missed;
@@ -272,6 +273,8 @@ pub(crate) struct Pod {
     pub(crate) created: Option<i64>,
     /// The node that it runs on.
     pub(crate) node: Option<String>,
+    /// The addresses of a network of its own; none if it shares those of its node.
+    pub(crate) addresses: BTreeSet<IpAddr>,
     /// `Pending`, `Running`, `Succeeded`, `Failed`, `Unknown`.
     pub(crate) phase: String,
     /// It was asked to end.

@@ -128,7 +128,7 @@ fn top<'n>(known: &Workloads<'n>, mut at: (&'n str, &'n str)) -> (&'n str, &'n s
 }
 
 /// A pod that has ended uses nothing. One that was asked to end still does.
-fn has_ended(pod: &Pod) -> bool {
+pub(crate) fn has_ended(pod: &Pod) -> bool {
     matches!(pod.phase.as_str(), "Succeeded" | "Failed")
 }
 

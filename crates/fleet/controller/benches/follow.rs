@@ -1,9 +1,11 @@
-//! What it costs to follow a namespace with 5,000 pods and 1,000 SecretRotations: at rest, and while 100 pods and 10 objects
+//! What it costs to follow a namespace with 5,000 pods and 200 SecretRotations: at rest, and while 100 pods and 10 objects
 //! change each second. Prints a line for each figure, and fails above the limit of the memory.
 //!
 //! A child of this process answers as an API server does, over HTTP on loopback, with objects as large as real ones: its
-//! memory and processor time do not count, and neither does TLS. This process does what the server does for its objects, but
-//! for the journal, the store, events, and the looks at pods, which are processes of their own.
+//! memory and processor time do not count, and neither does TLS. With the word `real` (`cargo bench -p keyroll-controller
+//! --bench follow -- real`) the child is the real Kubernetes of the tests, with as many real objects, and TLS counts. This
+//! process does what the server does for its objects, but for the journal, the store, events, and the looks at pods, which
+//! are processes of their own.
 
 #![recursion_limit = "256"]
 #![allow(
@@ -22,6 +24,8 @@ mod http;
 mod objects;
 #[path = "../../cluster/benches/parts/process.rs"]
 mod process;
+#[path = "follow/real.rs"]
+mod real;
 #[path = "follow/server.rs"]
 mod server;
 
@@ -74,14 +78,27 @@ folder = "/etc/keyroll/namespaces/shop"
 "#;
 
 fn main() -> ExitCode {
-    if env::args().nth(1).as_deref() == Some("serve") {
-        server::serve();
-        return ExitCode::SUCCESS;
-    }
     // As many threads as the server has.
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let mut server = Server::start(&["serve"], "");
-    if runtime.block_on(measured(&mut server)) {
+    let runtime = || Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let words: Vec<String> = env::args().skip(1).collect();
+    match words.first().map(String::as_str) {
+        Some("serve") => server::serve(),
+        Some("cluster") => real::serve(),
+        Some("change") => runtime().block_on(real::change(&words[1])),
+        Some(_) | None => {
+            let is_real = words.iter().any(|word| word == "real");
+            let mut server = Server::start(&[if is_real { "cluster" } else { "serve" }], "");
+            // It said what is missing here.
+            let is_here = !server.address.is_empty();
+            return if is_here { runtime().block_on(ended(&mut server, is_real)) } else { ExitCode::SUCCESS };
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// How this process ends.
+async fn ended(server: &mut Server, is_real: bool) -> ExitCode {
+    if measured(server, is_real).await {
         return ExitCode::SUCCESS;
     }
     eprintln!("LIMIT NOT MET");
@@ -89,9 +106,10 @@ fn main() -> ExitCode {
 }
 
 /// Follows the namespace. Whether the limit is met.
-async fn measured(server: &mut Server) -> bool {
+async fn measured(server: &mut Server, is_real: bool) -> bool {
     let before_mb = memory_mb("VmRSS:");
-    let cluster = connect(&server.at()).await.expect("the cluster");
+    let at = if is_real { real::login(&server.address) } else { server.at() };
+    let cluster = connect(&at).await.expect("the cluster");
     let mut follower = Follower::start(cluster);
     while !follower.has_listed() {
         sleep(Duration::from_millis(10)).await;
@@ -114,6 +132,7 @@ async fn measured(server: &mut Server) -> bool {
     let changes = Span::begin(server, &follower);
     let pods_said = follower.pods_said();
     let address = server.address.clone();
+    let change = if is_real { real::changed } else { change };
     let changing = tokio::task::spawn_blocking(move || change(&address));
     while !changing.is_finished() {
         follower.wait().await;
@@ -130,7 +149,9 @@ async fn measured(server: &mut Server) -> bool {
     follower.say();
     let peak_mb = memory_mb("VmHWM:");
     say("requests of the lists", whole(list_requests), "requests");
-    say("answers of the lists", whole(list_bytes) * 1e-6, "MB");
+    if !is_real {
+        say("answers of the lists", whole(list_bytes) * 1e-6, "MB");
+    }
     say("requests of the first look", whole(first_requests - list_requests), "requests");
     say("all requests", whole(count(server).0), "requests");
     say("memory before", before_mb, "MB");
@@ -278,6 +299,7 @@ fn standing(object: &SecretRotation, composed: &Composed) -> Standing {
             cause: None,
         }),
         pods: Some(Ok(seen)),
+        held: None,
         queued: None,
         base: None,
         lost: None,

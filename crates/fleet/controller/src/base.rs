@@ -57,7 +57,8 @@ impl Base {
         };
         // It does not stand at the beginning of the composed file.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let config = Config::parse(text, &path.display().to_string())?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let config = Config::parse_current(text, &path.display().to_string(), folder)?;
         let Some(followed) = config.server.as_ref().and_then(|server| server.kubernetes.clone()) else {
             return refuse(
                 "it has no table [server.kubernetes]",
@@ -209,6 +210,8 @@ stores = ["aws-sm:shop/", "k8s:vault-of-shop/"]
         refused("version = 1\n", "it has no table [server.kubernetes]", "home = ");
         refused(&BASE.replace("home", "hom"), "unknown key `hom`", "did you mean `home`?");
         refused("version", "not TOML", "");
+        let misspelt = format!("{BASE}[secrets.own]\nissuer = \"openruter\"\nadmin = \"file:/a\"\n");
+        refused(&misspelt, "keyroll has no issuer of this name", "did you mean `openrouter`?");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use keyroll_config::{Consumer, IssuerRef, KubeAddress, Kubernetes, Name, Referen
 
 use crate::base::Base;
 use crate::own_pod::is_own_pod;
-use crate::refusal::{Refusal, of_aws, out_of_folder, outside};
+use crate::refusal::{Refusal, no_consumer, no_folder, of_aws, out_of_folder, outside};
 
 /// The keys of the table of a database or a broker that name something at the server alone. A key that is not here is refused:
 /// with it keyroll would use a login of its own, or something in its pod.
@@ -54,6 +54,8 @@ impl<'a> Bounds<'a> {
             bystanders,
             // See `of_server`.
             server: _,
+            // By it, whoever connects judges what a name leads to.
+            of_object: _,
             // Names, times, numbers and consents; `vault` is that of the base file.
             name: _,
             vault: _,
@@ -92,7 +94,7 @@ impl<'a> Bounds<'a> {
         mistakes.extend(self.check_store(store).err());
         mistakes.extend(consumers.iter().filter_map(|consumer| self.check_consumer(consumer).err()));
         if consumers.is_empty() {
-            mistakes.push(Refusal::new("it names no consumer", "write `consumers`"));
+            mistakes.push(no_consumer());
         }
         Refusal::of_all(mistakes)
     }
@@ -106,9 +108,10 @@ impl<'a> Bounds<'a> {
     }
 
     fn check_file(&self, key: &str, path: &Path) -> Result<(), Refusal> {
-        match self.folder.is_some_and(|folder| path.starts_with(folder) && path != folder) {
-            true => Ok(()),
-            false => Err(out_of_folder(key)),
+        match self.folder {
+            Some(folder) if path.starts_with(folder) && path != folder => Ok(()),
+            Some(_) => Err(out_of_folder(key)),
+            None => Err(no_folder(key)),
         }
     }
 

@@ -16,6 +16,9 @@ use crate::refusal::Refusal;
 use crate::share::{Shares, full, namespace_of};
 use crate::standing::Accepted;
 
+/// What the parser calls the text, which nobody wrote.
+const FILE_NAME: &str = "keyroll.toml";
+
 /// A composed configuration.
 #[derive(Debug, Clone)]
 pub struct Composed {
@@ -120,6 +123,7 @@ fn compose_once(
     }
     kept.reserve(&entries);
     for entry in entries.iter_mut().filter(|entry| entry.object.is_some()) {
+        alone.refuse_out_of_place(entry);
         kept.refuse_without_room(entry);
         // A mistake of its own shows without the others.
         if let Err(refusal) = alone.with(slice::from_ref(&*entry)) {
@@ -148,7 +152,7 @@ struct Entry<'a> {
     fresh: Option<String>,
     /// The table that counted before, until it was refused.
     former: Option<String>,
-    /// Why the `spec` was refused.
+    /// Why the `spec` was refused; beside a fresh table, why it is about to be.
     why: Option<Refusal>,
 }
 
@@ -178,10 +182,11 @@ impl<'a> Entry<'a> {
         let fitted = match bounds {
             None => Err(unfollowed()),
             Some(_) if base.config().secrets.contains_key(entry.secret.as_str()) => Err(taken()),
-            Some(bounds) => fit(object, &bounds).and_then(|table| written(&entry.secret, &table)),
+            Some(bounds) => fit(object, &bounds)
+                .and_then(|(table, mistakes)| Ok((written(&entry.secret, &table)?, mistakes))),
         };
         let (fresh, why) = match fitted {
-            Ok(table) => (Some(table), None),
+            Ok((table, mistakes)) => (Some(table), Refusal::of_all(mistakes).err()),
             Err(refusal) => (None, Some(refusal)),
         };
         Self { object: Some(&object.id), bounds, fresh, why, ..entry }
@@ -281,6 +286,15 @@ impl<'a> Kept<'a> {
         }
     }
 
+    /// Refuses a table for what is not for an object, together with the other mistakes of it.
+    fn refuse_out_of_place(&self, entry: &mut Entry<'_>) {
+        let Some(place) = entry.why.take_if(|_| entry.fresh.is_some()) else { return };
+        let others = self.with(slice::from_ref(&*entry)).err();
+        if let Err(all) = Refusal::of_all(std::iter::once(place).chain(others)) {
+            entry.refuse(all);
+        }
+    }
+
     /// Refuses a table for which its namespace has no room. The one of before has its own.
     fn refuse_without_room(&mut self, entry: &mut Entry<'_>) {
         let Some(table) = entry.table() else { return };
@@ -316,7 +330,8 @@ impl<'a> Kept<'a> {
         if text.len() as u64 > CONFIG_BYTES_MAX {
             return Err(full());
         }
-        let config = Config::parse_in_folder(&text, folder).map_err(|error| Refusal::of(&error))?;
+        let config = Config::parse_current(&text, FILE_NAME, folder);
+        let config = config.map_err(|error| Refusal::of(&error, &text))?;
         entries.iter().try_for_each(|entry| entry.check(&config))?;
         Ok(Self { base, folder, tables, shares: self.shares.clone(), is_short: self.is_short, text, config })
     }

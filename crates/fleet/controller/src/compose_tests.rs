@@ -7,7 +7,8 @@ use keyroll_config::{CONFIG_BYTES_MAX, Config, StoreRef};
 use serde_json::{Value, json};
 
 use crate::base::tests::{BASE, base, base_of};
-use crate::{Accepted, Base, Composed, Former, Id, SecretRotation, Status, Stays, compose};
+use crate::sample::at_rest;
+use crate::{Accepted, Base, Composed, Former, Id, SecretRotation, Standing, Status, Stays, compose};
 
 const FILE: &str = "/var/lib/keyroll/config/keyroll.toml";
 
@@ -140,6 +141,7 @@ fn an_object_becomes_the_table_of_a_secret() {
     let of_objects = ["shop.one", "ops-team.one", "one", "keyroll.one", "ops.one"]
         .map(|secret| composed.config.is_of_object(secret));
     assert_eq!(of_objects, [true, true, false, false, false]);
+    assert!(secret.of_object, "what its names lead to is judged");
 }
 
 #[test]
@@ -176,7 +178,7 @@ fn a_null_is_left_out_and_tables_in_lists_of_tables_stay() {
 
 #[test]
 fn a_number_of_another_kind_is_not_made_to_fit() {
-    refused(with(json!({ "emergencies_per_day": 1.0 })), "the value has the wrong form");
+    refused(with(json!({ "emergencies_per_day": 1.0 })), "`emergencies_per_day` has the wrong form");
     refused(with(json!({ "emergencies_per_day": u64::MAX })), "a number in its `spec` is too large");
 }
 
@@ -189,7 +191,7 @@ fn consumers_are_in_the_namespace_of_the_object() {
     refused(with(json!({ "consumers": [] })), "names no consumer");
     refused(with(json!({ "consumers": null })), "names no consumer");
     refused(with(json!({ "consumers": spec("a")["consumers"][0] })), "names no consumer");
-    refused(with(json!({ "consumers": ["agent"] })), "the value has the wrong form");
+    refused(with(json!({ "consumers": ["agent"] })), "an item of `consumers` has the wrong form: a table");
     refused(json!({}), "");
 }
 
@@ -392,6 +394,53 @@ fn all_that_an_object_may_not_say_is_refused_at_once() {
         all.starts_with("`issuer_host` is the pod") && all.contains("; also: `store` names a store"),
         "{all}"
     );
+}
+
+/// What is not for an object, and what the parser finds, come together.
+#[test]
+fn every_mistake_of_an_object_is_shown_at_once_with_its_field() {
+    let mut spec = with(json!({
+        "issuer": "openruter", "owner": 7, "stoer": "keyroll", "admin": "file:../a", "gate": { "url": 1 },
+    }));
+    spec["consumers"][0]["runs"] = json!({ "deploymet": "agent" });
+    spec["consumers"][0]["host"] = json!("keyroll");
+    let one = object("shop", "one", 1, spec);
+    let all = why(&fresh(slice(&one)), &one);
+    for part in [
+        "`gate` is not for an object",
+        "`admin` names a file outside",
+        "a consumer has a `host` or `hosts` of its own",
+        "`issuer`: keyroll has no issuer of this name · did you mean `openrouter`?",
+        "`owner` has the wrong form: a string must stand here · write it in quotes",
+        "unknown key `stoer` · did you mean `store`?",
+        "unknown key `deploymet` (in `consumers[0].runs`) · did you mean `deployment`?",
+    ] {
+        assert_eq!(all.matches(part).count(), 1, "{part}: {all}");
+    }
+    assert_eq!(all.matches("; also: ").count(), 6, "{all}");
+}
+
+#[test]
+fn a_long_list_of_mistakes_is_cut_off_and_counted() {
+    let consumer = |at: u32| {
+        json!({
+            "name": "A b", "runs": { "deployment": "agent" }, "reads": { "secret": "s", "key": format!("k{at}") },
+        })
+    };
+    let consumers: Vec<Value> = (0..25).map(consumer).collect();
+    let one = object("shop", "one", 1, with(json!({ "consumers": consumers })));
+    let all = why(&fresh(slice(&one)), &one);
+    assert_eq!(all.matches("; also: ").count(), 19, "{all}");
+    assert!(all.contains("(in `consumers[19].name`)") && all.ends_with("; and 5 more"), "{all}");
+    // Each names every key.
+    let keys: serde_json::Map<String, Value> =
+        ('a'..='y').map(|end| (format!("zzzz{end}"), json!(1))).collect();
+    let one = object("shop", "one", 1, with(Value::Object(keys)));
+    let all = why(&fresh(slice(&one)), &one);
+    let shown = 1 + all.matches("; also: ").count();
+    assert!(all.len() <= 4_000 && all.ends_with(&format!("; and {} more", 25 - shown)), "{shown}: {all}");
+    let shown = crate::status(&one, &Standing { accepted: Accepted::No(all.clone()), ..at_rest() });
+    assert!(shown.conditions[0].message.ends_with(&all), "the condition has all of it");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod crd;
 mod cut;
 #[cfg(test)]
 mod fake;
+mod field;
 mod fit;
 mod lease;
 mod news;
@@ -45,7 +46,7 @@ pub use object::{
     Status, Unreadable, Waits, asks,
 };
 pub use rights::{Account, Rule, roles, roles_yaml};
-pub use standing::{Accepted, Blocking, Open, Pod, Standing, Value};
+pub use standing::{Accepted, Blocking, Held, HeldKey, Holds, Open, Pod, Standing, TakeOver, Value};
 pub use status::{is_same, status};
 pub use watch::{Known, follow, pods};
 pub use way::{Command, Way};

@@ -45,7 +45,7 @@ const fn event(reason: &'static str, of: fn(&Status) -> Option<Matter>) -> Row {
 }
 
 /// Every matter but the consumers, which are told last: of the news that are too many, they are left out.
-static ROWS: [Row; 11] = [
+static ROWS: [Row; 12] = [
     warning("SpecRefused", spec_refused),
     Row { at_first: true, ..event("SpecAccepted", spec_accepted) },
     event("RotationDone", |status| ended(status, "done", "is done")),
@@ -60,6 +60,7 @@ static ROWS: [Row; 11] = [
     warning("Blocked", |status| blocked(status, |reason| !["NeedsConsent", "AskRefused"].contains(&reason))),
     warning("AskRefused", |status| status.asked.refused.clone().map(|refused| (refused.clone(), refused))),
     warning("PodsStale", pods_stale),
+    warning("SecretDrifted", secret_drifted),
 ];
 
 /// What became new; the consumers come last.
@@ -144,6 +145,11 @@ fn blocked(status: &Status, is: fn(&str) -> bool) -> Option<Matter> {
 fn pods_stale(status: &Status) -> Option<Matter> {
     let one = condition(status, "PodsCurrent", "False").filter(|_| status.rotation.is_none())?;
     Some((String::new(), one.message.clone()))
+}
+
+/// A Secret holds something else than the current version. The message has since when that is seen: later it is told again.
+fn secret_drifted(status: &Status) -> Option<Matter> {
+    condition(status, "Drifted", "True").map(|one| (one.message.clone(), one.message.clone()))
 }
 
 #[cfg(test)]

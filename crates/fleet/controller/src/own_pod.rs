@@ -1,6 +1,8 @@
 //! Servers that are keyroll's own pod, its machine, or the API server of its cluster.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
+
+use keyroll_http::own_machine;
 
 /// Names of the own machine besides `localhost`, of the API server, and of a cloud's service at a link-local address.
 const NAMES: [&str; 9] = [
@@ -18,9 +20,8 @@ const NAMES: [&str; 9] = [
 const API_SERVER: &str = "kubernetes.default.svc";
 
 /// Whether a host is the pod that keyroll runs in (loopback, or a Unix socket), a service of its machine (link-local, where
-/// clouds give out logins), or the API server; in whatever form `inet_aton` and resolvers take it. A DNS name that somebody
-/// lets resolve to such an address is not caught: what a name means shows only when it is asked, and may be another address a
-/// moment later.
+/// clouds give out logins), or the API server; in whatever form `inet_aton` and resolvers take it. What a DNS name means shows
+/// only when it is resolved: whoever connects judges the address then ([`keyroll_http::Addresses`]).
 pub(crate) fn is_own_pod(host: &str) -> bool {
     host.split(',').any(is_own)
 }
@@ -35,11 +36,10 @@ fn is_own(host: &str) -> bool {
         return true;
     }
     if let Some(address) = inet_aton(host) {
-        return is_own_v4(address);
+        return own_machine(address.into()).is_some();
     }
-    match host.parse() {
-        Ok(IpAddr::V4(address)) => is_own_v4(address),
-        Ok(IpAddr::V6(address)) => is_own_v6(address),
+    match host.parse::<IpAddr>() {
+        Ok(address) => own_machine(address).is_some(),
         Err(_) => {
             let is_below = |name: &str| host.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
             NAMES.contains(&host)
@@ -48,24 +48,6 @@ fn is_own(host: &str) -> bool {
                 || is_below(API_SERVER)
         }
     }
-}
-
-fn is_own_v4(address: Ipv4Addr) -> bool {
-    // All of 0.0.0.0/8 is "this host on this network" (RFC 1122).
-    address.is_loopback() || address.is_link_local() || address.octets().first() == Some(&0)
-}
-
-fn is_own_v6(address: Ipv6Addr) -> bool {
-    // Mapped (`::ffff:127.0.0.1`) and compatible (`::127.0.0.1`) ones; `::` and `::1` are of the latter form.
-    let is_own_within = address.to_ipv4().is_some_and(is_own_v4);
-    // fd00:ec2::/32 are the services of a machine at AWS:
-    // <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html>.
-    let is_metadata = address.segments().starts_with(&[0xfd00, 0x0ec2]);
-    address.is_loopback()
-        || address.is_unspecified()
-        || address.is_unicast_link_local()
-        || is_own_within
-        || is_metadata
 }
 
 /// An IPv4 address in any form that `inet_aton` takes: 1 to 4 numbers, each decimal, octal (`0177`) or hexadecimal (`0x7f`);
@@ -141,6 +123,7 @@ mod tests {
             "::127.0.0.1",
             "::ffff:127.0.0.1",
             "::ffff:7f00:1",
+            "64:ff9b::127.0.0.1",
             "::FFFF:a9fe:a9fe",
             "fe80::1",
             "FE80::1%eth0",
@@ -150,6 +133,14 @@ mod tests {
             "db.shop.svc,127.1",
         ] {
             assert!(is_own_pod(host), "{host}");
+        }
+    }
+
+    /// Whoever connects does not judge a host that is written as loopback: no object may write one.
+    #[test]
+    fn what_is_judged_by_its_name_alone_is_never_an_objects() {
+        for host in ["localhost", "127.0.0.1", "127.9.9.9", "::1", "0:0:0:0:0:0:0:1"] {
+            assert!(keyroll_http::is_loopback(host) && is_own_pod(host), "{host}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Map;
 
 use crate::object::{Asked, Id, Pods, RotationStatus, SecretRotation, Status, Waits};
-use crate::standing::{Accepted, Open, Pod, Standing, Value};
+use crate::standing::{Accepted, Held, HeldKey, Holds, Open, Pod, Standing, TakeOver, Value};
 use crate::way::{Command, Way};
 
 /// The id of the rotation.
@@ -43,12 +43,27 @@ pub(crate) fn at_rest() -> Standing {
         open: None,
         last: None,
         pods: Some(Ok(["agent", "worker"].map(|name| (format!("deployment/{name}"), pods(2, 0, 0))).into())),
+        held: Some(Ok(held_keys(&[Holds::Current], TakeOver::Never))),
         lost: None,
         asked: Asked::default(),
         queued: None,
         base: None,
         pod: Some(Pod { namespace: "keyroll".to_owned(), name: "keyroll-0".to_owned() }),
     }
+}
+
+fn held_keys(all: &[Holds], take_over: TakeOver) -> Held {
+    let key = |(at, holds): (usize, &Holds)| HeldKey {
+        secret: "credentials".to_owned(),
+        key: format!("key-{at}"),
+        holds: holds.clone(),
+    };
+    Held { version: 4, keys: all.iter().enumerate().map(key).collect(), take_over }
+}
+
+/// Nothing is open, and the keys of its Secret hold this.
+pub(crate) fn holding(all: &[Holds], take_over: TakeOver) -> Standing {
+    Standing { held: Some(Ok(held_keys(all, take_over))), ..at_rest() }
 }
 
 pub(crate) fn pods(current: u32, stale: u32, unknown: u32) -> Pods {

@@ -33,6 +33,8 @@ pub struct Standing {
     pub last: Option<Ended>,
     /// By workload, `deployment/agent`; none: not looked at yet, or why that failed.
     pub pods: Option<Result<BTreeMap<String, Pods>, String>>,
+    /// What its Secrets hold, as it was seen while no rotation was open; none: not looked at yet, or why that failed.
+    pub held: Option<Result<Held, String>>,
     /// A rotation that the object shows as open and that the journal does not have.
     pub lost: Option<String>,
     /// What was asked for, as far as it was dealt with.
@@ -65,6 +67,54 @@ pub struct Value {
     pub due: Option<String>,
     /// It is due now; why it does not begin by itself, if it does not.
     pub overdue: Option<Option<String>>,
+}
+
+/// What the keys of Secrets that its consumers take hold, beside the current version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The current version when that was seen.
+    pub version: u32,
+    /// Each key.
+    pub keys: Vec<HeldKey>,
+    /// How a value that somebody else wrote becomes the current version.
+    pub take_over: TakeOver,
+}
+
+/// A key of a Secret, and what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldKey {
+    /// The name of the Secret.
+    pub secret: String,
+    /// The key.
+    pub key: String,
+    /// What it holds.
+    pub holds: Holds,
+}
+
+/// What a key of a Secret holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holds {
+    /// The current version.
+    Current,
+    /// Another version, and the word for it.
+    Version(u32, String),
+    /// A value that keyroll does not know.
+    Other,
+    /// Nothing: there is no such Secret, or it does not have the key.
+    Absent,
+    /// It could not be read, and why.
+    NotVisible(String),
+}
+
+/// How a value that somebody else wrote becomes the current version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TakeOver {
+    /// In place of the first version, by this command of keyroll, which reads the value from stdin.
+    AsFirst(String),
+    /// As what a store outside of keyroll gives out.
+    FromStore,
+    /// Not under this name.
+    Never,
 }
 
 /// The open rotation.
@@ -109,6 +159,21 @@ impl Accepted {
         match self {
             Self::Yes => "",
             Self::Former(why) | Self::No(why) => why,
+        }
+    }
+}
+
+impl HeldKey {
+    /// As it is shown: `secret/credentials api-key`.
+    pub(crate) fn shown(&self) -> String {
+        format!("secret/{} {}", self.secret, self.key)
+    }
+
+    /// Whether it holds something, and that is not the current version.
+    pub(crate) fn is_another_value(&self) -> bool {
+        match self.holds {
+            Holds::Version(..) | Holds::Other => true,
+            Holds::Current | Holds::Absent | Holds::NotVisible(_) => false,
         }
     }
 }

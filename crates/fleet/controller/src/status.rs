@@ -2,6 +2,8 @@
 
 mod commands;
 mod conditions;
+mod drifted;
+mod said;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +15,7 @@ use crate::standing::{Accepted, Blocking, Open, Standing};
 use crate::way::Way;
 use commands::Commands;
 use conditions::{conditions, foreign, is_own};
+use drifted::in_short;
 
 /// The largest status, as JSON. With its lists an object stays far below what the API server and keyroll take.
 const STATUS_BYTES_MAX: usize = 64 * 1_024;
@@ -306,7 +309,11 @@ fn besides(standing: &Standing, commands: &Commands<'_>) -> Vec<String> {
         let id = &last.id;
         format!("the old key of rotation {id} is not known to be dead; what to do: {}", commands.show(id))
     });
-    [standing.asked.refused.clone(), debt, former, standing.base.clone()].into_iter().flatten().collect()
+    let drift = in_short(standing);
+    [standing.asked.refused.clone(), debt, drift, former, standing.base.clone()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ registry! {
     POD_UID = "POD_UID": "with `serve --kubernetes` in a pod: the uid of the pod, as its manifest gives it";
     POD_NAMESPACE = "POD_NAMESPACE": "with `serve --kubernetes` in a pod: the namespace of the pod, as its manifest gives it";
     GIT_INDEX_FILE = "GIT_INDEX_FILE": "the index that `leaks --staged` scans; git sets it for its hooks";
+    COMPLETE = "KEYROLL_COMPLETE": "with `_CLAP_…`: the shell that completes a command line; the scripts of `keyroll completion` set it";
     NO_COLOR = "NO_COLOR": "not empty: no colours";
     TERM = "TERM": "`dumb`: no colours and no redrawn lines";
 }

@@ -19,6 +19,7 @@ mod holder;
 mod host_left;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod issuer;
+mod rolls_back;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod secret;
 mod step;
@@ -29,6 +30,7 @@ mod unit;
 mod waiting;
 
 use std::path::Path;
+use std::time::Instant;
 
 use keyroll_secret::SecretBytes;
 
@@ -53,6 +55,7 @@ pub use keyroll_inventory::{
     ChainShown, CopyShown, EdgeShown, FoundShown, GraphShown, InstanceShown, LinkShown, MemoryShown,
     NodeShown, ScanShown, StoreShown, UserShown, ValueShown,
 };
+pub use rolls_back::RollsBack;
 pub use secret::{FieldShown, SecretShown, Version};
 pub use step::{CommandShown, StepShown};
 pub use text::{clean, clock, duration, plain, spent};
@@ -82,12 +85,13 @@ pub trait Operator: Send {
     /// Asks the operator to type `name` before an irreversible step.
     fn ask_name(&mut self, question: &str, name: &str) -> Confirmation;
 
-    /// Asks the same without waiting: another thread calls `answered`, unless the question is withdrawn. None if
-    /// nobody can be asked.
+    /// Asks the same without waiting: another thread calls `answered`, unless the question is withdrawn. No answer until
+    /// the deadline is a no. None if nobody can be asked.
     fn begin_ask_name(
         &mut self,
         question: &str,
         name: &str,
+        until: Option<Instant>,
         answered: Box<dyn FnOnce(Confirmation) + Send>,
     ) -> Option<OpenQuestion>;
 

@@ -24,15 +24,10 @@ pub struct Problem {
     pub further: Vec<Further>,
     /// How many mistakes there are beyond those that are listed.
     pub left_off: usize,
+    /// The help only says what to mend: whoever knows which command comes then adds it.
+    unfinished: bool,
     exit: Exit,
 }
-
-/// The last step in the help of a manager or a host, which are asked while a rotation is open more often than before. The longest
-/// comes first.
-const RESUMES: [&str; 2] = ["then `keyroll resume` or `keyroll abort`", "then `keyroll resume`"];
-
-/// The commands that take the id of a rotation.
-const OF_ROTATIONS: [&str; 4] = ["resume", "retry", "abort", "pause"];
 
 /// A further mistake of the text that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -54,6 +49,7 @@ impl Problem {
             help: None,
             further,
             left_off: 0,
+            unfinished: false,
             exit: Exit::Failed,
         }
     }
@@ -74,25 +70,34 @@ impl Problem {
         self
     }
 
-    /// Adds the operator's next step.
+    /// Sets the operator's next step: the last one, too.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self.unfinished = false;
         self
     }
 
-    /// The same where no rotation is open: its last step is this command, and there is nothing to roll back.
+    /// Sets what the operator mends before the command that [`Problem::then`] adds.
     #[must_use]
-    pub fn before_rotation(self, command: &str) -> Self {
-        let again = format!("then `{command}`");
-        let fitting = |help: String| RESUMES.iter().fold(help, |help, resumes| help.replace(resumes, &again));
-        Self { help: self.help.map(fitting), ..self }
+    pub fn mend(mut self, mend: impl Into<String>) -> Self {
+        self.help = Some(mend.into());
+        self.unfinished = true;
+        self
     }
 
-    /// The same in this rotation: where several are open, a command has to name its own.
+    /// The same with the command that comes once the cause is mended, if the help says none yet.
     #[must_use]
-    pub fn of_rotation(self, id: &str) -> Self {
-        let named = |help: String| OF_ROTATIONS.iter().fold(help, |help, verb| with_id(&help, verb, id));
-        Self { help: self.help.map(named), ..self }
+    pub fn then(mut self, command: &str) -> Self {
+        if std::mem::take(&mut self.unfinished) {
+            let mend = self.help.take().unwrap_or_else(|| format!("keyroll explain {}", self.code));
+            self.help = Some(format!("{mend}; then: {command}"));
+        }
+        self
+    }
+
+    /// Whether the help only says what to mend.
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished
     }
 
     /// Sets how the process ends.
@@ -110,25 +115,6 @@ impl Problem {
     pub fn exit(&self) -> Exit {
         self.exit
     }
-}
-
-/// A text in which each `keyroll VERB` without an id has this one.
-fn with_id(text: &str, verb: &str, id: &str) -> String {
-    let command = format!("keyroll {verb}");
-    let mut parts = text.split(&command);
-    let mut all = parts.next().unwrap_or_default().to_owned();
-    for rest in parts {
-        let ends_here = !rest.starts_with(|it: char| it.is_alphanumeric());
-        let next = rest.strip_prefix(' ').unwrap_or_default();
-        let next = next.split(|it: char| !it.is_ascii_alphanumeric()).next().unwrap_or_default();
-        let has_id = next == "ID" || next.contains(|it: char| it.is_ascii_digit());
-        all += &command;
-        if ends_here && !has_id {
-            all = format!("{all} {id}");
-        }
-        all += rest;
-    }
-    all
 }
 
 /// What was attempted and why it failed, on one line.
@@ -155,7 +141,8 @@ impl From<ConfigError> for Problem {
     }
 }
 
-/// An effect that may have happened needs an operator or an inspection; any other failure changed nothing.
+/// An effect that may have happened needs an operator or an inspection; any other failure changed nothing. What fails does not
+/// know for which command, so its help only says what to mend.
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         let exit = match failure.class {
@@ -166,7 +153,7 @@ impl From<Failure> for Problem {
         if let Some(source) = failure.source() {
             problem = problem.because_of(source);
         }
-        problem.help = failure.help;
+        (problem.help, problem.unfinished) = (failure.help, true);
         problem
     }
 }
@@ -175,47 +162,30 @@ impl From<Failure> for Problem {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_fails_before_a_rotation_is_open_names_the_command_to_run_again() {
-        let help = |help: &str| {
-            let problem = Problem::new(Code::AdminRefused, "list the keys").help(help);
-            problem.before_rotation("keyroll plan ring").help.unwrap()
-        };
-        assert_eq!(
-            help("start the service, then `keyroll resume`"),
-            "start the service, then `keyroll plan ring`"
-        );
-        assert_eq!(
-            help("see why, then `keyroll resume` or `keyroll abort`"),
-            "see why, then `keyroll plan ring`"
-        );
-        assert_eq!(
-            help("start it, then `keyroll resume`; or name its folder"),
-            "start it, then `keyroll plan ring`; or name its folder"
-        );
-        assert_eq!(
-            help("keyroll resume 0192, or keyroll abort 0192"),
-            "keyroll resume 0192, or keyroll abort 0192"
-        );
+    fn refused(help: Option<&str>) -> Problem {
+        let failure = Failure::new(Class::Permanent, Code::AdminRefused, "list the keys");
+        Problem::from(match help {
+            Some(help) => failure.help(help),
+            None => failure,
+        })
     }
 
     #[test]
-    fn what_fails_in_a_rotation_names_it_in_each_command() {
-        let help = |help: &str| {
-            let problem = Problem::new(Code::AdminRefused, "list the keys").help(help);
-            problem.of_rotation("0192").help.unwrap()
-        };
-        for (before, after) in [
-            (
-                "see why, then `keyroll resume` or `keyroll abort`",
-                "see why, then `keyroll resume 0192` or `keyroll abort 0192`",
-            ),
-            ("then: keyroll resume --revoked-by-hand", "then: keyroll resume 0192 --revoked-by-hand"),
-            ("undo that; then run: keyroll retry", "undo that; then run: keyroll retry 0192"),
-            ("keyroll abort 7f, or keyroll resume ID", "keyroll abort 7f, or keyroll resume ID"),
-            ("see `keyroll status`", "see `keyroll status`"),
-        ] {
-            assert_eq!(help(before), after);
-        }
+    fn a_failure_says_what_to_mend_and_the_command_that_failed_comes_then_once() {
+        let help =
+            |problem: Problem| problem.then("keyroll plan ring").then("keyroll resume 0192").help.unwrap();
+        assert_eq!(help(refused(Some("start the service"))), "start the service; then: keyroll plan ring");
+        assert_eq!(help(refused(None)), "keyroll explain K0103; then: keyroll plan ring");
+        let mended = refused(Some("start it")).mend("start it, or name its folder");
+        assert_eq!(help(mended), "start it, or name its folder; then: keyroll plan ring");
+    }
+
+    #[test]
+    fn a_problem_that_names_its_last_step_gets_no_other_one() {
+        let own = || Problem::new(Code::AdminRefused, "list the keys");
+        let help = |problem: Problem| problem.then("keyroll plan ring").help;
+        assert_eq!(help(own().help("keyroll abort 0192")).as_deref(), Some("keyroll abort 0192"));
+        assert_eq!(help(refused(Some("start it")).help("keyroll doctor")).as_deref(), Some("keyroll doctor"));
+        assert_eq!(help(own()), None);
     }
 }

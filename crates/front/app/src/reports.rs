@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod changes;
+pub mod cluster_copies;
 pub mod doctor;
 pub mod drift;
 pub mod due;
@@ -9,6 +10,7 @@ pub mod emergency;
 pub mod history;
 pub mod issuers;
 pub mod lint;
+pub mod offered;
 pub mod operate;
 pub mod runbook;
 pub mod secrets;

@@ -58,7 +58,7 @@ use crate::examples;
 /// shown that it no longer needs the old one.
 #[derive(Debug, Parser)]
 #[command(name = "keyroll", version, disable_help_subcommand = true, max_term_width = 80)]
-#[command(after_help = "Exit codes, files and environment variables: docs/reference/cli.md")]
+#[command(after_help = examples::KEYROLL)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) globals: Globals,
@@ -259,6 +259,9 @@ pub(crate) enum Command {
     #[command(after_help = examples::SCHEMA)]
     Schema,
     /// Print a shell completion script
+    ///
+    /// For each word the script runs keyroll, which offers the secrets of keyroll.toml, the plans and the open rotations too. It
+    /// reads them without a lock, and asks nobody. Nothing is offered where a server is asked.
     #[command(after_help = examples::COMPLETION)]
     Completion(CompletionArgs),
     /// Print a manual page

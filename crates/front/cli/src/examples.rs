@@ -1,5 +1,8 @@
 //! The end of each command's help: an example to paste, and the command's exit codes.
 
+pub(crate) const KEYROLL: &str = "\
+Exit codes, files and environment variables: docs/reference/cli.md. Pages below
+docs/ are in /usr/share/doc/keyroll, or in share/doc/keyroll of the archive.";
 pub(crate) const DEMO: &str = "Example: keyroll demo\nExit codes: 0 done, 1 failed, 130 interrupted";
 pub(crate) const SCAN: &str = "\
 Example: keyroll scan

@@ -7,6 +7,7 @@
 mod args;
 mod closing_line;
 mod commands;
+mod completion;
 mod context;
 mod examples;
 mod graph;
@@ -27,6 +28,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use keyroll_app::env;
 
 use crate::args::{Cli, Command};
 use crate::context::Context;
@@ -42,6 +44,12 @@ fn arguments(mut words: Vec<OsString>) -> Vec<OsString> {
 
 fn main() -> ExitCode {
     harden::process();
+    // Only the script of a shell has the words behind `--`: a variable that was left set ends no other command.
+    if let Some(shell) = env::COMPLETE.get()
+        && std::env::args_os().nth(1).is_some_and(|word| word == "--")
+    {
+        return completion::answer(&shell);
+    }
     let cli = match Cli::try_parse_from(arguments(std::env::args_os().collect())) {
         Ok(cli) => cli,
         Err(error) => return usage::answer(&error).into(),

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _, PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Instant;
@@ -41,6 +42,8 @@ pub(crate) struct ProgramTerminal {
     errors: bool,
     now: Mutex<Option<Opened>>,
     typed: Arc<Typed>,
+    /// A program has had a terminal: what is typed from then on is handed on by threads.
+    begun: AtomicBool,
 }
 
 /// When the keys of a signal were last handed on that ends most programs.
@@ -80,7 +83,13 @@ impl ProgramTerminal {
             false => None,
         };
         let errors = err.is_terminal() && fstat(&err)?.st_rdev == fstat(&out)?.st_rdev;
-        Ok(Some(Self { keys, errors, now: Mutex::default(), typed: Arc::default() }))
+        Ok(Some(Self {
+            keys,
+            errors,
+            now: Mutex::default(),
+            typed: Arc::default(),
+            begun: AtomicBool::new(false),
+        }))
     }
 
     /// Whether the program has a session of its own on its terminal.
@@ -125,12 +134,17 @@ impl ProgramTerminal {
         let mut now = self.now();
         *now = Some(Opened { other: Arc::downgrade(&other), wake });
         let handing = Handing { terminal: self, side: Some(program) };
+        let ahead = self.typed_ahead();
         self.take_keys();
         drop(now);
         if let Some(keys) = &self.keys {
             *self.typed.lock().unwrap_or_else(PoisonError::into_inner) = None;
             let (keys, to, typed) = (Arc::clone(keys), Arc::downgrade(&other), Arc::clone(&self.typed));
-            thread::Builder::new().name("keys".into()).spawn(move || hand_on(&keys, (&to, &typed), woken))?;
+            thread::Builder::new().name("keys".into()).spawn(move || {
+                if ahead.is_empty() || send(&ahead, &to, &typed) {
+                    hand_on(&keys, (&to, &typed), woken);
+                }
+            })?;
         }
         Ok((other, handing))
     }
@@ -174,6 +188,32 @@ impl ProgramTerminal {
         group.is_some_and(|group| kill_process_group(group, signal).is_ok())
     }
 
+    /// The lines that were typed before the first program. Where the end of the input was typed, they have its key: the
+    /// terminal has made a mark of that key, which would be a zero among keys that are read as they are.
+    fn typed_ahead(&self) -> Zeroizing<Vec<u8>> {
+        let mut ahead = Zeroizing::new(Vec::with_capacity(2 * KEYS_BYTES));
+        let first = !self.begun.swap(true, Ordering::Relaxed);
+        let Some(keys) = self.keys.as_ref().filter(|_| first && !is_in_background()) else { return ahead };
+        let Ok(settings) = tcgetattr(keys) else { return ahead };
+        let code = |index: SpecialCodeIndex| settings.special_codes[index];
+        // A terminal without lines has no such mark.
+        let end = code(SpecialCodeIndex::VEOF);
+        if !settings.local_modes.contains(LocalModes::ICANON) || end == 0 {
+            return ahead;
+        }
+        let line_ends = [b'\n', code(SpecialCodeIndex::VEOL), code(SpecialCodeIndex::VEOL2)];
+        let mut line = Zeroizing::new([0_u8; KEYS_BYTES]);
+        while ahead.len() < KEYS_BYTES && has_line(keys) {
+            let Ok(length) = rustix::io::read(keys, line.as_mut_slice()) else { return ahead };
+            let line = line.get(..length).unwrap_or_default();
+            ahead.extend_from_slice(line);
+            if !line.last().is_some_and(|last| *last != 0 && line_ends.contains(last)) {
+                ahead.push(end);
+            }
+        }
+        ahead
+    }
+
     /// In the background the keys are another program's.
     fn take_keys(&self) {
         if let Some(keys) = self.keys.as_ref().filter(|_| !is_in_background()) {
@@ -199,6 +239,17 @@ impl Drop for Handing<'_> {
         *now = None;
         put_terminal_back();
     }
+}
+
+/// Whether a terminal has a whole line now, or the end of the input. One that is gone has nothing.
+fn has_line(keys: &File) -> bool {
+    let mut all = [PollFd::new(keys, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    if retry_on_intr(|| poll(&mut all, Some(&now))).is_err() {
+        return false;
+    }
+    let [found] = all.map(|one| one.revents());
+    found == PollFlags::IN
 }
 
 /// Gives a program's terminal the size of keyroll's. The kernel signals its foreground if that changes the size.

@@ -75,6 +75,25 @@ mod tests {
         look(&mut command, "keyroll");
     }
 
+    /// The packages have these folders of docs/: `cargo xtask dist`.
+    #[test]
+    fn each_page_that_a_help_names_is_in_the_packages() {
+        let page = page();
+        let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../docs");
+        let named: Vec<&str> = page
+            .split("docs/")
+            .skip(1)
+            .filter_map(|rest| rest.split_once(".md").map(|(path, _)| path))
+            .filter(|path| !path.contains(char::is_whitespace))
+            .collect();
+        assert!(named.contains(&"guides/values-for-programs"), "{named:?}");
+        for path in named {
+            let packed =
+                ["concepts/", "errors/", "guides/", "reference/"].iter().any(|one| path.starts_with(one));
+            assert!(packed && docs.join(format!("{path}.md")).is_file(), "docs/{path}.md");
+        }
+    }
+
     #[test]
     fn the_page_is_current() {
         let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../docs/reference/cli.md");

@@ -20,6 +20,9 @@ const COPIES: [&str; 4] = ["pooler/userlist.txt", "shop/shop.env", "bill/bill.en
 /// The most calls of one kind that an adoption makes.
 const CALLS_MAX: u64 = 60;
 
+/// Calls of the units while one secret is rotated, at least: the others may come before and after.
+const MEANWHILE: u64 = 1_000;
+
 /// One scene at a time: each needs its rate.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
@@ -151,7 +154,11 @@ async fn a_debian_host_is_rotated_back_and_forward_and_no_call_fails() {
     scene.configure().await;
     let load = scene.load().await;
     back(&scene).await;
+    let before = load.sent();
     forward(&scene).await;
+    let meanwhile = load.sent() - before;
+    println!("{meanwhile} requests while a secret was rotated");
+    assert!(meanwhile >= MEANWHILE, "only {meanwhile} requests while it was rotated");
     second_secret(&scene).await;
     scene.no_failure(load).await;
 }

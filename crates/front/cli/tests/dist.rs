@@ -15,6 +15,19 @@ fn is_whole_demo(said: &str) {
     assert!(said.contains("\noutcome ") && said.contains(" done in "), "{said}");
 }
 
+/// Prints each page that the help of the program or one of its manual pages names, and that is not below $DOC; and each link of
+/// a page there that leads to no file. A manual page says what the help of its command says. Fails if nothing is named.
+const MISSING_PAGES: &str = r#"named=$({ $PREFIX/bin/keyroll --help; zcat $PREFIX/share/man/man1/keyroll*.1.gz | sed 's/\\-/-/g'; } |
+    grep -oE 'docs/[A-Za-z0-9/_-]+\.md' | sort -u)
+DOC=$PREFIX/share/doc/keyroll
+grep -qx docs/guides/values-for-programs.md <<<"$named"
+for page in $named; do test -s "$DOC/$page" || echo "$page"; done
+cd "$DOC"; find . -name '*.md' | while read -r page; do
+    { grep -oE '\]\([^)#]+' "$page" || true; } | cut -c3- | { grep -v : || true; } | while read -r link; do
+        test -e "$(dirname "$page")/$link" || echo "$page: $link"
+    done
+done"#;
+
 #[test]
 fn the_checksums_are_those_of_the_packages() {
     let Some(packages) = Packages::find("the checksums") else { return };
@@ -73,9 +86,14 @@ fn the_debian_package_is_installed_used_and_removed() {
     host.done("gzip -t /usr/share/man/man1/keyroll*.1.gz /usr/share/doc/keyroll/*.gz");
     host.done("zcat /usr/share/man/man1/keyroll-secret-add.1.gz | grep -q '^.TH keyroll-secret-add 1'");
     host.done("test -s /usr/share/doc/keyroll/copyright");
+    assert_eq!(host.done(&format!("PREFIX=/usr; {MISSING_PAGES}")), "");
     host.done("bash -n /usr/share/bash-completion/completions/keyroll");
     host.done("grep -q '^#compdef keyroll' /usr/share/zsh/vendor-completions/_keyroll");
-    host.done("grep -q 'complete -c keyroll' /usr/share/fish/vendor_completions.d/keyroll.fish");
+    host.done("grep -q -- '--command keyroll ' /usr/share/fish/vendor_completions.d/keyroll.fish");
+    let completes = "COMP_WORDS=(keyroll du); COMP_CWORD=1; COMP_TYPE=9; _clap_complete_keyroll keyroll du keyroll; \
+                     echo \"${COMPREPLY[*]}\"";
+    let completed = host.done(&format!(". /usr/share/bash-completion/completions/keyroll; {completes}"));
+    assert_eq!(completed, "due\n");
     let units = "/usr/lib/systemd/system/keyroll{.service,-due.service,-due.timer}";
     let verified = host.done(&format!("{VERIFY} {units}"));
     assert!(!verified.contains("keyroll"), "{verified}");
@@ -147,6 +165,8 @@ fn the_archive_runs_where_it_is_unpacked() {
     host.done(&format!(
         "cd /opt/{name}; test -s LICENSE; gzip -t share/man/man1/*.gz; bin/keyroll-host --version"
     ));
+    assert_eq!(host.done(&format!("PREFIX=/opt/{name}; {MISSING_PAGES}")), "");
+    host.done(&format!("grep -q '^# keyroll' /opt/{name}/README.md"));
     is_whole_demo(&host.done(&format!("cd /tmp; /opt/{name}/bin/keyroll demo --plain")));
 }
 

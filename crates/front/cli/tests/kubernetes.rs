@@ -46,10 +46,18 @@ fn every_way_of_taking_a_secret_is_seen_and_no_verdict_is_wrong() {
         assert_eq!(said[follows], "unknown", "{follows}: {said:?}");
         assert_eq!(shop.held(follows), new, "{follows}");
     }
+    // What an init container wrote from it is not visible, and here it is the old one.
+    assert_eq!(said["by-init"], "unknown", "{said:?}");
+    assert_eq!(shop.held("by-init"), old);
+    // The node has it for the pull, and no container.
+    assert!(!said.contains_key("by-pull"), "{said:?}");
     let told = shop.told(&["why", "anthropic", "--host", "prod"]);
-    for words in
-        ["kubectl rollout restart deployment/by-env", "secret/anthropic-credentials", "cronjob/nightly"]
-    {
+    for words in [
+        "kubectl rollout restart deployment/by-env",
+        "secret/anthropic-credentials",
+        "cronjob/nightly",
+        "deployment/by-pull: it pulls its images with it",
+    ] {
         assert!(told.text().contains(words), "{words}: {}", told.text());
     }
 

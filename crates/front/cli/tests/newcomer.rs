@@ -6,8 +6,8 @@ use std::io::{BufRead as _, BufReader, read_to_string};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use keyroll_testkit::TempDir;
 use keyroll_testkit::issuer::{Ask, ResponseFault};
+use keyroll_testkit::{TempDir, write_program};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::hostile::ran::{Ran, wait};
@@ -250,17 +250,28 @@ fn the_plan_of_a_recovery_promises_neither_two_keys_nor_a_rollback() {
     }
 }
 
+/// A scene whose restart command fails. `run/before` has the digest of the file before the rotation.
+fn with_wrong_restart(command: &str, on_failure: &str) -> Scene {
+    let (right, admin) = (r#"["./restart.sh", "api", "api/api.env"]"#, "admin  = \"file:./admin.key\"\n");
+    let scene = Scene::made(|config, _| {
+        *config = config.replace(right, r#"["./wrong.sh"]"#);
+        *config = config.replace(admin, &format!("{admin}on_failure = \"{on_failure}\"\n"));
+    });
+    scene.sh("sha256sum api/api.env >run/before");
+    write_program(
+        &scene.path("wrong.sh"),
+        format!("#!/bin/sh\nset -e\ncd \"$(dirname \"$0\")\"\n{command}\n"),
+    );
+    // The command is no newer than the process.
+    scene.restart("api", "api/api.env");
+    scene
+}
+
 #[test]
-fn a_plan_is_applied_with_another_answer_to_a_failure_than_the_configuration_has() {
-    let right = r#"["./restart.sh", "api", "api/api.env"]"#;
-    let made = || {
-        let scene = Scene::made(|config, _| *config = config.replace(right, r#"["./wrong.sh"]"#));
-        scene.sh("printf '#!/bin/sh\\nexit 3\\n' >wrong.sh; chmod 755 wrong.sh");
-        // The command is no newer than the process.
-        scene.restart("api", "api/api.env");
-        scene
-    };
-    let scene = made();
+fn a_plan_is_applied_with_a_pause_after_a_failure_where_the_configuration_has_a_rollback() {
+    // Only the new key makes it fail.
+    let command = "sha256sum --check --status run/before\nexec ./restart.sh api api/api.env";
+    let scene = with_wrong_restart(command, "rollback");
     let plan = scene.plan();
     let apply = ["apply", &plan, "--confirm", "ring", "--on-failure"];
     scene.run(&[&apply[..], &["sometimes"]].concat()).exits(2);
@@ -269,7 +280,11 @@ fn a_plan_is_applied_with_another_answer_to_a_failure_than_the_configuration_has
     scene.run(&["retry", &plan]).paused();
     scene.run(&["abort", &plan]).exits(5).ended("rolled_back");
     scene.as_before();
-    let scene = made();
+}
+
+#[test]
+fn a_plan_is_applied_with_a_rollback_after_a_failure_where_the_configuration_has_a_pause() {
+    let scene = with_wrong_restart("exit 3", "pause");
     let plan = scene.plan();
     let ran = scene.run(&["apply", &plan, "--confirm", "ring", "--on-failure", "rollback"]);
     ran.ended("rolled_back");
@@ -281,7 +296,7 @@ fn an_admin_that_is_refused_at_plan_is_no_reason_to_resume_something() {
     let scene = Scene::new();
     scene.issuer.mood(Ask::List, ResponseFault::Forbidden, 99);
     let ran = scene.run(&["plan", "ring"]);
-    ran.exits(1).says(&["K0103", "then `keyroll plan`"]);
+    ran.exits(1).says(&["K0103", "; then: keyroll plan ring"]);
 }
 
 #[test]

@@ -84,6 +84,28 @@ fn a_prompt_is_shown_at_once_and_the_end_of_the_input_is_typed() {
     assert!(shown.matches("a line").count() == 2 && shown.contains("read: 0"), "{shown}");
 }
 
+/// The terminal keeps a mark for the end of the input, which is no key any more.
+#[test]
+fn the_end_of_the_input_is_typed_before_the_program_starts() {
+    let folder = kept(&value());
+    let typed_first = "echo typing; while [ ! -e typed ]; do sleep 0.05; done; exec \"$@\"";
+    let words = ["run", "--", "sh", "-c", "cat; echo \"first: $?\"; cat; echo \"second: $?\"; cat"];
+    let mut terminal = Terminal::at(folder.path(), "s", &["sh", "-c", typed_first, "sh"], &words);
+    terminal.says("typing");
+    // Half a line needs the key once more.
+    terminal.types("a line\nhalf\x04\x04\x04");
+    terminal.says("half");
+    fs::write(folder.path().join("typed"), "").unwrap();
+    terminal.says("second: 0");
+    let shown = terminal.shown();
+    assert!(shown.contains("first: 0") && !shown.contains("^@"), "{shown}");
+    // What is typed from now on is handed on as before.
+    terminal.types("more\n\x04");
+    assert_eq!(terminal.code(), Some(0), "{}", terminal.shown());
+    // Once typed, once by cat.
+    assert_eq!(terminal.shown().matches("more").count(), 2, "{}", terminal.shown());
+}
+
 #[test]
 fn a_value_never_reaches_the_terminal_also_in_two_parts_and_by_dev_tty() {
     let value = value();

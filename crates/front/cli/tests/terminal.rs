@@ -159,6 +159,40 @@ fn another_word_ends_nothing() {
     scene.rotated();
 }
 
+/// Red: it was taken for a mistyped name, and the old key stayed disabled meanwhile.
+#[test]
+fn a_plain_no_is_not_asked_about_again() {
+    let scene = Scene::new();
+    let plan = scene.plan();
+    let mut terminal = Terminal::start(&scene, &["apply", &plan]);
+    terminal.asked();
+    terminal.types("n\n");
+    assert_eq!(terminal.code(), Some(6), "{}", terminal.shown());
+    assert!(terminal.shown().contains("that was not `ring`: nothing is revoked"), "{}", terminal.shown());
+    old_is_on(&scene);
+}
+
+/// Red: the old key stayed disabled for as long as the question was open, and `status` called that a pause, with exit 0.
+#[test]
+fn a_question_without_an_answer_ends_with_its_phase_and_status_names_who_asks() {
+    let scene = Scene::made(|config, _| {
+        let deadlines = "unit_deadline = \"8s\"\nphase_deadline = \"20s\"\n\n[secrets.ring.revoke]";
+        *config = config.replace("[secrets.ring.revoke]", deadlines);
+    });
+    let plan = scene.plan();
+    let mut terminal = Terminal::start(&scene, &["apply", &plan]);
+    terminal.asked();
+    assert!(terminal.shown().contains("keyroll enables the key again"), "{}", terminal.shown());
+    let status = scene.run(&["status"]);
+    status.exits(6).says(&["revoking the old key needs your consent"]);
+    assert_eq!(status.of("status")[0]["driver"], terminal.child.id(), "{}", status.text);
+    assert_eq!(terminal.code(), Some(6), "{}", terminal.shown());
+    assert!(terminal.shown().contains("no answer in time: nothing is revoked"), "{}", terminal.shown());
+    old_is_on(&scene);
+    scene.run(&["resume", &plan, "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+}
+
 #[test]
 fn a_word_that_was_typed_before_the_question_answers_nothing() {
     let scene = Scene::new();

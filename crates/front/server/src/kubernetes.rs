@@ -6,6 +6,7 @@
 
 mod acts;
 mod begin;
+mod contents;
 mod decide;
 #[cfg(test)]
 mod decide_tests;
@@ -14,6 +15,7 @@ mod drawn_tests;
 mod facts;
 mod first_value;
 mod followed;
+mod held;
 mod jobs;
 mod look;
 mod pods;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::addresses::Addresses;
 use crate::stream::Stream;
 use crate::via::{self, Dial, Dialed};
 use crate::{HttpError, tls};
@@ -36,13 +37,26 @@ pub async fn connect(
     endpoint: Endpoint<'_>,
     local: &OnceLock<SocketAddr>,
 ) -> Result<Box<dyn Stream>, HttpError> {
+    connect_within(endpoint, Addresses::Any, local).await
+}
+
+/// As [`connect`], to one of these addresses alone. Another machine resolves the name itself, and what leaves from there does
+/// not reach the machine of keyroll.
+///
+/// # Errors
+/// As [`connect`]; and [`HttpError::NotSent`] with the words of an [`OwnMachine`](crate::OwnMachine).
+pub async fn connect_within(
+    endpoint: Endpoint<'_>,
+    addresses: Addresses,
+    local: &OnceLock<SocketAddr>,
+) -> Result<Box<dyn Stream>, HttpError> {
     let (stream, own): (Box<dyn Stream>, Option<SocketAddr>) = match via::current() {
         Some(dialer) => {
             let Dialed { stream, local: _ } = dial_via(dialer.as_ref(), endpoint).await?;
             (stream, None)
         }
         None => {
-            let stream = dial(endpoint).await?;
+            let stream = dial_within(endpoint, addresses).await?;
             let own = stream.local_addr().ok();
             (Box::new(stream), own)
         }
@@ -76,13 +90,19 @@ async fn dial_via(dialer: &dyn Dial, endpoint: Endpoint<'_>) -> Result<Dialed, H
 /// # Errors
 /// [`HttpError::NotSent`].
 pub async fn dial(endpoint: Endpoint<'_>) -> Result<TcpStream, HttpError> {
+    dial_within(endpoint, Addresses::Any).await
+}
+
+async fn dial_within(endpoint: Endpoint<'_>, addresses: Addresses) -> Result<TcpStream, HttpError> {
     if via::current().is_some() {
         return Err(HttpError::NotSent("it is asked from the machine of keyroll alone".to_owned()));
     }
     let found = tokio::net::lookup_host((endpoint.host, endpoint.port)).await;
     let found = found.map_err(|error| HttpError::NotSent(format!("the name does not resolve ({error})")))?;
+    let found = addresses.permitted(endpoint.host, found);
+    let mut addresses = found.map_err(|refused| HttpError::NotSent(refused.to_string()))?;
     // Connect to the address that was checked. A second resolution of the name could give another address.
-    let addresses: Vec<SocketAddr> = found.filter(|address| is_allowed(address.ip(), endpoint.tls)).collect();
+    addresses.retain(|address| is_allowed(address.ip(), endpoint.tls));
     let mut last = "the name leads to no address that may be asked".to_owned();
     for address in addresses.iter().take(ADDRESSES_MAX) {
         match timeout(Duration::from_millis(CONNECT_MS_MAX), TcpStream::connect(address)).await {
@@ -97,12 +117,6 @@ pub async fn dial(endpoint: Endpoint<'_>) -> Result<TcpStream, HttpError> {
         }
     }
     Err(HttpError::NotSent(last))
-}
-
-/// Whether the name itself says that it is this machine: without encryption, anything else would show what is said and
-/// could be forged.
-pub fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Which addresses a name may lead to: plain HTTP only to this machine, TLS not to link-local addresses (where clouds
@@ -194,15 +208,24 @@ mod tests {
         assert!(connect(here, &local).await.is_ok(), "without a dialer it is asked as ever");
     }
 
-    #[test]
-    fn only_this_machine_is_loopback() {
-        for local in ["127.0.0.1", "127.9.9.9", "::1", "localhost"] {
-            assert!(is_loopback(local), "{local}");
+    /// A name of somebody else that leads here: `127.1` resolves to loopback on every machine. Nothing is connected to.
+    #[tokio::test]
+    async fn a_name_that_leads_to_the_own_machine_is_not_connected_to() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let local = OnceLock::new();
+        for tls in [true, false] {
+            let here = Endpoint { host: "127.1", port, tls };
+            let refused = connect_within(here, Addresses::OtherMachines, &local).await.err();
+            let Some(HttpError::NotSent(why)) = &refused else { panic!("{refused:?}") };
+            assert!(why.starts_with("127.1 leads to 127.0.0.1 (loopback): "), "{why}");
         }
-        let others = ["db.example.org", "192.0.2.1", "localhost.example.org", "127.0.0.1.example.org"];
-        for other in others.into_iter().chain(["0.0.0.0", "::", "/run/postgresql", ""]) {
-            assert!(!is_loopback(other), "{other}");
-        }
+        assert!(listener.accept().is_err(), "it was connected to");
+        assert!(dial(Endpoint { host: "127.1", port, tls: true }).await.is_ok(), "the operator may name it");
+        // What is written as loopback was judged where it was read: the operator's own spec may say so.
+        let spec = Endpoint { host: "127.0.0.1", port, tls: false };
+        assert!(connect_within(spec, Addresses::OtherMachines, &local).await.is_ok());
     }
 
     #[test]

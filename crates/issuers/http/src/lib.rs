@@ -8,6 +8,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test looks from outside"))]
 
+mod addresses;
 /// Requests for callers without an asynchronous runtime.
 pub mod blocking;
 mod connect;
@@ -22,7 +23,8 @@ pub mod tls;
 /// Connections that leave from another machine.
 pub mod via;
 
-pub use connect::{Endpoint, connect, dial, is_loopback};
+pub use addresses::{Addresses, OwnMachine, is_loopback, own_machine};
+pub use connect::{Endpoint, connect, connect_within, dial};
 pub use error::HttpError;
 pub use exchange::{Excess, Limits, Response, exchange};
 pub use hyper::header;

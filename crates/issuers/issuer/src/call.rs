@@ -49,11 +49,10 @@ pub(crate) struct Call<'a> {
 }
 
 /// The next step after an answer without the expected content.
-const SENSELESS: &str = "ask again in a minute, an open rotation by `keyroll resume`; if it stays, compare the spec with \
-                         the issuer's reference";
+const SENSELESS: &str = "ask again in a minute; if it stays, compare the spec with the issuer's reference";
 
 /// The next step after an answer with a key twice in one object.
-const REPEATED_KEY: &str = "an open rotation asks what is there by `keyroll resume`; if it stays, tell the issuer: \
+const REPEATED_KEY: &str = "an open rotation asks again what is there; if it stays, tell the issuer: \
                             readers differ on which of the two counts, so keyroll believes neither";
 
 impl Call<'_> {
@@ -74,7 +73,8 @@ impl Call<'_> {
         let values = Values { derived: Some(&derived), ..values };
         let outgoing = render(self.request, caller, &values).map_err(|unfit| self.unfit(&unfit))?;
         let limit = self.document.limits.request_max.duration();
-        let answer = http::exchange(&outgoing, limit, from).await.map_err(|error| self.unanswered(error))?;
+        let answer = http::exchange(&outgoing, self.document.addresses, limit, from).await;
+        let answer = answer.map_err(|error| self.unanswered(error))?;
         if answer.status() == 401 && derived.held {
             // The token ended before its time: nothing was changed, and the next attempt gets another.
             self.token.forget().await;
@@ -110,7 +110,7 @@ impl Call<'_> {
             401 | 403 if admin => self
                 .fail(Class::Permanent, Code::AdminRefused)
                 .because(answer.summary())
-                .help("check the admin credential and its rights at the issuer, then `keyroll plan`, or `keyroll resume` of an open rotation"),
+                .help("check the admin credential and its rights at the issuer"),
             400..=499 => self.fail(Class::Permanent, Code::AdminRefused).because(answer.summary()),
             _ => self.nonsense(answer, "not what the spec calls success"),
         }
@@ -219,7 +219,7 @@ impl Call<'_> {
             Unfit::NoAdmin => self
                 .fail(Class::Permanent, Code::AdminRefused)
                 .because("this operation needs the admin credential, and none is configured")
-                .help("set `admin = \"file:…\"` on the secret, then `keyroll plan`"),
+                .help("set `admin = \"file:…\"` on the secret"),
             Unfit::Missing(what) => self
                 .fail(Class::Permanent, Code::IssuerSettingsInvalid)
                 .because(format!("{what} is not known")),
@@ -260,6 +260,6 @@ impl Call<'_> {
     fn unsent(&self, why: String) -> Failure {
         self.fail(Class::Retryable, Code::IssuerUnreachable)
             .because(why)
-            .help("see that this machine reaches the host, then run the command again; an open rotation continues with `keyroll resume`")
+            .help("see that this machine reaches the host")
     }
 }

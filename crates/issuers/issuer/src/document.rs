@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use keyroll_http::Addresses;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -65,6 +66,9 @@ pub(crate) struct Document {
     pub(crate) human: Option<Human>,
     /// The sources of the facts in this spec.
     pub(crate) provenance: Provenance,
+    /// Which addresses its hosts may lead to. The text does not say it: who named the spec decides.
+    #[serde(skip)]
+    pub(crate) addresses: Addresses,
 }
 
 /// Who makes the value of a new credential.

@@ -3,7 +3,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use keyroll_http::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderValue, LINK};
-use keyroll_http::{Endpoint, Excess, HttpError, Limits, Request, connect};
+use keyroll_http::{Addresses, Endpoint, Excess, HttpError, Limits, Request, connect_within};
 use zeroize::Zeroizing;
 
 use crate::answer::{Answer, Asked};
@@ -12,16 +12,18 @@ use crate::render::Outgoing;
 /// The largest answer that is read, bytes.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
-/// Sends one request on a new connection and reads the whole answer, within the limit. `local` becomes our end of the
-/// connection.
+/// Sends one request on a new connection to one of these addresses and reads the whole answer, within the limit. `local`
+/// becomes our end of the connection.
 pub(crate) async fn exchange(
     outgoing: &Outgoing,
+    addresses: Addresses,
     time: Duration,
     local: &OnceLock<SocketAddr>,
 ) -> Result<Answer, HttpError> {
     let endpoint = Endpoint { host: &outgoing.host.name, port: outgoing.host.port, tls: outgoing.tls };
     let limits = Limits { time, body_bytes_max: BODY_BYTES_MAX, excess: Excess::Refuse };
-    let mut response = keyroll_http::exchange(connect(endpoint, local), request(outgoing), &limits).await?;
+    let connecting = connect_within(endpoint, addresses, local);
+    let mut response = keyroll_http::exchange(connecting, request(outgoing), &limits).await?;
     let body = std::mem::take(&mut *response.body);
     let header = |name| response.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let asked = Asked { authority: outgoing.host.authority(outgoing.tls), path: outgoing.path.clone() };

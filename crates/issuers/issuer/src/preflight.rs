@@ -65,7 +65,7 @@ fn judge(
         if overlap == Overlap::TwoSlots {
             return Err(refuse(document, "see which slot is free")
                 .because(format!("the issuer's list is incomplete{why}"))
-                .help("nothing was changed; run `keyroll plan` again when it lists everything"));
+                .help("nothing was changed; wait until it lists everything"));
         }
         notes.push(format!("the issuer's list is incomplete, so it proves no absence{why}"));
     }
@@ -85,7 +85,7 @@ fn judge(
             if count >= max as usize {
                 return Err(refuse(document, "make room for a second credential")
                     .because(format!("the issuer allows {max} credentials, and {count} exist"))
-                    .help("at the issuer, revoke a key that nothing uses, then `keyroll plan`"));
+                    .help("at the issuer, revoke a key that nothing uses"));
             }
         }
         Overlap::TwoSlots => {
@@ -96,7 +96,7 @@ fn judge(
             if let Some(entry) = foreign {
                 return Err(refuse(document, "use the second slot")
                     .because(format!("keyroll did not make the key {} that is in it", entry.id))
-                    .help("find out who uses that key; if nobody does, revoke it at the issuer, then `keyroll plan`"));
+                    .help("find out who uses that key; if nobody does, revoke it at the issuer"));
             }
         }
         Overlap::Independent { .. } | Overlap::Grace { .. } | Overlap::None => {}

@@ -3,6 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use keyroll_codes::Code;
+use keyroll_http::Addresses;
 use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 use keyroll_secret::{Fields, SecretBytes};
 
@@ -154,6 +155,13 @@ impl Spec {
         Self::parse(&format!("{head}\n[auth.{moved}"), &format!("issuers/{name}.toml"))
     }
 
+    /// This spec, whose hosts may lead to these addresses alone.
+    #[must_use]
+    pub fn within(mut self, addresses: Addresses) -> Self {
+        Arc::make_mut(&mut self.0).addresses = addresses;
+        self
+    }
+
     /// Whether the spec must be copied and edited before it is used.
     pub fn is_template(&self) -> bool {
         self.0.template
@@ -241,6 +249,16 @@ impl Spec {
     /// Whether its list has credentials that have ended, and marks them.
     pub fn lists_ended(&self) -> bool {
         self.0.op.list.as_ref().is_some_and(|list| list.ended.is_some())
+    }
+
+    /// The same spec, whose list has the credentials that have ended too, as if they were alive.
+    #[must_use]
+    pub fn with_ended(&self) -> Self {
+        let mut document = Document::clone(&self.0);
+        if let Some(list) = &mut document.op.list {
+            list.ended = None;
+        }
+        Self(Arc::new(document))
     }
 
     /// Whether the API ends a credential; otherwise the operator does.

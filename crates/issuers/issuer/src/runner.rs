@@ -219,9 +219,7 @@ impl Runner {
         Err(call
             .fail(Class::Unknown, Code::KeyIdUncertain)
             .because("the value already works, but no label in the issuer's list shows its id")
-            .help(
-                "if the error stays: at the issuer's console, revoke the new key that nothing uses, then: keyroll retry",
-            ))
+            .help("if the error stays: at the issuer's console, revoke the new key that nothing uses"))
     }
 
     fn by_a_person(&self) -> Failure {
@@ -295,7 +293,7 @@ impl Issuer for Runner {
             let what = format!("use the admin credential ({})", self.document().title);
             return Err(Failure::new(Class::Permanent, Code::AdminRefused, what)
                 .because("none is configured")
-                .help("set `admin = \"file:…\"` on the secret, then `keyroll plan`"));
+                .help("set `admin = \"file:…\"` on the secret"));
         }
         self.remember(current);
         let rights_read = self.rights().await?;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use keyroll_http::Addresses;
 use keyroll_port::{Failure, Issuer};
 use keyroll_secret::SecretBytes;
 use keyroll_vault::VaultSettings;
@@ -26,7 +27,7 @@ pub struct LoginServer {
     pub(crate) issuer: Build,
 }
 
-/// The contents of the files of admin credentials, `user:password`, and how keyroll logs in at Vault.
+/// The contents of the files of admin credentials, `user:password`, how keyroll logs in at Vault, and where the server may be.
 pub struct Admins<'a> {
     /// The one that changes logins, or watches them where another party changes them.
     pub server: &'a SecretBytes,
@@ -34,6 +35,8 @@ pub struct Admins<'a> {
     pub poolers: &'a [SecretBytes],
     /// How Vault or OpenBao is reached, which only a table with static roles needs.
     pub vault: &'a VaultSettings,
+    /// Where the server's name may lead.
+    pub addresses: Addresses,
 }
 
 /// One key of a server's table.

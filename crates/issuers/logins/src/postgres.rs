@@ -35,7 +35,7 @@ use crate::turn::{self, Turn, password_of, user_of};
 use crate::watched::Watched;
 use async_trait::async_trait;
 use keyroll_codes::Code;
-use keyroll_http::via;
+use keyroll_http::{Addresses, via};
 use keyroll_port::{
     Class, Failure, Identity, Issuer, Listing, Minted, Probe, RefusalLog, RefusedUse, Session, ValueFormat,
 };
@@ -67,9 +67,12 @@ pub(crate) static SERVER: LoginServer = LoginServer {
 
 fn build(table: &Table, admins: &Admins<'_>) -> Result<Box<dyn Issuer>, Failure> {
     let options = Options::read(table, admins)?;
-    let Some(names) = table.static_roles() else { return Ok(Box::new(Postgres::new(options)?)) };
+    let Some(names) = table.static_roles() else {
+        return Ok(Box::new(Postgres::changed_by(options, ChangedBy::Keyroll, admins.addresses)?));
+    };
     let roles = static_roles::parse(names)?;
-    Ok(Box::new(with_static_roles(options, roles, admins.vault)?))
+    let watched = Postgres::changed_by(options, ChangedBy::Another, admins.addresses)?;
+    Ok(Box::new(StaticRoles::new(Box::new(watched), roles, admins.vault)?))
 }
 
 /// Two login roles as an issuer, whose passwords Vault or OpenBao changes by these static roles, in the order of the slots.
@@ -82,7 +85,7 @@ pub fn with_static_roles(
     roles: [StaticRole; 2],
     vault: &VaultSettings,
 ) -> Result<StaticRoles, Failure> {
-    let watched = Postgres::changed_by(options, ChangedBy::Another)?;
+    let watched = Postgres::changed_by(options, ChangedBy::Another, Addresses::Any)?;
     StaticRoles::new(Box::new(watched), roles, vault)
 }
 
@@ -102,11 +105,11 @@ impl Postgres {
     /// # Errors
     /// K0140, permanent.
     pub fn new(options: Options) -> Result<Self, Failure> {
-        Self::changed_by(options, ChangedBy::Keyroll)
+        Self::changed_by(options, ChangedBy::Keyroll, Addresses::Any)
     }
 
-    fn changed_by(options: Options, by: ChangedBy) -> Result<Self, Failure> {
-        let server = Server::new(options, by)?;
+    fn changed_by(options: Options, by: ChangedBy, addresses: Addresses) -> Result<Self, Failure> {
+        let server = Server::new(options, by, addresses)?;
         let options = &server.options;
         // Over a Unix socket the server shows no client's end.
         let attributes = !options.host.starts_with('/');

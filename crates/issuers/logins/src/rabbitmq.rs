@@ -68,7 +68,7 @@ pub(crate) static SERVER: LoginServer = LoginServer {
             management_port: table.port("management_port").unwrap_or_default(),
             vhost: table.text("vhost").unwrap_or("/").to_owned(),
         };
-        Ok(Box::new(RabbitMq::issuer(Options::read(table, admins)?, broker)?))
+        Ok(Box::new(RabbitMq::within(Options::read(table, admins)?, broker, admins.addresses)?))
     },
 };
 

@@ -40,7 +40,7 @@ pub(crate) static SERVER: LoginServer = LoginServer {
     fields: LOGIN_FIELDS,
     admin: "a user that you make in redis-cli: ACL SETUSER keyroll_admin on >PASSWORD resetkeys +acl +client +info \
             +config|get +config|rewrite, then ACL SAVE (or CONFIG REWRITE)",
-    issuer: |table, admins| Ok(Box::new(Redis::issuer(Options::read(table, admins)?)?)),
+    issuer: |table, admins| Ok(Box::new(Redis::within(Options::read(table, admins)?, admins.addresses)?)),
 };
 
 #[async_trait]

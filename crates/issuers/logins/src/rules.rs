@@ -69,7 +69,7 @@ pub(crate) fn check_slot(
         }
         Mark::Foreign | Mark::Ours(_) | Mark::Ended(_) => return Ok(()),
     };
-    refuse(Code::LoginSlotTaken, why, "if nothing uses it: disable it, end its sessions, then `keyroll plan`")
+    refuse(Code::LoginSlotTaken, why, "if nothing uses it: disable it, and end its sessions")
 }
 
 /// The login that a switch may change; `None` if the credential that the switch would end is already gone.

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, unreachable_pub)]
 
 mod from_host;
+mod own_machine;
 mod postgres;
 mod servers;
 mod static_roles;

@@ -3,7 +3,7 @@ use keyroll_http::HttpError;
 use keyroll_port::{Class, Failure, FailureKind};
 
 /// The next step where the outcome of a change is open, or nothing was answered.
-const AGAIN: &str = "keyroll looks what is there before it goes on: run `keyroll resume` for an open rotation, or the same command again";
+const AGAIN: &str = "keyroll looks what is there before it goes on: an open rotation by itself, any other command when it is run again";
 
 /// What an attempt does at Vault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -166,6 +166,10 @@ fn reached(attempt: &Attempt<'_>, settings: &VaultSettings) -> Result<Server, Fa
             );
         }
     };
+    let server = match settings.request_ms_max {
+        Some(request_ms_max) => server.limited(request_ms_max),
+        None => server,
+    };
     let namespace = settings.namespace.as_deref().map(|name| name.trim_matches('/'));
     let Some(namespace) = namespace.filter(|name| !name.is_empty()) else { return Ok(server) };
     server.within(namespace).ok_or_else(|| {

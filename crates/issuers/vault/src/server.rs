@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::settings::SOCKET;
 
 /// How long one request may take, from the name's look-up to the last byte of the answer, milliseconds.
-pub(crate) const REQUEST_MS_MAX: u64 = 20_000;
+const REQUEST_MS_MAX: u64 = 20_000;
 
 /// The largest answer, bytes. The storage of Vault takes 1 MiB for an entry.
 /// Source: <https://developer.hashicorp.com/vault/docs/internals/limits>.
@@ -56,6 +56,7 @@ pub(crate) struct Server {
     /// A path before `/v1`, where the server is behind a proxy.
     base: String,
     namespace: Option<HeaderValue>,
+    limits: Limits,
     /// `https://vault.example:8200`, with the namespace where there is one.
     shown: String,
 }
@@ -97,6 +98,7 @@ impl Server {
             shown: format!("{scheme}://{authority}{base}"),
             base,
             namespace: None,
+            limits: LIMITS,
         })
     }
 
@@ -107,6 +109,7 @@ impl Server {
             authority: "localhost".to_owned(),
             base: String::new(),
             namespace: None,
+            limits: LIMITS,
             shown: format!("unix:{}", path.display()),
         }
     }
@@ -116,6 +119,12 @@ impl Server {
         let name = namespace.trim_matches('/');
         let shown = format!("{}, namespace {name}", self.shown);
         Some(Self { namespace: Some(HeaderValue::from_str(name).ok()?), shown, ..self })
+    }
+
+    /// The same server, where one request may take so many milliseconds.
+    pub(crate) fn limited(self, request_ms_max: u64) -> Self {
+        let limits = Limits { time: Duration::from_millis(request_ms_max), ..self.limits };
+        Self { limits, ..self }
     }
 
     /// For people.
@@ -152,7 +161,7 @@ impl Server {
             body,
             in_one_piece: false,
         };
-        exchange(self.open(), request, &LIMITS).await
+        exchange(self.open(), request, &self.limits).await
     }
 
     async fn open(&self) -> Result<Box<dyn Stream>, HttpError> {

@@ -25,6 +25,8 @@ pub struct VaultSettings {
     pub ca: Option<PathBuf>,
     /// How keyroll logs in.
     pub login: Option<VaultLogin>,
+    /// How long one request may take, milliseconds; 20,000 where nothing is said.
+    pub request_ms_max: Option<u64>,
 }
 
 /// How keyroll logs in.
@@ -100,6 +102,7 @@ impl VaultSettings {
             namespace: self.namespace.or_else(|| text("NAMESPACE")),
             ca: self.ca.or_else(|| either("CACERT").map(PathBuf::from)),
             login: self.login.or_else(agent).or_else(token).or_else(file),
+            request_ms_max: self.request_ms_max,
         }
     }
 }

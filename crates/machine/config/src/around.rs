@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::mistakes::Read;
+use crate::reading::Reading;
 use crate::{Defaults, Host, Name, Vault};
 
 /// What a secret of the file has around it.
@@ -17,4 +18,5 @@ pub(crate) struct Around<'a> {
     /// Whether these are all: otherwise a name that is not among them may be that of a host with a mistake.
     pub(crate) hosts_are_whole: bool,
     pub(crate) vault: Read<&'a Vault>,
+    pub(crate) reading: Reading,
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{UNIT_NAME_BYTES_MAX, is_unit_name};
+use keyroll_observe::runs_any_program;
 
 use crate::around::Around;
 use crate::at::At;
@@ -13,6 +14,7 @@ use crate::bystander_shape::BystanderShape;
 use crate::mistake::Mistake;
 use crate::mistakes::{Mistakes, Read};
 use crate::path::resolve;
+use crate::reading::Reading;
 use crate::serves::user_of;
 use crate::site::read_host;
 use crate::{Connect, Consumer, Host, Kind, LOCAL, Name, is_unseen};
@@ -48,13 +50,16 @@ impl Bystander {
         machine == host || self.host.as_str() == host
     }
 
-    fn read(shape: &BystanderShape, hosts: &BTreeMap<Name, Host>) -> Result<Self, Mistake> {
+    fn read(shape: &BystanderShape, hosts: &BTreeMap<Name, Host>, reading: Reading) -> Result<Self, Mistake> {
         let name = Name::read("a bystander", &shape.name)?;
         if shape.unit.is_none() && shape.executable.is_none() {
             let why = format!("the bystander `{name}` says neither `unit` nor `executable`");
             return Err(Mistake::new(Kind::BadCombination, why).at(&shape.name.span).help(
                 "write `unit = \"gateway.service\"`, `executable = \"/usr/local/bin/gateway\"`, or both",
             ));
+        }
+        if let (Reading::Current, None, Some(text)) = (reading, &shape.unit, &shape.executable) {
+            refuse_any_program(&name, text)?;
         }
         let (host, is_here) = match (read_host(shape.host.as_ref(), hosts)?, shape.host.as_ref()) {
             (Some(host), Some(text)) if host.connect.cluster().is_some() => {
@@ -89,7 +94,7 @@ pub(crate) fn read_bystanders(
     let mut read: Vec<Bystander> = Vec::new();
     let mut is_whole = true;
     for shape in shapes {
-        let one = Bystander::read(shape, around.hosts);
+        let one = Bystander::read(shape, around.hosts, around.reading);
         match all.note(one.and_then(|one| refuse(&one, &read, consumers, shape).map(|()| one))) {
             Some(one) => read.push(one),
             None => is_whole = false,
@@ -163,6 +168,19 @@ fn read_unit(text: &At<String>) -> Result<String, Mistake> {
         return Err(Mistake::new(Kind::BadName, why).at(&text.span));
     }
     Ok(whole)
+}
+
+/// Refuses an executable that may run any program: each of them would be the bystander.
+fn refuse_any_program(name: &Name, text: &At<String>) -> Result<(), Mistake> {
+    if !runs_any_program(Path::new(&text.value)) {
+        return Ok(());
+    }
+    let why = format!(
+        "the bystander `{name}` would be every program that its `executable` runs: an interpreter or a runtime"
+    );
+    Err(Mistake::new(Kind::BadCombination, why)
+        .at(&text.span)
+        .help("name its unit too: `unit = \"gateway.service\"`"))
 }
 
 fn read_executable(text: &At<String>) -> Result<PathBuf, Mistake> {

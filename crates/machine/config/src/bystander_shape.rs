@@ -20,8 +20,8 @@ pub(crate) struct BystanderShape {
     /// The user that it runs as, a name or a number. With `unit`, the unit is one of the user's own service manager
     /// (`systemctl --user`).
     pub(crate) user: Option<At<String>>,
-    /// The absolute path of the executable that it runs: that file itself, and not one of the same path in a container. Of a
-    /// script the executable is the interpreter: name its `unit` too.
+    /// The absolute path of the executable that it runs: that file itself, and not one of the same path in a container. A
+    /// file that runs any program, such as an interpreter or a runtime (`python3`, `java`), needs `unit` too.
     pub(crate) executable: Option<At<String>>,
     /// The machine that it is on: a name under `[hosts]`. Default: the machine that keyroll runs on.
     pub(crate) host: Option<At<String>>,

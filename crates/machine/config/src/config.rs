@@ -1,6 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -9,10 +7,12 @@ use crate::at::At;
 use crate::broken::Broken;
 use crate::copy::Place;
 use crate::file_shape::FileShape;
+use crate::file_text::{read_text, unreadable};
 use crate::host::read_hosts;
 use crate::mistake::Mistake;
 use crate::mistakes::{Mistakes, Read};
 use crate::parse::parse_shape;
+use crate::reading::Reading;
 use crate::schedule::Schedule;
 use crate::search::Search;
 use crate::secret::Secret;
@@ -20,9 +20,6 @@ use crate::secret_shape::SecretShape;
 use crate::server::Server;
 use crate::suggest::nearest;
 use crate::{ConfigError, Defaults, Host, Kind, KubeAddress, Name, StoreRef, Vault};
-
-/// The largest keyroll.toml that is read, in bytes.
-pub const CONFIG_BYTES_MAX: u64 = 1_048_576;
 
 /// What a keyroll.toml begins with that a server in a cluster writes: changes of it would be written over, and another file
 /// is never written over by it.
@@ -54,7 +51,7 @@ impl Config {
     /// Reads a file. Relative paths in it refer to its folder, with links in the folder's own path resolved.
     ///
     /// # Errors
-    /// [`Kind::Unreadable`] if it is missing, not a regular file, not UTF-8 or above [`CONFIG_BYTES_MAX`]; else as
+    /// [`Kind::Unreadable`] if it is missing, not a regular file, not UTF-8 or above [`crate::CONFIG_BYTES_MAX`]; else as
     /// [`Config::parse`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = Self::text(path)?;
@@ -65,7 +62,7 @@ impl Config {
         let folder = folder
             .canonicalize()
             .map_err(|error| unreadable(path, &format!("its folder cannot be resolved: {error}")))?;
-        Self::parse_in(&text, &path.display().to_string(), &folder)
+        Self::parse_current(&text, &path.display().to_string(), &folder)
     }
 
     /// The text of a file, unchecked.
@@ -76,14 +73,23 @@ impl Config {
         read_text(path)
     }
 
-    /// Checks a text. `file` is used in messages only, and is not read; its folder, as written, is the base of relative
-    /// paths.
+    /// Checks a text that counts from now on, also for what keyroll accepted in former versions: an issuer that it does not
+    /// have, or a bystander that could be any program. `file_name` is used in messages only.
+    ///
+    /// # Errors
+    /// Every mistake, the first one first, each with its line and column.
+    pub fn parse_current(text: &str, file_name: &str, folder: &Path) -> Result<Self, ConfigError> {
+        Self::parse_in(text, file_name, folder, Reading::Current)
+    }
+
+    /// Checks a text, which may have been accepted before by another version. `file` is used in messages only, and is not read;
+    /// its folder, as written, is the base of relative paths.
     ///
     /// # Errors
     /// Every mistake, the first one first, each with its line and column.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
         let folder = Path::new(file_name).parent().unwrap_or(Path::new("")).to_path_buf();
-        Self::parse_in(text, file_name, &folder)
+        Self::parse_in(text, file_name, &folder, Reading::Former)
     }
 
     /// Checks a text whose relative paths refer to this folder: a slice, on its host. Messages call the file
@@ -92,19 +98,24 @@ impl Config {
     /// # Errors
     /// Every mistake, the first one first, each with its line and column.
     pub fn parse_in_folder(text: &str, folder: &Path) -> Result<Self, ConfigError> {
-        Self::parse_in(text, FILE_NAME, folder)
+        Self::parse_in(text, FILE_NAME, folder, Reading::Former)
     }
 
-    fn parse_in(text: &str, file: &str, folder: &Path) -> Result<Self, ConfigError> {
+    fn parse_in(text: &str, file: &str, folder: &Path, reading: Reading) -> Result<Self, ConfigError> {
         let mut all = Mistakes::default();
         let read = parse_shape(text, &mut all);
-        let built = read.and_then(|(shape, broken)| Self::build(shape, &broken, folder, &mut all));
+        let built = read.and_then(|(shape, broken)| Self::build(shape, &broken, (folder, reading), &mut all));
         built.filter(|_| all.is_empty()).ok_or_else(|| all.into_error(text, file))
     }
 
     /// Checks everything, and notes every mistake. What is `broken` is noted already, and what depends on a mistake is not
     /// checked.
-    fn build(shape: FileShape, broken: &Broken, folder: &Path, all: &mut Mistakes) -> Read<Self> {
+    fn build(
+        shape: FileShape,
+        broken: &Broken,
+        (folder, reading): (&Path, Reading),
+        all: &mut Mistakes,
+    ) -> Read<Self> {
         if shape.version.value != 1 && !broken.has("version") {
             let message = "this version of keyroll reads version 1 of the format";
             let mistake = Mistake::new(Kind::BadVersion, message).at(&shape.version.span);
@@ -125,6 +136,7 @@ impl Config {
             hosts: &hosts,
             hosts_are_whole: hosts_are_whole && !broken.has("hosts"),
             vault: vault.as_ref(),
+            reading,
         };
         let secrets = read_secrets(shape.secrets, &around, &broken.below("secrets"), all);
         let secrets = secrets.filter(|_| !broken.has("secrets"));
@@ -135,7 +147,18 @@ impl Config {
             None => None,
         };
         let (defaults, schedule, search, secrets) = (defaults?, schedule?, search?, secrets?);
-        Some(Self { folder: folder.to_path_buf(), defaults, schedule, search, hosts, secrets, server })
+        let folder = folder.to_path_buf();
+        Some(Self { folder, defaults, schedule, search, hosts, secrets, server }.with_objects_marked())
+    }
+
+    fn with_objects_marked(mut self) -> Self {
+        let names = self.secrets.keys().filter(|name| self.is_of_object(name.as_str()));
+        for name in names.cloned().collect::<Vec<_>>() {
+            if let Some(secret) = self.secrets.get_mut(&name) {
+                secret.of_object = true;
+            }
+        }
+        self
     }
 
     /// The hosts by ssh that a rotation of a secret searches although no consumer of it is there: those of
@@ -324,46 +347,4 @@ fn refuse_shared_roles(
         }
     }
     Ok(())
-}
-
-/// Reads the file up to a limit. Refuses anything but a regular file (opening a FIFO would wait for ever).
-fn read_text(path: &Path) -> Result<String, ConfigError> {
-    let meta = path.metadata().map_err(|error| {
-        let error = unreadable(path, &error.to_string());
-        match path.exists() {
-            true => error,
-            false => with_help(error, "make one with `keyroll init`, or name it with --config FILE"),
-        }
-    })?;
-    if !meta.is_file() {
-        return Err(unreadable(path, "it is not a regular file"));
-    }
-    let too_large = || unreadable(path, &format!("it is larger than {CONFIG_BYTES_MAX} bytes"));
-    if meta.len() > CONFIG_BYTES_MAX {
-        return Err(too_large());
-    }
-    let mut text = String::new();
-    #[expect(clippy::disallowed_methods, reason = "the one file that this room reads")]
-    let file = File::open(path).map_err(|error| unreadable(path, &error.to_string()))?;
-    file.take(CONFIG_BYTES_MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| unreadable(path, &error.to_string()))?;
-    if text.len() as u64 > CONFIG_BYTES_MAX {
-        return Err(too_large());
-    }
-    Ok(text)
-}
-
-fn unreadable(path: &Path, why: &str) -> ConfigError {
-    ConfigError::new(
-        Kind::Unreadable,
-        &path.display().to_string(),
-        format!("cannot be read: {why}"),
-        None,
-        None,
-    )
-}
-
-fn with_help(error: ConfigError, help: &str) -> ConfigError {
-    ConfigError::new(error.kind(), error.file(), error.message(), error.position(), Some(help.to_owned()))
 }

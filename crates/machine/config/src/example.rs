@@ -3,14 +3,14 @@
 use toml::de::{DeInteger, DeValue};
 
 use crate::aws::ACCOUNT_HELP;
+use crate::mistake::is_plain;
 use crate::schedule::WINDOW_HELP;
+use crate::shipped::meant;
 
 /// A longer number may be a value that was pasted, and is not repeated: of what is no length of time, one of more digits than a
 /// user or a port has.
 const ECHO_DIGITS_MAX: usize = 6;
 const ECHO_OTHER_DIGITS_MAX: usize = 5;
-/// The longest key that is repeated, bytes: those of this format are shorter. In a table of names a key may be anything.
-const ECHO_KEY_BYTES_MAX: usize = 24;
 
 /// The keys that take a length of time, each with the unit in which a bare number is most likely meant.
 const PERIODS: [(&str, &str); 12] = [
@@ -28,11 +28,25 @@ const PERIODS: [(&str, &str); 12] = [
     ("remind_every", "d"),
 ];
 
-/// What to write for a value of the wrong type behind this key. `expected`: the type that it must have, in serde's words.
-pub(crate) fn for_wrong_type(key: &str, value: &DeValue<'_>, expected: &str) -> Option<String> {
-    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
-    if key.len() > ECHO_KEY_BYTES_MAX || !key.bytes().all(is_word) {
+/// What to write for a value of the wrong type behind this key of the table with these keys. `expected`: the type that it must
+/// have, in serde's words.
+pub(crate) fn for_wrong_type(
+    (table, key): (&[String], &str),
+    value: &DeValue<'_>,
+    expected: &str,
+) -> Option<String> {
+    let is_table = expected.starts_with("struct ") || ["a map", "a table"].contains(&expected);
+    if is_table
+        && let [of] = table
+        && let Some(help) = for_named(of)
+    {
+        return Some(help.to_owned());
+    }
+    if !is_plain(key) {
         return None;
+    }
+    if is_table {
+        return for_table(key);
     }
     if key == "window" {
         return Some(WINDOW_HELP.to_owned());
@@ -41,6 +55,7 @@ pub(crate) fn for_wrong_type(key: &str, value: &DeValue<'_>, expected: &str) -> 
         return Some(ACCOUNT_HELP.to_owned());
     }
     match (value, expected) {
+        (DeValue::Table(_) | DeValue::Array(_), "a string") if key == "issuer" => Some(for_issuer(value)),
         (DeValue::Integer(number), "a string") => Some(for_number(key, number)),
         (DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_), "a string") => {
             Some(for_text(key, "10"))
@@ -56,7 +71,7 @@ pub(crate) fn for_wrong_type(key: &str, value: &DeValue<'_>, expected: &str) -> 
         (DeValue::String(_), "u8" | "u16" | "u32" | "f64") => {
             Some(format!("write the number without quotes, as in `{key} = 1`"))
         }
-        (DeValue::String(_), "a sequence") => for_list(key),
+        (DeValue::String(_) | DeValue::Table(_), "a sequence") | (DeValue::Array(_), "a string") => for_list(key),
         (
             DeValue::String(_)
             | DeValue::Integer(_)
@@ -68,6 +83,18 @@ pub(crate) fn for_wrong_type(key: &str, value: &DeValue<'_>, expected: &str) -> 
             _,
         ) => None,
     }
+}
+
+/// The name of an issuer in place of a table or a list; the one that is meant, if a word of it names one.
+fn for_issuer(value: &DeValue<'_>) -> String {
+    let named = |word: &str| meant(word).first().copied();
+    let mut all = value.as_array().into_iter().flatten();
+    let in_list = all.find_map(|one| named(one.get_ref().as_str()?));
+    let mut tables = value.as_table().into_iter().flatten();
+    let in_table =
+        tables.find_map(|(key, one)| one.get_ref().as_str().and_then(named).or_else(|| named(key.get_ref())));
+    let name = in_table.or(in_list).unwrap_or("openrouter");
+    format!("write its name in quotes: `issuer = \"{name}\"`; keyroll issuers list shows the issuers")
 }
 
 /// A text in place of a number.
@@ -102,6 +129,32 @@ fn for_list(key: &str) -> Option<String> {
         "instances" | "hosts" | "searched_hosts" | "require" | "roots" | "on" | "to" | "stores" => {
             Some(format!("write a list: `{key} = [\"…\"]`"))
         }
+        _ => None,
+    }
+}
+
+/// Anything else in place of one of the tables by name in this table.
+fn for_named(of: &str) -> Option<&'static str> {
+    match of {
+        "secrets" => Some("write the table [secrets.NAME] with `issuer = \"openrouter\"`"),
+        "hosts" => Some("write the table [hosts.NAME] with `connect = \"ssh://USER@HOST\"`"),
+        _ => None,
+    }
+}
+
+/// Anything else in place of a table.
+fn for_table(key: &str) -> Option<String> {
+    match key {
+        "check" | "emergency" => for_missing(key).map(str::to_owned),
+        "runs" => Some("write how it runs as a table: `runs = { unit = \"app.service\" }`".to_owned()),
+        "consumers" | "bystanders" => Some(format!("write each of them as a table, [[secrets.NAME.{key}]]")),
+        "other_keys" => {
+            Some("write each of them as a table: `other_keys = [{ id = \"…\", label = \"…\" }]`".to_owned())
+        }
+        "secrets" | "hosts" => Some(format!("write a table for each of them: [{key}.NAME]")),
+        "server" | "search" | "schedule" | "defaults" | "vault" => Some(format!("write the table [{key}]")),
+        "revoke" | "roll" | "gate" | "fields" | "derived" | "aws" | "kubernetes" | "postgres" | "redis"
+        | "mariadb" | "rabbitmq" => Some(format!("write the table [secrets.NAME.{key}]")),
         _ => None,
     }
 }
@@ -142,7 +195,7 @@ mod tests {
     fn said(line: &str, expected: &str) -> Option<String> {
         let table = DeTable::parse(line).unwrap().into_inner();
         let (key, value) = table.iter().next().unwrap();
-        for_wrong_type(key.get_ref(), value.get_ref(), expected)
+        for_wrong_type((&["secrets".to_owned(), "acme".to_owned()], key.get_ref()), value.get_ref(), expected)
     }
 
     #[test]
@@ -176,6 +229,41 @@ mod tests {
         for line in ["\"sk-4f1d0c9b\" = 1", "PASSWORD4F1D = 1.5", "correct_horse_battery_staple = true"] {
             assert_eq!(said(line, "a string"), None, "{line}");
         }
+    }
+
+    #[test]
+    fn a_table_in_place_of_an_issuer_leads_to_the_name_that_it_has() {
+        for (line, name) in [
+            ("issuer = { kind = \"postgress\" }", "postgres"),
+            ("issuer = { opnrouter = { admin = \"a\" } }", "openrouter"),
+            ("issuer = [\"slack\"]", "slack"),
+            ("issuer = { kind = \"sk-live-4f1d0c9b\" }", "openrouter"),
+        ] {
+            let help = said(line, "a string").unwrap();
+            assert!(help.contains(&format!("`issuer = \"{name}\"`")), "{line}: {help}");
+            assert!(!help.contains("4f1d0c9b"), "{help}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_table_leads_to_the_table_that_is_meant() {
+        for (line, wanted) in [
+            ("check = \"./c.sh\"", "`check = { exec = "),
+            ("runs = \"app.service\"", "`runs = { unit = "),
+            ("consumers = [\"api\"]", "[[secrets.NAME.consumers]]"),
+            ("revoke = true", "[secrets.NAME.revoke]"),
+            ("postgres = \"postgres://u:4f1d0c9b@h/d\"", "[secrets.NAME.postgres]"),
+        ] {
+            let help = said(line, "struct AnyShape").unwrap();
+            assert!(help.contains(wanted) && !help.contains("4f1d0c9b"), "{line}: {help}");
+        }
+        let top = DeTable::parse("web = \"ssh://web\"").unwrap().into_inner();
+        let (key, value) = top.iter().next().unwrap();
+        let of = |table: &str| {
+            for_wrong_type((&[table.to_owned()], key.get_ref()), value.get_ref(), "struct AnyShape")
+        };
+        assert!(of("hosts").unwrap().contains("[hosts.NAME] with `connect"));
+        assert!(of("secrets").unwrap().contains("[secrets.NAME] with `issuer"));
     }
 
     #[test]

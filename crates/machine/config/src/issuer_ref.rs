@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use keyroll_logins::{LoginServer, SERVERS, login_server};
 
 use crate::at::At;
-use crate::mistake::Mistake;
+use crate::mistake::{Mistake, did_you_mean};
 use crate::path::resolve;
+use crate::reading::Reading;
 use crate::reference::foreign;
+use crate::shipped::{AWS_ACCESS_KEY, is_shipped, meant};
 use crate::{Kind, Name};
 
 /// The longest `issuer_host`, in bytes (RFC 1035).
@@ -24,9 +26,6 @@ pub enum IssuerRef {
     /// The access keys of an IAM user; [`crate::Secret::aws`] is its table.
     AwsAccessKey,
 }
-
-/// The word of the access keys of an IAM user.
-const AWS_ACCESS_KEY: &str = "aws-access-key";
 
 /// The fields of an access key, each with whether it is secret.
 const AWS_FIELDS: &[(&str, bool)] = &[("access_key_id", false), ("secret_access_key", true)];
@@ -93,11 +92,7 @@ impl IssuerRef {
         Ok(Some(text.value.clone()))
     }
 
-    pub(crate) fn read(folder: &Path, text: &At<String>) -> Result<Self, Mistake> {
-        let help = format!(
-            "write `{}`, `{AWS_ACCESS_KEY}`, the name of a shipped spec such as `openrouter`, or `file:./own-spec.toml`",
-            Self::server_words().join("`, `")
-        );
+    pub(crate) fn read(folder: &Path, text: &At<String>, reading: Reading) -> Result<Self, Mistake> {
         if let Some(path) = text.value.strip_prefix("file:") {
             let path = At { value: path.to_owned(), span: text.span.clone() };
             return resolve(folder, "issuer", &path).map(Self::SpecFile);
@@ -108,10 +103,27 @@ impl IssuerRef {
         if let Some(server) = login_server(&text.value) {
             return Ok(Self::Server(server));
         }
-        Name::new(text.value.as_str()).map(Self::Shipped).ok_or_else(|| {
-            foreign("issuer", text, &help).unwrap_or_else(|| {
-                Mistake::new(Kind::WrongForm, "`issuer` is not the name of a spec").at(&text.span).help(help)
-            })
-        })
+        match Name::new(text.value.as_str()) {
+            Some(name) if reading == Reading::Former || is_shipped(name.as_str()) => Ok(Self::Shipped(name)),
+            Some(_) | None => Err(unknown(text)),
+        }
     }
+}
+
+/// The mistake of a name that no issuer has; it suggests those that were most likely meant.
+fn unknown(text: &At<String>) -> Mistake {
+    let near = meant(&text.value);
+    let help = match near.as_slice() {
+        [] => format!(
+            "write `{}`, `{AWS_ACCESS_KEY}`, the name of a shipped spec such as `openrouter`, or `file:./own-spec.toml`; \
+             keyroll issuers list shows the issuers",
+            IssuerRef::server_words().join("`, `")
+        ),
+        near => did_you_mean(near),
+    };
+    foreign("issuer", text, &help).unwrap_or_else(|| {
+        Mistake::new(Kind::WrongForm, "`issuer`: keyroll has no issuer of this name")
+            .at(&text.span)
+            .help(help)
+    })
 }

@@ -137,7 +137,7 @@ fn read_keys(
         let written = table.0.iter().find(|(name, _)| name.value == key.name).map(|(_, value)| value);
         let value = match (written, key.form) {
             (Some(written), KeyForm::Tables(keys)) => {
-                read_tables(keys, written, folder, all).map(Value::Tables)
+                read_tables((key.name, keys), written, folder, all).map(Value::Tables)
             }
             (Some(written), form) => {
                 all.note(read_value(key.name, form, written, table, folder).map_err(|fault| fault.at(span)))
@@ -159,16 +159,21 @@ fn read_keys(
 }
 
 /// Reads the tables of a list, each with these keys.
-fn read_tables(keys: &[Key], written: &At<Written>, folder: &Path, all: &mut Mistakes) -> Read<Vec<Table>> {
+fn read_tables(
+    (key, keys): (&str, &[Key]),
+    written: &At<Written>,
+    folder: &Path,
+    all: &mut Mistakes,
+) -> Read<Vec<Table>> {
     let required: Vec<String> =
         keys.iter().filter(|key| key.required).map(|key| format!("`{}`", key.name)).collect();
     let needed = format!("each of these tables needs {}", required.join(", "));
     let mut tables = Vec::new();
-    for item in all.note(items(written))? {
+    for item in all.note(items(key, written))? {
         let table = match &item.value {
             Written::Table(table) => read_keys(keys, (table, &item.span), folder, &needed, all),
             Written::Text(_) | Written::Number(_) | Written::Array(_) | Written::Other => {
-                all.note(Err(wrong_form("a table", item)))
+                all.note(Err(Mistake::wrong_form(key, true, "a table").at(&item.span)))
             }
         };
         tables.push(table);
@@ -184,19 +189,19 @@ fn read_value(
     folder: &Path,
 ) -> Result<Value, Mistake> {
     match form {
-        KeyForm::Host => read_host(&text(written)?).map(Value::Text),
-        KeyForm::Name(bytes_max) => read_name(key, bytes_max, &text(written)?).map(Value::Text),
-        KeyForm::ServerPath => read_server_path(key, &text(written)?).map(Value::Text),
+        KeyForm::Host => read_host(&text(key, written)?).map(Value::Text),
+        KeyForm::Name(bytes_max) => read_name(key, bytes_max, &text(key, written)?).map(Value::Text),
+        KeyForm::ServerPath => read_server_path(key, &text(key, written)?).map(Value::Text),
         KeyForm::File => {
-            let Reference::File(path) = Reference::read(folder, key, &text(written)?)?;
+            let Reference::File(path) = Reference::read(folder, key, &text(key, written)?)?;
             Ok(Value::File(path))
         }
         KeyForm::Port(_) => match written.value {
-            Written::Number(number) => {
-                u16::try_from(number).map(Value::Port).map_err(|_| wrong_form("u16", written))
-            }
+            Written::Number(number) => u16::try_from(number)
+                .map(Value::Port)
+                .map_err(|_| wrong_form(key, "a whole number from 0 to 65535", written)),
             Written::Text(_) | Written::Array(_) | Written::Table(_) | Written::Other => {
-                Err(wrong_form("u16", written))
+                Err(wrong_form(key, "a whole number from 0 to 65535", written))
             }
         },
         KeyForm::Slots { noun, apart_from, unless } => {
@@ -206,7 +211,7 @@ fn read_value(
         }
         KeyForm::StaticRoles => read_static_roles(key, written),
         // `read_tables` reads them.
-        KeyForm::Tables(_) => items(written).map(|_| Value::Tables(Vec::new())),
+        KeyForm::Tables(_) => items(key, written).map(|_| Value::Tables(Vec::new())),
     }
 }
 
@@ -219,8 +224,8 @@ fn read_slots(
     table: &WrittenTable,
 ) -> Result<Value, Mistake> {
     let mut slots = Vec::new();
-    for item in items(written)? {
-        slots.push(read_name(key, NAME_BYTES_MAX, &text(item)?)?);
+    for item in items(key, written)? {
+        slots.push(read_name(key, NAME_BYTES_MAX, &text(key, item)?)?);
     }
     let other = table.0.iter().find(|(name, _)| Some(name.value.as_str()) == apart_from);
     let is_other = |slot: &String| {
@@ -239,8 +244,8 @@ fn read_slots(
 /// Two static roles of Vault or OpenBao that differ from each other.
 fn read_static_roles(key: &str, written: &At<Written>) -> Result<Value, Mistake> {
     let mut roles = Vec::new();
-    for item in items(written)? {
-        let role = text(item)?;
+    for item in items(key, written)? {
+        let role = text(key, item)?;
         let plain = |one: char| !one.is_control() && !one.is_whitespace();
         let fits = role.value.len() <= STATIC_ROLE_BYTES_MAX && role.value.chars().all(plain);
         if !fits || !is_static_role(&role.value) {
@@ -265,25 +270,24 @@ fn read_static_roles(key: &str, written: &At<Written>) -> Result<Value, Mistake>
 /// PostgreSQL cuts longer names off silently (NAMEDATALEN - 1); the other servers take longer ones.
 const NAME_BYTES_MAX: usize = 63;
 
-fn wrong_form(expected: &str, written: &At<Written>) -> Mistake {
-    Mistake::new(Kind::WrongForm, format!("the value has the wrong form: {expected} must stand here"))
-        .at(&written.span)
+fn wrong_form(key: &str, expected: &str, written: &At<Written>) -> Mistake {
+    Mistake::wrong_form(key, false, expected).at(&written.span)
 }
 
-fn text(written: &At<Written>) -> Result<At<String>, Mistake> {
+fn text(key: &str, written: &At<Written>) -> Result<At<String>, Mistake> {
     match &written.value {
         Written::Text(text) => Ok(At { value: text.clone(), span: written.span.clone() }),
         Written::Number(_) | Written::Array(_) | Written::Table(_) | Written::Other => {
-            Err(wrong_form("a string", written))
+            Err(wrong_form(key, "a string", written))
         }
     }
 }
 
-fn items(written: &At<Written>) -> Result<&[At<Written>], Mistake> {
+fn items<'w>(key: &str, written: &'w At<Written>) -> Result<&'w [At<Written>], Mistake> {
     match &written.value {
         Written::Array(items) => Ok(items),
         Written::Text(_) | Written::Number(_) | Written::Table(_) | Written::Other => {
-            Err(wrong_form("a sequence", written))
+            Err(wrong_form(key, "a list", written))
         }
     }
 }

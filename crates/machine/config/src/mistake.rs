@@ -42,6 +42,16 @@ impl Mistake {
         }
     }
 
+    /// The fault for a value of the wrong type, or for an item of that type in a list. `expected`: what must stand there.
+    pub(crate) fn wrong_form(key: &str, is_item: bool, expected: &str) -> Self {
+        let what = match (is_plain(key), is_item) {
+            (true, false) => format!("`{key}` has"),
+            (true, true) => format!("an item of `{key}` has"),
+            (false, _) => "the value has".to_owned(),
+        };
+        Self::new(Kind::WrongForm, format!("{what} the wrong form: {expected} must stand here"))
+    }
+
     /// The fault for a key that is unknown in its table; suggests those that were most likely meant.
     pub(crate) fn unknown_key(written: &str, known: &[&str]) -> Self {
         let fault = |shown: bool| {
@@ -95,8 +105,14 @@ impl Mistake {
     }
 }
 
-/// The help that suggests keys.
-fn did_you_mean(keys: &[&str]) -> String {
+/// Whether a key is written as those of the format are, and is no longer; in a table of names it may be anything.
+pub(crate) fn is_plain(key: &str) -> bool {
+    (1..=ECHO_BYTES_MAX).contains(&key.len())
+        && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
+/// The help that suggests keys or words.
+pub(crate) fn did_you_mean(keys: &[&str]) -> String {
     let quoted: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
     format!("did you mean {}?", quoted.join(" or "))
 }

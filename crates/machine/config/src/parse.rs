@@ -6,7 +6,7 @@ use crate::Kind;
 use crate::broken::Broken;
 use crate::example::{for_missing, for_wrong_type};
 use crate::file_shape::FileShape;
-use crate::mistake::Mistake;
+use crate::mistake::{Mistake, is_plain};
 use crate::mistakes::{Mistakes, Read};
 use crate::repair::{NOWHERE, Sought, Taken, put_in, take_out};
 use crate::suggest::likely;
@@ -79,7 +79,9 @@ fn note_syntax(text: &str, mut errors: Vec<Error>, all: &mut Mistakes) {
         let before = text.as_bytes().get(..span.start.min(text.len())).unwrap_or_default();
         let line = before.iter().filter(|byte| **byte == b'\n').count();
         if line_before.replace(line) != Some(line) {
-            let why = format!("not TOML: {}", without_quotes(error.message()));
+            let key = text.get(span.clone()).filter(|key| error.message() == TWICE && is_plain(key));
+            let key = key.map(|key| format!(" `{key}`")).unwrap_or_default();
+            let why = format!("not TOML: {}{key}", without_quotes(error.message()));
             all.push(Mistake::new(Kind::Syntax, why).at(&span));
         }
     }
@@ -117,14 +119,13 @@ fn is_mended(
     let taken = take_out(document, &Sought::Value(span.clone()));
     let expected = message.rsplit_once(", expected ").map(|(_, expected)| without_quotes(expected));
     let help = taken.as_ref().zip(expected.as_deref());
-    let help = help.and_then(|(taken, expected)| for_wrong_type(&taken.key, &taken.value, expected));
-    let mistake = Mistake::new(
-        Kind::WrongForm,
-        match expected {
-            Some(expected) => format!("the value has the wrong form: {} must stand here", form(&expected)),
-            None => without_quotes(message),
-        },
-    );
+    let help =
+        help.and_then(|(taken, expected)| for_wrong_type((&taken.table, &taken.key), &taken.value, expected));
+    let (key, is_item) = taken.as_ref().map_or(("", false), |taken| (taken.key.as_str(), taken.is_item));
+    let mistake = match expected {
+        Some(expected) => Mistake::wrong_form(key, is_item, form(&expected)),
+        None => Mistake::new(Kind::WrongForm, without_quotes(message)),
+    };
     all.push(help.into_iter().fold(mistake, Mistake::help).at(&span));
     taken.map(|taken| broken.add(&taken.table, &taken.key)).is_some()
 }
@@ -132,8 +133,11 @@ fn is_mended(
 /// What the deserializer's message expects; tables and numbers have the names of types of this program there.
 fn form(expected: &str) -> &str {
     match expected {
-        "u8" | "u16" | "u32" | "u64" => "a whole number of 0 or more",
+        "u16" => "a whole number from 0 to 65535",
+        "u8" | "u32" | "u64" => "a whole number of 0 or more",
         "f64" => "a number",
+        "a sequence" => "a list",
+        "a map" => "a table",
         table if table.starts_with("struct ") => "a table",
         other => other,
     }

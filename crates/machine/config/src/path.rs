@@ -15,7 +15,7 @@ pub(crate) fn resolve(folder: &Path, key: &str, text: &At<String>) -> Result<Pat
     let fault = |why: &str| Mistake::new(Kind::BadPath, format!("`{key}` {why}")).at(&text.span);
     let written = text.value.as_str();
     if written.is_empty() {
-        return Err(fault("is empty"));
+        return Err(fault("is empty").help("write a path: `./NAME` is in the folder of keyroll.toml"));
     }
     if written.len() > PATH_BYTES_MAX {
         return Err(fault("is longer than a path can be"));

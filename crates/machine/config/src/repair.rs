@@ -25,6 +25,8 @@ pub(crate) struct Taken<'i> {
     pub(crate) table: Vec<String>,
     pub(crate) key: String,
     pub(crate) value: DeValue<'i>,
+    /// What was sought is in the list that is its value.
+    pub(crate) is_item: bool,
 }
 
 impl Sought {
@@ -48,11 +50,12 @@ pub(crate) fn take_out<'i>(document: &mut Spanned<DeValue<'i>>, sought: &Sought)
         let DeValue::Table(table) = one.get_mut() else { return None };
         let key =
             table.iter().find(|(key, one)| sought.is_it(&key.span(), one)).map(|(key, _)| key.clone())?;
-        let value = table.remove(&key)?.into_inner();
-        Some((key.into_inner().into_owned(), value))
+        let value = table.remove(&key)?;
+        let is_item = matches!(sought, Sought::Value(at) if value.span() != *at);
+        Some((key.into_inner().into_owned(), value.into_inner(), is_item))
     };
-    let (table, (key, value)) = first(document, &mut take)?;
-    Some(Taken { table, key, value })
+    let (table, (key, value, is_item)) = first(document, &mut take)?;
+    Some(Taken { table, key, value, is_item })
 }
 
 /// Puts a key with a value of its type into the table at these bytes. Returns the table's keys, from the top of the file.

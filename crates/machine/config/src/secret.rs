@@ -15,6 +15,7 @@ use crate::follows::{first_follower, refuse_unfollowed};
 use crate::mistake::Mistake;
 use crate::mistakes::{Mistakes, Read};
 use crate::period::read_period;
+use crate::reading::Reading;
 use crate::schedule::{Window, read_windows};
 use crate::secret_parts::{Access, Parts};
 use crate::secret_shape::SecretShape;
@@ -23,7 +24,7 @@ use crate::shape::{RevokeShape, SecretKeys};
 use crate::site::read_searched;
 use crate::{
     AwsUser, Bystander, Consumer, Deadlines, FieldSpec, Gate, InCluster, IssuerRef, Kind, LOCAL, Name,
-    OnFailure, Reference, Roll, StoreRef, Template, Vault,
+    OnFailure, Reference, Roll, StoreRef, Template, Vault, is_unseen,
 };
 
 /// The default time for which the old value must have been unused.
@@ -139,6 +140,9 @@ pub struct Secret {
     pub consumers: Vec<Consumer>,
     /// The processes that hold it and are no consumers, in the order of the file.
     pub bystanders: Vec<Bystander>,
+    /// It is called as that of a `SecretRotation` object is, see [`Config::is_of_object`](crate::Config::is_of_object): what it
+    /// names was written by somebody who may not reach keyroll's own machine.
+    pub of_object: bool,
 }
 
 impl Secret {
@@ -152,7 +156,8 @@ impl Secret {
     ) -> Read<Self> {
         let SecretShape { keys: shape, servers } = shape.value;
         let folder = around.folder;
-        let issuer = all.note_unless(broken.has("issuer"), || IssuerRef::read(folder, &shape.issuer));
+        let issuer = || IssuerRef::read(folder, &shape.issuer, around.reading);
+        let issuer = all.note_unless(broken.has("issuer"), issuer);
         let admin = shape.admin.as_ref().map(|text| Reference::read(folder, "admin", text));
         let admin = all.note(admin.transpose());
         let parts = Parts::read(&shape, issuer.as_ref(), broken, all);
@@ -204,6 +209,8 @@ impl Secret {
             searched_hosts: rules.searched_hosts,
             consumers: consumers?,
             bystanders: bystanders?,
+            // Known once the whole file is read.
+            of_object: false,
         })
     }
 
@@ -312,10 +319,14 @@ impl EvidenceKind {
     }
 }
 
-fn read_owner(text: Option<&At<String>>) -> Result<Option<String>, Mistake> {
+/// It is shown: a character that is not seen could make another text of it.
+fn read_owner(text: Option<&At<String>>, reading: Reading) -> Result<Option<String>, Mistake> {
     let Some(text) = text else { return Ok(None) };
-    if text.value.len() > OWNER_BYTES_MAX || text.value.chars().any(char::is_control) {
-        let why = format!("`owner` must be at most {OWNER_BYTES_MAX} bytes without control characters");
+    let is_refused = |one: char| one.is_control() || reading == Reading::Current && is_unseen(one);
+    if text.value.len() > OWNER_BYTES_MAX || text.value.chars().any(is_refused) {
+        let why = format!(
+            "`owner` must be at most {OWNER_BYTES_MAX} bytes without control characters and others that are not seen"
+        );
         return Err(Mistake::new(Kind::WrongForm, why).at(&text.span));
     }
     Ok(Some(text.value.clone()))
@@ -379,7 +390,7 @@ impl Rules {
             Some(gate) => Gate::read(gate, around.folder, all).map(Some),
             None => Some(None),
         };
-        let owner = all.note(read_owner(shape.owner.as_ref()));
+        let owner = all.note(read_owner(shape.owner.as_ref(), around.reading));
         let every = shape.rotate_every.as_ref();
         let every = every.map(|text| read_period("rotate_every", Some(text), Duration::ZERO));
         let rotate_every = all.note(every.transpose());

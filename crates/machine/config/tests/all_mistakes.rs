@@ -14,18 +14,25 @@ fn refused(text: &str) -> ConfigError {
 
 /// Each mistake with its line, as `LINE MESSAGE`, and its help.
 fn mistakes(text: &str) -> Vec<(String, String)> {
-    let first = refused(text);
+    listed(&refused(text))
+}
+
+fn listed(first: &ConfigError) -> Vec<(String, String)> {
     let one = |error: &ConfigError| {
         let line = error.position().map_or(0, |at| at.line);
         (format!("{line} {}", error.message()), error.help().unwrap_or_default().to_owned())
     };
-    [one(&first)].into_iter().chain(first.further().iter().map(one)).collect()
+    [one(first)].into_iter().chain(first.further().iter().map(one)).collect()
 }
 
 /// The mistakes are exactly these, in this order: how each begins, and a part of its help.
 #[track_caller]
 fn expect_all(text: &str, wanted: &[(&str, &str)]) {
-    let found = mistakes(text);
+    fits(&mistakes(text), wanted);
+}
+
+#[track_caller]
+fn fits(found: &[(String, String)], wanted: &[(&str, &str)]) {
     let fits = found.len() == wanted.len()
         && found
             .iter()
@@ -66,17 +73,75 @@ log = {{ file = "./l" }}
             ("3 `max_parallel` must be 1 to 64", ""),
             ("4 `on_failure` must be one of `rollback`, `pause`", "did you mean `rollback`?"),
             ("7 `admin` must be a reference, never a value", "file:./name"),
-            ("9 the value has the wrong form: a string must stand here", "`soak = \"300s\"`"),
+            ("9 `soak` has the wrong form: a string must stand here", "`soak = \"300s\"`"),
             ("10 `revoke.decide` must be one of `ask`, `standing`", ""),
             ("13 unknown key `unit_name`", "did you mean `unit`?"),
             ("14 unknown key `var`", "did you mean `variable`?"),
-            ("15 the value has the wrong form: a sequence must stand here", "words of the command"),
+            ("15 `exec` has the wrong form: a list must stand here", "words of the command"),
             ("18 `host` names a host that is not defined", "known: local"),
             ("19 `runs` needs exactly one of", "the forms are"),
             ("20 unknown key `env`", "did you mean `env_file` or `variable`?"),
             ("21 `log` needs `kind`, `success` or `failure`", ""),
         ],
     );
+}
+
+/// A text that was accepted before may name an issuer of another keyroll: its rotation must be able to end.
+#[test]
+fn an_issuer_that_keyroll_does_not_have_is_one_of_the_mistakes_of_a_file() {
+    let text = "version = 1\n[secrets.zeta]\nowner = 7\nissuer = \"postgress\"\n\
+        [secrets.zeta.postgres]\nhost = \"db\"\ndbname = \"d\"\nowner_role = \"o\"\nslots = [\"a\", \"b\"]\n\
+        [secrets.acme]\nissuer = \"openai\"\nstoer = \"keyroll\"\n\
+        [secrets.beta]\nissuer = { kind = \"opnrouter\" }\n[secrets.gamma]\nissuer = \"of-our-own\"\n\
+        [secrets.delta]\nissuer = \"mariadb \"\n";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keyroll.toml");
+    std::fs::write(&file, text).unwrap();
+    let found = listed(&Config::load(&file).unwrap_err());
+    fits(
+        &found,
+        &[
+            ("3 `owner` has the wrong form: a string", "`owner = \"7\"`"),
+            ("4 `issuer`: keyroll has no issuer of this name", "did you mean `postgres`?"),
+            ("11 `issuer`: keyroll has no issuer of this name", "did you mean `openai-service-account`?"),
+            ("12 unknown key `stoer`", "did you mean `store`?"),
+            ("14 `issuer` has the wrong form: a string", "`issuer = \"openrouter\"`"),
+            ("16 `issuer`: keyroll has no issuer of this name", "keyroll issuers list"),
+            ("18 `issuer`: keyroll has no issuer of this name", "did you mean `mariadb`?"),
+        ],
+    );
+    let former = "version = 1\n[secrets.zeta]\nissuer = \"of-before\"\n";
+    assert!(Config::parse(former, "keyroll.toml").is_ok());
+    assert!(Config::parse_current(former, "keyroll.toml", folder.path()).is_err());
+}
+
+/// `secrets.NAME.issuer` of the examples in the guides.
+#[test]
+fn a_guide_names_no_issuer_that_keyroll_does_not_have() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/guides");
+    let mut count = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|kind| kind != "md") {
+            continue;
+        }
+        for line in std::fs::read_to_string(&path).unwrap().lines() {
+            let Some(name) = line
+                .strip_prefix("issuer")
+                .and_then(|rest| rest.trim_start().strip_prefix('=')?.split('"').nth(1))
+            else {
+                continue;
+            };
+            let text = format!("version = 1\n[secrets.a]\nissuer = \"{name}\"\n");
+            let all = match Config::parse_current(&text, "keyroll.toml", folder.as_ref()) {
+                Ok(_) => String::new(),
+                Err(error) => format!("{:?}", listed(&error)),
+            };
+            assert!(!all.contains("no issuer of this name"), "{}: {line}: {all}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count > 10, "{count} issuers were found in the guides");
 }
 
 #[test]
@@ -100,8 +165,8 @@ fn what_follows_from_a_mistake_is_not_told_as_another_one() {
     expect_all(
         text,
         &[
-            ("3 the value has the wrong form: a string must stand here", "`phase_deadline = \"5s\"`"),
-            ("9 the value has the wrong form: a sequence must stand here", "`instances = [\"…\"]`"),
+            ("3 `phase_deadline` has the wrong form: a string must stand here", "`phase_deadline = \"5s\"`"),
+            ("9 `instances` has the wrong form: a list must stand here", "`instances = [\"…\"]`"),
         ],
     );
     // A table is not named by a type of this program, and too long is a length of time.
@@ -110,7 +175,7 @@ fn what_follows_from_a_mistake_is_not_told_as_another_one() {
     expect_all(
         text,
         &[
-            ("4 the value has the wrong form: a table must stand here", ""),
+            ("4 `revoke` has the wrong form: a table must stand here", "[secrets.NAME.revoke]"),
             ("7 `revoke.soak` must be at most 3660d", ""),
         ],
     );
@@ -128,7 +193,7 @@ fn keys_that_are_missing_come_with_the_mistakes_beside_them() {
         &[
             ("1 the key `version` is missing", "version = 1"),
             ("2 the key `issuer` is missing", "keyroll issuers list"),
-            ("3 the value has the wrong form: a string", "`owner = \"7\"`"),
+            ("3 `owner` has the wrong form: a string", "`owner = \"7\"`"),
             ("4 the key `name` is missing", "name = "),
         ],
     );
@@ -143,7 +208,7 @@ fn keys_that_are_missing_come_with_the_mistakes_beside_them() {
             ("4 the key `owner_role` is missing", "needs `host`"),
             ("4 the key `slots` is missing", "needs `host`"),
             ("5 unknown key `database`", "did you mean `dbname`?"),
-            ("6 the value has the wrong form: u16", ""),
+            ("6 `port` has the wrong form: a whole number from 0 to 65535", ""),
         ],
     );
 }

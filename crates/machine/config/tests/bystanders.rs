@@ -60,6 +60,38 @@ fn a_bystander_that_could_be_anything_or_says_no_reason_is_refused() {
     expect(&(with_secret(&pod) + HOSTS), "K0004", 8, "which is a cluster");
 }
 
+/// Its process would be every program of that file. A text that was accepted before is read, so that its rotation can end.
+#[test]
+fn an_executable_that_runs_any_program_needs_the_unit() {
+    let folder = Path::new("/etc/keyroll");
+    let with = |lines: &str| with_secret(&bystander(lines));
+    for name in [
+        "java",
+        "dotnet",
+        "ruby3.1",
+        "php8.2",
+        "perl",
+        "beam.smp",
+        "mono",
+        "python3.11",
+        "node",
+        "bun",
+        "bash",
+    ] {
+        let alone = with(&format!("executable = \"/usr/bin/{name}\"\nreason = \"x\"\n"));
+        let error = Config::parse_current(&alone, "keyroll.toml", folder).expect_err(name);
+        assert!(error.message().contains("every program that its `executable` runs"), "{name}: {error}");
+        assert_eq!(error.position().map(|at| at.line), Some(6), "{name}: {error}");
+        assert!(error.help().is_some_and(|help| help.contains("`unit = ")), "{name}");
+        assert!(Config::parse(&alone, "keyroll.toml").is_ok(), "{name}");
+        let in_unit =
+            with(&format!("unit = \"gateway\"\nexecutable = \"/usr/bin/{name}\"\nreason = \"x\"\n"));
+        assert!(Config::parse_current(&in_unit, "keyroll.toml", folder).is_ok(), "{name}");
+    }
+    let own = with("executable = \"/usr/local/bin/javagate\"\nreason = \"x\"\n");
+    assert!(Config::parse_current(&own, "keyroll.toml", folder).is_ok());
+}
+
 #[test]
 fn the_unit_of_a_consumer_is_no_bystander() {
     let consumer = "[[secrets.acme.consumers]]\nname = \"api\"\nruns = { unit = \"api.service\" }\n\

@@ -26,6 +26,15 @@ fn the_schema_is_current() {
     current(keyroll_config::SCHEMA_FILE_NAME, &text);
 }
 
+/// A child that runs another program holds up a rotation: who names a process by its id has to know that.
+#[test]
+fn the_reference_says_which_children_belong_to_the_process_of_a_pid_file() {
+    let page = keyroll_config::reference_markdown();
+    let line = page.lines().find(|line| line.starts_with("| `pid_file` |")).unwrap();
+    assert!(line.contains("run the same executable, belong to the instance"), "{line}");
+    assert!(line.contains("runs another program counts as an undeclared process"), "{line}");
+}
+
 /// The lines of a guide that name the fields of a login, and the fields that it asks for.
 fn lines_of_fields(secret: &str, issuer: &IssuerRef) -> ([String; 2], String) {
     let (mut plain, mut hidden) = (Vec::new(), Vec::new());

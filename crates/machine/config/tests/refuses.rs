@@ -58,7 +58,12 @@ fn unknown_keys_have_a_place_and_a_suggestion() {
 fn wrong_forms_are_told_without_their_content() {
     expect(&with_secret(&format!("unattended = \"{VALUE}\"\n")), "K0004", 4, "a boolean");
     expect(&format!("version = \"{VALUE}\"\n"), "K0004", 1, "a whole number of 0 or more must stand here");
-    expect(&with_secret(&format!("consumers = \"{VALUE}\"\n")), "K0004", 4, "sequence");
+    expect(
+        &with_secret(&format!("consumers = \"{VALUE}\"\n")),
+        "K0004",
+        4,
+        "`consumers` has the wrong form: a list",
+    );
     expect(&with_reads(&format!("\"{VALUE}\"")), "K0004", 7, "a table, an array of tables, or");
     expect(&with_secret(&format!("admin = \"{VALUE}\"\n")), "K0004", 4, "never a value");
     expect(&with_secret(&format!("on_failure = \"{VALUE}\"\n")), "K0004", 4, "`rollback`, `pause`");
@@ -69,7 +74,12 @@ fn wrong_forms_are_told_without_their_content() {
     expect(&with_secret("unit_deadline = \"11m\"\n"), "K0004", 4, "(10m) is shorter than");
     expect(&with_secret("phase_deadline = \"2m\"\n"), "K0004", 4, "(2m) is shorter than");
     expect(&with_secret("max_parallel = -1\n"), "K0004", 4, "a whole number of 0 or more must stand here");
-    expect(&format!("version = 1\n[secrets.a]\nissuer = \"{VALUE} x\"\n"), "K0004", 3, "name of a spec");
+    expect(
+        &format!("version = 1\n[secrets.a]\nissuer = \"{VALUE} x\"\n"),
+        "K0004",
+        3,
+        "no issuer of this name",
+    );
     expect("version = 1\n[secrets.acme]\nstore = \"keyroll\"\n", "K0004", 2, "`issuer` is missing");
     expect("[defaults]\n", "K0004", 1, "`version` is missing");
 }
@@ -397,7 +407,7 @@ fn static_roles_of_vault_are_two_and_named_fully() {
         ("[\"database/a\", \"database/b c\"]", "MOUNT/NAME"),
         (&format!("[\"database/a\", \"{VALUE}\"]"), "MOUNT/NAME"),
         (&long, "512 bytes"),
-        ("\"database/a\"", "a sequence"),
+        ("\"database/a\"", "`vault_roles` has the wrong form: a list"),
     ] {
         expect(&roles(wrong), "K0004", 9, why);
     }
@@ -425,8 +435,62 @@ fn unreadable_files_are_refused_at_once() {
     assert!(Config::load(&large).unwrap_err().message().contains("larger than"));
     let binary = folder.path().join("binary.toml");
     std::fs::write(&binary, [0xff, 0xfe]).unwrap();
-    assert_eq!(Config::load(&binary).unwrap_err().code(), "K0001");
+    let utf_16 = Config::load(&binary).unwrap_err();
+    assert_eq!((utf_16.code().as_str(), utf_16.position()), ("K0001", None));
+    assert!(utf_16.message().contains("UTF-16") && utf_16.help() == Some("save it as UTF-8"), "{utf_16}");
     assert_eq!(Config::load(std::path::Path::new("/dev/zero")).unwrap_err().code(), "K0001");
+}
+
+/// Each says where, and what to do.
+#[test]
+fn what_is_no_text_file_says_what_it_is_instead() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("latin.toml"), b"version = 1\n# \xc3\xbcber M\xfcller\n").unwrap();
+    let latin = Config::load(&at("latin.toml")).unwrap_err();
+    let place = latin.position().map(|at| (at.line, at.column));
+    assert_eq!((place, latin.help()), (Some((2, 9)), Some("save it as UTF-8")), "{latin}");
+    symlink(at("there.toml"), at("here.toml")).unwrap();
+    symlink(at("here.toml"), at("there.toml")).unwrap();
+    symlink(at("nowhere.toml"), at("dangling.toml")).unwrap();
+    for name in ["here.toml", "dangling.toml"] {
+        let error = Config::load(&at(name)).unwrap_err();
+        assert!(error.message().contains("a link that leads to no file"), "{error}");
+        assert!(error.help().is_some_and(|help| help.starts_with("correct the link")), "{error}");
+    }
+    let error = Config::load(folder.path()).unwrap_err();
+    assert!(error.message().ends_with("it is a folder"), "{error}");
+    assert!(error.help().is_some_and(|help| help.ends_with("/keyroll.toml")), "{error}");
+}
+
+/// It would be shown as another text.
+#[test]
+fn an_owner_with_characters_that_are_not_seen_is_refused() {
+    let text = with_secret("owner = \"ops\u{202e}moc.elpmaxe\"\n");
+    let current = Config::parse_current(&text, "keyroll.toml", std::path::Path::new("/srv")).unwrap_err();
+    assert!(current.message().starts_with("`owner` must be at most 256 bytes"), "{current}");
+    assert!(Config::parse(&text, "keyroll.toml").is_ok(), "it was accepted before");
+}
+
+#[test]
+fn the_name_of_a_unit_is_refused_with_its_key() {
+    let error = refused(&with_runs("{ unit = \"../x\" }"));
+    assert_eq!(error.message(), "`unit`: it must be the full name of a service: `app.service`");
+}
+
+#[test]
+fn a_wrong_form_and_a_key_that_stands_twice_are_named() {
+    let one = |text: &str| refused(text).message().to_owned();
+    assert_eq!(one(&with_secret("owner = true\n")), "`owner` has the wrong form: a string must stand here");
+    let item = one(&with_secret("consumers = [\"api\"]\n"));
+    assert_eq!(item, "an item of `consumers` has the wrong form: a table must stand here");
+    let name = one(&format!("version = 1\n[secrets]\n\"{VALUE}\" = 1\n"));
+    assert!(name.starts_with("the value has the wrong form: "), "{name}");
+    assert_eq!(one(&with_secret("owner = \"a\"\nowner = \"b\"\n")), "not TOML: duplicate key `owner`");
+    let port =
+        "runs = { restart = [\"./r\"], pid_file = \"./p\", ports = [99999] }\nreads = { file = \"./k\" }\n";
+    assert!(one(&with_consumer(port)).ends_with("a whole number from 0 to 65535 must stand here"));
 }
 
 #[test]

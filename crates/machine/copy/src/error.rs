@@ -129,10 +129,10 @@ impl CopyError {
                 "name the variable or the place that the file has, or remove this copy from keyroll.toml"
             }
             Self::Drifted { .. } => {
-                "it was changed by something else: find out which value is right, write it there, then `keyroll resume`"
+                "it was changed by something else: find out which value is right, and write it there"
             }
             Self::Ambiguous { .. } => {
-                "write the value there once, as plain text on one line and without escapes, then `keyroll plan` again"
+                "write the value there once, as plain text on one line and without escapes"
             }
             Self::NotCarried { .. } => {
                 "quote the present value in the file where its reader takes quotes off, or keep it in a file of its own"
@@ -141,19 +141,15 @@ impl CopyError {
             Self::WrongSlot { .. } => {
                 "correct `reads` in keyroll.toml: `variable` belongs to an env file, `at` to a file with a `format`"
             }
-            Self::Malformed { .. } => {
-                "correct the file or its `format` in keyroll.toml, then `keyroll plan` again"
-            }
-            Self::Pointer { .. } => "correct `at` of this copy in keyroll.toml, then `keyroll plan` again",
+            Self::Malformed { .. } => "correct the file or its `format` in keyroll.toml",
+            Self::Pointer { .. } => "correct `at` of this copy in keyroll.toml",
             Self::Template { .. } => {
                 "write placeholders as {field} or {field:raw}, and a brace itself as {{ or }}"
             }
             Self::Verifier { .. } => {
-                "let PgBouncer ask the server (auth_query), or write the password itself there; then `keyroll plan` again"
+                "let PgBouncer ask the server (auth_query), or write the password itself there"
             }
-            Self::Taken { .. } => {
-                "find out who uses this line; if it is unused, remove it from the list, then `keyroll plan` again"
-            }
+            Self::Taken { .. } => "find out who uses this line; if it is unused, remove it from the list",
             Self::NoField { .. } => "add the field to the secret or correct the name in keyroll.toml",
             Self::FieldNotCarried { .. } => {
                 "choose a value of letters and digits, or write {field:raw} if it is meant so"

@@ -44,17 +44,11 @@ fn with_help(failure: Failure, errno: Errno) -> Failure {
 
 fn help(errno: Errno) -> Option<&'static str> {
     match errno {
-        Errno::NOSPC | Errno::DQUOT => {
-            Some("free space on the file system that holds it, then `keyroll resume`")
-        }
-        Errno::ROFS => Some("mount the file system read-write, then `keyroll resume`"),
-        Errno::ACCESS | Errno::PERM => {
-            Some("run keyroll as the file's owner with its group, or as root, then `keyroll resume`")
-        }
-        Errno::NOENT => {
-            Some("create the file or correct its path in keyroll.toml, then `keyroll plan` again")
-        }
-        Errno::EXIST => Some("an earlier run left it: `keyroll resume` removes it"),
+        Errno::NOSPC | Errno::DQUOT => Some("free space on the file system that holds it"),
+        Errno::ROFS => Some("mount the file system read-write"),
+        Errno::ACCESS | Errno::PERM => Some("run keyroll as the file's owner with its group, or as root"),
+        Errno::NOENT => Some("create the file or correct its path in keyroll.toml"),
+        Errno::EXIST => Some("an earlier run left it: the next driver of the rotation removes it"),
         Errno::IO => Some("the disk reports errors: look at `dmesg` before trying again"),
         _ => None,
     }

@@ -201,7 +201,7 @@ fn read_back(held: &Held<'_>, inode: Inode, digest: &Digest) -> Result<(), Failu
     if now.meta.inode != inode || Digest::of(&now.bytes) != *digest {
         return Err(Failure::new(Class::Unknown, Code::FileChanged, attempted())
             .because("it does not hold the content that was written")
-            .help("another program writes this file: find out which, then `keyroll resume`"));
+            .help("another program writes this file: find out which"));
     }
     Ok(())
 }
@@ -219,7 +219,7 @@ fn displaced(real: &Path) -> Failure {
 }
 
 fn drifted(real: &Path, why: &str) -> Failure {
-    let help = "another program or person changed it: look at the change, then `keyroll plan` again or `keyroll resume`";
+    let help = "another program or person changed it: look at the change";
     refused(Code::FileChanged, format!("replace {}", real.display()), why, help)
 }
 
@@ -228,7 +228,7 @@ pub(crate) fn blocked(held: &Held<'_>, target: &Meta, write: Write) -> Result<()
     let attempted = || format!("replace {}", held.real.display());
     let locked = StatxAttributes::IMMUTABLE | StatxAttributes::APPEND;
     if target.attributes.intersects(locked) {
-        let help = "take the attribute off (`chattr -i -a FILE`), then `keyroll resume`";
+        let help = "take the attribute off (`chattr -i -a FILE`)";
         return Err(refused(
             Code::FileNotReplaceable,
             attempted(),
@@ -247,7 +247,7 @@ pub(crate) fn blocked(held: &Held<'_>, target: &Meta, write: Write) -> Result<()
     let directory =
         Meta::of(&held.fd).map_err(|errno| no_effect(Code::FileNotReplaceable, attempted(), errno))?;
     if directory.attributes.intersects(locked) {
-        let help = "take the attribute off (`chattr -i -a DIRECTORY`), then `keyroll resume`";
+        let help = "take the attribute off (`chattr -i -a DIRECTORY`)";
         return Err(refused(
             Code::FileNotReplaceable,
             attempted(),

@@ -73,7 +73,7 @@ fn changed(resolved: &Resolved, class: Class) -> Failure {
     let attempted = format!("reach {} by {}", resolved.real.display(), resolved.given.display());
     Failure::new(class, Code::FileChanged, attempted)
         .because("the path leads elsewhere than at plan")
-        .help("look at the links on the path; if the change is meant, `keyroll plan` again")
+        .help("look at the links on the path; a change that is meant needs a new plan")
 }
 
 pub(crate) fn real_path(given: &Path) -> Result<PathBuf, Failure> {

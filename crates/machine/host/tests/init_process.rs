@@ -1,6 +1,7 @@
 //! The init process of a container: the program below it is the instance, as long as there is one, and as long as the init
 //! process is seen not to hold the old version.
 
+use std::fs;
 use std::process::{Child, Command};
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use keyroll_manager::{Applied, AppliedBy, Attempt, InstanceProcess, Workload};
 use keyroll_observe::{Listing, ProcessId, process};
 use keyroll_port::{Failure, Host as _, Proving, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Visibility, Which};
+use keyroll_testkit::command::wait;
 
 use crate::local::{Place, fields, file, variable};
 use crate::prove;
@@ -45,7 +47,11 @@ struct Running(Child);
 
 impl Running {
     fn new() -> Self {
-        Self(Command::new("sleep").arg("600").spawn().unwrap())
+        let running = Self(Command::new("sleep").arg("600").spawn().unwrap());
+        // Until its program is loaded, its identity is that of the test's own program.
+        let name = format!("/proc/{}/comm", running.0.id());
+        wait("its program", || fs::read_to_string(&name).is_ok_and(|name| name.trim() == "sleep"));
+        running
     }
 
     fn id(&self) -> ProcessId {

@@ -171,7 +171,7 @@ pub(crate) fn run(
         Failure::new(class, Code::ProgramNotStarted, format!("start `{}`", line.name()))
             .kind(FailureKind::ProgramNotStarted)
             .because(error)
-            .help("run the command by hand as keyroll's user, then `keyroll resume`")
+            .help("run the command by hand as keyroll's user")
     };
     if deadline <= Instant::now() {
         return Err(Failure::new(Class::Retryable, Code::RestartFailed, format!("start `{}`", line.name()))
@@ -206,7 +206,7 @@ pub(crate) fn run(
         end_group(&mut child);
         let failure =
             Failure::new(Class::Unknown, Code::RestartFailed, format!("finish `{}` in time", line.name()))
-                .help("see what the command did, then `keyroll resume`");
+                .help("see what the command did");
         return Err(match in_time {
             Ok(_) => failure.because("keyroll ended it with its process group at its deadline"),
             Err(error) => failure.because(error),

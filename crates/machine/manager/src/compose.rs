@@ -223,7 +223,7 @@ impl Compose {
             return Err(self
                 .failed(Class::Permanent, "restart")
                 .because("it is stopped, and `up` would start it")
-                .help("declare it `at_rest`, or start it, then `keyroll resume`"));
+                .help("declare it `at_rest`, or start it"));
         }
         let scale = before.scale(&self.service);
         let mut ended = self.up(&before, &scale, deadline, started)?;
@@ -240,10 +240,7 @@ impl Compose {
                 format!("carry out `docker compose up` for {}", self.service),
             )
             .because(ended.status.to_string())
-            .help(format!(
-                "run it by hand to see why: `{}`; then `keyroll resume` or `keyroll abort`",
-                self.recreates()
-            )));
+            .help(format!("run it by hand to see why: `{}`", self.recreates())));
         }
         let after = self.project().map_err(unknown)?;
         let ids: Vec<&str> = after.containers.iter().map(|one| one.id.as_str()).collect();
@@ -251,10 +248,7 @@ impl Compose {
             let what = format!("see the service {} recreated", self.service);
             return Err(Failure::new(Class::Unknown, Code::ContainerUnusable, what)
                 .because(format!("the container {} was not recreated", old.shown()))
-                .help(format!(
-                    "`{}` shows what there is; then `keyroll resume` or `keyroll abort`",
-                    self.typed("ps --all")
-                )));
+                .help(format!("`{}` shows what there is", self.typed("ps --all"))));
         }
         self.docker.settle(&format!("the service {}", self.service), &ids, self.settle, deadline)?;
         Ok(Applied { done: format!("recreated {} with `docker compose up`", self.service), output: None })

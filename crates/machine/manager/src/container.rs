@@ -106,7 +106,7 @@ impl Container {
                     return Err(self
                         .failed(Class::Permanent, "restart")
                         .because("it is stopped, and a restart would start it")
-                        .help("declare it `at_rest`, or start it, then `keyroll resume`"));
+                        .help("declare it `at_rest`, or start it"));
                 }
                 let words = ["restart", "--", &self.name];
                 let ended = self.docker.run(&words, &With::output(Output::Drain), deadline, started)?;
@@ -114,7 +114,7 @@ impl Container {
                     let what = format!("carry out `docker restart {}`", self.name);
                     return Err(Failure::new(Class::Unknown, Code::ContainerUnusable, what)
                         .because(ended.status.to_string())
-                        .help("run it by hand to see why, then `keyroll resume` or `keyroll abort`"));
+                        .help("run it by hand to see why"));
                 }
                 (format!("restarted the container {}", self.name), None)
             }
@@ -127,7 +127,7 @@ impl Container {
                 format!("see the container {} restarted", self.name),
             )
             .because("the command ended with success, and the container runs as it did before")
-            .help("correct the command that recreates it, then `keyroll resume`"));
+            .help("correct the command that recreates it"));
         }
         self.docker.settle(&format!("the container {}", self.name), &[&now.id], self.settle, deadline)?;
         Ok(Applied { done, output })

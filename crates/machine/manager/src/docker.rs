@@ -280,7 +280,7 @@ impl Docker {
         let fell = |why: String| {
             Err(Failure::new(Class::Unknown, Code::ContainerUnusable, format!("see {what} stay up"))
                 .because(why)
-                .help("`docker logs` of the container tells why; then `keyroll resume` or `keyroll abort`"))
+                .help("`docker logs` of the container tells why"))
         };
         let first = self.inspect(which, deadline).map_err(unknown)?;
         let mut now = first.clone();

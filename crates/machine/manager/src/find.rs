@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use keyroll_codes::Code;
 use keyroll_observe::{
-    Listing, PathStep, Process, WrittenAt, descendants, own_tree, path_steps, processes,
+    Listing, PathStep, Process, WrittenAt, descendants, own_tree, path_steps, process, processes,
     writer_by_access_list,
 };
 use keyroll_port::{Class, Failure};
@@ -227,17 +227,8 @@ fn by_pid_file<'a>(
     let path = PathBuf::from(filled(&path.to_string_lossy(), instance)?);
     let Some((pid, meta)) = read_pid(&path)? else { return Ok(Vec::new()) };
     let process = listing.seen.iter().find(|process| process.id.pid == pid);
-    let why = |process: &Process| unbelievable(process, &meta).or_else(|| movable(process, &path));
-    if let Some(why) = process.and_then(why) {
-        return Err(Failure::new(
-            Class::Permanent,
-            Code::ProcessNotFound,
-            format!("believe {}", path.display()),
-        )
-        .because(format!("it names process {pid} ({}), but {why}", process_name(process)))
-        .help(
-            "see who wrote it, then restart the service so that it writes its own; or name `runs.process`",
-        ));
+    if let Some(failure) = process.and_then(|process| disbelieved(process, &meta, &path)) {
+        return Err(failure);
     }
     if let (Some(process), Some(exe)) = (process, exe) {
         let exe = std::fs::canonicalize(exe).unwrap_or_else(|_| exe.to_owned());
@@ -249,8 +240,28 @@ fn by_pid_file<'a>(
     Ok(process.into_iter().collect())
 }
 
-fn process_name(process: Option<&Process>) -> &str {
-    process.map_or("?", |process| process.name.as_str())
+/// Why a pid file finds no process, as every look at the processes is refused because of it: it holds no process id (retryable), or
+/// may not be believed. `None`: it names a process that may be the one, or nothing runs.
+pub fn pid_file_refused(path: &Path) -> Option<Failure> {
+    match read_pid(path) {
+        Ok(found) => {
+            let (pid, meta) = found?;
+            disbelieved(&process(pid).ok()?, &meta, path)
+        }
+        Err(failure) => Some(failure),
+    }
+}
+
+fn disbelieved(process: &Process, meta: &Metadata, path: &Path) -> Option<Failure> {
+    let why = unbelievable(process, meta).or_else(|| movable(process, path))?;
+    let named = format!("it names process {} ({}), but {why}", process.id.pid, process.name);
+    let attempted = format!("believe {}", path.display());
+    let failure = Failure::new(Class::Permanent, Code::ProcessNotFound, attempted).because(named);
+    Some(
+        failure.help(
+            "see who wrote it, then restart the service so that it writes its own; or name `runs.process`",
+        ),
+    )
 }
 
 /// Why a file cannot have been written by or for the process with that number. The writer of a pid file chooses which

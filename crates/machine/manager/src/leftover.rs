@@ -28,7 +28,7 @@ pub enum Leftover {
 pub fn end_leftover(process: &ProcessId, deadline: Instant) -> Result<Leftover, Failure> {
     let failed = |class| {
         Failure::new(class, Code::RestartFailed, format!("end process {} of an earlier run", process.pid))
-            .help("end it by hand, then `keyroll resume`")
+            .help("end it by hand")
     };
     let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
     let Some(pid) = pid else { return Ok(Leftover::Gone) };

@@ -77,7 +77,7 @@ pub use docker::sources::{ComposeNext, ComposeSources, ContainerSources, EngineS
 pub use drift::{ChangedFile, Drift, Edit, OwnCopies, Variables};
 pub use environment::{found, home, search_path};
 pub use facts::{ManagerFact, Notice, ServiceFact};
-pub use find::Find;
+pub use find::{Find, pid_file_refused};
 pub use generation::Generation;
 pub use instance::InstanceProcess;
 pub use leftover::{Leftover, end_leftover};

@@ -60,7 +60,7 @@ impl LiteLlm {
             return Err(self
                 .failed(Class::Retryable)
                 .because("no visible process listens there")
-                .help("start the proxy, then `keyroll resume`"));
+                .help("start the proxy"));
         };
         self.refuse(&proxy)?;
         for worker in &proxy.workers {
@@ -180,7 +180,7 @@ impl LiteLlm {
                 return Err(self
                     .failed(Class::Unknown)
                     .because(format!("{why} in time: {run} run"))
-                    .help("see its log, then `keyroll resume` or `keyroll abort`"));
+                    .help("see its log"));
             }
             std::thread::sleep(Duration::from_millis(STEP_MS));
         }

@@ -170,7 +170,7 @@ impl OpenClaw {
                         "{} is there: every request to its providers would fail",
                         path.display()
                     ))
-                    .help("stop the gateway, move the file away, start it; then `keyroll resume`"),
+                    .help("stop the gateway, move the file away, start it"),
             );
         }
         let reads = |path: &Path, slot: Option<&AgentSlot>| {
@@ -265,7 +265,7 @@ impl OpenClaw {
                 return Err(self
                     .failed(Class::Retryable, "take a new key")
                     .because("its gateway does not run")
-                    .help("start it, then `keyroll resume`"));
+                    .help("start it"));
             }
             (Takes::Itself, Some(_)) => "nothing: it reads its settings again by itself".to_owned(),
             (Takes::InPlace, Some(_)) => "nothing: it restarts itself in its process".to_owned(),
@@ -317,7 +317,7 @@ impl OpenClaw {
                         }
                         None => "no process is its gateway".to_owned(),
                     })
-                    .help("see why it does not come up, then `keyroll resume` or `keyroll abort`"));
+                    .help("see why it does not come up"));
             }
             std::thread::sleep(Duration::from_millis(STEP_MS));
         }
@@ -341,7 +341,7 @@ impl OpenClaw {
                     "it answered ok = {}, warningCount = {}: an old key was kept",
                     reloaded.ok, reloaded.warning_count
                 ))
-                .help("`openclaw doctor` names the reference (a file must be 0600, its owner's, no link); then `keyroll resume`")),
+                .help("`openclaw doctor` names the reference (a file must be 0600, its owner's, no link)")),
             None => Err(self
                 .failed(Class::Unknown, "understand the answer of `openclaw secrets reload --json`")
                 .because("it has another form than 2026.9.6's")),
@@ -401,9 +401,7 @@ impl OpenClaw {
             let soon = Instant::now() + Duration::from_millis(READY_MS_MAX);
             let Err(why) = gateway_is_ready(&self.home(), soon) else { return Ok(()) };
             if Instant::now() >= deadline {
-                return Err(failed(Class::Unknown)
-                    .because(why)
-                    .help("see its log, then `keyroll resume` or `keyroll abort`"));
+                return Err(failed(Class::Unknown).because(why).help("see its log"));
             }
             std::thread::sleep(Duration::from_millis(STEP_MS));
         }
@@ -445,7 +443,7 @@ impl OpenClaw {
             output => Err(self
                 .failed(Class::Unknown, "be told")
                 .because(CommandFailure { status: format!("openclaw {what}: {status}"), output })
-                .help("run it by hand as the gateway's user and fix it, then `keyroll resume`")),
+                .help("run it by hand as the gateway's user and fix it")),
         }
     }
 

@@ -100,7 +100,7 @@ impl Pm2 {
                 .because("it is stopped, and a restart would start it")
                 .help(format!(
                     "start it by its ecosystem file, or declare it `at_rest` and `{}`: by its name pm2 would start it \
-                     with the old value; then `keyroll resume`",
+                     with the old value",
                     self.typed(&["delete", &self.app])
                 )));
         }
@@ -114,7 +114,7 @@ impl Pm2 {
             return Err(self
                 .failed(Class::Unknown, "restart")
                 .because(format!("pm2 ended without an error, but process {} still runs", kept.pid))
-                .help("see whether the ecosystem file has an app of that name, then `keyroll resume`"));
+                .help("see whether the ecosystem file has an app of that name"));
         }
         let what = format!("the app {} of pm2", self.app);
         let see = self.typed(&["logs", &self.app, "--nostream"]);
@@ -135,7 +135,7 @@ impl Pm2 {
     fn keep_in_dumps(&self, deadline: Instant) -> Result<(), Failure> {
         let failed = |why: &str, dump: &Path| {
             self.failed(Class::Unknown, "write into the dump").because(why.to_owned()).help(format!(
-                "`{}` writes {} by what runs now; then `keyroll resume`",
+                "`{}` writes {} by what runs now",
                 self.typed(&["save"]),
                 dump.display()
             ))
@@ -285,7 +285,7 @@ impl Pm2 {
             self.failed(Class::Retryable, "ask pm2 for")
                 .because(format!("its daemon does not run: {why}"))
                 .help(format!(
-                    "start it (`{}`), then `keyroll resume`; or name its folder in `runs.home`",
+                    "start it (`{}`), or name its folder in `runs.home`",
                     self.typed(&["resurrect"])
                 ))
         };
@@ -316,7 +316,7 @@ impl Pm2 {
         Err(self
             .failed(Class::Unknown, words.first().unwrap_or(&"ask"))
             .because(CommandFailure { status, output: ended.output })
-            .help("run it by hand and fix it, then `keyroll resume`"))
+            .help("run it by hand and fix it"))
     }
 
     /// The user that it is run as, where that is not keyroll's own user.

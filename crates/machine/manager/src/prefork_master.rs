@@ -52,13 +52,13 @@ impl PreforkMaster {
             return Err(self
                 .failed(Class::Retryable)
                 .because("its pid file names no process")
-                .help("start the service, then `keyroll resume`"));
+                .help("start the service"));
         };
         if before.is_empty() {
             return Err(self
                 .failed(Class::Retryable)
                 .because("it has no workers")
-                .help("see why in its log, then `keyroll resume`"));
+                .help("see why in its log"));
         }
         let tell = |process: &ProcessId, signal: Signal, class: Class| {
             send(process, signal).map_err(|error| self.failed(class).because(error))
@@ -105,7 +105,7 @@ impl PreforkMaster {
                 return Err(self
                     .failed(Class::Unknown)
                     .because(format!("a worker did not end or start in time: {} run", now.len()))
-                    .help("see its log, then `keyroll resume` or `keyroll abort`"));
+                    .help("see its log"));
             }
             std::thread::sleep(Duration::from_millis(STEP_MS));
         }

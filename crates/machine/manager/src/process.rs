@@ -72,7 +72,7 @@ impl Process {
         if mains.is_empty() {
             return Err(failed(Class::Retryable)
                 .because("no process of the instance runs")
-                .help("start the service, then `keyroll resume`"));
+                .help("start the service"));
         }
         let mut sent: Vec<String> = Vec::new();
         for main in &mains {

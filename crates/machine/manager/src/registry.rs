@@ -47,7 +47,7 @@ pub static COMMON_KEYS: &[Key] = &[
     Key::new(
         "pid_file",
         KeyForm::TemplatePath,
-        "The file that contains the process id of the instance: `./run/api-{instance}.pid`.",
+        "The file that contains the process id of the instance: `./run/api-{instance}.pid`. Workers that this process forked, or that run the same executable, belong to the instance; a child that runs another program counts as an undeclared process.",
     ),
     Key::new(
         "process",

@@ -48,7 +48,7 @@ pub(crate) fn restart(
             format!("run `{}` with success", line.name()),
         )
         .because(CommandFailure { status: ended.status.to_string(), output: ended.output })
-        .help("run the command by hand and fix it, then `keyroll resume`"));
+        .help("run the command by hand and fix it"));
     }
     Ok(Applied { done: format!("ran `{}`", line.name()), output: ended.output })
 }

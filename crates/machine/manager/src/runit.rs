@@ -124,9 +124,7 @@ impl Runit {
                 (Class::Retryable, "the answer of `sv status` was not understood")
             };
             let see = format!("`sv status {}` shows what keyroll sees", self.folder.display());
-            self.failed(class, "find")
-                .because(why)
-                .help(format!("{see}; correct `runs.runit`, then `keyroll resume`"))
+            self.failed(class, "find").because(why).help(format!("{see}; correct `runs.runit`"))
         })
     }
 
@@ -170,7 +168,7 @@ impl Runit {
                 return Err(self
                     .failed(Class::Retryable, "see the process of")
                     .because("each of its processes exits soon after its start")
-                    .help("its log shows why; then `keyroll resume`"));
+                    .help("its log shows why"));
             }
             sleep(Duration::from_millis(BETWEEN_PAUSE_MS));
         }
@@ -211,7 +209,7 @@ impl Workload for Runit {
             return Err(self
                 .failed(Class::Permanent, "restart")
                 .because("it is down, and a restart would start it")
-                .help("start it, or declare it `at_rest`, then `keyroll resume`"));
+                .help("start it, or declare it `at_rest`"));
         }
         // By itself sv gives a program seven seconds to end.
         let left = attempt.deadline.saturating_duration_since(Instant::now()).as_secs().max(1).to_string();
@@ -219,10 +217,7 @@ impl Workload for Runit {
         if !ended.status.success() {
             let said =
                 CommandFailure { status: format!("sv restart: {}", ended.status), output: ended.output };
-            return Err(self
-                .failed(Class::Unknown, "restart")
-                .because(said)
-                .help("its log shows why; then `keyroll resume` or `keyroll abort`"));
+            return Err(self.failed(Class::Unknown, "restart").because(said).help("its log shows why"));
         }
         let (what, see) = (format!("the runit service {shown}"), format!("sv status {shown}"));
         let of = Settling { what: &what, see: &see, before: &before, at_least: 1, fewer_after: None };

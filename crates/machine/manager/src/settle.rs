@@ -85,7 +85,7 @@ pub(crate) fn settle(
 fn fell(of: &Settling<'_>, why: &str) -> Failure {
     Failure::new(Class::Unknown, Code::RestartFailed, format!("see {} stay up on the new value", of.what))
         .because(why.to_owned())
-        .help(format!("{} tells why; then `keyroll resume` or `keyroll abort`", of.see))
+        .help(format!("{} tells why", of.see))
 }
 
 /// A query changes nothing: an unknown outcome is retryable.

@@ -133,7 +133,7 @@ impl Supervisor {
             return Err(self
                 .failed(Class::Permanent, "restart")
                 .because(format!("{} is {}, and a restart would start it", stopped.name, stopped.state))
-                .help("start it, or declare it `at_rest`, then `keyroll resume`"));
+                .help("start it, or declare it `at_rest`"));
         }
         let old: BTreeSet<ProcessId> = mains(&self.processes(&before)?);
         let group = format!("{}:*", self.program);
@@ -163,10 +163,7 @@ impl Supervisor {
                 format!("see the program {} of supervisord stay up on the new value", self.program),
             )
             .because(format!("supervisord gave {} up (FATAL)", gone.name))
-            .help(format!(
-                "`{}` tells why; then `keyroll resume` or `keyroll abort`",
-                self.typed(&["tail", &gone.name])
-            )));
+            .help(format!("`{}` tells why", self.typed(&["tail", &gone.name]))));
         }
         let all = members.iter().all(|one| one.state == "RUNNING");
         if all { Ok(mains(&self.processes(&members)?)) } else { Ok(BTreeSet::new()) }
@@ -189,7 +186,7 @@ impl Supervisor {
             return Err(self.unanswered(&said).unwrap_or_else(|| {
                 self.failed(Class::Retryable, "reread the configuration of")
                     .because(why)
-                    .help(format!("run `{}`, mend it, then `keyroll resume`", self.typed(&["reread"])))
+                    .help(format!("run `{}`, and mend what it shows", self.typed(&["reread"])))
             }));
         }
         let name = |line: &str| {
@@ -292,7 +289,7 @@ impl Supervisor {
         let what = format!("see the processes of the program {} of {config}", self.program);
         Failure::new(Class::Retryable, Code::ServiceUnusable, what)
             .because(format!("{} is {}, and {why}", one.name, one.state))
-            .help(format!("`{}` tells why; then `keyroll resume`", self.typed(&["tail", &one.name])))
+            .help(format!("`{}` tells why", self.typed(&["tail", &one.name])))
     }
 
     /// supervisord itself: its memory holds the environment of its programs.
@@ -308,11 +305,7 @@ impl Supervisor {
         let named = |word: &str| said.contains(word);
         let (class, why, help) =
             if named("no such file") || named("refused connection") || named("FileNotFound") {
-                (
-                    Class::Retryable,
-                    "it does not run, or its socket is elsewhere",
-                    "start supervisord, then `keyroll resume`",
-                )
+                (Class::Retryable, "it does not run, or its socket is elsewhere", "start supervisord")
             } else if named("PermissionError") || named("ermission denied") {
                 (
                     Class::Permanent,

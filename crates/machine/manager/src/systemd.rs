@@ -186,7 +186,7 @@ impl Unit {
         if before.active == "inactive" {
             return Err(failed(&unit, Class::Permanent, "restart")
                 .because("it is stopped, and a restart would start it")
-                .help("declare it `at_rest`, or start it, then `keyroll resume`"));
+                .help("declare it `at_rest`, or start it"));
         }
         if self.unit_file_written || before.needs_reload {
             self.carry_out(&["daemon-reload"], deadline, started)?;
@@ -202,7 +202,7 @@ impl Unit {
         let fell = |why: String| {
             Err(failed(unit, Class::Unknown, "see it stay active after the restart of")
                 .because(why)
-                .help(format!("`{}` tells why; then `keyroll resume` or `keyroll abort`", self.log(unit))))
+                .help(format!("`{}` tells why", self.log(unit))))
         };
         let first = self.show(unit, deadline).map_err(unknown)?;
         if first.invocation == before.invocation && !first.invocation.is_empty() {
@@ -381,7 +381,7 @@ impl Unit {
         let what = arguments.join(" ");
         Err(Failure::new(Class::Unknown, Code::ServiceUnusable, format!("carry out `systemctl {what}`"))
             .because(ended.status.to_string())
-            .help(format!("run `{}` by hand to see why, then `keyroll resume`", self.typed(arguments))))
+            .help(format!("run `{}` by hand to see why", self.typed(arguments))))
     }
 
     fn systemctl(

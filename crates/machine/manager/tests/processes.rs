@@ -486,8 +486,8 @@ fn an_http_check_reads_status_and_body_within_its_limits() {
     assert!(matches!(http(b"garbage\r\n\r\n", None, false, soon()), CheckAnswer::Unknown(_)));
     let silent = http(b"", None, true, Instant::now() + Duration::from_millis(300));
     assert_eq!(silent, CheckAnswer::Unknown("no answer in time".into()));
-    let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
-    let nobody = Check::Http { url: format!("http://{closed}/"), contains: None };
+    let closed = keyroll_testkit::free_port().expect("a port");
+    let nobody = Check::Http { url: format!("http://127.0.0.1:{closed}/"), contains: None };
     assert!(matches!(check(&nobody, None, soon(), &mut None), Ok(CheckAnswer::Unknown(_))));
     let named = Check::Http { url: "http://example.test/".into(), contains: None };
     assert_eq!(check(&named, None, soon(), &mut None).map_err(|failure| failure.code.as_str()), Err("K0362"));

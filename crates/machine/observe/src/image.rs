@@ -49,6 +49,56 @@ const SHELLS: [&str; 24] = [
     "busybox",
 ];
 
+/// Further programs that run any other one, as their arguments or their settings say: virtual machines, application servers
+/// and the like. Not every one of them names a file first.
+const RUNTIMES: [&str; 42] = [
+    "awk",
+    "beam",
+    "beam.smp",
+    "bun",
+    "deno",
+    "dotnet",
+    "electron",
+    "erl",
+    "erlexec",
+    "escript",
+    "expect",
+    "gawk",
+    "graalpy",
+    "guile",
+    "java",
+    "javaw",
+    "jruby",
+    "julia",
+    "luajit",
+    "mawk",
+    "mono",
+    "mono-sgen",
+    "nodejs",
+    "ocamlrun",
+    "php-cgi",
+    "php-fpm",
+    "pypy",
+    "R",
+    "racket",
+    "Rscript",
+    "runghc",
+    "sbcl",
+    "swipl",
+    "tclsh",
+    "truffleruby",
+    "uwsgi",
+    "wasmer",
+    "wasmtime",
+    "wine",
+    "wine-preloader",
+    "wine64",
+    "wine64-preloader",
+];
+
+/// How the names of the system's loader begin, and of emulators: they run the program that is their argument.
+const LOADERS: [&str; 4] = ["ld-linux", "ld-musl", "ld64.so", "qemu-"];
+
 /// Options that are followed by program text instead of a file.
 const NO_FILE: [&[u8]; 4] = [b"-c", b"-m", b"-e", b"-r"];
 
@@ -112,6 +162,14 @@ pub fn is_interpreter(program: &Path) -> bool {
 /// Whether a program is a shell, by its path or its name; a shell of a login is called `-sh`.
 pub fn is_shell(program: &Path) -> bool {
     named(program, &SHELLS)
+}
+
+/// Whether a program may run any other one, so that its own file does not tell what a process of it does: an interpreter, a
+/// shell, a virtual machine, a loader.
+pub fn runs_any_program(program: &Path) -> bool {
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    let loads = || LOADERS.iter().any(|begin| name.starts_with(begin));
+    is_interpreter(program) || is_shell(program) || named(program, &RUNTIMES) || loads()
 }
 
 /// Whether a process runs a shell. One program may be many (busybox): then the name that it was started under decides.
@@ -279,6 +337,31 @@ mod tests {
         }
         for name in ["/usr/bin/sha256sum", "pythonista", "/bin/true", ""] {
             assert!(!is_interpreter(Path::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_runs_any_program_is_known() {
+        for name in [
+            "/usr/lib/jvm/java-21-openjdk-amd64/bin/java",
+            "/usr/lib/dotnet/dotnet",
+            "/usr/lib/erlang/erts-14.2/bin/beam.smp",
+            "/usr/bin/mono-sgen",
+            "/usr/bin/ruby3.1",
+            "/usr/sbin/php-fpm8.2",
+            "/usr/bin/perl",
+            "/usr/bin/node",
+            "/usr/bin/python3.11",
+            "/usr/bin/pypy3.10",
+            "/usr/local/bin/bun",
+            "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+            "/usr/bin/qemu-aarch64-static",
+            "/bin/busybox",
+        ] {
+            assert!(runs_any_program(Path::new(name)), "{name}");
+        }
+        for name in ["/usr/local/bin/gateway", "/usr/bin/javac", "/usr/bin/monolith", "/usr/sbin/nginx", ""] {
+            assert!(!runs_any_program(Path::new(name)), "{name}");
         }
     }
 

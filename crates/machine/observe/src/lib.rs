@@ -67,8 +67,8 @@ pub use folder::{has_other_files, working_folder};
 pub use holders::{Holder, HoldersReport, NotSeen, Place, own_tree, passes_on, search_holders};
 pub use identity::{After, ProcessId, Program, WrittenAt, boot, started_after, ticks_per_second};
 pub use image::{
-    Image, InProcess, called, called_in_folder, image, is_interpreter, is_shell, runs_shell, script,
-    started_unix_ms,
+    Image, InProcess, called, called_in_folder, image, is_interpreter, is_shell, runs_any_program,
+    runs_shell, script, started_unix_ms,
 };
 pub use listing::{Arguments, Hidden, Listing, Process, descendants, parents, process, processes};
 pub use log_docker::DockerPosition;

@@ -5,7 +5,7 @@ use keyroll_port::{Class, Failure, FailureKind};
 use crate::DocumentError;
 
 /// The next step where the outcome of a write is open, or nothing was answered.
-pub(crate) const AGAIN: &str = "keyroll looks what is there before it goes on: run `keyroll resume` for an open rotation, or the same command again";
+pub(crate) const AGAIN: &str = "keyroll looks what is there before it goes on: an open rotation by itself, any other command when it is run again";
 
 /// What an attempt does at the store.
 #[derive(Clone, Copy, PartialEq, Eq)]

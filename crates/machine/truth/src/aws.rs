@@ -101,8 +101,8 @@ impl AwsTruth {
         let version = described(&pending.id, pending.unix_ms);
         let why = format!("{version}, is pending ({PENDING}), and this rotation did not make it");
         failure.kind(FailureKind::PendingElsewhere).because(why).help(
-            "let the other rotation end, or cancel it and take its label off, then `keyroll retry`; the events PutSecretValue \
-             in CloudTrail name who made it",
+            "let the other rotation end, or cancel it and take its label off; the events PutSecretValue in CloudTrail name who \
+             made it",
         )
     }
 

@@ -6,9 +6,8 @@ use crate::attempt::{Attempt, Nature};
 use crate::document::{Document, DocumentError};
 
 /// The next step where another party changed the value.
-const CHANGED: &str = "`keyroll secret drift` shows what it gives out; give out the expected value there again, \
-                                  then `keyroll retry`; or, if the new value was not given out yet, `keyroll abort`, then \
-                                  accept the other one with `keyroll secret import`";
+const CHANGED: &str = "`keyroll secret drift` shows what it gives out; give out the expected value there again; or, if the new \
+                       value was not given out yet, roll back, and then accept the other one with `keyroll secret import`";
 
 /// One value of a store: what is read there, compared and refused, whatever the store is.
 #[derive(Clone, Copy)]

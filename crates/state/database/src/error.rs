@@ -59,6 +59,13 @@ pub fn is_passing(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code().is_some_and(|code| passing.contains(&code))
 }
 
+/// Whether a database was not opened because nothing can be written on its disk. It can be read from a copy then.
+pub fn is_unwritable(error: &DatabaseError) -> bool {
+    let DatabaseError::Sqlite(error) = error else { return false };
+    let full = matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::ReadOnly));
+    full || error.sqlite_extended_error_code() == Some(ffi::SQLITE_IOERR_SHMSIZE)
+}
+
 /// What SQLite reported, in words for a person.
 pub fn said(error: &rusqlite::Error) -> String {
     let code = error.sqlite_extended_error_code().unwrap_or_default();
@@ -89,8 +96,10 @@ mod tests {
             let error = || rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
             assert!(said(&error()).starts_with("no space is left on its disk"), "{}", said(&error()));
             assert_eq!(cause_of(error()).to_string(), said(&error()));
+            assert!(is_unwritable(&error().into()));
         }
         let other = || rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_READ), None);
+        assert!(!is_unwritable(&other().into()));
         assert_eq!(said(&other()), other().to_string());
         assert!(cause_of(other()).is::<rusqlite::Error>());
     }

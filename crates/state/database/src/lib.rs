@@ -14,10 +14,10 @@ mod migrate;
 mod open;
 mod wal;
 
-pub use error::{DatabaseError, cause_of, is_damage, is_io, is_passing, said};
+pub use error::{DatabaseError, cause_of, is_damage, is_io, is_passing, is_unwritable, said};
 pub use folder::{local, make};
 pub use foreign::Foreign;
 pub use migrate::migrate;
-pub use open::{at_once, check, move_log, open, settle};
+pub use open::{at_once, check, move_log, open, open_copy, settle};
 // The rooms that use it speak SQL through this re-export, all with one version.
 pub use rusqlite;

@@ -4,9 +4,10 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, ffi};
+use rusqlite::{Connection, MAIN_DB, OpenFlags, ffi};
+use zeroize::Zeroizing;
 
-use crate::DatabaseError;
+use crate::{DatabaseError, wal};
 
 /// How long a statement waits for another process's lock, milliseconds.
 const BUSY_TIMEOUT_MS_MAX: u64 = 5_000;
@@ -25,6 +26,17 @@ pub fn open(path: &Path) -> Result<Connection, DatabaseError> {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags)?;
     configure(&connection)?;
+    Ok(connection)
+}
+
+/// Opens a copy of a database in memory, with the log that was beside it. Nothing can be written to it.
+pub fn open_copy(mut database: Zeroizing<Vec<u8>>, log: &[u8]) -> Result<Connection, DatabaseError> {
+    wal::apply(&mut database, log);
+    let mut connection = Connection::open_in_memory()?;
+    connection.deserialize_read_exact(MAIN_DB, database.as_slice(), database.len(), true)?;
+    connection.execute_batch(
+        "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;",
+    )?;
     Ok(connection)
 }
 
@@ -150,6 +162,29 @@ mod tests {
             let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");
         }
+    }
+
+    /// With what its log has, and nothing beside it is made or changed.
+    #[test]
+    fn a_copy_shows_what_the_log_has_and_cannot_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let connection = open(&path).unwrap();
+        connection.execute_batch("CREATE TABLE rows (row INTEGER)").unwrap();
+        assert!(settle(&connection).unwrap());
+        connection.execute_batch("INSERT INTO rows VALUES (7)").unwrap();
+        // Read beside the connection: this process keeps none of its locks after it, and needs none.
+        let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+        let (database, log) = (read("journal.db"), read("journal.db-wal"));
+        let rows = |copy: &Connection| {
+            copy.query_row("SELECT sum(row) FROM rows", [], |row| row.get::<_, Option<i64>>(0))
+        };
+        let copy = open_copy(Zeroizing::new(database.clone()), &log).unwrap();
+        assert_eq!(rows(&copy), Ok(Some(7)));
+        assert!(check(&copy).is_ok());
+        assert!(copy.execute("INSERT INTO rows VALUES (8)", []).is_err());
+        let without = open_copy(Zeroizing::new(database), &[]).unwrap();
+        assert_eq!(rows(&without), Ok(None));
     }
 
     #[test]

@@ -172,8 +172,8 @@ impl OpenError {
                  `keyroll doctor`"
             }
             Self::Restored { .. } => {
-                "nothing was revoked; put the newer journal back, or check at the issuer which keys of the open \
-                 rotations are alive, then run `keyroll doctor --accept-journal`"
+                "nothing was revoked by this command; put the newer journal back, or check at the issuer which keys \
+                 of the open rotations are alive, then run `keyroll doctor --accept-journal`"
             }
             Self::NoWitness { .. } | Self::WitnessDamaged { .. } => {
                 "nothing was revoked; put the witness back, or, if this journal is surely the newest, run \

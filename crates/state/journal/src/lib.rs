@@ -7,7 +7,9 @@
 mod acts;
 mod chain;
 mod checked;
+mod copied;
 mod error;
+mod glance;
 mod lock;
 mod machine;
 mod migrations;
@@ -25,6 +27,7 @@ mod writer;
 pub use acts::{Act, Noted, RecordedAct};
 pub use checked::FileStamp;
 pub use error::{LockHolder, OpenError};
+pub use glance::{Glimpse, glance};
 pub use lock::{LockError, StateLock, Work, try_lock};
 pub use machine::Machine;
 pub use sqlite::{Accepted, SqliteJournal, check_whole, move_here, reset_witness};

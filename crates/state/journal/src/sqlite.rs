@@ -17,10 +17,12 @@ use crate::wire::{WireError, v1};
 use crate::witness::Witness;
 use crate::write::{Append, Write};
 use crate::writer::{QUEUE_REQUESTS_MAX, Request, Writer, WriterQueue};
-use crate::{Act, LockError, Machine, Noted, OpenError, RecordedAct, StateLock, acts, machine, read, verify};
+use crate::{
+    Act, LockError, Machine, Noted, OpenError, RecordedAct, StateLock, acts, copied, machine, read, verify,
+};
 
 /// The database inside the state folder.
-const DATABASE_FILE: &str = "journal.db";
+pub(crate) const DATABASE_FILE: &str = "journal.db";
 
 /// The journal in one SQLite database: one writer that commits all waiting writes together, and one reader thread.
 ///
@@ -56,11 +58,18 @@ impl SqliteJournal {
     }
 
     /// Opens an existing journal for reading only. Neither its machine nor its witness is checked, and every write is
-    /// refused. Nothing vouches for its content but the journal itself.
+    /// refused. Nothing vouches for its content but the journal itself. On a disk that cannot be written, it is read from
+    /// a copy in memory: SQLite would write beside it.
     pub fn open_for_a_look(dir: &Path) -> Result<Self, OpenError> {
         let path = dir.join(DATABASE_FILE);
         keyroll_database::local(dir).map_err(|error| OpenError::of(dir, error))?;
-        let reads = verified(&path)?;
+        let reads = match keyroll_database::open(&path) {
+            Ok(connection) => checked_whole(migrated(connection, &path)?, &path)?,
+            Err(error) => {
+                let copy = keyroll_database::is_unwritable(&error).then(|| copied::whole(&path)).flatten();
+                copy.ok_or_else(|| OpenError::of(&path, error))?
+            }
+        };
         let (questions, reader) = reading(reads, &path)?;
         Ok(Self {
             queue: None,
@@ -320,16 +329,21 @@ fn durable(path: &Path) -> Result<Connection, OpenError> {
 
 /// A connection to a journal with the schema of this version, after a complete check.
 fn verified(path: &Path) -> Result<Connection, OpenError> {
-    let connection = connected(path)?;
+    checked_whole(connected(path)?, path)
+}
+
+fn checked_whole(connection: Connection, path: &Path) -> Result<Connection, OpenError> {
     verify::whole(&connection, path)?;
     Ok(connection)
 }
 
 /// A connection to a journal with the schema of this version.
 fn connected(path: &Path) -> Result<Connection, OpenError> {
-    let wrap = |error| OpenError::of(path, error);
-    let mut connection = keyroll_database::open(path).map_err(wrap)?;
-    keyroll_database::migrate(&mut connection, &MIGRATIONS).map_err(wrap)?;
+    migrated(keyroll_database::open(path).map_err(|error| OpenError::of(path, error))?, path)
+}
+
+fn migrated(mut connection: Connection, path: &Path) -> Result<Connection, OpenError> {
+    keyroll_database::migrate(&mut connection, &MIGRATIONS).map_err(|error| OpenError::of(path, error))?;
     Ok(connection)
 }
 

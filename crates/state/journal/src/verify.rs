@@ -30,11 +30,11 @@ pub(crate) fn whole(connection: &Connection, path: &Path) -> Result<(), OpenErro
             return Err(wrap(error));
         }
     };
-    let (indexed, linked) = if head.entry < LONG_ENTRIES_MIN {
-        (structure(connection, path, &head), links(connection, path, &head))
-    } else {
-        let beside = keyroll_database::open(path).map_err(|error| OpenError::of(path, error))?;
-        thread::scope(|scope| {
+    // A copy of a journal whose disk cannot be written has no second connection.
+    let beside = (head.entry >= LONG_ENTRIES_MIN).then(|| keyroll_database::open(path).ok()).flatten();
+    let (indexed, linked) = match beside {
+        None => (structure(connection, path, &head), links(connection, path, &head)),
+        Some(beside) => thread::scope(|scope| {
             let named = thread::Builder::new().name("journal-check".to_owned());
             let other = named.spawn_scoped(scope, move || links(&beside, path, &head));
             let indexed = structure(connection, path, &head);
@@ -44,7 +44,7 @@ pub(crate) fn whole(connection: &Connection, path: &Path) -> Result<(), OpenErro
                 Err(_) => links(connection, path, &head),
             };
             (indexed, linked)
-        })
+        }),
     };
     match indexed? == linked? {
         true => Ok(()),

@@ -1,10 +1,13 @@
 //! The journal's contract: every acknowledged entry is there, in order, and nothing else.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use keyroll_journal::{
-    Act, LockError, Machine, Noted, OpenError, RecordedAct, SqliteJournal, Work, move_here, reset_witness,
-    try_lock,
+    Act, Glimpse, LockError, Machine, Noted, OpenError, RecordedAct, SqliteJournal, Work, glance, move_here,
+    reset_witness, try_lock,
 };
 use keyroll_port::{Journal, JournalError};
 use keyroll_rotation::{Fact, LastUse};
@@ -412,4 +415,43 @@ async fn an_act_that_is_not_written_is_an_error() {
     let looking = SqliteJournal::open_for_a_look(&place.state()).unwrap();
     assert!(matches!(looking.record(&asked("apply"), 2).await, Err(JournalError::Unavailable(_))));
     assert_eq!(looking.acts(None, 9).await.unwrap().len(), 1);
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_glance_shows_what_a_writer_has_not_moved_yet_and_leaves_nothing_behind() {
+    let place = Place::new();
+    let seen = |folder: &Path| glance(folder, 9, Instant::now() + Duration::from_secs(30));
+    assert!(seen(&place.state()).is_empty(), "there is no journal");
+    let journal = place.open();
+    journal.open(&id(1), &opening("a")).await.unwrap();
+    journal.close(&id(1)).await.unwrap();
+    journal.record(&asked("apply"), 1).await.unwrap();
+    journal.open(&id(2), &opening("a")).await.unwrap();
+    journal.open(&id(3), &opening("b")).await.unwrap();
+    // This process has the journal open: another one reads its files.
+    let copy = place.root().join("copy");
+    fs::create_dir(&copy).unwrap();
+    for file in ["journal.db", "journal.db-wal"] {
+        assert!(Command::new("cp").arg(place.state().join(file)).arg(&copy).status().unwrap().success());
+    }
+    let glimpse = |number, secret: &str, open| Glimpse { id: id(number).0, secret: secret.to_owned(), open };
+    let all = [glimpse(3, "b", true), glimpse(2, "a", true), glimpse(1, "a", false)];
+    assert!(fs::metadata(copy.join("journal.db-wal")).unwrap().len() > 0, "nothing is in the log");
+    assert_eq!(seen(&copy), all);
+    assert_eq!(glance(&copy, 1, Instant::now() + Duration::from_secs(30)), all[..1]);
+    assert_eq!(names(&copy), ["journal.db", "journal.db-wal"]);
+    drop(journal);
+    assert_eq!(seen(&place.state()), all);
+
+    fs::write(copy.join("journal.db"), "no database").unwrap();
+    assert!(seen(&copy).is_empty());
+    fs::File::create(copy.join("journal.db")).unwrap().set_len(33 << 20).unwrap();
+    assert!(seen(&copy).is_empty(), "it is too large");
 }

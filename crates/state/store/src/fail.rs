@@ -57,7 +57,7 @@ impl Attempt<'_> {
             return self.sqlite(error);
         }
         Failure::new(Class::Unknown, Code::WriteFailed, self.0)
-            .help("run `keyroll doctor`, then `keyroll resume`: every write of the store may be repeated")
+            .help("run `keyroll doctor`: every write of the store may be repeated")
             .because(cause_of(error))
     }
 

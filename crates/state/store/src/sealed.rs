@@ -166,7 +166,7 @@ impl Vault {
         if let Some(why) = &self.stopped {
             let why = format!("the store stopped after a failed write: {why}");
             return Err(Failure::new(Class::Retryable, Code::WriteFailed, attempt.0)
-                .help("run `keyroll doctor`, then `keyroll resume`")
+                .help("run `keyroll doctor`")
                 .because(why));
         }
         let transaction = self

@@ -2,6 +2,7 @@ use crate::course::not_yet;
 use crate::deadlines;
 use crate::gate::{Blocker, blockers};
 use crate::state::{Hold, OldKey, Phase, Reason, State, bit};
+use crate::turn::{self, is_away};
 use crate::{Delivery, FileId, Holds, MintedBy, Op, Query, Visibility, Want, Which, course, unit, unmoved};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
@@ -33,8 +34,9 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         out.push(Want::Ask(Query::Enumerate));
         return;
     }
-    for at in state.units.moving() {
-        unit::wants(state, at, out);
+    match turn::first(state) {
+        Some((_, op)) => unit::offer(state, op, out),
+        None => state.units.moving().for_each(|at| unit::wants(state, at, out)),
     }
     let moving = state.units.is_any_moving();
     if out.is_empty() && !moving && state.phase_look(state.position.entered()).is_none() {
@@ -111,7 +113,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     if !alive || next.new.may_be_promoted() {
         return late(next);
     }
-    start_units(next) || react(next) || ask_again(next) || late(next)
+    start_units(next) || react(next) || ask_again(next) || unrestarted_late(next) || late(next)
 }
 
 /// Restoring takes time, in which the old key may have ended. When every consumer is back on the old key, the key is
@@ -178,13 +180,6 @@ fn start_units(next: &mut State) -> bool {
     whole && stuck(next)
 }
 
-/// The host of this unit did not answer the look on which the rollback goes on.
-fn is_away(state: &State, at: usize) -> bool {
-    let partial = state.partial_look(state.position.entered()).filter(|look| !look.whole);
-    let host = state.plan().consumers.get(at).map(|consumer| consumer.host);
-    partial.zip(host).is_some_and(|(look, host)| look.seen.absent.contains(&host))
-}
-
 /// A file in which the new version never was, or that was accepted as it stands, is not restored, whatever it holds.
 fn must_be_restored(state: &State, file: FileId) -> bool {
     if state.accepts_file(file) {
@@ -245,6 +240,8 @@ fn react(next: &mut State) -> bool {
             }
             Blocker::Stale(consumer, _, slot) => {
                 let bits = bit(slot);
+                // It is seen to use the new key: it must be restarted after all.
+                next.units.excuse(consumer.index(), false);
                 next.units.send(consumer.index(), Which::Old, bits, next.now());
                 // No operation follows that would outdate this look: it would send the unit again for ever.
                 let waived = next.is_waived(&crate::Waived::NotVisible(consumer));
@@ -265,6 +262,20 @@ fn react(next: &mut State) -> bool {
         }
     }
     false
+}
+
+/// The time is over while a restart is tried again and again: the rotation is stuck at that unit, by its name. In a rotation of
+/// protocol 14 and before it was stuck at the deadline.
+fn unrestarted_late(next: &mut State) -> bool {
+    if !next.is_since(15) || !deadlines::late(next) {
+        return false;
+    }
+    let failed = |at: &usize| next.units.get(*at).is_some_and(|unit| unit.unrestarted && unit.failures > 0);
+    let Some(at) = next.units.moving().find(failed).and_then(|at| u16::try_from(at).ok()) else {
+        return false;
+    };
+    next.stand(Hold::Stuck(Reason::Unit(crate::ConsumerId(at))));
+    true
 }
 
 fn late(next: &mut State) -> bool {

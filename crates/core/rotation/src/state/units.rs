@@ -91,6 +91,10 @@ pub struct Unit {
     pub watched: bool,
     /// When a look showed last, in this wait, that what is watched works.
     pub shown: Option<Stamp>,
+    /// A restart of it failed, or its outcome was not seen, and none was carried out since.
+    pub unrestarted: bool,
+    /// The operator waived it after that, in a rollback: it is not restarted any more.
+    pub excused: bool,
 }
 
 impl Unit {
@@ -111,6 +115,8 @@ impl Unit {
             failures: 0,
             watched: false,
             shown: None,
+            unrestarted: false,
+            excused: false,
         }
     }
 
@@ -120,6 +126,8 @@ impl Unit {
             toward,
             moved: self.moved,
             first: self.first,
+            unrestarted: self.unrestarted,
+            excused: self.excused && toward == Which::Old,
             ..Self::waiting(UnitStep::Waiting, slots, now)
         };
     }
@@ -353,6 +361,7 @@ impl Units {
         self.with(at, |unit| {
             unit.slots &= !bit(slot);
             unit.failures = 0;
+            unit.unrestarted = false;
             unit.enter(UnitStep::Proving(slot), now);
         });
     }
@@ -363,6 +372,21 @@ impl Units {
 
     pub(crate) fn count_failure(&mut self, at: usize) {
         self.with(at, |unit| unit.failures = unit.failures.saturating_add(1));
+    }
+
+    /// A restart did not make it load the version.
+    pub(crate) fn fail_restart(&mut self, at: usize) {
+        self.with(at, |unit| unit.unrestarted = true);
+    }
+
+    /// It is not restarted any more, or again.
+    pub(crate) fn excuse(&mut self, at: usize, excused: bool) {
+        self.with(at, |unit| unit.excused = excused);
+    }
+
+    /// It waits for its turn again, with what it has done and failed to do.
+    pub(crate) fn put_off(&mut self, at: usize, now: Stamp) {
+        self.with(at, |unit| unit.enter(UnitStep::Waiting, now));
     }
 
     /// The operator resumed: counts and windows begin anew, and units that failed, or that were rolled back alone,

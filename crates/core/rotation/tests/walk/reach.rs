@@ -2,7 +2,7 @@
 
 use keyroll_rotation::{
     Aim, Awaited, Blocker, Canary, Consumer, ConsumerId, Debt, Fact, FileId, Hold, Holds, HostId, LastUsed,
-    MintedBy, Next, OnFailure, Op, Outcome, Overlap, Person, Phase, Plan, Query, Reason, ReloadMode,
+    Look, MintedBy, Next, OnFailure, Op, Outcome, Overlap, Person, Phase, Plan, Query, Reason, ReloadMode,
     RollPolicy, SearchLimit, State, TruthValue, UnitStep, Want, Which, blockers, waiting, wants,
 };
 
@@ -110,6 +110,8 @@ rows! {
     UnitAlone,
     /// A consumer did not take the old value.
     UnitBack,
+    /// A rollback cannot read a file of a consumer.
+    UnitUnread,
     /// A consumer uses a shared key again that is to be ended.
     UnitShared,
     /// The operator is asked after the canary.
@@ -220,6 +222,8 @@ rows! {
     AnswerAhead,
     /// The same.
     AnswerBack,
+    /// The issuer gives no complete list before the old key is disabled.
+    Unlisted,
     /// An instance has not shown the version that stays.
     Unproven,
     /// The same.
@@ -270,6 +274,7 @@ pub(crate) fn row_of(state: &State) -> Option<Row> {
         Awaited::Watch(_) => Row::Watch,
         Awaited::Pause => Row::Pause,
         Awaited::Phase(_) => of_phase(state).unwrap_or(of(Row::Phase, Row::PhaseAhead, Row::PhaseBack)),
+        Awaited::Answer(Query::List) if state.phase() == Phase::Disable => Row::Unlisted,
         Awaited::Answer(_) => {
             let away =
                 of_phase(state).filter(|row| matches!(row, Row::Away | Row::AwayAhead | Row::AwayBack));
@@ -310,6 +315,7 @@ fn of_hold(state: &State, hold: Hold) -> Row {
         Reason::NewKeyRefused => of(Row::NewKeyRefused, Row::NewKeyRefusedAhead, Row::NewKeyRefusedAhead),
         Reason::Consent => Row::ConsentPaused,
         Reason::Unit(_) if !state.plan().aim.makes_new() => Row::UnitShared,
+        Reason::Unit(_) if cannot_read(state) => Row::UnitUnread,
         Reason::Unit(_) => match hold {
             Hold::Paused(_) => of(Row::Unit, Row::UnitAhead, Row::UnitBack),
             Hold::Stuck(_) => of(Row::UnitAlone, Row::UnitAlone, Row::UnitBack),
@@ -329,6 +335,12 @@ fn of_hold(state: &State, hold: Hold) -> Row {
             }
         }
     }
+}
+
+/// A rollback whose last look could not read a file.
+fn cannot_read(state: &State) -> bool {
+    let unread = |look: &Look| look.seen.files.iter().any(|(_, holds)| *holds == Holds::Unreadable);
+    state.phase() == Phase::RollingBack && state.look().is_some_and(unread)
 }
 
 fn of_failure(state: &State, hold: Hold) -> Row {
@@ -416,6 +428,7 @@ pub(crate) fn phases(row: Row) -> &'static [Phase] {
         | Row::ForeignBack
         | Row::ChangedElsewhereBack
         | Row::UnitBack
+        | Row::UnitUnread
         | Row::FailedBack
         | Row::FailedDrop
         | Row::OverdueBack
@@ -469,6 +482,7 @@ pub(crate) fn phases(row: Row) -> &'static [Phase] {
         Row::Phase => &[Preflight, Mint, Stage, Probe, Quiesce, Disable, Soak, Decide],
         Row::PhaseAhead => &[Stage, Probe, Quiesce, Revoke, ConfirmDead],
         Row::Answer => &[Quiesce, Decide],
+        Row::Unlisted => &[Disable],
         Row::AnswerAhead => &[Quiesce, Sweep],
         Row::Unproven | Row::Absent | Row::Session | Row::SessionUnknown => &[Quiesce],
         Row::UnprovenAhead | Row::AbsentAhead | Row::SessionAhead | Row::SessionUnknownAhead => &[Quiesce],
@@ -511,6 +525,7 @@ pub(crate) fn reach(row: Row) -> Walk {
         Row::UnitAhead => held(drifted_ahead(), Trouble::Restart(FIRST, Which::New)),
         Row::UnitAlone => with_neither(),
         Row::UnitBack => held(Walk::to(Phase::RollingBack), Trouble::Restart(FIRST, Which::Old)),
+        Row::UnitUnread => held(Walk::to(Phase::RollingBack), Trouble::File(FILE, Holds::Unreadable)),
         Row::UnitShared => held(of(|plan| plan.aim = Aim::End), Trouble::File(FILE, Holds::Old)),
         Row::Canary => rest_at_hold(Walk::of(paced(RollPolicy { bake_ms: 2_000, ask: true, ..PACE }))),
         Row::Unaccepted => held(Walk::of(plan()), Trouble::Pending(FIRST)),
@@ -566,6 +581,9 @@ pub(crate) fn reach(row: Row) -> Walk {
         Row::Answer => Walk::to(Phase::Decide),
         Row::AnswerAhead => Walk::to(Phase::Sweep),
         Row::AnswerBack => Walk::to(Phase::RollingBack),
+        Row::Unlisted => {
+            slowly(Walk::to(Phase::Disable), Trouble::Unlisted, |state| row_of(state) == Some(Row::Unlisted))
+        }
         Row::Unproven => quiet(Trouble::Unseen(FIRST)),
         Row::UnprovenAhead => ahead(Trouble::Unseen(FIRST)),
         Row::UnprovenBack => back(Trouble::Unseen(FIRST)),

@@ -34,7 +34,7 @@ pub(crate) enum Trouble {
     Stranger(u64, Which),
     /// The memory of a process is not searched: an instance of a consumer, or one that belongs to none.
     Unsearched(Incarnation, Option<ConsumerId>, SearchLimit),
-    /// A session uses a version.
+    /// A session uses a version. One of a process is at work, one of nobody that was found is not.
     Session(Option<Incarnation>, Which),
     /// A file holds something else than what keyroll wrote, or cannot be read.
     File(FileId, Holds),
@@ -161,9 +161,9 @@ impl World {
             // What follows from each of these comes with the command.
             Outside::MakeKey | Outside::EndOldKey | Outside::FixCommands(_) | Outside::FindOut(_) => {}
             Outside::AcceptNewKey => self.end(|it| *it == Trouble::NewKeyRefused),
-            Outside::MendIssuer => {
-                self.end(|it| matches!(it, Trouble::Refused(_) | Trouble::Silent | Trouble::Unlisted))
-            }
+            Outside::MendIssuer => self.end(|it| {
+                matches!(it, Trouble::Refused(_) | Trouble::Silent | Trouble::Unlisted | Trouble::UseNotShown)
+            }),
         }
     }
 
@@ -255,7 +255,7 @@ impl World {
                     seen.unsearched.push(Unsearched { who: *who, limit: *limit });
                 }
                 Trouble::Session(who, holds) if *holds == goes => {
-                    let session = SessionSeen { who: *who, busy: false };
+                    let session = SessionSeen { who: *who, busy: who.is_some() };
                     seen.sessions.get_or_insert_with(Vec::new).push(session);
                 }
                 Trouble::File(file, holds) => set(seen, *file, *holds),

@@ -139,6 +139,26 @@ pub(super) const DEBT_IS_FINAL: Mutant = Mutant {
     ..Mutant::NONE
 };
 
+/// One of so many entries of a journal is heard, if it is a command that goes on.
+const HEARD_EVERY: u64 = 8;
+
+fn heard_rarely(state: &State, event: &mut Event) {
+    let goes_on = matches!(event.fact, Fact::Resumed | Fact::Retried);
+    if goes_on && state.hold().is_some() && !state.seq().is_multiple_of(HEARD_EVERY) {
+        event.fact = Fact::Clock;
+    }
+}
+
+/// The operator has to say again and again that the rotation goes on. In the end it does: N1 finds nothing.
+pub(super) const HEARD_RARELY: Mutant = Mutant {
+    name: "heard rarely",
+    sentence: "P-193",
+    event: heard_rarely,
+    rules: &["N4"],
+    after: &[Fault::Pause],
+    ..Mutant::NONE
+};
+
 fn abort_goes_on(state: &State, event: &mut Event) {
     if state.hold().is_some() && event.fact == Fact::AbortAsked {
         event.fact = Fact::Resumed;

@@ -251,7 +251,7 @@ fn refuse_empty(pods: &PodsSetup, workload: &Value) -> Result<(), Failure> {
         return Ok(());
     }
     let failure = not_done(pods, "it is scaled to 0, so that no pod can be moved before the others");
-    Err(failure.help(format!("scale {} up; then run: keyroll retry", pods.object())))
+    Err(failure.help(format!("scale {} up", pods.object())))
 }
 
 /// The number of the intent of this rotation that stamped an object; `None`: none did.

@@ -133,7 +133,7 @@ impl ClusterHost {
         }
         let failure = Failure::new(Class::Permanent, Code::FileChanged, attempted);
         Err(failure.because("somebody else deleted the Secret and made it anew").help(
-            "see who did that: pods may still have what the former one held; if it was intended, run: keyroll resume",
+            "see who did that: pods may still have what the former one held; if it was intended, the rotation may go on",
         ))
     }
 

@@ -1,5 +1,6 @@
 //! One look at the pods, the keys of the plan and every other place of the namespace.
 
+mod joined;
 mod strangers;
 mod sweep;
 
@@ -8,7 +9,7 @@ use std::sync::PoisonError;
 
 use keyroll_config::WorkloadKind;
 use keyroll_host::LOCAL;
-use keyroll_port::{Described, Failure, Holder, Looked, Named, Values};
+use keyroll_port::{Described, Failure, Holder, Looked, Named, Sessions, Values};
 use keyroll_rotation::{
     Enumeration, FileId, FoundBy, Holds, Incarnation, InstanceIdentity, ObservedInstance, Visibility, Which,
     digest_of_life,
@@ -23,13 +24,24 @@ use crate::takers::Taker;
 
 impl ClusterHost {
     /// Looks at everything.
-    pub(super) async fn look(&self, values: Values<'_>, stays: Which) -> Result<Looked, Failure> {
+    pub(super) async fn look(
+        &self,
+        values: Values<'_>,
+        sessions: &Sessions,
+        stays: Which,
+    ) -> Result<Looked, Failure> {
         let seen = self.see().await?;
-        self.looked(&seen, values, stays)
+        self.looked(&seen, values, sessions, stays)
     }
 
     /// What this look at the namespace shows.
-    pub(super) fn looked(&self, seen: &Seen, values: Values<'_>, stays: Which) -> Result<Looked, Failure> {
+    pub(super) fn looked(
+        &self,
+        seen: &Seen,
+        values: Values<'_>,
+        sessions: &Sessions,
+        stays: Which,
+    ) -> Result<Looked, Failure> {
         let takers = seen.takers();
         let mut taken = self.taken(seen, &takers);
         let observed = |one: &Taken<'_>| unless_ending(one, self.observed(one, seen, values, stays), stays);
@@ -50,6 +62,8 @@ impl ClusterHost {
         let mut not_visible = not_read(&seen.namespace);
         not_visible.extend(strangers.not_read);
         not_visible.extend(self.untried.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+        let joined = self.join_sessions(seen, &taken, sessions, stays);
+        not_visible.extend(joined.not_visible);
         let places = strangers.names.iter().map(|named| named.digest).collect();
         Ok(Looked {
             enumeration: Enumeration {
@@ -58,8 +72,7 @@ impl ClusterHost {
                 took_ms: 0,
                 instances,
                 files,
-                // No call is attributed to a pod.
-                sessions: None,
+                sessions: joined.seen,
                 strangers: places,
                 unsearched: Vec::new(),
                 bystanders: Vec::new(),

@@ -77,7 +77,7 @@ impl ClusterHost {
         let options = self.cluster.get().map(|cluster| cluster.options.as_str()).unwrap_or_default();
         Err(match key.is_added() {
             true => failure.help(written_again(key, options)),
-            false => failure.help("see who did that, and undo it; then run: keyroll retry"),
+            false => failure.help("see who did that, and undo it"),
         })
     }
 
@@ -95,7 +95,7 @@ pub(super) fn written_again(key: &KeySetup, options: &str) -> String {
     let patch = format!("[{{\"op\":\"remove\",\"path\":\"{}\"}}]", Pointer::behind("/data", &key.key));
     format!(
         "see who wrote it; to let keyroll write its own value again, remove the key: kubectl {options} patch secret {} \
-         --type=json -p '{patch}'; then run: keyroll retry",
+         --type=json -p '{patch}'",
         key.secret
     )
 }

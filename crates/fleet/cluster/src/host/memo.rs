@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use keyroll_port::{Evidence, FailingCheck, Failure, Holder, Proving};
@@ -21,6 +22,8 @@ pub(super) struct Memo {
     pub(super) described: BTreeMap<Incarnation, Holder>,
     /// What probes showed.
     pub(super) checked: Checked,
+    /// In which order sessions and pods were seen.
+    pub(super) sights: Sights,
     /// The Secrets that a whole look showed as the first ones of their names.
     pub(super) firsts: BTreeSet<Identity>,
     /// The fingerprints of what each key holds with the old version and with the new one.
@@ -112,6 +115,42 @@ impl Memo {
         let (own, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(of, _)| *of == consumer);
         self.remarks = others;
         own.into_iter().map(|(_, failure)| failure).collect()
+    }
+}
+
+/// A pod by its uid, with one of its addresses.
+pub(super) type Addressed = (String, IpAddr);
+
+/// In which look each session, and each pod with its address, was seen first. The issuer does not say when a session began.
+#[derive(Default)]
+pub(super) struct Sights {
+    /// The number of the last look.
+    look: u64,
+    /// By the issuer's handle of the session.
+    sessions: BTreeMap<String, u64>,
+    pods: BTreeMap<Addressed, u64>,
+}
+
+impl Sights {
+    /// Notes all that a look showed. What it did not show is forgotten.
+    pub(super) fn note(&mut self, sessions: &BTreeSet<String>, pods: &BTreeSet<Addressed>) {
+        self.look = self.look.saturating_add(1);
+        keep(&mut self.sessions, sessions, self.look);
+        keep(&mut self.pods, pods, self.look);
+    }
+
+    /// Whether a session may be of a pod: one that was seen before the pod had its address was opened by somebody else.
+    pub(super) fn may_be_of(&self, session: &str, pod: &Addressed) -> bool {
+        let (session, pod) = (self.sessions.get(session), self.pods.get(pod));
+        session.zip(pod).is_some_and(|(session, pod)| pod <= session)
+    }
+}
+
+/// Keeps when each of these was seen first.
+fn keep<K: Ord + Clone>(first: &mut BTreeMap<K, u64>, now: &BTreeSet<K>, look: u64) {
+    first.retain(|key, _| now.contains(key));
+    for key in now {
+        first.entry(key.clone()).or_insert(look);
     }
 }
 

@@ -28,7 +28,7 @@ impl ClusterHost {
         let linked = self.refuse_without_rights(&seen.namespace).await?;
         self.refuse_unfit(&seen).await?;
         self.refuse_wrong_contents(&seen, &of)?;
-        let looked = self.looked(&seen, of.values, Which::New)?;
+        let looked = self.looked(&seen, of.values, of.sessions, Which::New)?;
         let holders = self.undeclared(&looked);
         let live = if of.restarts { self.all_pending(&seen).await } else { PendingChanges::default() };
         // keyroll makes no call from a cluster: the check of a consumer shows whether its pods reach the issuer.

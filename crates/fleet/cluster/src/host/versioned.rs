@@ -268,7 +268,7 @@ fn shown((kind, name): &Of) -> String {
 /// Somebody else changed something so that keyroll cannot go on.
 fn changed(attempted: &str, why: String) -> Failure {
     let failure = Failure::new(Class::Permanent, Code::FileChanged, attempted).because(why);
-    failure.help("see who changed it, and undo that or correct the configuration; then run: keyroll resume")
+    failure.help("see who changed it, and undo that or correct the configuration")
 }
 
 #[cfg(test)]

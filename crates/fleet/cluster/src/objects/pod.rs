@@ -2,6 +2,9 @@
 //!
 //! Source: <https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/>.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod as Object, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use keyroll_kube::{annotation, controller};
@@ -21,6 +24,7 @@ pub(crate) fn pod(object: &Object, keys: &Keys<'_>) -> Pod {
         uid: meta.uid.clone().unwrap_or_default(),
         created: meta.creation_timestamp.as_ref().map(seconds),
         node: spec.and_then(|spec| spec.node_name.clone()),
+        addresses: spec.zip(status).map(|(spec, status)| addresses(spec, status)).unwrap_or_default(),
         phase: status.and_then(|status| status.phase.clone()).unwrap_or_else(|| "Unknown".to_owned()),
         ending: meta.deletion_timestamp.is_some(),
         canary: canary.is_some(),
@@ -29,6 +33,21 @@ pub(crate) fn pod(object: &Object, keys: &Keys<'_>) -> Pod {
         takes: spec.map(|spec| takes(spec, keys).into()).unwrap_or_default(),
         containers: spec.map(|spec| containers(spec, status)).unwrap_or_default(),
     }
+}
+
+/// The addresses of a pod; none if it has them together with its node, and with every other such pod there.
+fn addresses(spec: &PodSpec, status: &PodStatus) -> BTreeSet<IpAddr> {
+    let own = status.pod_ips.iter().flatten().map(|one| one.ip.as_str());
+    let own = parsed(own.chain(status.pod_ip.as_deref()));
+    let of_node = status.host_ips.iter().flatten().map(|one| one.ip.as_str());
+    let of_node = parsed(of_node.chain(status.host_ip.as_deref()));
+    let shares = spec.host_network == Some(true) || !own.is_disjoint(&of_node);
+    if shares { BTreeSet::new() } else { own }
+}
+
+/// The addresses among these texts.
+fn parsed<'t>(texts: impl Iterator<Item = &'t str>) -> BTreeSet<IpAddr> {
+    texts.filter_map(|text| text.parse::<IpAddr>().ok()).map(|address| address.to_canonical()).collect()
 }
 
 /// The Deployment whose template a pod without an owner was made from, to move one pod before the others.
@@ -107,6 +126,30 @@ mod tests {
         object["spec"] = spec;
         object["status"] = status;
         pod(&serde_json::from_value(object).unwrap(), &|_| None)
+    }
+
+    #[test]
+    fn a_pod_has_addresses_only_in_a_network_of_its_own() {
+        let of = |host_network: bool, mut status: Value| {
+            status["phase"] = json!("Running");
+            let spec = json!({"containers": [{"name": "app"}], "hostNetwork": host_network});
+            let seen = read(json!({"name": "p"}), spec, status);
+            seen.addresses.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let both = json!({
+            "podIP": "10.42.0.7", "podIPs": [{"ip": "10.42.0.7"}, {"ip": "fd00::7"}],
+            "hostIP": "192.0.2.1", "hostIPs": [{"ip": "192.0.2.1"}],
+        });
+        assert_eq!(of(false, both.clone()), ["10.42.0.7", "fd00::7"]);
+        assert!(of(true, both).is_empty());
+        // The field may be absent from what a proxy shows; the addresses say the same.
+        for shared in [
+            json!({"podIP": "192.0.2.1", "hostIP": "192.0.2.1"}),
+            json!({"podIP": "::ffff:192.0.2.1", "hostIPs": [{"ip": "192.0.2.1"}]}),
+        ] {
+            assert!(of(false, shared.clone()).is_empty(), "{shared}");
+        }
+        assert!(of(false, json!({"podIP": "none yet"})).is_empty() && of(false, json!({})).is_empty());
     }
 
     /// A container that is in this state, and was in that one before.

@@ -21,12 +21,12 @@ pub(crate) const CHANGED: usize = TICKS;
 /// A request to this begins the changes, and is answered when they are done.
 pub(crate) const CHANGES: &str = "/changes";
 
-const PODS_OF_EACH: usize = 10;
+pub(crate) const PODS_OF_EACH: usize = 10;
 const SECRETS: usize = 200;
 /// In each tick so many pods and one object change: 100 and 10 each second, for 10 s.
-const TICKS: usize = 100;
-const TICK: Duration = Duration::from_millis(100);
-const PODS_OF_TICK: usize = 10;
+pub(crate) const TICKS: usize = 100;
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+pub(crate) const PODS_OF_TICK: usize = 10;
 
 const PODS_PATH: &str = "/api/v1/namespaces/shop/pods";
 const OBJECTS_PATH: &str = "/apis/keyroll.dev/v1alpha1/namespaces/shop/secretrotations";
@@ -260,12 +260,17 @@ fn line(asked: &Asked, change: &Change, version: usize) -> Option<String> {
     Some(format!("{event}\n"))
 }
 
+/// The specification of a service's pods, with three containers.
+pub(crate) fn spec(service: usize) -> Value {
+    let mut spec = objects::pod_spec(service, SECRETS);
+    add_third(&mut spec["containers"]);
+    spec
+}
+
 /// A pod with three containers.
 fn pod(at: usize, version: usize, is_metadata: bool) -> Value {
     let service = at / PODS_OF_EACH;
-    let mut spec = objects::pod_spec(service, SECRETS);
-    add_third(&mut spec["containers"]);
-    let mut pod = objects::pod(service, at % PODS_OF_EACH, &spec);
+    let mut pod = objects::pod(service, at % PODS_OF_EACH, &spec(service));
     pod["metadata"]["resourceVersion"] = json!(version.to_string());
     if is_metadata {
         let metadata = pod["metadata"].take();
@@ -287,7 +292,7 @@ fn add_third(containers: &mut Value) {
 }
 
 /// A SecretRotation with three consumers, which `kubectl apply` made.
-fn object(at: usize) -> Value {
+pub(crate) fn object(at: usize) -> Value {
     let name = format!("secret-{at:04}");
     let consumer = |word: &str| {
         json!({

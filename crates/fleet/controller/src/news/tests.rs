@@ -1,7 +1,7 @@
 use super::*;
 use crate::object::{Asked, Pods};
-use crate::sample::{ID, at_rest, consent, held, object, open, pods};
-use crate::standing::{Accepted, Open, Standing};
+use crate::sample::{ID, at_rest, consent, held, holding, object, open, pods};
+use crate::standing::{Accepted, Holds, Open, Standing, TakeOver};
 use crate::status::status;
 
 /// Tells each standing in its turn; the reasons of the news of each, with `!` behind a warning.
@@ -120,6 +120,20 @@ fn each_other_change_is_told() {
     for (before, after, expected) in cases {
         assert_eq!(told(&[before, after]).pop().unwrap(), expected);
     }
+}
+
+/// Also not again while the server that was started anew has not looked yet.
+#[test]
+fn a_secret_that_holds_another_value_is_told_once_each_time() {
+    let drifted = || holding(&[Holds::Other], TakeOver::Never);
+    let another = || holding(&[Holds::Other, Holds::Absent], TakeOver::Never);
+    let unseen = || Standing { held: None, ..at_rest() };
+    let later = Standing { now: "2026-01-05T00:00:00Z".to_owned(), ..drifted() };
+    let told = told(&[at_rest(), drifted(), drifted(), unseen(), drifted(), at_rest(), later, another()]);
+    let drift: &[&str] = &["SecretDrifted!"];
+    let none: &[&str] = &[];
+    assert_eq!(told[1..], [drift, none, none, none, none, drift, drift]);
+    assert_eq!(self::told(&[drifted()])[0], ["SpecAccepted", "SecretDrifted!"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The commands that a status names: the annotation that asks for the same, else keyroll's own command.
 
 use crate::object::{SecretRotation, asks};
-use crate::standing::{Pod, Standing};
+use crate::standing::{Pod, Standing, TakeOver};
 use crate::way::{Command, Way};
 
 /// A text that no earlier annotation had; the shell makes it.
@@ -52,6 +52,23 @@ impl<'a> Commands<'a> {
     /// Shows a rotation, with every command that it needs.
     pub(super) fn show(&self, id: &str) -> String {
         self.keyroll("", &format!("keyroll status {}", shell_word(id)))
+    }
+
+    /// What to do if a value that somebody else wrote into a Secret is the right one.
+    pub(super) fn take_over(&self, how: &TakeOver) -> String {
+        let secret = self.object.secret();
+        match how {
+            TakeOver::AsFirst(command) => {
+                format!("to take that value over: {}", self.keyroll("-i ", &format!("{command} < FILE")))
+            }
+            TakeOver::FromStore => {
+                let command = format!("keyroll secret drift {secret}");
+                format!("to see what its store gives out: {}", self.keyroll("", &command))
+            }
+            TakeOver::Never => {
+                "to take that value over: delete this object, and apply it under another name".to_owned()
+            }
+        }
     }
 
     /// A command, or the one that names it if it is too long: it is not cut, which could change what it does.

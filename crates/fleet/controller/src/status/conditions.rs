@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use super::drifted::{DRIFTED, drifted};
+use super::said::{FALSE, MESSAGE_BYTES_MAX, Said, TRUE, UNKNOWN, said};
 use crate::cut::cut;
 use crate::object::{Blocker, Condition, Phase, Pods, SecretRotation, Status, json_bytes};
+use crate::refusal::SHOWN_BYTES_MAX;
 use crate::standing::{Accepted, Open, Standing};
 
-/// The longest message of a condition; the one about blockers may be longer.
-const MESSAGE_BYTES_MAX: usize = 1_024;
+/// The longest message about the mistakes of a `spec`: all that a refusal shows, behind how it is said.
+const MISTAKES_BYTES_MAX: usize = SHOWN_BYTES_MAX + 196;
 /// The longest message about blockers.
 const BLOCKED_BYTES_MAX: usize = 4_096;
 /// What is kept for saying how many blockers are left out.
@@ -16,29 +19,19 @@ const MORE_BYTES_MAX: usize = 32;
 const NAMED_MAX: usize = 10;
 
 /// The conditions of keyroll, in their order.
-const KINDS: [&str; 6] = ["Accepted", "ValueKnown", "Rotating", "Blocked", "PodsCurrent", "Ready"];
+const KINDS: [&str; 7] = ["Accepted", "ValueKnown", "Rotating", "Blocked", "PodsCurrent", DRIFTED, "Ready"];
 /// The most conditions of other writers that are kept.
 const FOREIGN_MAX: usize = 20;
 /// The largest of them, as JSON.
 const FOREIGN_BYTES_MAX: usize = 1_024;
-
-const TRUE: &str = "True";
-const FALSE: &str = "False";
-const UNKNOWN: &str = "Unknown";
-
-/// One condition without its times.
-struct Said {
-    status: &'static str,
-    reason: String,
-    message: String,
-}
 
 /// The conditions; `status` has everything else already.
 pub(super) fn conditions(object: &SecretRotation, standing: &Standing, status: &Status) -> Vec<Condition> {
     let (accepted, known) = (accepted(standing), value_known(standing));
     let (rotating, blocked) = (rotating(standing, status), blocked(standing, status));
     let ready = ready(status, [(&accepted, TRUE), (&known, TRUE), (&rotating, FALSE), (&blocked, FALSE)]);
-    let all = [accepted, known, rotating, blocked, pods_current(standing), ready];
+    let (pods, drifted) = (pods_current(standing), drifted(object, standing));
+    let all = [accepted, known, rotating, blocked, pods, drifted, ready];
     KINDS.into_iter().zip(all).map(|(kind, said)| dated(object, standing, kind, said)).collect()
 }
 
@@ -69,8 +62,9 @@ fn dated(object: &SecretRotation, standing: &Standing, kind: &str, said: Said) -
     }
 }
 
-fn said(status: &'static str, reason: &str, message: &str) -> Said {
-    Said { status, reason: reason.to_owned(), message: cut(message, MESSAGE_BYTES_MAX) }
+/// A `spec` cannot be used.
+fn refused(reason: &str, message: &str) -> Said {
+    Said { status: FALSE, reason: reason.to_owned(), message: cut(message, MISTAKES_BYTES_MAX) }
 }
 
 fn accepted(standing: &Standing) -> Said {
@@ -79,9 +73,9 @@ fn accepted(standing: &Standing) -> Said {
         Accepted::Former(why) => {
             let message =
                 format!("its spec cannot be used, and the one that was accepted before counts: {why}");
-            said(FALSE, "InvalidSpecFormerCounts", &message)
+            refused("InvalidSpecFormerCounts", &message)
         }
-        Accepted::No(why) => said(FALSE, "InvalidSpec", &format!("its spec cannot be used: {why}")),
+        Accepted::No(why) => refused("InvalidSpec", &format!("its spec cannot be used: {why}")),
     }
 }
 

@@ -1,10 +1,11 @@
 use super::*;
 use crate::object::{Asked, Condition, Ended};
-use crate::sample::{ID, PREFIX, at_rest, consent, held, object, only, open, pods, waits};
-use crate::standing::Value;
+use crate::sample::{ID, PREFIX, at_rest, consent, held, holding, object, only, open, pods, waits};
+use crate::standing::{Held, Holds, TakeOver, Value};
 use crate::way::Command;
 
-const CONDITIONS: [&str; 6] = ["Accepted", "ValueKnown", "Rotating", "Blocked", "PodsCurrent", "Ready"];
+const CONDITIONS: [&str; 7] =
+    ["Accepted", "ValueKnown", "Rotating", "Blocked", "PodsCurrent", "Drifted", "Ready"];
 
 fn of(standing: &Standing) -> Status {
     status(&object(Status::default()), standing)
@@ -255,7 +256,7 @@ fn the_time_of_a_condition_changes_only_with_its_status() {
         .filter(|one| one.last_transition_time == "2026-01-02T00:00:00Z")
         .map(|one| one.kind.as_str())
         .collect();
-    assert_eq!(changed, ["Rotating", "Blocked", "Ready"]);
+    assert_eq!(changed, ["Rotating", "Blocked", "Drifted", "Ready"]);
     // Another reason is no other status.
     let later = Standing { now: "2026-01-03T00:00:00Z".to_owned(), ..with(consent()) };
     let fourth = status(&object(third.clone()), &later);
@@ -502,7 +503,7 @@ fn conditions_of_other_writers_stay_and_make_no_status_another_one() {
     assert!(!is_same(&shown, &other));
     let many: Vec<String> = (0..30).map(|at| format!("Foreign{at}")).collect();
     let shown = status(&object(with_conditions(&many, "seen")), &at_rest());
-    assert_eq!(shown.conditions.len(), 26);
+    assert_eq!(shown.conditions.len(), 27);
     assert_eq!(shown.conditions.last().unwrap().kind, "Foreign19");
 }
 
@@ -572,6 +573,17 @@ impl Random {
         }
     }
 
+    /// What two keys of a Secret hold.
+    fn held(&mut self, why: String) -> Option<Result<Held, String>> {
+        let (version, hidden) = (Holds::Version(3, "retired".to_owned()), Holds::NotVisible(why.clone()));
+        let all = [Holds::Current, Holds::Current, version, Holds::Other, Holds::Absent, hidden];
+        let keys = [self.of(&all), self.of(&all)];
+        let take_over =
+            self.of(&[TakeOver::AsFirst("keyroll".to_owned()), TakeOver::FromStore, TakeOver::Never]);
+        let seen = holding(&keys, take_over).held;
+        self.of(&[None, Some(Err(why)), seen.clone(), seen])
+    }
+
     fn standing(&mut self) -> Standing {
         let why = self.text();
         let accepted =
@@ -585,7 +597,8 @@ impl Random {
             accepted: self.of(&accepted),
             value: if self.one_in(4) { Err(why.clone()) } else { Ok(value) },
             open: self.maybe(Self::open),
-            pods: self.of(&[None, Some(Err(why)), Some(pods)]),
+            pods: self.of(&[None, Some(Err(why.clone())), Some(pods)]),
+            held: self.held(why),
             queued: if self.one_in(6) { Some(self.text()) } else { None },
             lost: if self.one_in(10) { Some(ID.to_owned()) } else { None },
             asked: Asked {
@@ -595,6 +608,11 @@ impl Random {
             ..at_rest()
         }
     }
+}
+
+/// Whether a key that holds this is named.
+fn wrong_of(holds: &Holds) -> bool {
+    !matches!(holds, Holds::Current | Holds::NotVisible(_))
 }
 
 /// What holds of every status.
@@ -609,6 +627,14 @@ fn holds(standing: &Standing, shown: &Status) {
     if is("PodsCurrent") == "True" {
         let seen = shown.consumers.iter().filter_map(|one| one.pods.as_ref());
         assert_eq!(seen.map(|pods| pods.stale + pods.unknown).sum::<u32>(), 0);
+    }
+    let seen = standing.held.as_ref().and_then(|held| held.as_ref().ok());
+    let all = seen.map(|held| held.keys.as_slice()).unwrap_or_default();
+    let at_rest = standing.open.is_none() && standing.value.is_ok();
+    match is("Drifted") {
+        "True" => assert!(at_rest && all.iter().any(|one| wrong_of(&one.holds))),
+        "False" => assert!(at_rest && !all.is_empty() && all.iter().all(|one| one.holds == Holds::Current)),
+        _ => assert!(!at_rest || !all.iter().any(|one| wrong_of(&one.holds))),
     }
     if shown.phase == Phase::Waiting {
         assert_eq!(is("Blocked"), "True");

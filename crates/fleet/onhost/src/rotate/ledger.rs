@@ -219,8 +219,8 @@ impl Ledger {
         file.take(BYTES_MAX).read_to_end(&mut text).map_err(failed)?;
         let record: Record = serde_json::from_slice(&text).map_err(|error| {
             self.unusable(Class::Permanent, "read").because(error).help(
-                "it is no record of this version of keyroll: stop keyroll, and keyroll resume ID or keyroll abort ID begins a \
-                 new one; or remove the file on the host, if no command of the rotation runs there",
+                "it is no record of this version of keyroll: stop keyroll, and the next driver of the rotation begins a new one; or \
+                 remove the file on the host, if no command of the rotation runs there",
             )
         })?;
         let Driver { installation, rotation, epoch, driver: _ } = &record.driver;

@@ -1,6 +1,7 @@
 //! An operator for tests, who keeps what is told and answers nothing.
 
 use std::path::Path;
+use std::time::Instant;
 
 use keyroll_codes::Code;
 use keyroll_secret::SecretBytes;
@@ -44,6 +45,7 @@ impl Operator for Nobody {
         &mut self,
         _: &str,
         _: &str,
+        _: Option<Instant>,
         _: Box<dyn FnOnce(Confirmation) + Send>,
     ) -> Option<OpenQuestion> {
         None

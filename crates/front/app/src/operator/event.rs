@@ -5,7 +5,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::operator::{DowntimeShown, Holder, UnitShown, WaitingShown};
+use crate::operator::{DowntimeShown, Holder, RollsBack, UnitShown, WaitingShown};
 use crate::problem::Further;
 
 /// The version of the stream, in its first line.
@@ -45,6 +45,9 @@ pub enum Event {
         away: Vec<DowntimeShown>,
         /// The waits that the plan requires in any case, seconds; restarts and checks come on top.
         least_s: u64,
+        /// How far it can be rolled back; none = a server of a former version does not say it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rolls_back: Option<RollsBack>,
         /// The pending changes to accept, by name.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         accept: Vec<String>,

@@ -39,9 +39,8 @@ pub fn reject_new_hosts(
     match operator.ask_name(&question, first) {
         Confirmation::Yes => Ok(()),
         answer @ (Confirmation::No | Confirmation::Nobody | Confirmation::Stopped) => Err(problem
-            .help(format!(
-                "restore the spec, then: keyroll resume {id}; if the issuer really moved, run that at a \
-                 terminal, where keyroll asks"
+            .mend(format!(
+                "restore the spec; or, if the issuer really moved, go on with {id} at a terminal, where keyroll asks"
             ))
             .exits(answer.exit())),
     }

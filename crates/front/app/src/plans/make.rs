@@ -13,7 +13,7 @@ use super::inspect::look;
 use super::inspection::Inspection;
 use super::left_out::{Without, text_without};
 use super::move_consumer::moved;
-use super::outline::{announced, downtimes, least_s, show_findings, steps};
+use super::outline::{announced, downtimes, least_s, rolls_back, show_findings, steps};
 use super::pace::pace;
 use super::pending_changes;
 use super::rehearsed::refuse_unready;
@@ -23,14 +23,12 @@ use super::unsearched::also_searched;
 use crate::config_file;
 use crate::exit::Exit;
 use crate::installation::Installation;
-use crate::operator::{Event, Operator};
+use crate::operator::{Event, Operator, RollsBack};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::adopt_command::adopt_copy;
 use crate::records::index::Index;
-use crate::records::next_words::go_on;
-use crate::records::open_rotation_guard::apart;
-use crate::records::plan_names::Called;
+use crate::records::open_rotation_guard::{apart, ends_with};
 use crate::records::saved_plan::{Apart, Family, Saved, Share};
 use crate::records::store_freshness::agree;
 use crate::shell_words::quoted;
@@ -93,7 +91,7 @@ pub fn plan_for(
         Purpose::Emergency { .. } => "emergency",
     };
     let again = format!("keyroll {command} {}", of.0.name);
-    planned(purpose, without, of, installation, operator).map_err(|problem| problem.before_rotation(&again))
+    planned(purpose, without, of, installation, operator).map_err(|problem| problem.then(&again))
 }
 
 fn planned(
@@ -167,6 +165,8 @@ pub(crate) fn save(
     // Each consumer that gets a key of its own is moved alone, by a rotation of its own.
     let overlap = found.plan.capabilities.overlap;
     let pace = if saved.shares.is_empty() { pace(overlap, secret) } else { Vec::new() };
+    // It ends with the end of the shared key.
+    let back = if saved.shares.is_empty() { rolls_back(&found.plan) } else { RollsBack::UntilIrreversible };
     operator.event(Event::Plan {
         id: id.clone(),
         secret: name,
@@ -175,6 +175,7 @@ pub(crate) fn save(
         downtimes,
         away,
         least_s,
+        rolls_back: Some(back),
         accept,
         apply_with,
     });
@@ -237,17 +238,11 @@ pub fn refuse_open(places: &Places, name: &str) -> Result<Vec<Apart>, Problem> {
         let index = Index::read(&journal).await.map_err(failed)?;
         if let Some(own) = index.own(name) {
             let id = own.id();
-            // One that is stuck takes no `resume`.
-            let called = Called::of_rotation(&id.0, name);
-            let on = own.state.as_ref().map(|state| go_on(&called, state));
-            let on = on.unwrap_or_else(|| format!("keyroll resume {id}"));
-            let (why, help) = match own.state.as_ref().is_some_and(State::decided) {
-                true => (", past its point of no return", on),
-                false => ("", format!("{on}, or keyroll abort {id}")),
-            };
+            let decided = own.state.as_ref().is_some_and(State::decided);
+            let why = if decided { ", past its point of no return" } else { "" };
             return Err(attempted()
                 .because(format!("its rotation {id} is open{why}"))
-                .help(help)
+                .help(ends_with(&id.0, name, own.state.as_ref()))
                 .exits(Exit::Held));
         }
         let sealed = store(places)?;

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use keyroll_config::{Consumer, InCluster, Secret, StoreRef};
 use keyroll_host::LOCAL;
 use keyroll_port::Holder;
-use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Refusals, ReloadMode};
+use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Plan, Refusals, ReloadMode};
 
 use super::Inspection;
 use super::pace::least_ms;
 use super::verbs::{fetches, verbs};
 use crate::configured::{place_of, without_host};
-use crate::operator::{DowntimeShown, Event, Operator, duration};
+use crate::operator::{DowntimeShown, Event, Operator, RollsBack, duration};
 use crate::records::adopt_command::adopt_process;
 use crate::records::blockers::described;
 use crate::records::log_keeper::keeps_logs;
@@ -122,6 +122,18 @@ pub fn announced(secret: &Secret) -> Vec<DowntimeShown> {
 /// The present key is dead: nothing that happens is irreversible, since nothing works before it.
 const RECOVERY: &str = "the present one is refused already: its consumers are cut off until each has moved, and there is no \
                         rollback";
+
+/// How far the steps can be rolled back.
+pub(crate) fn rolls_back(plan: &Plan) -> RollsBack {
+    if plan.recovery {
+        return RollsBack::Never;
+    }
+    match plan.capabilities.overlap {
+        Overlap::Grace { .. } | Overlap::None => RollsBack::UntilIrreversible,
+        Overlap::Independent { .. } | Overlap::TwoSlots if plan.bound => RollsBack::UntilIrreversible,
+        Overlap::Independent { .. } | Overlap::TwoSlots => RollsBack::UntilLast,
+    }
+}
 
 /// The steps as text. The last is irreversible, or the first if the issuer has one value at a time.
 pub(crate) fn steps(found: &Inspection, secret: &Secret) -> Vec<String> {
@@ -240,7 +252,7 @@ fn all_moved(units: &[Unit], secret: &Secret) -> Vec<String> {
     push.chain([given_out]).chain(free).chain(pull.into_iter().map(step)).collect()
 }
 
-/// How one consumer is moved, and which files are written.
+/// How one consumer is moved, and which files are written: a line each, without indentation, which is for a screen alone.
 fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
     let name = &consumer.name;
     if let Some(pods) = &consumer.in_cluster {
@@ -272,7 +284,7 @@ fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
     if unit.uptake == ReloadMode::Verb {
         lines.extend(verbs(consumer));
     }
-    let lines: String = lines.iter().map(|line| format!("\n     {line}")).collect();
+    let lines: String = lines.iter().map(|line| format!("\n{line}")).collect();
     format!("{name}: {verb}{lines}")
 }
 
@@ -366,6 +378,23 @@ mod tests {
     }
 
     #[test]
+    fn how_far_a_plan_is_rolled_back_follows_from_who_ends_the_old_key() {
+        let far = |overlap, bound, recovery| {
+            let mut plan = crate::records::walk::plan();
+            plan.capabilities.overlap = overlap;
+            (plan.bound, plan.recovery) = (bound, recovery);
+            rolls_back(&plan)
+        };
+        let beside = Overlap::Independent { max: 0 };
+        assert_eq!(far(beside, true, false), RollsBack::UntilIrreversible);
+        assert_eq!(far(beside, false, false), RollsBack::UntilLast, "the operator ends it");
+        assert_eq!(far(Overlap::TwoSlots, false, false), RollsBack::UntilLast);
+        assert_eq!(far(Overlap::Grace { ms: 1_000 }, false, false), RollsBack::UntilIrreversible);
+        assert_eq!(far(Overlap::None, true, false), RollsBack::UntilIrreversible);
+        assert_eq!(far(beside, true, true), RollsBack::Never);
+    }
+
+    #[test]
     fn what_reads_the_store_is_restarted_and_not_signalled() {
         let text = "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\nstore = \"vault:kv/acme#key\"\n\
                     [[secrets.acme.consumers]]\nname = \"app\"\nreads = \"store\"\n\
@@ -376,7 +405,7 @@ mod tests {
         let step = moved(&secret.consumers[0], &two, secret);
         assert_eq!(
             step,
-            "app: restart 2 instances, one at a time\n     it reads vault:kv/acme#key itself\n     runs /srv/r a\n     runs /srv/r b"
+            "app: restart 2 instances, one at a time\nit reads vault:kv/acme#key itself\nruns /srv/r a\nruns /srv/r b"
         );
     }
 
@@ -392,13 +421,13 @@ mod tests {
             moved(&secret.consumers[0], &unit(Delivery::Push, ReloadMode::Verb), secret)
         };
         let step = said("signal = \"HUP\", pid_file = \"./app.pid\"");
-        assert!(step.starts_with("app: reload its only instance\n     writes "), "{step}");
-        assert!(step.ends_with("\n     sends SIGHUP to the process in /srv/app.pid"), "{step}");
+        assert!(step.starts_with("app: reload its only instance\nwrites "), "{step}");
+        assert!(step.ends_with("\nsends SIGHUP to the process in /srv/app.pid"), "{step}");
         let step = said("master = \"./g.pid\"");
         assert!(step.starts_with("app: replace the workers of its only instance\n"), "{step}");
         let step = said("unit = \"app.service\"");
         assert!(step.starts_with("app: restart its only instance: DOWNTIME of "), "{step}");
-        assert!(step.ends_with("\n     runs systemctl restart app.service"), "{step}");
+        assert!(step.ends_with("\nruns systemctl restart app.service"), "{step}");
     }
 
     #[test]
@@ -409,7 +438,7 @@ mod tests {
         let config = Config::parse(text, "/srv/keyroll.toml").unwrap();
         let secret = config.secret("acme").unwrap();
         let step = moved(&secret.consumers[0], &unit(Delivery::Push, ReloadMode::Rereads), secret);
-        assert!(step.ends_with("\n     writes web-1:/srv/app/key"), "{step}");
+        assert!(step.ends_with("\nwrites web-1:/srv/app/key"), "{step}");
     }
 
     #[test]
@@ -517,7 +546,7 @@ mod tests {
             assert!(step.starts_with(begins), "{begins}: {steps:#?}");
         }
         assert!(steps[3].contains(": app, agent; keyroll cannot hold"), "{}", steps[3]);
-        let own = "\n     it reads vault:kv/acme#key itself\n     runs systemctl restart app.service";
+        let own = "\nit reads vault:kv/acme#key itself\nruns systemctl restart app.service";
         assert!(steps[4].ends_with(own), "{}", steps[4]);
     }
 }

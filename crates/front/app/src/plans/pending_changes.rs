@@ -82,11 +82,11 @@ pub fn accepted(
 /// # Errors
 /// `K0851`: the rotation is not paused for a change of this name.
 pub fn accepted_later(opened: &Opened, by_name: &[String]) -> Result<Vec<Difference>, Problem> {
-    shown_before(&opened.id.0, &opened.state, by_name)
+    shown_before(&opened.state, by_name)
 }
 
-/// The same of a rotation by its id and state.
-pub(crate) fn shown_before(id: &str, state: &State, by_name: &[String]) -> Result<Vec<Difference>, Problem> {
+/// The same of a rotation by its state.
+pub(crate) fn shown_before(state: &State, by_name: &[String]) -> Result<Vec<Difference>, Problem> {
     let known = |name: &String| {
         let mut of = state.refused().iter().chain(state.accepted());
         of.find(|difference| *difference.name == **name).cloned().ok_or_else(|| {
@@ -97,7 +97,7 @@ pub(crate) fn shown_before(id: &str, state: &State, by_name: &[String]) -> Resul
             };
             Problem::new(Code::PendingChange, format!("accept {name}"))
                 .because(why)
-                .help(format!("keyroll resume {id}, which compares again and shows the pending changes"))
+                .mend("leave --accept out: the rotation compares again, and shows the pending changes")
         })
     };
     by_name.iter().map(known).collect()

@@ -46,7 +46,7 @@ pub(crate) fn other_value(failure: Failure, secret: &Secret) -> Problem {
     let help = failure.help.clone().unwrap_or_default();
     let problem = Problem::from(failure);
     match is_other {
-        true => problem.help(format!(
+        true => problem.mend(format!(
             "{help}; if Vault changed the password and the programs' files have the new one: keyroll secret import {}",
             secret.name
         )),

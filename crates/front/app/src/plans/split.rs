@@ -21,6 +21,7 @@ use crate::installation::Installation;
 use crate::operator::Operator;
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::records::open_rotation_guard::ends_open;
 use crate::records::saved_plan::{Apart, Family, Saved, Share};
 use crate::records::versions::{kept, label};
 use crate::wiring::issuer::described;
@@ -42,7 +43,7 @@ pub fn plan(
     let shares = shares(secret, into)?;
     shares.iter().try_for_each(|share| refuse_taken(&places, secret.name.as_str(), share))?;
     refuse_one_place(secret)?;
-    refuse_members(&refuse_open(&places, secret.name.as_str())?, secret)?;
+    refuse_members(&places, &refuse_open(&places, secret.name.as_str())?, secret)?;
     edited(&config_text, &config_file, secret.name.as_str(), &shares)?;
     let described = described(secret)?;
     let subject = Subject::new(
@@ -51,11 +52,11 @@ pub fn plan(
         &described,
     );
     let again = format!("keyroll split {}", secret.name);
-    let found = look_at(&subject, operator).map_err(|problem| problem.before_rotation(&again))?;
+    let found = look_at(&subject, operator).map_err(|problem| problem.then(&again))?;
     refuse_limits(secret, &found, shares.len())?;
     show_findings(&found, operator);
     refuse_unprovable(&found, secret)?;
-    refuse_unready(&found)?;
+    refuse_unready(&found).map_err(|problem| problem.then(&again))?;
     for place in &found.saved.seen.unexplained {
         operator.note(format!(
             "{place} holds the shared key too and is not a declared copy: keyroll does not revoke the \
@@ -67,11 +68,12 @@ pub fn plan(
 }
 
 /// Refuses a split while an earlier one is open.
-fn refuse_members(apart: &[Apart], secret: &Secret) -> Result<(), Problem> {
+fn refuse_members(places: &Places, apart: &[Apart], secret: &Secret) -> Result<(), Problem> {
     let Some(one) = apart.first() else { return Ok(()) };
+    let ends = ends_open(places, &one.rotation, &one.secret)?;
     Err(Problem::new(Code::NotPossibleNow, format!("plan a split of {}", secret.name))
         .because(format!("the open rotation {} gives {} its own key", one.rotation, one.consumer))
-        .help(format!("keyroll resume {}, or keyroll abort {}", one.rotation, one.rotation))
+        .help(ends)
         .exits(Exit::Held))
 }
 
@@ -215,7 +217,7 @@ fn steps(saved: &Saved, found: &Inspection) -> Vec<String> {
         .map(|share| {
             format!(
                 "{}: make its own key, see it accepted at {seen}, move the consumer and see it use the key; \
-                 {secret} stays alive\n     writes [secrets.{}] into {}",
+                 {secret} stays alive\nwrites [secrets.{}] into {}",
                 share.consumer,
                 share.secret,
                 saved.config_file.display()

@@ -5,16 +5,17 @@ use std::fs;
 
 use keyroll_host::{LOCAL, incarnation, process_of};
 use keyroll_inventory::started;
-use keyroll_observe::NotVisible;
 use keyroll_rotation::{
     Blocker, ConsumerId, Holds, Incarnation, Phase, ReloadMode, SearchLimit, State, Which, blockers,
-    ways_past,
+    is_only_busy, ways_past,
 };
 
 use super::blocking_pods::{MOVING, is_moving, workload_declared};
+use super::files_here::Fault;
 use super::hosts_away::HostsAway;
-use super::missing_proof::resolves_itself;
+use super::missing_proof::{has_ended, resolves_itself};
 use super::next_words::{adopt_here, resume, served_by, setting, store_note, waive_place, with_ways};
+use super::pid_files;
 use super::plan_names::Called;
 use super::reasons::{leaving, staying};
 use crate::configured::without_host;
@@ -23,8 +24,16 @@ use crate::operator::{CommandShown, Holder, StepShown};
 /// The most blockers that are shown.
 const SHOWN_MAX: usize = 12;
 
-/// Every blocker, by the last inspection; none before the first inspection or after the end.
+/// Every blocker: what keeps keyroll from an inspection, and what the last inspection found.
 pub fn all(called: &Called, state: &State) -> Vec<Holder> {
+    let mut all = pid_files::refused(called, state);
+    all.extend(inspected(called, state));
+    all.truncate(SHOWN_MAX);
+    all
+}
+
+/// What the last inspection found; none before the first inspection or after the end.
+fn inspected(called: &Called, state: &State) -> Vec<Holder> {
     let stays = match state.phase() {
         Phase::RollingBack => Which::Old,
         Phase::Quiesce | Phase::Disable | Phase::Soak | Phase::Decide | Phase::Revoke => Which::New,
@@ -45,7 +54,7 @@ pub fn all(called: &Called, state: &State) -> Vec<Holder> {
     let silent = all.iter().any(|one| matches!(one, Blocker::Unproven(id, ..) if is_served(*id)));
     let over = |blocker: &Blocker| match *blocker {
         Blocker::Session(Some(who)) => silent && look.seen.consumer_of(who).is_some_and(is_served),
-        Blocker::Unproven(id, who, _) => is_served(id) && gone(who),
+        Blocker::Unproven(id, who, _) => is_served(id) && has_ended(who),
         Blocker::Holder(_)
         | Blocker::Stranger(_)
         | Blocker::File(..)
@@ -78,7 +87,7 @@ fn as_it_is(state: &State, blocker: Blocker, stays: Which) -> Option<Blocker> {
         | Blocker::Stale(_, who, _)
         | Blocker::Unsearched(who, _)
         | Blocker::Session(Some(who))
-            if gone(who) =>
+            if has_ended(who) =>
         {
             None
         }
@@ -92,21 +101,18 @@ fn as_it_is(state: &State, blocker: Blocker, stays: Which) -> Option<Blocker> {
     }
 }
 
-/// True if a process of the inspection has certainly ended.
-fn gone(who: Incarnation) -> bool {
-    let Some(id) = process_of(who) else { return false };
-    match keyroll_observe::process(id.pid) {
-        Ok(now) => now.id != id,
-        Err(why) => matches!(why, NotVisible::Vanished | NotVisible::Replaced),
-    }
-}
-
 /// One blocker with the ways past it. Its process is inspected again now, and shown as ended if it has ended.
 pub(super) fn one(called: &Called, state: &State, blocker: Blocker) -> Holder {
     let bare = bare(called, state, blocker);
     let shown = with_ways(called, state, ways_past(state, blocker), bare);
     match blocker {
-        Blocker::File(_, Holds::Old | Holds::New) => also(shown, "writes it again"),
+        Blocker::File(file, Holds::Old | Holds::New) => {
+            let shown = also(shown, "writes it again");
+            match called.unwritten(file) {
+                Some(fault) => after(shown, fault),
+                None => shown,
+            }
+        }
         Blocker::Stale(consumer, who, _) if who.life.is_container() && is_moving(state, consumer) => Holder {
             how_to_move: format!("wait; if no keyroll runs, {} goes on with it", shown.how_to_move),
             ..shown
@@ -126,6 +132,20 @@ pub(super) fn one(called: &Called, state: &State, blocker: Blocker) -> Holder {
 /// A blocker that keyroll itself moves as soon as it goes on.
 fn also(holder: Holder, what: &str) -> Holder {
     Holder { how_to_move: format!("{}, which {what}", holder.how_to_move), ..holder }
+}
+
+/// A copy that keyroll can write once its fault is mended.
+fn after(holder: Holder, fault: Fault) -> Holder {
+    let mut steps = holder.steps;
+    if let Some(first) = steps.first_mut() {
+        first.first = Some(fault.mend.clone());
+    }
+    Holder {
+        found_by: format!("{}: {}", holder.found_by, fault.why),
+        how_to_move: format!("{}, then {}", fault.mend, holder.how_to_move),
+        steps,
+        ..holder
+    }
 }
 
 /// A blocker without the ways past it.
@@ -148,7 +168,10 @@ fn bare(called: &Called, state: &State, blocker: Blocker) -> Holder {
                 Holds::Old => format!("it holds the old key, but must hold the {stays} one"),
                 Holds::New => format!("it holds the new key, but must hold the {stays} one"),
                 Holds::Other => "it holds content that neither keyroll nor the plan wrote".to_owned(),
-                Holds::Unreadable => "it cannot be read".to_owned(),
+                Holds::Unreadable => {
+                    let why = called.unread(file).map(|fault| format!(": {}", fault.why));
+                    format!("it cannot be read{}", why.unwrap_or_default())
+                }
             },
             ..Holder::nameless(&called.file(file))
         },
@@ -204,10 +227,12 @@ fn session(called: &Called, state: &State, who: Option<Incarnation>) -> Holder {
             "process on the other key",
             format!("its last word is about the {goes} key, or a connection of it is"),
         ),
-        None => (
-            "session",
-            format!("a connection at the issuer was opened with the {goes} key and is still open"),
-        ),
+        None => {
+            let busy = if is_only_busy(state, who) { ", and at work: keyroll does not end it" } else { "" };
+            let said =
+                format!("a connection at the issuer was opened with the {goes} key and is still open{busy}");
+            ("session", said)
+        }
     };
     let name = served.map(|id| called.consumer(id));
     let shown = who

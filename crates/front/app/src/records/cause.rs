@@ -174,8 +174,10 @@ impl Observations {
 
     /// The observation of a consumer that was to prove a version.
     fn seen(&self, id: ConsumerId, consumer: &Consumer, toward: Which) -> String {
-        let none = (Vec::new(), false);
-        let (proofs, trouble) = self.proofs.get(&id).unwrap_or(&none);
+        // No answer says neither that it runs nor that it does not.
+        let Some((proofs, trouble)) = self.proofs.get(&id) else {
+            return "keyroll saw nothing of it".to_owned();
+        };
         let mut all: Vec<String> =
             proofs.iter().filter_map(|proof| missing(consumer, proof, toward)).collect();
         // What several pods lack alike is said once.

@@ -1,5 +1,7 @@
 //! Where the evidence of a consumer is missing, and whether it needs a person.
 
+use keyroll_host::process_of;
+use keyroll_observe::NotVisible;
 use keyroll_rotation::{
     Blocker, Consumer, ConsumerId, Delivery, Hold, Incarnation, Kinds, Phase, Reason, State, Unit, UnitStep,
     Waived, Which,
@@ -8,6 +10,22 @@ use keyroll_rotation::{
 /// What makes an idle process call its issuer, which shows the calls of each.
 pub(super) fn makes_a_call(it: &str) -> String {
     format!("send {it} a request that needs the key")
+}
+
+/// True if a process of an inspection has certainly ended.
+pub(super) fn has_ended(who: Incarnation) -> bool {
+    let Some(id) = process_of(who) else { return false };
+    match keyroll_observe::process(id.pid) {
+        Ok(now) => now.id != id,
+        Err(why) => matches!(why, NotVisible::Vanished | NotVisible::Replaced),
+    }
+}
+
+/// Whether a process of a consumer that the last look saw on this machine still runs.
+pub(super) fn runs_here(state: &State, consumer: ConsumerId) -> bool {
+    let runs = |who: Incarnation| process_of(who).is_some() && !has_ended(who);
+    let mut seen = state.look().into_iter().flat_map(|look| &look.seen.instances);
+    seen.any(|it| it.consumer == Some(consumer) && runs(it.who))
 }
 
 /// What gets the missing evidence of a process.

@@ -15,7 +15,7 @@ use super::plan_names::Called;
 use super::reasons::leaving;
 use super::recorded::Opened;
 use super::store_process::as_store;
-use super::waivers::LAST_USE;
+use super::waivers::{BUSY_SESSIONS, LAST_USE};
 use crate::operator::{CommandShown, Holder, StepShown};
 use crate::shell_words::quoted;
 
@@ -59,7 +59,9 @@ pub fn command(called: &Called, state: &State, next: Next) -> CommandShown {
         }
         Next::HandRevoked => whole("hand_revoked", format!("keyroll resume {id} --revoked-by-hand")),
         Next::AnotherKey => whole("another_key", format!("keyroll emergency {secret}")),
-        Next::PayDebt => whole("pay_debt", format!("keyroll revoke {secret} --version previous")),
+        Next::PayDebt => {
+            whole("pay_debt", format!("keyroll revoke {secret} --version previous --confirm={secret}"))
+        }
     }
 }
 
@@ -95,7 +97,7 @@ fn waive(called: &Called, what: Waived) -> CommandShown {
         Waived::Holder(who) => waive_place(called, &holder(called, who)),
         Waived::Copy(place) => waive_place(called, &copy(called, place)),
         Waived::NotVisible(consumer) => waive_place(called, called.name_of(consumer).unwrap_or(NAME)),
-        Waived::BusySessions => waive_place(called, NAME),
+        Waived::BusySessions => waive_place(called, BUSY_SESSIONS),
         Waived::LastUse => waive_place(called, LAST_USE),
         Waived::Gone(consumer) => {
             let name = called.name_of(consumer).unwrap_or(NAME);
@@ -202,6 +204,12 @@ fn words(called: &Called, state: &State, next: Next) -> String {
                 "{command} (what reads it next has to work with what it holds: the {} key ends)",
                 leaving(state)
             )
+        }
+        Next::Waive(Waived::BusySessions) => {
+            format!("{command} (each goes on with the {} key until it ends)", leaving(state))
+        }
+        Next::Waive(Waived::LastUse) => {
+            format!("{command} (what keyroll cannot see may still use the old key)")
         }
         Next::Waive(Waived::Holder(who)) => store_note(called, who.host, who.pid())
             .map_or_else(|| command.clone(), |note| format!("{command} ({note})")),

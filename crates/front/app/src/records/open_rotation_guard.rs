@@ -3,9 +3,11 @@
 use keyroll_codes::Code;
 use keyroll_journal::{LockError, SqliteJournal, Work, try_lock};
 use keyroll_port::{Journal as _, JournalError, RotationId};
-use keyroll_rotation::{Debt, Phase, State};
+use keyroll_rotation::{Debt, Next, Phase, State};
 
 use super::index::Index;
+use super::next_words::{follow, go_on};
+use super::plan_names::Called;
 use super::recorded::{rotations_unread, state_of};
 use super::saved_plan::{Apart, Family, Saved};
 use crate::exit::Exit;
@@ -64,10 +66,24 @@ fn told(places: &Places, id: &str, secret: &str, state: &State) -> Problem {
     let at = crate::operator::Phase::of(state.phase()).map_or("its end", crate::operator::Phase::word);
     let drives = held_by(places).filter(|(_, work)| work.as_ref().is_some_and(|work| work.rotation.0 == id));
     let (why, next) = match drives {
-        Some((pid, work)) => (format!("{}, and is at {at}", who(pid, work.as_ref())), "status -w"),
-        None => (format!("it was already started, and is at {at}"), "resume"),
+        Some((pid, work)) => (format!("{}, and is at {at}", who(pid, work.as_ref())), follow(id)),
+        None => {
+            let on = go_on(&Called::of_rotation(id, secret), state);
+            (format!("it was already started, and is at {at}"), on)
+        }
     };
-    opening().because(why).help(format!("keyroll {next} {id}")).exits(Exit::Held)
+    opening().because(why).help(next).exits(Exit::Held)
+}
+
+/// The commands that end an open rotation, forward and back. One that is stuck takes no `resume`, and one that is past its point
+/// of no return, or rolls back already, takes no `abort`.
+pub fn ends_with(id: &str, secret: &str, state: Option<&State>) -> String {
+    let Some(state) = state else { return format!("keyroll resume {id}, or keyroll abort {id}") };
+    let on = go_on(&Called::of_rotation(id, secret), state);
+    match state.phase() != Phase::RollingBack && Next::Abort.is_possible(state) {
+        true => format!("{on}, or keyroll abort {id}"),
+        false => on,
+    }
 }
 
 /// The process that drives the rotations of this state folder.
@@ -115,6 +131,14 @@ pub async fn refuse_shared(journal: &SqliteJournal, saved: &Saved) -> Result<(),
 /// The open rotation of this secret itself.
 pub async fn open_own(journal: &SqliteJournal, secret: &str) -> Result<Option<RotationId>, JournalError> {
     Ok(Index::read(journal).await?.own(secret).map(|one| one.id().clone()))
+}
+
+/// The commands that end the open rotation of this id.
+pub fn ends_open(places: &Places, id: &str, secret: &str) -> Result<String, Problem> {
+    let (journal, runtime) = (journal(places)?, runtime(places)?);
+    let index = runtime.block_on(Index::read(&journal)).map_err(rotations_unread)?;
+    let state = index.iter().find(|one| one.id().0 == id).and_then(|one| one.state.as_ref());
+    Ok(ends_with(id, secret, state))
 }
 
 /// The consumers of a shared key that open rotations give a key of their own.
@@ -169,4 +193,37 @@ pub fn held(by: &RotationId) -> Problem {
         .because(format!("rotation {by} of the same secret is open"))
         .help(format!("keyroll status {by}, or, in an emergency: keyroll resume {by} --emergency roll-first"))
         .exits(Exit::Held)
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_rotation::{ConsumerId, Fact, Hold, Op, Outcome, Want, Which, wants};
+
+    use super::super::walk::Walk;
+    use super::*;
+
+    fn ends(walk: &Walk) -> String {
+        ends_with("0192", "acme", Some(&walk.state))
+    }
+
+    #[test]
+    fn an_open_rotation_is_named_with_commands_that_it_takes() {
+        let mut walk = Walk::to(Phase::Quiesce);
+        assert_eq!(ends(&walk), "keyroll resume 0192, or keyroll abort 0192");
+        walk.say(Fact::AbortAsked);
+        assert_eq!(ends(&walk), "keyroll resume 0192", "it rolls back already");
+        let restart = Op::Apply(ConsumerId(0), 0, Which::Old);
+        walk.until(|state| wants(state).contains(&Want::Do(restart.clone())));
+        let intent = walk.begin(&restart);
+        walk.end(intent, Outcome::Failed { retry: false });
+        walk.say(Fact::Proved { consumer: ConsumerId(0), proofs: Vec::new(), trouble: false });
+        walk.until(|state| state.hold().is_some());
+        assert!(matches!(walk.state.hold(), Some(Hold::Stuck(_))));
+        assert_eq!(ends(&walk), "keyroll retry 0192", "a rotation that is stuck takes no `resume`");
+        assert_eq!(
+            ends(&Walk::to(Phase::Revoke)),
+            "keyroll resume 0192",
+            "it is past its point of no return"
+        );
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use keyroll_config::Bystander;
+use keyroll_config::{Bystander, Secret};
 use keyroll_fleet::place_digest_of;
 use keyroll_host::{LOCAL, place_digest};
 use keyroll_port::{Described, Named, Recorded, digest_of_failure};
@@ -15,6 +15,7 @@ use keyroll_served::version_file;
 use keyroll_setup::bystander_id;
 
 use super::blocking_pods::key_freed;
+use super::files_here::{Fault, FilesHere};
 use super::log_keeper::keeps_logs;
 use super::saved_plan::{Apart, Family, LeftOut, Saved, on_host};
 use super::store_process::accepts_at;
@@ -37,6 +38,8 @@ pub struct Called {
     files: Vec<String>,
     /// What lets a key of a Secret have its own value again, by the number of its file.
     keys: BTreeMap<usize, String>,
+    /// The copies and pid files of this machine.
+    pub(super) here: FilesHere,
     /// The consumers in clusters.
     in_clusters: Vec<bool>,
     paths: Vec<Vec<String>>,
@@ -131,7 +134,23 @@ impl Called {
                 }
             }
         }
-        called
+        called.with_files_here(&saved, secret)
+    }
+
+    /// The same with the files of this machine.
+    fn with_files_here(mut self, saved: &Saved, secret: &Secret) -> Self {
+        let here = (0..).map(ConsumerId).zip(&secret.consumers).filter(|(_, consumer)| consumer.is_here);
+        for (id, consumer) in here {
+            self.here.add_consumer(id, consumer);
+            for path in consumer.reads.iter().map(|copy| copy.place.path()) {
+                let planned = saved.seen.files.get(path).map(|seen| seen.real.as_path());
+                let is_it = |(_, name): &(usize, &String)| Path::new(name) == path;
+                for (at, _) in self.files.iter().enumerate().filter(is_it) {
+                    self.here.add_copy(at, path, planned);
+                }
+            }
+        }
+        self
     }
 
     /// The rotation and its secret alone: nothing else has a name.
@@ -354,6 +373,16 @@ impl Called {
     /// What lets a key of a Secret have its own value again; `None`: the file is one of a machine.
     pub(super) fn key_freed(&self, id: FileId) -> Option<&str> {
         self.keys.get(&id.index()).map(String::as_str)
+    }
+
+    /// Why a copy on this machine cannot be read now; `None`: it can be, or is elsewhere.
+    pub(super) fn unread(&self, id: FileId) -> Option<Fault> {
+        self.here.unread(id)
+    }
+
+    /// Why a copy on this machine cannot be written now.
+    pub(super) fn unwritten(&self, id: FileId) -> Option<Fault> {
+        self.here.unwritten(id)
     }
 
     /// All consumers, in the plan's order.

@@ -1,7 +1,8 @@
 //! Why a rotation is paused or stuck, in words.
 
 use keyroll_rotation::{
-    Hold, Incarnation, InstanceIdentity, Person, Phase, Reason, State, Want, still_used, wants,
+    Hold, Incarnation, InstanceIdentity, OldKeyUse, Person, Phase, Reason, State, Want, old_key_use,
+    waived_users, wants,
 };
 
 use super::canary;
@@ -11,8 +12,12 @@ use super::plan_names::Called;
 /// What a rotation waits for at Decide.
 pub const CONSENT: &str = "revoking the old key needs your consent";
 
-const LAST_USE_NOT_SHOWN: &str = "everything has left the old key, but the issuer does not show when the key was last used: what \
-                                  keyroll cannot see may still use it";
+/// Why the issuer did not say when the old key was last used, where nothing remembers it.
+const USE_UNREAD: &str = "its list could not be read, or has no time of last use for the key";
+
+/// Another driver has taken over since: what the issuer showed is asked anew.
+const LAST_USE_NOT_SHOWN: &str =
+    "the issuer did not show in time that the old key is unused; keyroll asks it again";
 
 const NEVER_LISTED: &str = "the issuer gives no complete list of its keys: look at its console, and delete a key of this rotation \
                             if there is one";
@@ -105,13 +110,41 @@ fn unsearched_text(called: &Called, state: &State, who: Incarnation) -> String {
     }
 }
 
-/// The issuer shows that the old key is used, by its own clock. It does not say by whom.
-fn in_use(unix_ms: u64) -> String {
+/// What the issuer shows about uses of the old key, where that alone holds the rotation up.
+fn about_use(called: &Called, state: &State) -> Option<String> {
+    Some(match old_key_use(state)? {
+        OldKeyUse::Shown(at) => in_use(called, state, at),
+        OldKeyUse::Unanswered => format!(
+            "the issuer did not say when the old key was last used: {}; nothing else holds this up",
+            called.failure(Phase::Quiesce).unwrap_or(USE_UNREAD)
+        ),
+    })
+}
+
+/// The issuer shows that the old key is used, by its own clock. It does not say by whom: what was waived may be it.
+fn in_use(called: &Called, state: &State, unix_ms: u64) -> String {
+    let waived: Vec<String> = waived_users(state).map(|who| waived_user(called, who)).collect();
+    if waived.is_empty() {
+        return format!(
+            "everything that keyroll sees has left the old key, but the issuer still shows uses of it, the last at {}: something \
+             that keyroll does not see has it, on another machine or in a container (the issuer's own log may name its address)",
+            clock(unix_ms)
+        );
+    }
     format!(
-        "everything that keyroll sees has left the old key, but the issuer still shows uses of it, the last at {}: something that \
-         keyroll does not see has it, on another machine or in a container (the issuer's own log may name its address)",
-        clock(unix_ms)
+        "the issuer still shows uses of the old key, the last at {}: {} still had it at the last look, by a waiver (the issuer's own \
+         log may name the address of anything else)",
+        clock(unix_ms),
+        waived.join(" and ")
     )
+}
+
+fn waived_user(called: &Called, who: Incarnation) -> String {
+    match who.life {
+        InstanceIdentity::Process { pid, .. } => format!("process {}", process(called, who, pid)),
+        InstanceIdentity::AtRest(_) => "a job".to_owned(),
+        InstanceIdentity::Container { .. } => pod(called, who),
+    }
 }
 
 /// Why a rotation is paused or stuck, for the operator.
@@ -129,7 +162,10 @@ pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
         Reason::Foreign(file) => {
             format!("{} holds content that neither keyroll nor the plan wrote", called.file(file))
         }
-        Reason::Unreadable(file) => format!("{} cannot be read", called.file(file)),
+        Reason::Unreadable(file) => {
+            let why = called.unread(file).map(|fault| format!(": {}", fault.why)).unwrap_or_default();
+            format!("{} cannot be read{why}", called.file(file))
+        }
         // The journal has one entry for both causes: calls fail without the old key.
         Reason::RefusedUse if called.has_gate() => {
             "while the old key was disabled, the error rate of the gate rose or the key was used: keyroll \
@@ -163,11 +199,10 @@ pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
             format!("{} failed{why}", word(phase))
         }
         Reason::Overdue(Phase::RollingBack) if state.new_version().is_none() => NEVER_LISTED.to_owned(),
-        Reason::Overdue(phase) => match still_used(state) {
-            Some(at) => in_use(at),
-            None => format!("{} did not finish in time", word(phase)),
-        },
-        Reason::LastUseNotShown => LAST_USE_NOT_SHOWN.to_owned(),
+        Reason::Overdue(phase) => {
+            about_use(called, state).unwrap_or_else(|| format!("{} did not finish in time", word(phase)))
+        }
+        Reason::LastUseNotShown => about_use(called, state).unwrap_or_else(|| LAST_USE_NOT_SHOWN.to_owned()),
         Reason::Drifting => "copies or instances return to the old value again and again".to_owned(),
         Reason::UnknownLabel(_) => UNKNOWN_LABEL.to_owned(),
         Reason::Unclear(intent) => format!("the outcome of step {intent} is unknown"),

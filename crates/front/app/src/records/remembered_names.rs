@@ -58,6 +58,10 @@ fn digests(id: &str, state: &State) -> BTreeSet<u64> {
 fn about(id: &str, reason: Reason) -> Option<u64> {
     match reason {
         Reason::Failed(phase) => Some(digest_of_failure(id, phase)),
+        // Why the issuer did not say when the old key was last used.
+        Reason::LastUseNotShown | Reason::Overdue(Phase::Quiesce) => {
+            Some(digest_of_failure(id, Phase::Quiesce))
+        }
         Reason::Holder(who) | Reason::Unsearched(who) => Some(digest_of_life(who)),
         Reason::Stranger(place) => Some(place),
         Reason::Asked
@@ -67,7 +71,6 @@ fn about(id: &str, reason: Reason) -> Option<u64> {
         | Reason::NewKeyRefused
         | Reason::ChangedElsewhere
         | Reason::Consent
-        | Reason::LastUseNotShown
         | Reason::Unit(_)
         | Reason::Canary(_)
         | Reason::Unaccepted(_)

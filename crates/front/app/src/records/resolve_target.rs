@@ -3,14 +3,14 @@
 use keyroll_codes::Code;
 use keyroll_config::{Config, Secret};
 use keyroll_port::RotationId;
-use keyroll_rotation::{Hold, Incarnation, Reason, State};
+use keyroll_rotation::{Hold, Incarnation, Next, Reason, State, Waived, way};
 
 use super::blockers;
 use super::index::Index;
 use super::plan_names::Called;
 use super::recorded::rotations_unread;
 use super::remembered_names;
-use super::waivers::LAST_USE;
+use super::waivers::{BUSY_SESSIONS, LAST_USE};
 use crate::configured::{only_secret, secret};
 use crate::operator::Holder;
 use crate::places::Places;
@@ -63,6 +63,11 @@ fn open(places: &Places, holder: &str) -> Result<Vec<Open>, Problem> {
 fn blocks(called: &Called, state: &State, holder: &str) -> bool {
     if holder == LAST_USE {
         return state.hold() == Some(Hold::Paused(Reason::LastUseNotShown));
+    }
+    if holder == BUSY_SESSIONS {
+        let waived = Next::Waive(Waived::BusySessions);
+        let ways = way(state).map(|way| way.forward).unwrap_or_default();
+        return ways.iter().any(|step| step.then.contains(&waived));
     }
     let (host, pid) = match holder.rsplit_once(':') {
         Some((host, pid)) => (Some(host), pid),

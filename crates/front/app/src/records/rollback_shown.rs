@@ -3,14 +3,14 @@
 use keyroll_host::{LOCAL, incarnation};
 use keyroll_port::{Described, Named, Opening, Recorded, RotationId};
 use keyroll_rotation::{
-    Awaited, Blocker, Consumer, ConsumerId, Delivery, Enumeration, Fact, Hold, Holds, HostId, Incarnation,
-    InstanceIdentity, ObservedInstance, OnFailure, Op, Outcome, Phase, Query, Reason, ReloadMode,
-    SessionSeen, Stamp, State, Unit, UnitStep, Visibility, Waived, Want, Which, digest_of_life, waiting,
-    wants, ways_past,
+    Awaited, Blocker, Consumer, ConsumerId, Delivery, Enumeration, Fact, FileId, Hold, Holds, HostId,
+    Incarnation, InstanceIdentity, ObservedInstance, OnFailure, Op, Outcome, Outside, Phase, Query, Reason,
+    ReloadMode, SessionSeen, Stamp, State, Unit, UnitStep, Visibility, Waived, Want, Which, digest_of_life,
+    waiting, wants, ways_past,
 };
 
 use super::cause::{self, Observations};
-use super::next_words::{fitted, said as sentence};
+use super::next_words::{fitted, outside, said as sentence};
 use super::plan_names::Called;
 use super::walk::{self, Walk};
 use super::ways::ways;
@@ -53,6 +53,27 @@ fn the_reason_of_a_rollback_stays_beside_what_keeps_it_from_its_end() {
     walk.say(Fact::Retried);
     let said = cause::of(&recorded(&walk), &Called::default()).unwrap();
     assert_eq!(said, why);
+}
+
+/// Its file system is read-only: nothing but the same command was named, which writes it again and again.
+#[test]
+fn a_copy_that_a_rollback_could_not_write_may_be_accepted_as_it_stands() {
+    let mut walk = Walk::of(walk::plan());
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    let write = Op::Deliver(FileId(0), Which::Old);
+    walk.until(|state| wants(state).contains(&Want::Do(write.clone())));
+    let intent = walk.begin(&write);
+    walk.end(intent, Outcome::Failed { retry: false });
+    walk.until(|state| state.hold().is_some());
+    assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::Unit(ConsumerId(0)))));
+    assert_eq!(walk.state.files()[0], Holds::New);
+    let called = Called::of_rotation("0192", "acme");
+    let accept = "keyroll consumer accept-file 'file 0' --reason WHY";
+    let next = ways(&called, &walk.state, false, false).unwrap().next;
+    assert!(next.contains(accept), "{next}");
+    let copy = ways_past(&walk.state, Blocker::File(FileId(0), Holds::New));
+    assert!(sentence(&called, &walk.state, &copy).contains(accept), "{copy:?}");
 }
 
 /// A look that shows two more instances of the first consumer.
@@ -124,6 +145,25 @@ fn a_session_of_a_process_that_is_gone_is_not_shown_and_each_other_holder_of_ses
     let sessions: Vec<_> = shown.iter().filter(|one| one.kind == "session").map(|one| one.pid).collect();
     assert_eq!(sessions, [Some(std::process::id()), None], "{shown:?}");
     assert!(shown.iter().all(|one| one.kind != "undeclared process"), "{shown:?}");
+}
+
+/// The look that showed it is older than its end, and nobody answers a request to it.
+#[test]
+fn a_process_that_has_ended_is_sent_no_request() {
+    let mut plan = walk::plan();
+    plan.consumers[0].attributable = true;
+    let mut walk = Walk::of(plan);
+    walk.until(|state| matches!(state.units()[0].stage, UnitStep::Proving(0)));
+    walk.say(Fact::AbortAsked);
+    let own = keyroll_observe::process(std::process::id()).unwrap().id;
+    let ended = keyroll_observe::ProcessId { start_ticks: own.start_ticks + 1, ..own };
+    let said = |id| {
+        let shows = Outside::ShowProof(ConsumerId(0), incarnation(LOCAL, &id), 0);
+        outside(&Called::default(), &walk.state, shows)
+    };
+    assert!(said(own).starts_with("send process ") && !said(own).contains("has ended"), "{}", said(own));
+    assert!(said(ended).ends_with(" has ended: see that consumer 0 runs"), "{}", said(ended));
+    assert!(!said(ended).contains("request"), "{}", said(ended));
 }
 
 /// A rollback in which the second consumer reads the store again by itself.

@@ -313,7 +313,7 @@ impl Saved {
     }
 
     /// The ids of all saved plans.
-    fn ids(places: &Places) -> Vec<String> {
+    pub(crate) fn ids(places: &Places) -> Vec<String> {
         let entries = fs::read_dir(Self::folder(places)).into_iter().flatten().flatten();
         let name = |entry: fs::DirEntry| entry.file_name().into_string().ok();
         entries.filter_map(name).filter_map(|name| name.strip_suffix(".json").map(str::to_owned)).collect()

@@ -151,6 +151,10 @@ fn kind(awaited: &Awaited) -> WaitKind {
     }
 }
 
+/// Of an issuer that never gave a complete list.
+const UNLISTED: &str = "a complete list of the issuer's keys, for no longer than a phase may take (`phase_deadline`): then keyroll \
+     disables the old key without a list";
+
 /// What is waited for, after "waiting for".
 pub(crate) fn what(told: &Observations, called: &Called, state: &State, awaited: &Awaited) -> String {
     match awaited {
@@ -208,6 +212,7 @@ pub(crate) fn what(told: &Observations, called: &Called, state: &State, awaited:
             ),
             None => answer(called, &Query::LastUsed),
         },
+        Awaited::Answer(Query::List) if state.phase() == Phase::Disable => UNLISTED.to_owned(),
         Awaited::Answer(query) => answer(called, query),
     }
 }

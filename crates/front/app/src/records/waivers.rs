@@ -19,7 +19,10 @@ const REASON_BYTES_MAX: usize = 1_024;
 /// The word by which the operator waives the last use of the old key, where the issuer does not show it.
 pub(crate) const LAST_USE: &str = "last-use";
 
-/// What that waives, for the operator.
+/// The word by which the operator waives sessions that are at work on the key that goes.
+pub(crate) const BUSY_SESSIONS: &str = "busy-sessions";
+
+/// What the last use waives, for the operator.
 pub(crate) const UNSEEN_USER: &str = "a user of the old key that the issuer does not show";
 
 /// All waivers of this machine.

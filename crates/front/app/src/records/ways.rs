@@ -77,7 +77,7 @@ fn or_back(what: &Awaited, back: &str) -> Option<String> {
     let Awaited::Hold(hold) = what else { return None };
     let reason = hold.reason();
     // Nobody may find what uses the old key.
-    let unknown_users = matches!(reason, Reason::Overdue(Phase::Quiesce));
+    let unknown_users = matches!(reason, Reason::Overdue(Phase::Quiesce) | Reason::LastUseNotShown);
     match reason == Reason::ChangedElsewhere {
         true => Some(back.to_owned()),
         false => (unknown_users || matches!(reason, Reason::Canary(_) | Reason::NewKeyRefused))

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use keyroll_codes::Code;
 use keyroll_journal::{SqliteJournal, Work};
 use keyroll_port::{Journal as _, Overview, Recorded};
 use keyroll_rotation::{ConsumerId, Debt, Emergency, State, Unit, UnitStep, Which};
 use tokio::runtime::Runtime;
 
 use crate::configured::ssh_hosts;
-use crate::operator::{OldKeyShown, StatusShown, UnitShown};
+use crate::operator::{OldKeyShown, StatusShown, UnitShown, WaitingShown};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::hosts_left::HostsLeft;
@@ -23,6 +24,7 @@ use crate::records::waivers::Waivers;
 use crate::records::ways::ways;
 use crate::records::{blockers, cause, old_key, reasons, remembered_names, waiting, waived};
 use crate::session::manual_steps::awaited_back;
+use crate::wiring::issuer::refuse_unusable;
 use crate::wiring::open;
 
 /// Ended rotations that are listed besides the open ones.
@@ -107,7 +109,10 @@ impl<'p> StatusReader<'p> {
             let its = |work: &Option<Work>| work.as_ref().is_none_or(|work| work.rotation == overview.id);
             let driver = held.as_ref().filter(|(_, work)| its(work)).map(|(pid, _)| pid.unwrap_or_default());
             match self.row(&overview, driver, &waivers) {
-                Ok(row) => rows.push(StatusShown { first: first(&row, held.as_ref()), ..row }),
+                Ok(row) => {
+                    let row = StatusShown { first: first(&row, held.as_ref()), ..row };
+                    rows.push(if self.may_be_older() { doubted(row) } else { row });
+                }
                 Err(Unread::Journal(problem)) => return Err(problem),
                 Err(Unread::Rotation(problem)) if self.id.is_some() => return Err(problem),
                 // An unreadable rotation hides none of the others.
@@ -115,6 +120,12 @@ impl<'p> StatusReader<'p> {
             }
         }
         Ok(rows)
+    }
+
+    /// Whether this may be another journal than the last one: it was put back from a backup, or comes from elsewhere.
+    fn may_be_older(&self) -> bool {
+        let code = self.doubt.as_ref().map(|doubt| doubt.code);
+        matches!(code, Some(Code::JournalRestored | Code::OtherMachine))
     }
 
     /// True while something may change: a driver runs, or is about to open a rotation.
@@ -157,6 +168,15 @@ impl<'p> StatusReader<'p> {
         if let Some(back) = awaited_back(&recorded, &state, self.places) {
             row.why = Some(row.why.map_or_else(|| back.clone(), |why| format!("{why}\n{back}")));
         }
+        if row.next.is_some()
+            && row.driver.is_none()
+            && let Some(unusable) = unusable(&recorded)
+        {
+            row.cause = Some(match row.cause {
+                Some(cause) => format!("{cause}; now {unusable}"),
+                None => unusable,
+            });
+        }
         Ok(row)
     }
 }
@@ -174,6 +194,33 @@ fn not_searched(recorded: &Recorded, state: &State) -> Vec<String> {
     };
     let left_out = ssh_hosts(&config).into_iter().filter(|name| saved.host_id(name).is_none());
     left_out.map(str::to_owned).collect()
+}
+
+/// What refuses every command that would drive a rotation now: its spec, or the file of its admin credential. It is found by
+/// the configuration in its journal, as a driver finds it.
+fn unusable(recorded: &Recorded) -> Option<String> {
+    let saved = Saved::of(recorded).ok()?;
+    let config = saved.config().ok()?;
+    let problem = refuse_unusable(config.secret(&saved.secret).ok()?).err()?;
+    Some(format!("keyroll can neither go on nor roll back until this is mended: {}", problem.sentence()))
+}
+
+/// A rotation by a journal that may be an older one. What is done by it may be over, and every command is refused: it offers
+/// none, and only a dead key stays what it was.
+fn doubted(row: StatusShown) -> StatusShown {
+    let offers_nothing = |waiting: WaitingShown| WaitingShown {
+        forward: None,
+        back: None,
+        forward_steps: Vec::new(),
+        back_steps: Vec::new(),
+        ..waiting
+    };
+    let old_key = match row.old_key.state {
+        "ended" => row.old_key,
+        _ => OldKeyShown { state: "unknown", since: None },
+    };
+    let waiting = row.waiting.map(offers_nothing);
+    StatusShown { old_key, waiting, blocked_by: Vec::new(), first: None, next: None, ..row }
 }
 
 /// What could not be read: the journal, or the entries of one rotation.

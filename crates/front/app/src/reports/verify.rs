@@ -4,8 +4,11 @@
 //! have disabled is never presented, because a refused attempt would count as its use; the issuer's list says what is
 //! known of it.
 
+use std::sync::Arc;
+
 use keyroll_codes::Code;
-use keyroll_config::IssuerRef;
+use keyroll_config::{IssuerRef, Secret};
+use keyroll_issuer::Spec;
 use keyroll_journal::{LockError, StateLock};
 use keyroll_port::{Issuer, Journal as _, Label, Listing, Probe, Store as _, VersionInfo};
 use keyroll_rotation::{OldKey, Phase};
@@ -22,7 +25,7 @@ use crate::records::open_rotation_guard::open_of;
 use crate::records::recorded::{rotations_unread, state_of};
 use crate::records::{old_key, versions};
 use crate::redact;
-use crate::wiring::issuer::{described, issuer};
+use crate::wiring::issuer::{Described, described, issuer};
 use crate::wiring::open;
 
 /// Versions without a value that are reported: the newest.
@@ -67,8 +70,9 @@ pub fn verify(
         issuer: issuer.as_ref(),
         current,
         login,
-        lists_ended: described(secret)?.spec.is_some_and(|spec| spec.lists_ended()),
+        with_ended: with_ended(secret)?,
         listing: None,
+        all: None,
     };
     let mut bad = false;
     for endpoint in issuer.endpoints() {
@@ -85,6 +89,13 @@ pub fn verify(
     }
     verifier.list_check(number)?.into_iter().for_each(show);
     Ok(bad)
+}
+
+/// The issuer whose list has the keys that have ended too; none if its list never has them.
+fn with_ended(secret: &Secret) -> Result<Option<Arc<dyn Issuer>>, Problem> {
+    let spec = described(secret)?.spec.filter(Spec::lists_ended);
+    let issuer = |spec: Spec| Described { spec: Some(spec.with_ended()), text: None }.issuer(secret, None);
+    spec.map(issuer).transpose()
 }
 
 /// There is no current value to present.
@@ -113,10 +124,12 @@ struct Verifier<'a> {
     current: Credential,
     /// The secret is a login of a server, which keyroll never removes.
     login: bool,
-    /// The issuer's list has keys that have ended, which are no entries here.
-    lists_ended: bool,
+    /// The same issuer with the keys that have ended in its list, where it marks them.
+    with_ended: Option<Arc<dyn Issuer>>,
     /// The issuer's list, asked for once; the inner `None` means that it has none or did not answer.
     listing: Option<Option<Listing>>,
+    /// The same list with the keys that have ended.
+    all: Option<Option<Listing>>,
 }
 
 impl Verifier<'_> {
@@ -249,11 +262,22 @@ impl Verifier<'_> {
             None if listing.complete && self.login => {
                 "no login has this password any more; keyroll never removes the login itself"
             }
-            None if listing.complete && self.lists_ended => {
-                "the issuer no longer lists it, or lists it as one that has ended"
-            }
+            None if listing.complete && self.with_ended.is_some() => self.gone_or_ended(id),
             None if listing.complete => "the issuer no longer lists it",
             None => "the issuer's list is incomplete and does not show it",
+        }
+    }
+
+    /// What the list with the keys that have ended says of a credential that is not among those that are alive.
+    fn gone_or_ended(&mut self, id: &CredentialId) -> &'static str {
+        let Self { runtime, with_ended, current, all, .. } = self;
+        let all = all.get_or_insert_with(|| runtime.block_on(with_ended.as_ref()?.list(current)).ok());
+        match all {
+            Some(all) if all.entries.iter().any(|entry| entry.id == *id) => {
+                "the issuer lists it as one that has ended"
+            }
+            Some(Listing { complete: true, .. }) => "the issuer no longer lists it",
+            Some(_) | None => "the issuer no longer lists it, or lists it as one that has ended",
         }
     }
 }

@@ -140,7 +140,7 @@ fn import_one(
 }
 
 /// Adds the same value with its id. A login has its user as its id, which the server confirms.
-fn binding(wanted: &Secret, id: Option<&str>) -> String {
+pub(crate) fn binding(wanted: &Secret, id: Option<&str>) -> String {
     let id = id.map_or_else(|| "ID".to_owned(), shell_word);
     match wanted.server {
         None => format!("keyroll secret add {} --replace --id {id}", wanted.name),

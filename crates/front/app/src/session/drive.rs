@@ -138,10 +138,8 @@ fn judge(ending: Ending, interrupted: bool, id: &RotationId) -> Result<(Exit, Ou
             return Ok((exit, Outcome::Paused, state));
         }
         Ending::Journal(error) => {
-            let help = format!(
-                "when the journal is writable again: keyroll resume {id}, which finds out what each step did"
-            );
-            return Err(driving().because_of(&error).help(help).exits(Exit::NeedsPerson));
+            let mend = "make the journal writable again: the next driver finds out what each step did";
+            return Err(driving().because_of(&error).mend(mend).exits(Exit::NeedsPerson));
         }
         Ending::Impossible(seq, illegal) => {
             return Err(driving()

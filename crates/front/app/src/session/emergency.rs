@@ -77,6 +77,16 @@ pub fn replace(
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<Exit, Problem> {
+    let again = format!("keyroll emergency {name}");
+    replaced(name, wanted, installation, operator).map_err(|problem| problem.then(&again))
+}
+
+fn replaced(
+    name: &str,
+    wanted: Wanted,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<Exit, Problem> {
     operator.pause_on_stop();
     let (config, places) = (installation.config()?, installation.places()?);
     let secret = crate::configured::secret(&config, name)?;

@@ -17,6 +17,7 @@ use super::acquire_lock::{Disturbed, acquire_lock};
 use super::append_offline::now;
 use super::drive::drive;
 use super::finish::finish;
+use super::follow_up::Attempt;
 use super::manual_mint;
 use super::manual_revoke::see_dead;
 use super::manual_steps::{Steps, way_back};
@@ -58,6 +59,17 @@ pub fn apply(
     operator: &mut dyn Operator,
 ) -> Result<Exit, Problem> {
     operator.pause_on_stop();
+    let id = RotationId(saved.id.clone());
+    let attempt = Attempt { id: &id, verb: "apply", asked };
+    applied(saved, asked, installation, operator).map_err(|problem| attempt.followed(problem, installation))
+}
+
+fn applied(
+    saved: &Saved,
+    asked: &ApplyOptions,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<Exit, Problem> {
     let places = installation.places()?;
     let id = saved.id.as_str();
     refuse_begun(&places, id, &saved.secret)?;
@@ -127,8 +139,7 @@ fn looked_again(
     (saved, asked): (&Saved, &ApplyOptions),
     operator: &mut dyn Operator,
 ) -> Result<Inspection, Problem> {
-    let again = format!("keyroll apply {}", saved.id);
-    let mut found = look_at(subject, operator).map_err(|problem| problem.before_rotation(&again))?;
+    let mut found = look_at(subject, operator)?;
     refuse_stale(saved, &found)?;
     if let Some(on_failure) = asked.on_failure {
         found.plan.policy.on_failure = on_failure;
@@ -304,9 +315,13 @@ pub fn resume(
     operator.pause_on_stop();
     let places = installation.places()?;
     let id = resolved(&places, id)?;
-    let had = had_before(&id, asked, installation, operator)?;
-    let locked = acquire_lock(&places, &id, Disturbed::in_an(asked.emergency.is_some()), operator)?;
-    drive_on(locked, &id, asked, had, first, operator)
+    let verb = if asked.back { "abort" } else { "resume" };
+    let driven = had_before(&id, asked, installation, operator).and_then(|had| {
+        let disturbed = Disturbed::in_an(asked.emergency.is_some());
+        let locked = acquire_lock(&places, &id, disturbed, operator)?;
+        drive_on(locked, &id, asked, had, first, operator)
+    });
+    driven.map_err(|problem| Attempt { id: &id, verb, asked }.followed(problem, installation))
 }
 
 /// Retries the step at which a rotation is stuck or paused. One that is being driven is neither, and is not interrupted.
@@ -326,10 +341,12 @@ pub fn retry(
         return Err(not_locked("retry the rotation", &error));
     }
     let stands = |state: &State| if state.hold().is_some() { vec![Fact::Retried] } else { Vec::new() };
-    let had = had_before(&id, asked, installation, operator)?;
-    // A driver may have begun since.
-    let locked = acquire_lock(&places, &id, Disturbed::Nobody, operator)?;
-    drive_on(locked, &id, asked, had, stands, operator)
+    let driven = had_before(&id, asked, installation, operator).and_then(|had| {
+        // A driver may have begun since.
+        let locked = acquire_lock(&places, &id, Disturbed::Nobody, operator)?;
+        drive_on(locked, &id, asked, had, stands, operator)
+    });
+    driven.map_err(|problem| Attempt { id: &id, verb: "retry", asked }.followed(problem, installation))
 }
 
 /// The id of the named rotation, before the operator is asked anything.
@@ -348,9 +365,11 @@ pub fn take_up(
 ) -> Result<Exit, Problem> {
     operator.pause_on_stop();
     let id = RotationId(id.to_owned());
-    let had = had_before(&id, asked, installation, operator)?;
-    let locked = lock(&installation.places()?)?;
-    drive_on(locked, &id, asked, had, |_| Vec::new(), operator)
+    let driven = had_before(&id, asked, installation, operator).and_then(|had| {
+        let locked = lock(&installation.places()?)?;
+        drive_on(locked, &id, asked, had, |_| Vec::new(), operator)
+    });
+    driven.map_err(|problem| Attempt { id: &id, verb: "resume", asked }.followed(problem, installation))
 }
 
 /// What is prepared before a rotation is resumed.

@@ -44,6 +44,16 @@ pub fn carry_out(
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<Exit, Problem> {
+    let again = format!("keyroll apply {}", split.id);
+    carried_out(split, asked, installation, operator).map_err(|problem| problem.then(&again))
+}
+
+fn carried_out(
+    split: &Saved,
+    asked: &ApplyOptions,
+    installation: &Installation,
+    operator: &mut dyn Operator,
+) -> Result<Exit, Problem> {
     if asked.until.is_some() || asked.emergency.is_some() {
         return Err(several(&split.secret));
     }

@@ -6,14 +6,17 @@ use keyroll_codes::Code;
 use keyroll_config::{Config, Secret};
 use keyroll_host::{LOCAL, incarnation, process_of};
 use keyroll_port::{Described, Journal as _, Label, RotationId};
-use keyroll_rotation::{ConsumerId, Fact, FileId, Incarnation, Phase, State, Waived, digest_of_life};
+use keyroll_rotation::{
+    ConsumerId, Fact, FileId, Incarnation, Phase, State, Waived, digest_of_life, may_be_excused,
+};
 
 use super::adopt::numbered;
 use super::append_offline::{digest_of, may_follow, opened_own, own_of, tell_open_locked};
 use super::container_there::ContainerThere;
 use super::holder_on_host::HolderOnHost;
 use super::lock_to_record::{Recording, lock_to_record};
-use crate::configured::{secret_flag, without_host};
+use super::refuse_running::refuse_running;
+use crate::configured::without_host;
 use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::operator::Operator;
@@ -21,11 +24,12 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::acts::{self, Act};
 use crate::records::blockers;
+use crate::records::next_words::goes_on_with;
 use crate::records::plan_names::Called;
 use crate::records::recorded::{Opened, unread};
 use crate::records::resolve_target::meant;
 use crate::records::versions::{label, versions};
-use crate::records::waivers::{LAST_USE, UNSEEN_USER, Waiver, Waivers, digest, reason_given};
+use crate::records::waivers::{BUSY_SESSIONS, LAST_USE, UNSEEN_USER, Waiver, Waivers, digest, reason_given};
 use crate::wiring::open::{journal, lock, runtime};
 
 /// What names what can be waived.
@@ -47,7 +51,7 @@ pub enum Said {
 pub struct WaiveRequest<'a> {
     /// What is said of it.
     pub said: Said,
-    /// A process id, a consumer's name, a path, a container of a cluster, or the word for the last use.
+    /// A process id, a consumer's name, a path, a container of a cluster, or the word for the last use or for sessions.
     pub holder: &'a str,
     /// The secret; none where only one can be meant.
     pub secret: Option<&'a str>,
@@ -63,6 +67,8 @@ pub struct WaivedShown {
     pub holder: String,
     /// The rotation rolls back: the value that goes is the new one.
     pub back: bool,
+    /// It was recorded before, for the same reason: nothing was changed.
+    pub before: bool,
     /// The open rotation that has recorded it; none = it counts for the next rotation.
     pub rotation: Option<String>,
     /// How to continue that rotation, and which driver was ended for this.
@@ -70,7 +76,7 @@ pub struct WaivedShown {
 }
 
 /// Records a waiver: of a copy also before a rotation is open, of a process or a consumer in the open rotation. A driver of that
-/// rotation is ended for it.
+/// rotation is ended for it. The same waiver again changes nothing.
 ///
 /// # Errors
 /// The reason or the holder is not valid, no rotation is open for a waiver that belongs to one, or the lock stays held.
@@ -90,7 +96,10 @@ pub fn waive(
     };
     places.ensure()?;
     // A damaged list is found before a rotation has recorded anything.
-    Waivers::load(&places)?;
+    let waivers = Waivers::load(&places)?;
+    if let Some(shown) = what.waived_before(secret, &reason, &waivers, &places)? {
+        return Ok(shown);
+    }
     // The rotation and the list are written under one lock.
     let recording = lock_to_record(&places, operator, || what.judged(secret, &places))?;
     recording.or_driver(what.waived_in(secret, reason, &recording))
@@ -172,6 +181,7 @@ impl<'a> Named<'a> {
             Waived::Gone(_) => return Ok(Waived::Gone(number(opened, self.holder)?)),
             Waived::File(_) => return Ok(Waived::File(file_of(opened, self.holder, places)?.0)),
             Waived::Holder(who) if who.host == LOCAL => refuse_reused(&opened.state, who)?,
+            Waived::BusySessions if !shows_busy(&opened.state) => return Err(not_seen("session at work")),
             Waived::Holder(_)
             | Waived::Copy(_)
             | Waived::BusySessions
@@ -179,6 +189,39 @@ impl<'a> Named<'a> {
             | Waived::Host(_) => {}
         }
         Ok(self.waived)
+    }
+
+    /// The same waiver, as it was recorded before. What was let go or accepted as it stands is recorded again: keyroll then tries once
+    /// more what it gave up.
+    fn waived_before(
+        &self,
+        secret: &Secret,
+        reason: &str,
+        waivers: &Waivers,
+        places: &Places,
+    ) -> Result<Option<WaivedShown>, Problem> {
+        let name = secret.name.as_str();
+        let opened = opened_own(name, places)?;
+        let before = match &opened {
+            Some(opened) => self.of_rotation(opened, places).is_ok_and(|waived| {
+                // A consumer that a rollback could not restart since is not restarted any more after a second waiver.
+                let repeated = matches!(waived, Waived::Gone(_) | Waived::File(_))
+                    || matches!(waived, Waived::NotVisible(id) if may_be_excused(&opened.state, id));
+                let known =
+                    waivers.recorded(&opened.id.0, name, waived).is_some_and(|it| it.reason == reason);
+                !repeated && known && opened.state.waived().contains(&waived)
+            }),
+            None if !matches!(self.waived, Waived::Copy(_)) => false,
+            None => {
+                let standing = waivers.standing(name, current(places, secret)?);
+                standing.iter().any(|it| it.digest == digest("", self.waived) && it.reason == reason)
+            }
+        };
+        let next = opened.as_ref().map(|opened| format!("to continue: {}", goes_on_with(opened)));
+        let back = opened.as_ref().is_some_and(|opened| opened.state.phase() == Phase::RollingBack);
+        let (secret, holder) = (name.to_owned(), self.shown.clone());
+        let rotation = opened.map(|opened| opened.id.0);
+        Ok(before.then_some(WaivedShown { secret, holder, back, before, rotation, next }))
     }
 
     /// Only a copy is waived before a rotation is open.
@@ -254,7 +297,8 @@ impl<'a> Named<'a> {
         })?;
         let back = told.as_ref().is_some_and(|opened| opened.state.phase() == Phase::RollingBack);
         let next = told.as_ref().map(|opened| recording.next(opened));
-        Ok(WaivedShown { secret: name.to_owned(), holder: self.shown.clone(), back, rotation, next })
+        let (secret, holder) = (name.to_owned(), self.shown.clone());
+        Ok(WaivedShown { secret, holder, back, before: false, rotation, next })
     }
 }
 
@@ -297,7 +341,8 @@ pub fn withdraw(
     match withdrawn {
         true => {
             let holder = format!("the copy {path}");
-            Ok(WaivedShown { secret: name.to_owned(), holder, back: false, rotation: None, next: None })
+            let (secret, back, before) = (name.to_owned(), false, false);
+            Ok(WaivedShown { secret, holder, back, before, rotation: None, next: None })
         }
         false => Err(withdrawing()
             .because(format!("no waiver of {path} counts for the next rotation of {name}"))
@@ -316,10 +361,13 @@ fn waiving() -> Problem {
     Problem::new(Code::ConsumerNotAdopted, "waive what holds the key")
 }
 
-/// What `holder` names: the last use, a process id, a consumer of the configuration, or a path.
+/// What `holder` names: the last use, sessions at work, a process id, a consumer of the configuration, or a path.
 fn named(holder: &str, secret: &Secret) -> Result<Waived, Problem> {
     if holder == LAST_USE && secret.consumers.iter().all(|consumer| consumer.name.as_str() != holder) {
         return Ok(Waived::LastUse);
+    }
+    if holder == BUSY_SESSIONS && secret.consumers.iter().all(|consumer| consumer.name.as_str() != holder) {
+        return Ok(Waived::BusySessions);
     }
     if let Ok(pid) = holder.parse::<u32>() {
         let process = keyroll_observe::process(pid).map_err(|why| {
@@ -359,6 +407,12 @@ fn container_named(container: &ContainerThere, secret: &Secret, places: &Places)
     seen.map(Waived::Holder).ok_or_else(not_seen)
 }
 
+/// Whether the last look shows a session at work on the key that goes. The waiver is about later ones too, and the consent counts it.
+fn shows_busy(state: &State) -> bool {
+    let seen = state.look().and_then(|look| look.seen.sessions.as_ref());
+    seen.into_iter().flatten().any(|session| session.busy)
+}
+
 /// No open rotation saw what is to be waived.
 fn not_seen(what: &str) -> Problem {
     waiving().because(format!("no {what} holds the value, as far as an open rotation saw")).help(INSPECTS)
@@ -387,29 +441,6 @@ fn shown(holder: &str, waived: Waived) -> String {
         Waived::Gone(_) => format!("{holder}, which is gone"),
         Waived::File(_) => format!("the file {holder} as it stands"),
     }
-}
-
-/// Refuses to let a consumer go of which a process runs on this machine now: the last look may be old, or missing. A manager
-/// that does not answer says nothing, and the next look decides.
-fn refuse_running(name: &str, secret: &Secret, config: &Config) -> Result<(), Problem> {
-    let mut all = secret.consumers.iter();
-    let Some(consumer) = all.find(|consumer| consumer.name.as_str() == name && consumer.is_here) else {
-        return Ok(());
-    };
-    // Its processes were adopted anew.
-    if all.any(|later| later.finds_as(consumer)) {
-        return Ok(());
-    }
-    let workloads = consumer.runs.instances().iter().map(|instance| instance.workload.as_ref());
-    let running = workloads.filter_map(|workload| keyroll_manager::instances(workload).ok()).flatten().next();
-    let Some(running) = running else { return Ok(()) };
-    let pid = running.process.pid;
-    Err(Problem::new(Code::NotPossibleNow, format!("let {name} go"))
-        .because(format!("process {pid} is an instance of it, and runs"))
-        .help(format!(
-            "end process {pid}, or accept that it keeps the value: keyroll consumer waive {name} --reason WHY{}",
-            secret_flag(config, secret.name.as_str())
-        )))
 }
 
 /// Refuses a process id that belongs to another process than when the rotation last inspected the machine.

@@ -6,6 +6,7 @@ mod consent;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use keyroll_engine::{Command, DriverState, Note, Observer, ObserverReply};
 use keyroll_port::{FailingCheck, FailureKind, Recorded, RotationId};
@@ -28,6 +29,7 @@ use crate::problem::Problem;
 use crate::records::blockers;
 use crate::records::downtimes::Downtimes;
 use crate::records::next_words::command;
+use crate::records::pid_files;
 use crate::records::plan_names::Called;
 use crate::records::unseen::Unseen;
 use crate::records::waivers::Waivers;
@@ -67,10 +69,14 @@ pub(crate) struct Watch<'a> {
     hold: Option<Hold>,
     /// The hosts that were waived and are away.
     left: Vec<HostId>,
+    /// The consumers that were let go, and do not run.
+    gone: Vec<ConsumerId>,
     /// The old key was taken for revoked.
     ended: bool,
     /// The consent that the operator is being asked for.
     asking: Option<(u64, OpenQuestion)>,
+    /// When no answer is a no: the deadline of the phase that asks with the old key disabled.
+    answer_until: Option<Instant>,
 }
 
 impl<'a> Watch<'a> {
@@ -108,8 +114,10 @@ impl<'a> Watch<'a> {
             downtimes,
             hold: None,
             left: Vec::new(),
+            gone: Vec::new(),
             ended: false,
             asking: None,
+            answer_until: None,
         }
     }
 
@@ -261,6 +269,7 @@ impl<'a> Watch<'a> {
             self.operator.note(NO_WAY_BACK);
         }
         self.phase = Some(phase);
+        self.answer_until = None;
         self.downtimes.turn(matches!(phase, Phase::RollingBack | Phase::RolledBack));
         if let Some(shown) = operator::Phase::of(phase) {
             self.operator.event(Event::Phase { phase: shown });
@@ -317,7 +326,10 @@ impl<'a> Watch<'a> {
 
     /// What blocks, as far as this driver has seen it: what an earlier look showed may be over.
     fn blockers(&self, state: &State) -> Vec<Holder> {
-        if self.waits.has_looked(state) { blockers::all(&self.called, state) } else { Vec::new() }
+        match self.waits.has_looked(state) {
+            true => blockers::all(&self.called, state),
+            false => pid_files::refused(&self.called, state),
+        }
     }
 
     /// Shows the output of each failing check once, so that the wait for a consumer is explained.
@@ -370,6 +382,7 @@ impl Observer for Watch<'_> {
         self.waits.see(event, state);
         self.waits(state);
         self.hosts_back(state);
+        self.consumers_back(state);
         // The cause of a phase is shown before the phase.
         self.old_key(state);
         self.entered(state);
@@ -380,9 +393,9 @@ impl Observer for Watch<'_> {
         match note {
             Note::Failed(failure) => {
                 let kind = failure.kind;
-                let problem = Problem::from(failure).of_rotation(&self.rotation);
+                let problem = Problem::from(failure);
                 let causes = problem.causes.join(": ");
-                let gone = self.waiver_of_host(problem.code, &problem.attempted);
+                let past = self.way_past(problem.code, kind, &problem.attempted);
                 let help = match &self.steps.back {
                     Some(back) if kind == FailureKind::StaysAlive => {
                         let id = &self.rotation;
@@ -393,7 +406,7 @@ impl Observer for Watch<'_> {
                     }
                 };
                 let text =
-                    format!("could not {} ({}): {causes}{help}{gone}", problem.attempted, problem.code);
+                    format!("could not {} ({}): {causes}{help}{past}", problem.attempted, problem.code);
                 self.once(text.clone(), Event::Note { text });
             }
             Note::NotVisible(all) => {

@@ -152,7 +152,7 @@ fn said(failure: Failure) -> String {
 }
 
 /// The fields in the text of a copy.
-fn found_in(setup: &CopySetup, bytes: &[u8]) -> Result<Vec<(String, SecretBytes)>, String> {
+pub(crate) fn found_in(setup: &CopySetup, bytes: &[u8]) -> Result<Vec<(String, SecretBytes)>, String> {
     let found = match setup {
         CopySetup::Value { format, slot, source } => {
             let value = format.read(bytes, slot).map_err(|error| error.to_string())?;

@@ -169,7 +169,7 @@ fn all_answered(
 fn without_it(name: &str, secret: &str, problem: Problem) -> Problem {
     let may_be_gone = matches!(problem.code, Code::HostUnreachable | Code::HostProgramUnusable);
     match (may_be_gone, problem.help.clone()) {
-        (true, Some(help)) => problem.help(format!(
+        (true, Some(help)) => problem.mend(format!(
             "{help}; if it is gone, leave it out: keyroll plan {secret} --without {name} --reason WHY"
         )),
         (true, None) | (false, _) => problem,
@@ -179,7 +179,7 @@ fn without_it(name: &str, secret: &str, problem: Problem) -> Problem {
 /// What can be done for a host that is only searched.
 fn without_search(problem: Problem) -> Problem {
     let before = problem.help.as_ref().map(|help| format!("{help}; ")).unwrap_or_default();
-    problem.help(format!(
+    problem.mend(format!(
         "{before}no consumer of the secret is declared there: to plan without a look at it ever, name the other hosts in \
          `searched_hosts` of the secret in keyroll.toml (none: searched_hosts = [])"
     ))

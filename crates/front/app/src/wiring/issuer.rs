@@ -7,7 +7,8 @@ use std::sync::Arc;
 use keyroll_aws::{AwsKeys, AwsSettings, IamUser, REQUEST_MS_MAX_DEFAULT};
 use keyroll_codes::Code;
 use keyroll_config::{AwsUser, IssuerRef, Reference, Secret, VaultLogin, nearest};
-use keyroll_host::{read, resolve};
+use keyroll_host::{Resolved, read, resolve};
+use keyroll_http::Addresses;
 use keyroll_issuer::{Runner, Spec, SpecError};
 use keyroll_logins::{Admins, Table};
 use keyroll_manager::shell_word;
@@ -49,8 +50,18 @@ pub(crate) fn with_servers(name: &str, error: SpecError) -> SpecError {
     SpecError { help: Some(help), ..error }
 }
 
+/// Where the servers that a secret names may be: whoever wrote a `SecretRotation` object may not reach keyroll's own machine.
+fn addresses(secret: &Secret) -> Addresses {
+    if secret.of_object { Addresses::OtherMachines } else { Addresses::Any }
+}
+
 /// Reads the description of a secret's issuer.
 pub fn described(secret: &Secret) -> Result<Described, Problem> {
+    let Described { spec, text } = read_description(secret)?;
+    Ok(Described { spec: spec.map(|spec| spec.within(addresses(secret))), text })
+}
+
+fn read_description(secret: &Secret) -> Result<Described, Problem> {
     Ok(match &secret.issuer {
         IssuerRef::Server(_) | IssuerRef::AwsAccessKey => Described { spec: None, text: None },
         IssuerRef::Shipped(name) => {
@@ -140,12 +151,15 @@ pub fn issuer(secret: &Secret) -> Result<Arc<dyn Issuer>, Problem> {
     described(secret)?.issuer(secret, None)
 }
 
+fn is_missing(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
+}
+
 /// The admin credential of a secret, if one is named. Without its file, a login's problem says what must stand there.
 fn admin_of(secret: &Secret) -> Result<Option<SecretBytes>, Problem> {
     let Some(Reference::File(path)) = &secret.admin else { return Ok(None) };
-    let is_missing = || path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
     if let Some(server) = secret.issuer.server()
-        && is_missing()
+        && is_missing(path)
     {
         let file = shell_word(path.display().to_string());
         return Err(Problem::new(Code::FileUnusable, format!("use the admin login of {}", secret.name))
@@ -180,9 +194,41 @@ pub fn spec_text(path: &Path) -> Result<String, Problem> {
     std::fs::read_to_string(path).map_err(|error| attempted().because_of(&error))
 }
 
+/// Refuses a secret whose issuer cannot be used now: its spec cannot be read, or the file of its admin credential is not
+/// there or open to others. Nothing is read from that file.
+pub(crate) fn refuse_unusable(secret: &Secret) -> Result<(), Problem> {
+    described(secret)?;
+    match &secret.admin {
+        Some(Reference::File(path)) => own_file(path).map(drop),
+        None => Ok(()),
+    }
+}
+
 /// The admin credential, from a file that others may not read, and that is not another user's.
 pub(crate) fn admin_file(path: &Path) -> Result<SecretBytes, Problem> {
-    let resolved = resolve(path)?;
+    let resolved = own_file(path)?;
+    let content = read(&resolved)?.bytes;
+    let bytes = content.expose();
+    let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+    let value = SecretBytes::new(bytes.get(..end).unwrap_or_default().to_vec());
+    crate::redact::remember(&value);
+    // A login's file is `name:password`; the password is redacted by itself too.
+    if let Some(at) = value.expose().iter().position(|byte| *byte == b':') {
+        crate::redact::remember(&SecretBytes::new(value.expose().get(at + 1..).unwrap_or_default().to_vec()));
+    }
+    Ok(value)
+}
+
+/// The file of an admin credential, unless others may read it or it is another user's.
+fn own_file(path: &Path) -> Result<Resolved, Problem> {
+    let resolved = resolve(path).map_err(|failure| match is_missing(path) {
+        // An open rotation keeps the configuration that it began with.
+        true => Problem::from(failure).mend(
+            "put the file of the admin credential back, mode 0600; before a plan, `admin` in keyroll.toml may name \
+             another one",
+        ),
+        false => Problem::from(failure),
+    })?;
     if !is_private(resolved.mode, resolved.uid, resolved.gid) {
         return Err(Problem::new(
             Code::OpenToOtherUsers,
@@ -197,16 +243,7 @@ pub(crate) fn admin_file(path: &Path) -> Result<SecretBytes, Problem> {
             .because(format!("it belongs to user {}, who can read and replace it", resolved.uid))
             .help("write it into a new file of your own, and correct `admin` in keyroll.toml"));
     }
-    let content = read(&resolved)?.bytes;
-    let bytes = content.expose();
-    let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
-    let value = SecretBytes::new(bytes.get(..end).unwrap_or_default().to_vec());
-    crate::redact::remember(&value);
-    // A login's file is `name:password`; the password is redacted by itself too.
-    if let Some(at) = value.expose().iter().position(|byte| *byte == b':') {
-        crate::redact::remember(&SecretBytes::new(value.expose().get(at + 1..).unwrap_or_default().to_vec()));
-    }
-    Ok(value)
+    Ok(resolved)
 }
 
 /// The access keys of an IAM user, as an issuer.
@@ -257,13 +294,19 @@ fn server(secret: &Secret, admin: Option<&SecretBytes>) -> Result<Arc<dyn Issuer
         Some(_) => vault_of_roles(secret)?,
         None => VaultSettings::default(),
     };
-    Ok(Arc::from(server.issuer(table, &Admins { server: admin, poolers: &poolers, vault: &vault })?))
+    let addresses = addresses(secret);
+    let admins = Admins { server: admin, poolers: &poolers, vault: &vault, addresses };
+    Ok(Arc::from(server.issuer(table, &admins)?))
 }
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test prepares its files")]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, chown};
+
+    use keyroll_config::Config;
+    use keyroll_port::Probe;
+    use keyroll_secret::{Credential, Fields};
 
     use super::*;
 
@@ -275,6 +318,47 @@ mod tests {
         for word in ["`postgres`", "`redis`", "`mariadb`", "`rabbitmq`", "`aws-access-key`"] {
             assert!(help("nothing-of-it").contains(word), "{word}");
         }
+    }
+
+    /// `127.1` resolves to loopback on every machine. Only the object's secret may not lead there.
+    #[tokio::test]
+    async fn a_name_in_an_object_that_leads_to_the_own_machine_is_not_connected_to() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let folder = tempfile::tempdir().unwrap();
+        let admin = folder.path().join("admin.key");
+        std::fs::write(&admin, "generated\n").unwrap();
+        std::fs::set_permissions(&admin, PermissionsExt::from_mode(0o600)).unwrap();
+        let secret = format!(
+            "issuer = \"gitlab\"\nadmin = \"file:{}\"\nissuer_host = \"127.1:{port}\"\n",
+            admin.display()
+        );
+        let text = format!(
+            "version = 1\n[hosts.keyroll]\nconnect = \"kube://in-cluster/keyroll\"\n[hosts.shop]\n\
+             connect = \"kube://in-cluster/shop\"\n[server]\nlisten = \"127.0.0.1:9090\"\n[server.emergency]\n\
+             admin_token = \"file:/etc/keyroll/tokens/admin\"\n[server.kubernetes]\nhome = \"keyroll\"\n\
+             [server.kubernetes.namespaces.shop]\n[secrets.\"shop.one\"]\n{secret}[secrets.own]\n{secret}"
+        );
+        let config = Config::parse(&text, "/x/keyroll.toml").unwrap();
+        let mut fields = Fields::new();
+        fields.insert("value", SecretBytes::from("generated".to_owned()), true);
+        let credential = Credential { id: None, fields };
+        let asked = async |name: &str| {
+            let issuer = issuer(config.secret(name).unwrap()).unwrap();
+            let endpoint = issuer.endpoints().remove(0);
+            issuer.probe(&endpoint, &credential).await
+        };
+        let Probe::Unknown(why) = asked("shop.one").await else { panic!("it was answered") };
+        assert!(why.starts_with("127.1 leads to 127.0.0.1 (loopback): "), "{why}");
+        assert!(listener.accept().is_err(), "it was connected to");
+        // The server never answers: the connection ends with it.
+        let end = std::thread::spawn(move || {
+            listener.set_nonblocking(false).unwrap();
+            listener.accept().map(drop)
+        });
+        assert!(matches!(asked("own").await, Probe::Unknown(_)));
+        assert!(end.join().unwrap().is_ok());
     }
 
     #[test]

@@ -36,7 +36,7 @@ fn vault_settings(vault: &Vault) -> VaultSettings {
         VaultLogin::Agent(socket) => keyroll_truth::VaultLogin::Agent(socket.clone()),
     });
     let Vault { address, namespace, ca, .. } = vault.clone();
-    VaultSettings { address, namespace, ca, login }.with_environment(&env::of_vault)
+    VaultSettings { address, namespace, ca, login, request_ms_max: None }.with_environment(&env::of_vault)
 }
 
 /// Where the Vault or OpenBao of a secret accepts connections, if its address is one of this machine.

@@ -6,6 +6,14 @@ use keyroll_codes::Code;
 use crate::args::{Cli, ManArgs};
 use crate::context::Context;
 
+/// Where a package has the pages of docs/, for a page that names one and does not say it.
+const FILES: &str = "\
+.SH FILES
+.TP
+docs/
+The guides and the reference: in /usr/share/doc/keyroll, or in share/doc/keyroll of the archive.
+";
+
 /// Prints the manual page of the program, or of one command.
 pub(super) fn run(args: &ManArgs, context: &mut Context) -> Result<Exit, Problem> {
     let mut command = Cli::command();
@@ -25,8 +33,15 @@ pub(super) fn run(args: &ManArgs, context: &mut Context) -> Result<Exit, Problem
     let page = clap_mangen::Man::new(apart(command));
     page.render(&mut text)
         .map_err(|error| Problem::new(Code::NameNotFound, "write the page").because_of(&error))?;
+    let files = files(&String::from_utf8_lossy(&text));
+    text.extend_from_slice(files.as_bytes());
     context.ui.file(&text);
     Ok(Exit::Done)
+}
+
+/// The section that a page lacks.
+fn files(page: &str) -> &'static str {
+    if page.contains("docs/") && !page.contains("/usr/share/doc/") { FILES } else { "" }
 }
 
 /// A manual page joins lines: what follows an example begins after an empty one.

@@ -26,6 +26,10 @@ pub(super) fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Prob
         context.ui.note(no_rotation_yet(&places));
         return Ok(Exit::Done);
     };
+    // What follows is worth no more than this says; in a stream an error is the last line.
+    if let Some(doubt) = reader.doubt.as_ref().filter(|_| !context.ui.look.json) {
+        context.ui.problem(doubt);
+    }
     let mut shown = Vec::new();
     loop {
         let rows = reader.read()?;
@@ -39,7 +43,11 @@ pub(super) fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Prob
                 undriven(&shown, context);
             }
             context.ui.settle();
-            return reader.doubt.map_or(Ok(exit), Err);
+            return match reader.doubt {
+                Some(doubt) if context.ui.look.json => Err(doubt),
+                Some(doubt) => Ok(doubt.exit()),
+                None => Ok(exit),
+            };
         }
         thread::sleep(Duration::from_millis(WATCH_MS));
     }
@@ -54,10 +62,12 @@ fn undriven(shown: &[StatusShown], context: &mut Context) {
     }
 }
 
-/// Without a driver: 4 before the point of no return, 6 after it; 6 too if the operator has something to do.
+/// Without a driver: 4 before the point of no return, 6 after it; 6 too if the operator has something to do, also if that is
+/// to answer its driver.
 fn exit(row: &StatusShown) -> Exit {
     match (row.ended, row.owes, row.driver) {
         (_, true, _) => Exit::NeedsPerson,
+        (false, false, Some(_)) if row.person => Exit::NeedsPerson,
         (true, false, _) | (false, false, Some(_)) => Exit::Done,
         (false, false, None) if row.decided || row.person => Exit::NeedsPerson,
         (false, false, None) => Exit::Paused,
@@ -122,7 +132,8 @@ fn said(row: &StatusShown) -> Option<String> {
         }
         (Some(Outcome::Debt), _, _) => Some("the old key still has to be revoked".to_owned()),
         (Some(_), _, _) => None,
-        (None, Some(why), _) => Some(format!("paused: {why}")),
+        (None, Some(why), Some(pid)) => Some(format!("process {pid} asks: {why}")),
+        (None, Some(why), None) => Some(format!("paused: {why}")),
         (None, None, Some(pid)) => Some(format!("driven by process {pid}")),
         (None, None, None) => Some("no driver".to_owned()),
     }
@@ -174,6 +185,7 @@ fn no_return(row: &StatusShown) -> Option<String> {
         _ if row.emergency.is_some() => Some("no rollback: the old value is compromised".to_owned()),
         (Some(Phase::RollingBack), _) => Some("ahead: it rolls back".to_owned()),
         (Some(_), Some(back)) => Some(format!("ahead: {} rolls back", back.command)),
+        (Some(_), None) if row.old_key.state == "unknown" => None,
         (Some(_), None) => Some("no rollback: the old key no longer works".to_owned()),
         (None, _) => None,
     }
@@ -301,6 +313,20 @@ mod tests {
         StepShown { first: None, commands: vec![command] }
     }
 
+    /// Red: `paused` and exit 0, while a process had the key off and waited for an answer.
+    #[test]
+    fn a_driver_that_asks_is_named_and_needs_a_person() {
+        let why = Some("revoking the old key needs your consent".to_owned());
+        let held = StatusShown { why, person: true, ..open(Phase::Decide, None) };
+        let asks = StatusShown { driver: Some(4711), ..held.clone() };
+        let words = "revoking the old key needs your consent";
+        assert_eq!(said(&asks), Some(format!("process 4711 asks: {words}")));
+        assert_eq!(said(&held), Some(format!("paused: {words}")));
+        assert_eq!((exit(&asks), exit(&held)), (Exit::NeedsPerson, Exit::NeedsPerson));
+        let driven = StatusShown { driver: Some(4711), ..open(Phase::Roll, None) };
+        assert_eq!((said(&driven), exit(&driven)), (Some("driven by process 4711".to_owned()), Exit::Done));
+    }
+
     #[test]
     fn a_rollback_is_offered_only_where_the_protocol_allows_one() {
         let said = |row: &StatusShown| card(row).join("\n");
@@ -311,6 +337,9 @@ mod tests {
         assert!(!said(&forward).contains("abort"), "{}", said(&forward));
         let rolling = open(Phase::RollingBack, None);
         assert!(said(&rolling).contains("ahead: it rolls back"), "{}", said(&rolling));
+        let unknown = OldKeyShown { state: "unknown", since: None };
+        let doubted = StatusShown { old_key: unknown, ..open(Phase::Roll, None) };
+        assert!(!said(&doubted).contains("rollback"), "{}", said(&doubted));
         let unread = StatusShown { phase: None, waiting: None, ..open(Phase::Roll, None) };
         assert!(!said(&unread).contains("rollback"), "{}", said(&unread));
     }

@@ -24,6 +24,15 @@ pub(super) fn run(args: &WaiveArgs, context: &mut Context) -> Result<Exit, Probl
         let (name, holder) = (&waived.secret, &waived.holder);
         let goes = if waived.back { "new" } else { "old" };
         match &waived.rotation {
+            Some(id) if waived.before => {
+                format!(
+                    "{holder} is already waived for {name}: nothing was changed. keyroll status {id} lists it"
+                )
+            }
+            None if waived.before => format!(
+                "{holder} is already waived for the next rotation of {name}: nothing was changed. keyroll consumer \
+                 waivers lists it"
+            ),
             Some(id) => format!(
                 "waived for {name}: {holder}; it may keep the {goes} value. keyroll status {id} lists it, and later \
                  keyroll history {id}"

@@ -1,5 +1,5 @@
 use keyroll_app::exit::Exit;
-use keyroll_app::operator::{DowntimeShown, Event, Operator as _};
+use keyroll_app::operator::{DowntimeShown, Event, Operator as _, RollsBack};
 use keyroll_app::plans::pending_changes::apply_with;
 use keyroll_app::problem::Problem;
 use keyroll_app::records::rotation_ids::rotation_id;
@@ -57,10 +57,16 @@ fn plan(args: &PlanArgs, door: &Door, context: &mut Context) -> Result<Exit, Pro
         downtimes: texts("downtimes"),
         away: list(&made, "away").iter().filter_map(downtime).collect(),
         least_s: made.get("least_s").and_then(Value::as_u64).unwrap_or_default(),
+        rolls_back: made.get("rolls_back").and_then(rolls_back),
         accept,
         apply_with,
     });
     Ok(Exit::Done)
+}
+
+/// How far a plan can be rolled back; none where this version does not know the word.
+fn rolls_back(shown: &Value) -> Option<RollsBack> {
+    serde_json::from_value(shown.clone()).ok()
 }
 
 /// A downtime of a plan: nothing is measured yet.

@@ -1,4 +1,6 @@
-use keyroll_app::operator::{CheckShown, Event, Finding, Outcome, StepState, Summary, clock, duration};
+use keyroll_app::operator::{
+    CheckShown, Event, Finding, Outcome, RollsBack, StepState, Summary, clock, duration,
+};
 use keyroll_app::quantity::quantity;
 
 /// The mark before a line; legible without colour.
@@ -19,8 +21,7 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::HostStep { host, consumer, instance, step, state, detail } => {
             let who = instance.as_ref().map_or(consumer.clone(), |instance| format!("{consumer}/{instance}"));
             let detail = detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
-            let not = if *state == StepState::Skipped { "not " } else { "" };
-            (mark(*state), format!("{host} {who}: {not}{}{detail}", step.word()))
+            (mark(*state), format!("{host} {who}: {}{}{detail}", not(*state), step.word()))
         }
         Event::Evidence { consumer, instance, path, grade, observer } => {
             let path = path.as_ref().map(|path| format!(" on {path}")).unwrap_or_default();
@@ -71,9 +72,7 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Note { text } => (Mark::Plain, text.clone()),
         Event::HostLeft(host) => (Mark::Plain, host.text()),
         Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),
-        Event::Plan { id, secret, steps, pace, downtimes: _, away: _, least_s, accept: _, apply_with } => {
-            (Mark::Plain, plan((id, secret), &plan_steps(steps, pace), *least_s, apply_with))
-        }
+        Event::Plan { .. } => (Mark::Plain, plan(event)),
         Event::Residue(residue) => {
             (Mark::Plain, format!("the dead value is still in {}: {}", residue.place, residue.reason))
         }
@@ -96,30 +95,41 @@ fn of_finding(finding: Finding) -> Mark {
     }
 }
 
-/// The steps, numbered, and how they are paced.
+/// The steps, numbered, and how they are paced. A server of a former version indents the further lines of a step itself.
 fn plan_steps(steps: &[String], pace: &[String]) -> String {
-    let numbered = steps.iter().enumerate().map(|(at, step)| format!("\n {:>2}  {step}", at + 1));
+    let text = |step: &String| step.lines().map(str::trim_start).collect::<Vec<_>>().join("\n     ");
+    let numbered = steps.iter().enumerate().map(|(at, step)| format!("\n {:>2}  {}", at + 1, text(step)));
     numbered.chain(pace.iter().map(|line| format!("\n  {line}"))).collect()
 }
 
-fn plan((id, secret): (&str, &str), steps: &str, least_s: u64, apply_with: &str) -> String {
+/// A plan: its steps, how long it takes at least, how far it can be rolled back, and the command that applies it.
+fn plan(event: &Event) -> String {
+    let Event::Plan { id, secret, steps, pace, least_s, rolls_back, apply_with, .. } = event else {
+        return String::new();
+    };
+    let (steps, least, back) = (plan_steps(steps, pace), plan_least(*least_s), plan_back(*rolls_back, id));
+    format!("plan {id} for {secret}; nothing was changed{steps}{least}{back}\n  to apply it: {apply_with}")
+}
+
+/// How long it takes at least.
+fn plan_least(least_s: u64) -> String {
     let least = match least_s {
         0 => "the restarts and their checks".to_owned(),
         seconds => format!("{} of waiting, plus the restarts and their checks", duration(seconds)),
     };
-    let last = match steps.contains("IRREVERSIBLE") {
-        true => "the step that is IRREVERSIBLE",
+    format!("\n  takes at least {least}")
+}
+
+/// How far it can be rolled back, and by which command; nothing in a recovery, whose first step says so.
+fn plan_back(rolls_back: Option<RollsBack>, id: &str) -> String {
+    let before = match rolls_back {
+        Some(RollsBack::Never) => return String::new(),
+        Some(RollsBack::UntilIrreversible) => "everything before the step that is IRREVERSIBLE can",
         // The operator revokes the old key, and until then it works.
-        false => "the last step",
+        Some(RollsBack::UntilLast) => "everything before the last step can",
+        None => "until the old key is revoked, it can",
     };
-    // In a recovery the first step says that there is no rollback.
-    let back = match steps.contains("there is no rollback") {
-        true => String::new(),
-        false => format!("\n  everything before {last} can be rolled back: keyroll abort {id}"),
-    };
-    format!(
-        "plan {id} for {secret}; nothing was changed{steps}\n  takes at least {least}{back}\n  to apply it: {apply_with}"
-    )
+    format!("\n  {before} be rolled back: keyroll abort {id}")
 }
 
 /// The point of no return was passed: who consented, and what was observed.
@@ -180,6 +190,15 @@ fn summary(summary: &Summary) -> String {
     std::iter::once(line).chain(clock).collect::<Vec<_>>().join("\n")
 }
 
+/// What stands before the word of a step that is not seen done. A mark alone would read as if it were.
+fn not(state: StepState) -> &'static str {
+    match state {
+        StepState::Done | StepState::Failed => "",
+        StepState::Skipped => "not ",
+        StepState::Waiting => "not known to be ",
+    }
+}
+
 fn mark(state: StepState) -> Mark {
     match state {
         StepState::Waiting => Mark::Wait,
@@ -235,6 +254,43 @@ mod tests {
         assert_eq!(line(&waiting).unwrap(), (Mark::Wait, said.to_owned()));
     }
 
+    /// `--json` and the server give the lines of a step as they are.
+    #[test]
+    fn the_lines_of_a_step_are_indented_on_the_screen_alone() {
+        let shown = |step: &str| plan_steps(&["make a key".to_owned(), step.to_owned()], &[]);
+        let wanted = "\n  1  make a key\n  2  app: restart it\n     writes ./key\n     runs ./r";
+        assert_eq!(shown("app: restart it\nwrites ./key\nruns ./r"), wanted);
+        assert_eq!(shown("app: restart it\n     writes ./key\n     runs ./r"), wanted);
+    }
+
+    /// The words of the steps do not decide it.
+    #[test]
+    fn how_far_a_plan_can_be_rolled_back_is_said_by_its_own_field() {
+        let back = |rolls_back| {
+            let plan = Event::Plan {
+                id: "01a2".to_owned(),
+                secret: "ring".to_owned(),
+                steps: vec!["an IRREVERSIBLE step: there is no rollback".to_owned()],
+                pace: Vec::new(),
+                downtimes: Vec::new(),
+                away: Vec::new(),
+                least_s: 0,
+                rolls_back,
+                accept: Vec::new(),
+                apply_with: "keyroll apply 01a2".to_owned(),
+            };
+            let (_, text) = line(&plan).unwrap();
+            let said = text.lines().find(|line| line.contains("keyroll abort 01a2"));
+            said.map(|line| line.trim_start().to_owned())
+        };
+        let said = |before: &str| Some(format!("{before} can be rolled back: keyroll abort 01a2"));
+        assert_eq!(back(Some(RollsBack::Never)), None);
+        let step = said("everything before the step that is IRREVERSIBLE");
+        assert_eq!(back(Some(RollsBack::UntilIrreversible)), step);
+        assert_eq!(back(Some(RollsBack::UntilLast)), said("everything before the last step"));
+        assert_eq!(back(None), said("until the old key is revoked, it"));
+    }
+
     #[test]
     fn a_step_on_a_host_is_one_line() {
         let event = Event::HostStep {
@@ -246,5 +302,10 @@ mod tests {
             detail: Some("4/4 workers".to_owned()),
         };
         assert_eq!(line(&event).unwrap(), (Mark::Good, "local api/2: applied (4/4 workers)".to_owned()));
+        // A restart that was ended at its deadline: nothing may read as if it had been applied.
+        let Event::HostStep { host, consumer, instance, step, .. } = event else { panic!("a step") };
+        let unknown =
+            Event::HostStep { host, consumer, instance, step, state: StepState::Waiting, detail: None };
+        assert_eq!(line(&unknown).unwrap(), (Mark::Wait, "local api/2: not known to be applied".to_owned()));
     }
 }

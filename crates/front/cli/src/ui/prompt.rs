@@ -3,6 +3,7 @@ use std::io::{self, IsTerminal as _, PipeReader, Read, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::Instant;
 
 use keyroll_app::exit::Exit;
 use keyroll_app::operator::{Confirmation, OpenQuestion};
@@ -10,6 +11,7 @@ use keyroll_app::problem::Problem;
 use keyroll_app::redact;
 use keyroll_codes::Code;
 use keyroll_secret::SecretBytes;
+use rustix::event::Timespec;
 use rustix::fs::OFlags;
 use rustix::termios::{QueueSelector, tcflush};
 use zeroize::Zeroizing;
@@ -97,17 +99,18 @@ impl Ui {
     /// Asks the operator to type a name before an irreversible step.
     pub(crate) fn ask_name(&mut self, question: &str, name: &str) -> Confirmation {
         match self.put(&format!("{question} Type `{name}` to continue: ")) {
-            true => typed_name(name, None),
+            true => typed_name(name, None, None),
             false => Confirmation::Nobody,
         }
     }
 
-    /// Asks the same without waiting: another thread gives the answer, unless the question is withdrawn. None if
-    /// nobody can be asked.
+    /// Asks the same without waiting: another thread gives the answer, unless the question is withdrawn. No answer until
+    /// the deadline is a no. None if nobody can be asked.
     pub(crate) fn begin_ask_name(
         &mut self,
         question: &str,
         name: &str,
+        until: Option<Instant>,
         answered: Box<dyn FnOnce(Confirmation) + Send>,
     ) -> Option<OpenQuestion> {
         // Two readers of one terminal would take each other's answers.
@@ -116,7 +119,7 @@ impl Ui {
             return None;
         }
         let name = name.to_owned();
-        std::thread::spawn(move || match typed_name(&name, Some(&off)) {
+        std::thread::spawn(move || match typed_name(&name, Some(&off), until) {
             Confirmation::Stopped => {}
             answer @ (Confirmation::Yes | Confirmation::No | Confirmation::Nobody) => answered(answer),
         });
@@ -137,37 +140,63 @@ impl Ui {
 }
 
 /// The operator's answer to a question for a name; a mistyped name may be typed again.
-fn typed_name(name: &str, off: Option<&PipeReader>) -> Confirmation {
+fn typed_name(name: &str, off: Option<&PipeReader>, until: Option<Instant>) -> Confirmation {
     for left in (0..NAME_ASKED_MAX).rev() {
-        let line = match typed(off) {
-            Ok(Some(line)) => line,
-            Ok(None) => return Confirmation::Stopped,
+        let line = match typed(off, until) {
+            Ok(Typed::Line(line)) => line,
+            Ok(Typed::Stopped) => return Confirmation::Stopped,
+            Ok(Typed::Late) => {
+                let _ = io::stderr().write_all(b"\nno answer in time: nothing is revoked\n");
+                return Confirmation::No;
+            }
             Err(_) => return Confirmation::Nobody,
         };
-        let again = match std::str::from_utf8(&line).map(str::trim) {
-            Ok(line) if line == name => return Confirmation::Yes,
-            Ok("") => false,
-            Ok(_) | Err(_) => left > 0,
-        };
+        let answer = answer(&line, name, left);
         // The typed text is not repeated: it may be a value.
-        let said = match again {
-            true => format!("that was not `{name}`. Type it again, or nothing for no: "),
-            false => format!("that was not `{name}`: nothing is revoked\n"),
+        let said = match answer {
+            Some(Confirmation::Yes) => return Confirmation::Yes,
+            Some(_) => format!("that was not `{name}`: nothing is revoked\n"),
+            None => format!("that was not `{name}`. Type it again, or nothing for no: "),
         };
         let _ = io::stderr().write_all(said.as_bytes());
-        if !again {
+        if answer.is_some() {
             break;
         }
     }
     Confirmation::No
 }
 
-/// A typed line; none after a request to stop.
-fn typed(off: Option<&PipeReader>) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+/// What a typed line answers; none if the name is mistyped, and may be typed again `left` times.
+fn answer(line: &[u8], name: &str, left: u32) -> Option<Confirmation> {
+    let line = std::str::from_utf8(line).map(str::trim).ok();
+    let no = |line: &str| ["", "n", "no"].iter().any(|no| line.eq_ignore_ascii_case(no));
+    match line {
+        Some(line) if line == name => Some(Confirmation::Yes),
+        Some(line) if no(line) => Some(Confirmation::No),
+        Some(_) | None => (left == 0).then_some(Confirmation::No),
+    }
+}
+
+/// What came of the wait for a line.
+enum Typed {
+    Line(Zeroizing<Vec<u8>>),
+    /// A stop was requested, or the question was withdrawn.
+    Stopped,
+    /// The time is over.
+    Late,
+}
+
+/// A typed line.
+fn typed(off: Option<&PipeReader>, until: Option<Instant>) -> io::Result<Typed> {
     let stdin = io::stdin();
     let others: Vec<_> = signals::wake().into_iter().chain(off.map(PipeReader::as_fd)).collect();
-    if ready(stdin.as_fd(), &others, None)? == Ready::Stopped {
-        return Ok(None);
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    // A wait that is too long for the system's form is one without an end.
+    let left = left.and_then(|left| Timespec::try_from(left).ok());
+    match ready(stdin.as_fd(), &others, left.as_ref())? {
+        Ready::Input => {}
+        Ready::Stopped => return Ok(Typed::Stopped),
+        Ready::Quiet => return Ok(Typed::Late),
     }
     // A terminal returns at most one line, and nothing of the next is buffered.
     let mut line = Zeroizing::new(vec![0; LINE_BYTES_MAX]);
@@ -175,7 +204,7 @@ fn typed(off: Option<&PipeReader>) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         length => {
             line.truncate(length);
-            Ok(Some(line))
+            Ok(Typed::Line(line))
         }
     }
 }
@@ -259,6 +288,20 @@ fn trimmed(mut bytes: Zeroizing<Vec<u8>>) -> (Zeroizing<Vec<u8>>, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plain_no_is_not_a_mistyped_name() {
+        for no in ["", "n", "N", " no\r", "NO"] {
+            assert_eq!(answer(no.as_bytes(), "acme", 2), Some(Confirmation::No), "{no}");
+        }
+        for mistyped in ["acmee", "y", "yes", "nope"] {
+            assert_eq!(answer(mistyped.as_bytes(), "acme", 1), None, "{mistyped}");
+            assert_eq!(answer(mistyped.as_bytes(), "acme", 0), Some(Confirmation::No), "{mistyped}");
+        }
+        assert_eq!(answer(b"\xff", "acme", 1), None);
+        assert_eq!(answer(b"acme\n", "acme", 0), Some(Confirmation::Yes));
+        assert_eq!(answer(b"no\n", "no", 2), Some(Confirmation::Yes), "the name itself");
+    }
 
     #[test]
     fn one_line_end_is_taken_off() {

@@ -1,5 +1,6 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
+use std::time::Instant;
 
 use keyroll_app::operator::{Confirmation, Event, EventLine, OpenQuestion, Operator, STREAM_VERSION, clean};
 use keyroll_app::problem::Problem;
@@ -275,9 +276,10 @@ impl Operator for Ui {
         &mut self,
         question: &str,
         name: &str,
+        until: Option<Instant>,
         answered: Box<dyn FnOnce(Confirmation) + Send>,
     ) -> Option<OpenQuestion> {
-        Self::begin_ask_name(self, question, name, answered)
+        Self::begin_ask_name(self, question, name, until, answered)
     }
 
     fn hidden(&mut self, what: &str) -> Result<SecretBytes, Problem> {

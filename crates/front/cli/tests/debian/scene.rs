@@ -61,6 +61,13 @@ pub(crate) struct Load {
     cache: (Front, Callers),
 }
 
+impl Load {
+    /// Calls of the units that were answered or failed so far.
+    pub(crate) fn sent(&self) -> u64 {
+        self.shop.1.sent() + self.cache.1.sent()
+    }
+}
+
 impl Scene {
     /// Everything started; there is no keyroll.toml yet. `None` where a part is not installed.
     pub(crate) async fn raise(what: &str) -> Option<Self> {

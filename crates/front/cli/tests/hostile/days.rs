@@ -15,6 +15,7 @@ pub const CASES: &[Case] = &[
     ("a journal with other bytes", damaged_journal),
     ("a journal from a backup", restored_journal),
     ("a journal of before, and the witness of after", restored_after_the_end),
+    ("an admin credential and a spec that are gone", issuer_gone),
     ("a witness that is gone", no_witness),
     ("a driver that stands still", stopped_driver),
     ("a driver that comes back", returning_driver),
@@ -86,6 +87,13 @@ fn restored_journal() {
     copy_state(&scene, &scene.state(), "new");
     put_back(&scene, "old");
     frozen(&scene, &["K06", "keyroll doctor --accept-journal"]);
+    // Red: it offered `resume` and `abort`, which are refused, and said of a key what an older journal knew.
+    let status = scene.run(&["status"]);
+    let row = status.of("status")[0];
+    assert_eq!(row["old_key"]["state"], "unknown", "{}", status.text);
+    for offer in [&row["next"], &row["waiting"]["forward"], &row["waiting"]["back"]] {
+        assert!(offer.is_null(), "{offer}: {}", status.text);
+    }
     put_back(&scene, "new");
     scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
     scene.rotated();
@@ -108,6 +116,31 @@ fn restored_after_the_end() {
     assert!(ran.code != Some(0), "{}", ran.text);
     assert_eq!(scene.snapshot(), before);
     assert_eq!(scene.issuer.deletions().len(), deleted);
+}
+
+/// Red: `status` offered `resume` and `abort`, and only they said why they were refused.
+fn issuer_gone() {
+    let scene = Scene::new();
+    let id = scene.until("quiesce");
+    for (lose, find, words) in [
+        ("mv admin.key kept", "mv kept admin.key", "admin.key: No such file"),
+        (
+            "cp -p acme.toml kept; echo nonsense = 1 >> acme.toml",
+            "mv kept acme.toml",
+            "unknown key `nonsense`",
+        ),
+    ] {
+        scene.sh(lose);
+        let status = scene.run(&["status"]);
+        let cause = status.of("status")[0]["cause"].as_str().unwrap_or_default();
+        assert!(cause.contains("until this is mended") && cause.contains(words), "{}", status.text);
+        scene.run(&["resume", &id, "--confirm", "ring"]).exits(1).says(&[words.rsplit(": ").next().unwrap()]);
+        scene.sh(find);
+        let status = scene.run(&["status"]);
+        assert!(status.exits(4).of("status")[0]["cause"].is_null(), "{}", status.text);
+    }
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
 }
 
 fn no_witness() {

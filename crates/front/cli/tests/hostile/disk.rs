@@ -31,6 +31,9 @@ pub const CASES: &[Case] = &[
     ("a state folder without space before a rotation", || {
         in_own_mounts("a state folder without space before a rotation", no_space_to_begin)
     }),
+    ("a state folder without space in a rotation", || {
+        in_own_mounts("a state folder without space in a rotation", looked_at_without_space)
+    }),
     ("a state folder that became read-only", || {
         in_own_mounts("a state folder that became read-only", became_read_only)
     }),
@@ -180,6 +183,35 @@ fn no_space_to_begin() {
     }
     scene.sh("rm ../state/filler");
     scene.plan();
+    scene.sh("umount ../state");
+}
+
+/// Red: K0601 alone, also for `status`. What needs writing is refused as before, and nothing is lost.
+fn looked_at_without_space() {
+    let scene = Scene::new();
+    on_own_disk(&scene);
+    let id = scene.until("quiesce");
+    scene.sh("cat /dev/zero > ../state/filler || true");
+    for (command, event) in [("status", "status"), ("history", "past"), ("audit", "act")] {
+        let ran = scene.run(&[command]);
+        ran.refused(6, "K0601", &["no space is left on its disk", "unchecked journal", "free space"]);
+        assert!(!ran.of(event).is_empty(), "{command} shows nothing: {}", ran.text);
+    }
+    let shown = scene.run(&["status"]);
+    let row = shown.of("status")[0];
+    assert_eq!(row["id"], id.as_str(), "{}", shown.text);
+    assert_eq!(row["phase"], "quiesce", "{}", shown.text);
+    assert_eq!(row["next"], format!("keyroll resume {id}"), "it goes on once there is space: {}", shown.text);
+    let journal = scene.state().join("journal.db");
+    let before = fs::read(&journal).unwrap();
+    for words in [&["resume", "--confirm", "ring"][..], &["abort"], &["retry"]] {
+        scene.run(words).refused(6, "K0601", &["no space is left on its disk"]);
+    }
+    assert!(fs::read(&journal).unwrap() == before);
+    scene.sh("rm ../state/filler");
+    scene.run(&["status"]).exits(4);
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
     scene.sh("umount ../state");
 }
 

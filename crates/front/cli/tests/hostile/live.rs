@@ -116,7 +116,10 @@ fn made_meanwhile() {
     scene.run(&["status"]).exits(6).says(&[MODE, "--accept"]);
     let resume = ["resume", id.as_str(), "--confirm", "ring"];
     scene.run(&resume).exits(6).says(&[MODE]);
-    scene.run(&[&resume[..], &["--accept", "api/api.env:POOL"]].concat()).refused(1, "K0851", &[MODE]);
+    // What the paused rotation does not wait for is refused, with the commands that it takes.
+    let next = format!("; then: keyroll resume {id}, or keyroll abort {id}");
+    let other = scene.run(&[&resume[..], &["--accept", "api/api.env:POOL"]].concat());
+    other.refused(1, "K0851", &[MODE, &next]);
     // The acceptance covers the content that was shown, not a later edit.
     scene.sh("sed -i 's/^MODE=one/MODE=two/' api/api.env");
     let accept = [&resume[..], &["--accept", MODE]].concat();

@@ -26,6 +26,8 @@ pub const CASES: &[Case] = &[
     ("a revocation that is forbidden, then not", forbidden_revocation),
     ("a disable that is forbidden, then not", forbidden_disable),
     ("a new key that somebody ends after it was proven", new_key_ended),
+    ("a list that cannot be read before the old key is disabled", silent_list),
+    ("an old key that a waived process uses on and on", waived_user),
     ("a debt that is paid after another rotation", debt_after_another_rotation),
     ("a check that cannot fail", cannot_fail),
     ("a current key that is dead", dead_current),
@@ -147,6 +149,58 @@ fn forbidden_disable() {
     scene.apply().exits(6).says(&["disable failed: could not "]);
     scene.run(&["status"]).exits(6).says(&["disable failed: could not ", "status 403"]);
     scene.issuer.calm();
+    scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+}
+
+/// An issuer that shows when a key was last used. The window is shorter than the time between two of its answers.
+fn shows_use() -> Scene {
+    Scene::made(|config, spec| {
+        *config = config.replace("old_idle_for = \"0s\"", "old_idle_for = \"1s\"");
+        let deadlines = "[secrets.ring]\nunit_deadline = \"10s\"\nphase_deadline = \"15s\"\n";
+        *config = config.replacen("[secrets.ring]\n", deadlines, 1);
+        let used =
+            "last_used = { at = \"/last_used_ms\", form = \"unix-ms\" }\npage     = { kind = \"cursor\"";
+        *spec = spec.replacen("page     = { kind = \"cursor\"", used, 1);
+        let shown = "[last_used]\nper = \"key\"\nlag = \"0s\"\ngranularity = \"1s\"\n\n[propagation]";
+        *spec = spec.replacen("[propagation]", shown, 1);
+    })
+}
+
+/// An outage passes: nothing has to be waived for it.
+fn silent_list() {
+    let scene = shows_use();
+    let id = scene.until("quiesce");
+    scene.issuer.mood(Ask::List, ResponseFault::Html, 9999);
+    let ran = scene.run(&["resume", &id, "--confirm", "ring"]);
+    ran.exits(6).says(&["the issuer did not say when the old key was last used: could not list"]);
+    let status = scene.run(&["status"]);
+    status.exits(6).says(&[
+        "last used: could not list",
+        "wait until the issuer shows again",
+        &format!("keyroll resume {id}"),
+    ]);
+    let [wait, waive] = ["wait until the issuer", "waive last-use"].map(|way| status.text.find(way).unwrap());
+    assert!(wait < waive, "{}", status.text);
+    scene.issuer.calm();
+    let ran = scene.run(&["resume", &id, "--confirm", "ring"]);
+    ran.exits(0).ended("done");
+    assert_eq!(ran.of("decided")[0]["waivers"], 0, "{}", ran.text);
+    scene.rotated();
+}
+
+/// A waiver of the last use would cut it off.
+fn waived_user() {
+    let scene = shows_use();
+    let pid = scene.start_by_hand("keeper", &scene.path("api/api.env"), "");
+    let plan = scene.plan();
+    scene.run(&["apply", &plan, "--confirm", "ring"]).exits(6).says(&[&format!("process {pid}")]);
+    scene.run(&["consumer", "waive", &pid.to_string(), "--reason", "it stays"]).exits(0);
+    let ran = scene.run(&["resume", "--confirm", "ring"]);
+    ran.exits(6).says(&["still shows uses of the old key, the last at", &format!("end process {pid}")]);
+    assert!(!ran.text.contains("waive last-use"), "{}", ran.text);
+    assert_eq!(scene.issuer.refused_workers(), [] as [String; 0]);
+    scene.end(pid);
     scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
     scene.rotated();
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use keyroll_testkit::command::dress;
+use keyroll_testkit::issuer::{Ask, ResponseFault};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -37,6 +38,16 @@ pub const CASES: &[Case] = &[
     ("every way past a file that somebody edited is walked", || walked(&foreign)),
     ("every way past a file that somebody edited is walked in a rollback", || walked(&foreign_back)),
     ("every way past a consumer that does not run is walked, while a driver waits", || walked(&absent)),
+    ("every way past a pause that somebody asked for is walked", || walked(&asked)),
+    ("every way past a consent that nobody gave is walked", || walked(&consent)),
+    ("every way past a use of the old key that was refused is walked", || walked(&refused_use)),
+    ("every way past an issuer that does not disable the old key is walked", || walked(&not_disabled)),
+    ("every way past an issuer that does not revoke the old key is walked", || walked(&debt)),
+    (
+        "a pid file that was emptied is named, and the line that is shown lets the rollback end",
+        emptied_pid_file,
+    ),
+    ("the same waiver again changes nothing, and ends no driver", waived_again),
 ];
 
 /// A second consumer. Its restart fails while there is a file `run/fail-two`.
@@ -110,6 +121,13 @@ fn nothing_waived(scene: &Scene, id: &str, verb: &str) {
     assert!(!audit.exits(0).text.contains(verb), "{}", audit.text);
 }
 
+/// The same again changes nothing: whoever was not sure whether the first one was recorded asks twice.
+#[track_caller]
+fn waived_once(scene: &Scene, id: &str) {
+    let row = row(scene, id);
+    assert_eq!(row["waived"].as_array().map(Vec::len), Some(1), "{row}");
+}
+
 /// `status` and `history` list a waiver with its reason.
 #[track_caller]
 fn listed(scene: &Scene, id: &str, what: &str, reason: &str) {
@@ -141,6 +159,8 @@ fn gone_forward() {
     ran.exits(6).says(&["`two` did not prove the new key", "keyroll consumer let-go two --reason WHY"]);
     let next = format!("to continue: keyroll resume {id}");
     let_go(&scene, "two").exits(0).says(&["two", &format!("keyroll status {id}"), &next]);
+    let_go(&scene, "two").exits(0);
+    waived_once(&scene, &id);
     resumed(&scene, &id).exits(0).ended("done");
     listed(&scene, &id, "two", WHY);
     assert!(stage_of_two(&scene, &id).starts_with("taken as gone"));
@@ -163,6 +183,40 @@ fn gone_back() {
     listed(&scene, &id, "two", WHY);
     scene.as_before();
     assert_eq!(scene.holds("two/two.env").as_deref(), Some(scene.old.as_str()), "its file has the old value");
+}
+
+/// Red: the second one is recorded as well, or a driver that waits for something else is ended for it; or it does not say that
+/// nothing was changed.
+fn waived_again() {
+    let scene = both();
+    let (driver, id) = scene.waits_for_api();
+    let waive = ["consumer", "waive", "api", "--reason", WHY];
+    scene.run(&waive).exits(0).says(&["waived for ring"]);
+    driver.end().exits(130);
+    let asked = || scene.run(&["audit"]).exits(0).text.matches("consumer waive").count();
+    let before = asked();
+    end_two(&scene);
+    let driver = scene.start(&["resume", &id, "--confirm", "ring"]);
+    driver.says("the proof of the other one", |event| {
+        let what = event["what"].as_str().unwrap_or_default();
+        event["type"] == "waiting" && what.contains("`two`: it has no running process")
+    });
+    let holder = scene.lock_holder();
+    let again = scene.run(&waive);
+    again
+        .exits(0)
+        .says(&["is already waived for ring: nothing was changed", &format!("keyroll status {id}")]);
+    waived_once(&scene, &id);
+    assert_eq!(
+        (scene.lock_holder(), asked()),
+        (holder, before),
+        "the driver goes on, and nothing is recorded"
+    );
+    scene.restart("two", "two/two.env");
+    driver.end().exits(0).ended("done");
+    listed(&scene, &id, "api", WHY);
+    scene.restart("api", "api/api.env");
+    scene.rotated();
 }
 
 /// Red: exit 0, and the rotation goes on without a consumer that uses the old key; or the driver is ended for a command that is
@@ -195,6 +249,7 @@ fn back_again() {
     scene.sh("cp run/two.ready run/two.pid");
     let ran = resumed(&scene, &id);
     assert!(ran.exits(6).paused()["reason"].as_str().unwrap().contains("`two`"), "{}", ran.text);
+    ran.says(&["`two` runs again: its waiver has ended"]);
     assert_eq!(row(&scene, &id)["waived"], serde_json::json!([]), "the waiver ended when it ran again");
     assert!(scene.issuer.keys().iter().any(|key| key.id == scene.old && !key.disabled), "the old key is on");
     scene.sh("rm run/fail-two");
@@ -220,6 +275,8 @@ fn edited_forward() {
     }
     nothing_waived(&scene, &id, "accept-file");
     accept("two/two.env").exits(0).says(&["as it stands", &format!("to continue: keyroll resume {id}")]);
+    accept("two/two.env").exits(0);
+    waived_once(&scene, &id);
     let driver = scene.start(&["resume", &id, "--confirm", "ring"]);
     driver.says("the proof of the consumer that reads it", |event| {
         let what = event["what"].as_str().unwrap_or_default();
@@ -455,11 +512,33 @@ fn walk(waits: &Waits, way: &Value, is_back: bool, what: &Value) {
     }
     let row = row(scene, id);
     let next = &row["waiting"]["forward_steps"][0]["commands"][0]["kind"];
-    let has_ended = row["ended"] == true;
+    let has_ended = row["ended"] == true && row["waiting"].is_null();
     // Going back may meet the same file or consumer once more, with ways of its own.
     let rolls_back = is_back && row["phase"] == "rolling_back" && next.is_string();
     let is_another = row["waiting"]["what"] != *what && next.is_string();
-    assert!(has_ended || next == "confirm" || rolls_back || is_another, "{way} leads to {row}");
+    assert!(has_ended || rolls_back || is_another, "{way} leads to {row}");
+}
+
+/// Red: nothing blocks, the issuer's console is named, and the rollback is stuck at its deadline with the new key in every file.
+fn emptied_pid_file() {
+    let scene = Scene::new();
+    let id = scene.until("quiesce");
+    let file = scene.path("run/api.pid");
+    let pid = fs::read_to_string(&file).unwrap();
+    fs::write(&file, "").unwrap();
+    let driver = scene.start(&["abort", &id]);
+    driver.says("what it waits for", |event| {
+        let what = event["what"].as_str().unwrap_or_default();
+        event["type"] == "waiting" && what.starts_with("pid file: ")
+    });
+    let row = row(&scene, &id);
+    let blocked = &row["blocked_by"][0];
+    assert_eq!((&blocked["kind"], &blocked["name"]), (&"pid file".into(), &file.to_str().unwrap().into()));
+    let first = blocked["steps"][0]["first"].as_str().unwrap();
+    assert_eq!(first, format!("echo {} >{}", pid.trim(), file.display()));
+    scene.sh(first);
+    driver.end().exits(5).ended("rolled_back");
+    scene.as_before();
 }
 
 /// The words of a command without the program's name, with what the operator knows in place of the words in capitals.
@@ -547,4 +626,67 @@ fn absent() -> Waits {
         }
     };
     Waits { _driver: Some(driver), scene, id, words: &[("WHY", &[WHY])], does }
+}
+
+/// For a wait past which keyroll's own commands lead.
+fn nothing(_: &Scene, first: &str) {
+    panic!("the operator has to do this first: {first}");
+}
+
+/// A rotation that was asked to stop before the old key is disabled.
+fn asked() -> Waits {
+    let scene = Scene::new();
+    let id = scene.until("quiesce");
+    Waits { _driver: None, scene, id, words: &[], does: nothing }
+}
+
+/// Everything is on the new key, and nobody was there to consent.
+fn consent() -> Waits {
+    let scene = Scene::new();
+    let id = scene.until("quiesce");
+    scene.run(&["resume", &id]).exits(6).says(&[&format!("keyroll resume {id} --confirm=ring")]);
+    Waits { _driver: None, scene, id, words: &[], does: nothing }
+}
+
+/// The old key was used while it was disabled, by something that has ended since.
+fn refused_use() -> Waits {
+    let scene =
+        Scene::made(|config, _| *config = config.replace("soak         = \"0s\"", "soak         = \"10s\""));
+    let id = scene.plan();
+    let driver = scene.start(&["apply", &id, "--confirm", "ring"]);
+    driver.enters("soak");
+    scene.sh("echo 'api was refused' >> log/refused");
+    driver.end().exits(6).says(&["used while it was disabled"]);
+    let does =
+        |_: &Scene, first: &str| assert!(first.starts_with("find what still uses the old key"), "{first}");
+    Waits { _driver: None, scene, id, words: &[], does }
+}
+
+/// The issuer refuses to disable the old key, until somebody sees to it, or ends the key at its console.
+fn not_disabled() -> Waits {
+    let scene = Scene::new();
+    scene.issuer.mood(Ask::Disable, ResponseFault::Forbidden, 999);
+    let id = scene.plan();
+    scene.run(&["apply", &id, "--confirm", "ring"]).exits(6).says(&["disable failed: could not "]);
+    let does = |scene: &Scene, first: &str| match first {
+        "remove the cause of the failure" => scene.issuer.calm(),
+        first => {
+            assert_eq!(first, "revoke the old key at the issuer's console");
+            scene.issuer.end(&scene.old);
+        }
+    };
+    Waits { _driver: None, scene, id, words: &[], does }
+}
+
+/// Everything is on the new key, and the issuer did not end the old one.
+fn debt() -> Waits {
+    let scene = Scene::new();
+    scene.issuer.mood(Ask::Delete, ResponseFault::Forbidden, 999);
+    let id = scene.plan();
+    scene.run(&["apply", &id, "--confirm", "ring"]).exits(6).ended("debt");
+    let does = |scene: &Scene, first: &str| {
+        assert_eq!(first, "remove the cause of the failure");
+        scene.issuer.calm();
+    };
+    Waits { _driver: None, scene, id, words: &[], does }
 }

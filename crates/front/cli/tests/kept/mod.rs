@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use keyroll_testkit::alphanumeric;
+use keyroll_testkit::{alphanumeric, free_port};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_keyroll");
 
@@ -24,7 +24,7 @@ pub(crate) fn kept(value: &str) -> tempfile::TempDir {
     let config = "version = 1\n[secrets.acme]\nissuer = \"file:./acme.toml\"\nadmin = \"file:./admin.key\"\n\
                   [[secrets.acme.consumers]]\nname = \"job\"\nruns = { at_rest = true }\nreads = { file = \"./job.key\" }\n";
     fs::write(folder.path().join("keyroll.toml"), config).unwrap();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = free_port().unwrap();
     fs::write(folder.path().join("acme.toml"), SPEC.replace("@ISSUER@", &closed.to_string())).unwrap();
     let admin = folder.path().join("admin.key");
     fs::write(&admin, self::value()).unwrap();

@@ -1,6 +1,7 @@
 //! What goes wrong with a rotation in a real cluster: programs that end on the new key, others who write meanwhile, an API
-//! server and a keyroll that are killed, images that are not there, and what a plan refuses. No key is revoked that somebody
-//! uses, nothing of others is overwritten, and there is always a command on and one back.
+//! server and a keyroll that are killed, images that are not there, rules that deny, a login that is revoked, and what a plan
+//! refuses. No key is revoked that somebody uses, nothing of others is overwritten, and there is always a command on and one
+//! back.
 
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
@@ -506,5 +507,174 @@ fn what_cannot_be_rotated_is_refused_by_the_plan_with_the_next_command() {
     is_refused(&scene, &["immutable", "versioned"]);
     assert_eq!(scene.given_out().as_ref(), Some(&scene.old));
     scene.is_on("agent", &scene.old);
+    scene.nothing_leaked();
+}
+
+/// Whether the API server would let keyroll change an object; nothing is changed.
+#[track_caller]
+fn may_patch(scene: &Scene, object: &str) -> bool {
+    let patch = json!({ "metadata": { "annotations": { "keyroll.dev/a-test": "tried" } } }).to_string();
+    let (namespace, user) = (scene.namespace.as_str(), scene.user.as_str());
+    let words =
+        ["-n", namespace, "patch", object, "--type=merge", "-p", &patch, "--dry-run=server", "--as", user];
+    scene.cluster.does(&words)
+}
+
+/// Makes a rule of the cluster, which is in force then: keyroll changes no object of this kind here. `object`: one of them, by
+/// which that is seen. `reason`: why the API server says that it refuses; without one the answer is 422.
+fn deny(scene: &Scene, (group, resource): (&str, &str), object: &str, reason: Option<&str>) {
+    let (name, user) = (scene.namespace.as_str(), scene.user.as_str());
+    assert!(may_patch(scene, object), "it may not change {object}");
+    let (version, kind) = ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy");
+    let mut rule = json!({
+        "expression": format!("request.userInfo.username != '{user}'"), "message": "nothing is changed today",
+    });
+    if let Some(reason) = reason {
+        rule["reason"] = json!(reason);
+    }
+    let what = json!({
+        "apiGroups": [group], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": [resource],
+    });
+    scene.create(&json!({
+        "apiVersion": version, "kind": kind, "metadata": { "name": name },
+        "spec": {
+            "failurePolicy": "Fail", "matchConstraints": { "resourceRules": [what] }, "validations": [rule],
+        },
+    }));
+    let here = json!({ "matchLabels": { "kubernetes.io/metadata.name": name } });
+    scene.create(&json!({
+        "apiVersion": version, "kind": format!("{kind}Binding"), "metadata": { "name": name },
+        "spec": {
+            "policyName": name, "validationActions": ["Deny"], "matchResources": { "namespaceSelector": here },
+        },
+    }));
+    scene.cluster.wait("the rule that denies", || !may_patch(scene, object));
+}
+
+/// Takes that rule away.
+fn allow(scene: &Scene, object: &str) {
+    for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
+        scene.cluster.kubectl(&["delete", kind, &scene.namespace]);
+    }
+    scene.cluster.wait("the end of the rule", || may_patch(scene, object));
+}
+
+/// Red: a key is made although nothing can be delivered; a denial of 422 is taken for a test that failed, and tried again for
+/// ever; or the rotation cannot be left.
+#[test]
+fn a_rule_that_denies_the_write_of_the_secret_is_named_before_a_key_is_made_and_in_the_roll() {
+    let Some(scene) = Scene::raise("a rule that denies the write of a Secret") else { return };
+    scene.with_deployment(DEADLINE, Takes::Env, "");
+    let (before, secret) = (scene.lives("agent"), format!("secret/{SECRET}"));
+    let (id, made) = (scene.plan(), scene.issuer.made());
+    deny(&scene, ("", "secrets"), &secret, None);
+    let refused = scene.apply(&id);
+    assert!(matches!(refused.code, Some(1 | 4..=6)), "{}", refused.text);
+    refused.says(&[&secret, "it refused the request (422 Invalid)"]);
+    assert_eq!(scene.issuer.made(), made, "a key was made");
+    allow(&scene, &secret);
+    if !matches!(refused.code, Some(1 | 5)) {
+        scene.aborted(&id);
+    }
+
+    let id = scene.until("roll");
+    deny(&scene, ("", "secrets"), &secret, Some("Forbidden"));
+    let held = scene.resume(&id);
+    // Nothing was moved yet: it may roll back by itself.
+    assert!(matches!(held.code, Some(4..=6)), "{}", held.text);
+    held.says(&[&secret, "a rule of the cluster denies it"]);
+    assert_eq!(scene.given_out().as_ref(), Some(&scene.old), "it was written");
+    assert!(scene.is_alive(&scene.old));
+    assert_eq!(scene.lives("agent"), before, "a pod was replaced");
+    allow(&scene, &secret);
+    if held.code != Some(5) {
+        scene.aborted(&id);
+    }
+    is_back(&scene);
+}
+
+/// Forward and back need a roll-out. Red: a consumer counts as moved, or as moved back, whose pods were never replaced; a key is
+/// ended; or there is no way once the rule is gone.
+#[test]
+fn a_rule_that_denies_the_roll_out_holds_the_rotation_and_both_keys_until_it_is_gone() {
+    let Some(scene) = Scene::raise("a rule that denies a roll-out") else { return };
+    scene.with_deployment(DEADLINE, Takes::Env, "");
+    let (before, agent) = (scene.lives("agent"), "deployment/agent");
+    let id = scene.until("roll");
+    deny(&scene, ("apps", "deployments"), agent, Some("Forbidden"));
+    is_held(&scene, &scene.resume(&id), &["agent", "a rule of the cluster denies it"]);
+    assert_eq!(scene.lives("agent"), before, "a pod was replaced");
+    scene.is_on("agent", &scene.old);
+    allow(&scene, agent);
+    scene.aborted(&id);
+    is_back(&scene);
+}
+
+/// A token that ends is the same to the API server: 401. Red: what it answers then is taken for an empty namespace; a key is ended
+/// whose pods are not seen; or a new login does not go on.
+#[test]
+fn a_login_that_is_revoked_in_the_middle_of_the_roll_is_named_and_a_new_one_goes_on() {
+    let Some(mut scene) = Scene::raise("a login that is revoked in a roll") else { return };
+    scene.with_deployment(MIDDLE, Takes::Env, "");
+    let (id, running) = in_the_middle(&scene);
+    scene.log_out("keyroll");
+    let why = "it does not accept the login";
+    // It rolls back what it reaches, and waits for the namespace: no key is ended without a look at it.
+    running.says("the namespace that is away", |event| {
+        event["what"].as_str().is_some_and(|what| what.contains("keyroll hosts waive prod"))
+    });
+    scene.run(&["pause", &id]).exits(0);
+    is_held(&scene, &scene.heard(running.end_late()), &[why]);
+    scene.run(&["scan", "--host", "prod"]).refused(1, "K0966", &[why]);
+
+    scene.log_in("keyroll", ROLE, ["patch", "secrets"]);
+    let ended = scene.to_the_end(&id);
+    let left = if ended.code == Some(0) { scene.new_key() } else { scene.old.clone() };
+    scene.is_rolled_out("deployment/agent");
+    scene.is_on("agent", &left);
+    assert_eq!(scene.given_out().as_ref(), Some(&left));
+    scene.settled(&left);
+    assert_eq!(scene.refused(), [] as [String; 0]);
+    scene.nothing_leaked();
+}
+
+/// What a check prints, which its pod then keeps for a while, so that the log is there when it is looked at.
+const PRINTED: &str = "the check looked at its key";
+
+/// A pod of a check has the value in a Secret of its own. Red: keyroll, or a part of the cluster, writes it into the log of that
+/// pod; or that log is not among those that are searched.
+#[test]
+fn the_log_of_the_pod_of_a_check_has_what_the_check_printed_and_no_value() {
+    let Some(scene) = Scene::raise("the log of a check") else { return };
+    scene.create(&scene.workload("Deployment", "agent", Takes::Env));
+    let consumer = scene.consumer("agent", AGENT, Takes::Env, "");
+    let fails = consumer.replacen("\"K=", &format!("\"echo {PRINTED}; sleep 10; exit 1; K="), 1);
+    assert_ne!(fails, consumer);
+    scene.configure(DEADLINE, &fails);
+    scene.is_rolled_out("deployment/agent");
+    scene.begin();
+    let (id, made) = (scene.plan(), scene.issuer.made());
+    let running = scene.start(&["apply", &id, "--confirm", "acme"]);
+    let mut printed = Vec::new();
+    scene.cluster.wait("what the check prints", || {
+        printed = scene.cluster.logs_whole();
+        printed.retain(|(path, log)| {
+            path.display().to_string().contains("/podlogs/") && String::from_utf8_lossy(log).contains(PRINTED)
+        });
+        !printed.is_empty()
+    });
+    let refused = scene.heard(running.end_late());
+    assert!(matches!(refused.code, Some(1 | 4..=6)), "{}", refused.text);
+    refused.says(&["agent"]);
+    assert_eq!(scene.issuer.made(), made, "a key was made although the check works with none");
+    let needles = scene.needles();
+    for (path, log) in printed {
+        assert!(
+            path.display().to_string().contains("keyroll-probe-"),
+            "{} is of another pod",
+            path.display()
+        );
+        assert!(needles.is_clean(&log), "{} has a value", path.display());
+    }
     scene.nothing_leaked();
 }

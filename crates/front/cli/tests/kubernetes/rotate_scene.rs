@@ -3,6 +3,7 @@
 //! processes of the pods, of etcd and of this test a second time otherwise.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,9 +47,22 @@ pub const ROLE: &str = r#"[
     {apiGroups: [batch], resources: [cronjobs], verbs: [get, list, patch]},
     {apiGroups: [external-secrets.io], resources: [externalsecrets], verbs: [get, list, patch]}]"#;
 
-/// How long a program waits between two calls, microseconds: two of the fast ones call more than a hundred times a second.
+/// How long a program waits between two calls, microseconds.
 pub const PAUSE_US: u32 = 100_000;
-pub const FAST_US: u32 = 8_000;
+
+/// How many calls a program that keeps a pace makes with one wget, each by a connection of its own: to start it costs more than
+/// a call.
+const CALLS_OF_ONE: usize = 10;
+
+/// How a program takes it that it is to end: it first awaits the answer to its call, and counts it.
+pub const ENDS: &str = "trap E=1 TERM";
+
+/// Where a program finds the folder in which each pod counts its calls, and that folder beside everything that keyroll knows.
+const CALLS: &str = "/calls";
+const COUNTS: &str = "calls";
+
+/// What a shell makes of a command that a signal has ended: this and its number. A pod that does not end in time is killed.
+const BY_SIGNAL: usize = 128;
 
 /// How often a rotation is resumed until it must have ended.
 const RESUMES_MAX: usize = 4;
@@ -60,6 +74,9 @@ const CONTROL: &str = "try with nobody";
 /// The objects of a namespace that anybody may be shown.
 const SHOWN: &str =
     "events,pods,deployments,replicasets,statefulsets,daemonsets,controllerrevisions,cronjobs,jobs";
+
+/// What these parts write is searched, among others.
+const PARTS: [&str; 3] = ["kube-apiserver.log", "kube-controller-manager.log", "kubelet.log"];
 
 /// The cluster that scenes share, as long as there is one.
 static SHARED: Mutex<Weak<Kubernetes>> = Mutex::new(Weak::new());
@@ -147,6 +164,35 @@ impl Takes {
     }
 }
 
+/// What a pod counted of its calls.
+#[derive(Default)]
+struct Calls {
+    sent: usize,
+    answered: usize,
+    /// How often wget ended otherwise: refused, not connected, not answered.
+    failed: usize,
+}
+
+impl Calls {
+    /// By the lines of its file.
+    fn read(text: &str) -> Self {
+        let mut calls = Self::default();
+        // A line that is being written has no end yet.
+        for line in text.rsplit_once('\n').map_or("", |(whole, _)| whole).lines() {
+            let (word, number) = line.split_once(' ').unwrap_or_else(|| panic!("{line}"));
+            let number: usize = number.parse().unwrap_or_else(|_| panic!("{line}"));
+            match word {
+                "sent" => calls.sent += number,
+                "answered" => calls.answered += number,
+                "failed" if number > BY_SIGNAL => {}
+                "failed" => calls.failed += 1,
+                _ => panic!("{line}"),
+            }
+        }
+        calls
+    }
+}
+
 pub struct Scene {
     pub cluster: Arc<Kubernetes>,
     pub issuer: Issuer,
@@ -203,9 +249,10 @@ impl Scene {
         issuer.keep_values();
         issuer.keep_calls();
         let (old, value) = issuer.mint("by hand");
-        let home = TempDir::new().unwrap();
+        let (home, outside) = (TempDir::new().unwrap(), TempDir::new().unwrap());
         let dir = home.path().join("scene");
         fs::create_dir(&dir).unwrap();
+        fs::create_dir(outside.path().join(COUNTS)).unwrap();
         // Whose call is of which pod is not followed.
         let spec = without(&without(&issuer.spec("5s"), "op.sessions"), "op.end_session");
         put(&dir.join("acme.toml"), &[&spec], 0o644);
@@ -223,7 +270,7 @@ impl Scene {
             environment: Vec::new(),
             kubeconfig: PathBuf::new(),
             home,
-            outside: TempDir::new().unwrap(),
+            outside,
             said: RefCell::default(),
         };
         scene.log_in("keyroll", ROLE, ["patch", "secrets"]);
@@ -237,6 +284,17 @@ impl Scene {
         let may = ["auth", "can-i", verb, resource, "--namespace", &self.namespace, "--as", &user];
         self.cluster.wait("the rights of the role", || self.cluster.does(&may));
         self.kubeconfig = self.cluster.kubeconfig_for(name, &self.namespace);
+    }
+
+    /// Deletes the service account of keyroll's login, and waits until the API server does not accept the login any more: it keeps
+    /// for ten seconds that it did.
+    #[track_caller]
+    pub fn log_out(&self, name: &str) {
+        let login = self.kubeconfig.display().to_string();
+        let asks = ["--kubeconfig", &login, "-n", &self.namespace, "get", "secret", SECRET];
+        assert!(self.cluster.does(&asks), "the login does not work");
+        self.kubectl(&["delete", "serviceaccount", name]);
+        self.cluster.wait("the end of the login", || !self.cluster.does(&asks));
     }
 
     /// The cluster, which no other scene has.
@@ -323,24 +381,47 @@ impl Scene {
 
 /// Workloads.
 impl Scene {
-    /// The command with which a program calls under a name, with the key in `$K`. It ends with 1 where the call is refused.
-    fn call(&self, name: &str) -> String {
-        let port = self.issuer.port();
+    /// The command with which a program makes so many calls under a name, one after the other, with the key in `$K`. It ends with
+    /// 1 at the first call that is refused, or not answered.
+    fn calls(&self, name: &str, count: usize) -> String {
+        let url = format!(" http://127.0.0.1:{}/v1/me", self.issuer.port()).repeat(count);
         format!(
-            "wget -q -O /dev/null --header \"Authorization: Bearer $K\" --header \"x-worker: {name}\" http://127.0.0.1:{port}/v1/me"
+            "wget -q -O /dev/null --header \"Authorization: Bearer $K\" --header \"x-worker: {name}\"{url}"
+        )
+    }
+
+    /// A program that makes so many calls again and again, and counts them in the file of its pod. It does something first,
+    /// before each round, and after each round.
+    fn calling(&self, count: usize, [first, before, after]: [&str; 3]) -> String {
+        let calls = self.calls("$POD", count);
+        format!(
+            "{ENDS}; {first}; while [ -z \"$E\" ]; do {before}; echo sent {count} >>{CALLS}/$POD; if {calls}; then echo \
+             answered {count} >>{CALLS}/$POD; else echo failed $? >>{CALLS}/$POD; fi; {after}; done; exit 0"
         )
     }
 
     /// A program that calls again and again with the key that it had when it started.
     pub fn agent(&self, takes: Takes, pause_us: u32) -> String {
-        let (read, call) = (takes.read(), self.call("$POD"));
-        format!("trap exit TERM; K={read}; while :; do {call}; usleep {pause_us}; done")
+        let (first, after) = (format!("K={}", takes.read()), format!("usleep {pause_us}"));
+        self.calling(1, [&first, ":", &after])
+    }
+
+    /// The same so many times a second: where something held it up, it does not wait until it has made up for it.
+    pub fn paced(&self, takes: Takes, per_s: u32) -> String {
+        // The time since the machine started has two digits after its point.
+        let (now, count) = ("${T%.*}${T#*.}", CALLS_OF_ONE);
+        let first = format!("K={}; N=0; read -r T _ </proc/uptime; B={now}", takes.read());
+        let after = format!(
+            "N=$((N + {count})); until read -r T _ </proc/uptime; [ $((B + N * 100 / {per_s})) -le {now} ]; do usleep 20000; \
+             done"
+        );
+        self.calling(count, [&first, ":", &after])
     }
 
     /// One that reads its file again at each call.
     pub fn reader(&self, file: &str) -> String {
-        let call = self.call("$POD");
-        format!("trap exit TERM; while :; do K=\"$(cat {file})\"; {call}; usleep {PAUSE_US}; done")
+        let (before, after) = (format!("K=\"$(cat {file})\""), format!("usleep {PAUSE_US}"));
+        self.calling(1, [":", &before, &after])
     }
 
     /// One that does this with every key but the first one.
@@ -358,7 +439,7 @@ impl Scene {
         self.running(kind, name, takes, &self.agent(takes, PAUSE_US))
     }
 
-    /// A workload of one pod with this program.
+    /// A workload of one pod with this program. The pod counts its calls in a folder of this machine: they stay when it has ended.
     pub fn running(&self, kind: &str, name: &str, takes: Takes, script: &str) -> Value {
         let mut pod = json!({
             "hostNetwork": true, "terminationGracePeriodSeconds": 1, "automountServiceAccountToken": false,
@@ -368,12 +449,23 @@ impl Scene {
             }],
         });
         takes.add_to(&mut pod);
+        let counts = json!({ "path": self.outside.path().join(COUNTS), "type": "Directory" });
+        add(&mut pod["volumes"], json!({ "name": COUNTS, "hostPath": counts }));
+        add(&mut pod["containers"][0]["volumeMounts"], json!({ "name": COUNTS, "mountPath": CALLS }));
         let labels = json!({ "app": name });
         let metadata = json!({ "name": name, "namespace": self.namespace });
-        if kind == "CronJob" {
+        if kind == "Pod" {
+            let metadata = json!({ "name": name, "namespace": self.namespace, "labels": labels });
+            return json!({ "apiVersion": "v1", "kind": kind, "metadata": metadata, "spec": pod });
+        }
+        if kind == "CronJob" || kind == "Job" {
             pod["restartPolicy"] = json!("Never");
-            let job = json!({ "spec": { "template": { "metadata": { "labels": labels }, "spec": pod } } });
-            let spec = json!({ "schedule": "0 0 1 1 *", "jobTemplate": job });
+            let template = json!({ "metadata": { "labels": labels }, "spec": pod });
+            let job = json!({ "backoffLimit": 0, "template": template });
+            if kind == "Job" {
+                return json!({ "apiVersion": "batch/v1", "kind": kind, "metadata": metadata, "spec": job });
+            }
+            let spec = json!({ "schedule": "0 0 1 1 *", "jobTemplate": { "spec": job } });
             return json!({ "apiVersion": "batch/v1", "kind": kind, "metadata": metadata, "spec": spec });
         }
         let template = json!({ "metadata": { "labels": labels }, "spec": pod });
@@ -456,7 +548,7 @@ impl Scene {
 
     /// The words of a check, which is a call.
     pub fn check(&self, takes: Takes) -> [String; 3] {
-        let script = format!("K={}; {}", takes.read(), self.call(CHECK));
+        let script = format!("K={}; {}", takes.read(), self.calls(CHECK, 1));
         ["sh".to_owned(), "-c".to_owned(), script]
     }
 
@@ -614,11 +706,46 @@ impl Scene {
         assert!(self.is_alive(&self.old) && self.is_alive(&self.new_key()), "{:?}", self.issuer.keys());
     }
 
-    /// The calls of pods and of checks that were refused. A check is seen to fail with a value that nobody has.
+    /// The calls of pods and of checks that were refused, and the pods of which a call failed in any other way: those the issuer
+    /// may never have seen. A check is seen to fail with a value that nobody has.
+    #[track_caller]
     pub fn refused(&self) -> Vec<String> {
         let mut refused = self.issuer.refused_workers();
         refused.retain(|call| call != CONTROL);
+        let before = self.answered();
+        let counted = self.counted();
+        let after = self.answered();
+        // A pod counts what it sends before that, and what was answered after it.
+        for (pod, answered) in &before {
+            let sent = counted.get(pod).map_or(0, |calls| calls.sent);
+            assert!(*answered <= sent, "the issuer answered {answered} calls of {pod}, which counted {sent}");
+        }
+        for (pod, calls) in counted {
+            let answered = after.get(&pod).copied().unwrap_or_default();
+            assert!(calls.answered <= answered, "{pod}: {} calls were answered by nobody", calls.answered);
+            if calls.failed > 0 {
+                refused.push(format!("{pod}: {} of its calls failed", calls.failed));
+            }
+        }
         refused
+    }
+
+    /// How many calls of each pod the issuer accepted.
+    pub fn answered(&self) -> BTreeMap<String, usize> {
+        let mut all = BTreeMap::new();
+        for (worker, _) in self.issuer.accepted_calls().into_iter().filter(|(worker, _)| worker != CHECK) {
+            *all.entry(worker).or_default() += 1;
+        }
+        all
+    }
+
+    /// What each pod counted.
+    fn counted(&self) -> BTreeMap<String, Calls> {
+        let of = |path: PathBuf| {
+            let pod = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (pod, Calls::read(&fs::read_to_string(path).unwrap()))
+        };
+        files(&self.outside.path().join(COUNTS)).into_iter().map(of).collect()
     }
 
     /// A rotation has ended: this key alone is alive, no rotation is open, and nothing of a probe is left.
@@ -697,6 +824,14 @@ impl Scene {
         for path in files(self.home.path()).into_iter().filter(|path| *path != admin) {
             assert!(needles.is_clean(&fs::read(&path).unwrap()), "{} has a value", path.display());
         }
+        let logs = self.cluster.logs_whole();
+        for part in PARTS {
+            let wrote = |(path, log): &(PathBuf, Vec<u8>)| path.ends_with(part) && !log.is_empty();
+            assert!(logs.iter().any(wrote), "nothing is in {part}");
+        }
+        for (path, log) in logs {
+            assert!(needles.is_clean(&log), "{} has a value", path.display());
+        }
     }
 }
 
@@ -720,6 +855,14 @@ pub fn kill_all_of(unshare: u32) {
 fn children_of(pid: i32) -> Vec<i32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// Adds an entry to a list, which may not be there yet.
+fn add(list: &mut Value, entry: Value) {
+    if list.is_null() {
+        *list = json!([]);
+    }
+    list.as_array_mut().unwrap().push(entry);
 }
 
 fn text(value: &Value) -> String {

@@ -7,7 +7,7 @@ use keyroll_testkit::issuer::{Ask, Key, Moment};
 use serde_json::{Value, json};
 
 use super::bad_days_in_clusters::is_back;
-use super::rotate_scene::{AGENT, KEY, PAUSE_US, SECRET, Scene, Takes};
+use super::rotate_scene::{AGENT, ENDS, KEY, PAUSE_US, SECRET, Scene, Takes};
 
 const VERSIONED: &str = "versioned = true\n";
 
@@ -179,8 +179,10 @@ fn a_quota_that_allows_no_more_pods_fails_the_consumer_by_name_and_the_old_pods_
 /// A Deployment of one pod, whose program goes on with the first key when it is asked to end; that pod.
 #[track_caller]
 fn with_one_that_stays(scene: &Scene, keys: &str) -> String {
-    let trap = format!("trap '[ -e {STAYS} ] || exit 0' TERM");
-    let script = scene.agent(Takes::Env, PAUSE_US).replacen("trap exit TERM", &trap, 1);
+    let trap = format!("trap '[ -e {STAYS} ] || E=1' TERM");
+    let script = scene.agent(Takes::Env, PAUSE_US);
+    assert!(script.starts_with(ENDS), "{script}");
+    let script = script.replacen(ENDS, &trap, 1);
     let mut agent = scene.running("Deployment", "agent", Takes::Env, &script);
     agent["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = json!(3600);
     scene.create(&agent);

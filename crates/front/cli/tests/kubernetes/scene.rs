@@ -25,7 +25,7 @@ const CONTAINER: &str = "name: app, image: 'test.local/bb:1', imagePullPolicy: N
                          command: [sh, -c, 'trap exit TERM; while :; do sleep 1000 & wait; done']";
 
 /// How the container of each workload takes the Secret, with the volumes of its pod.
-const WAYS: [(&str, &str, &str); 5] = [
+const WAYS: [(&str, &str, &str); 7] = [
     (
         "by-env",
         "env: [{name: ANTHROPIC_API_KEY, valueFrom: {secretKeyRef: {name: anthropic-credentials, key: api-key}}}]",
@@ -47,7 +47,21 @@ const WAYS: [(&str, &str, &str); 5] = [
         "volumeMounts: [{name: v, mountPath: /secrets}]",
         "volumes: [{name: v, projected: {sources: [{secret: {name: anthropic-credentials}}]}}]",
     ),
+    // What it writes for the others stays as it was when the pod began.
+    (
+        "by-init",
+        "volumeMounts: [{name: v, mountPath: /secrets}]",
+        "volumes: [{name: v, emptyDir: {}}], initContainers: [{name: fetch, image: 'test.local/bb:1', \
+         imagePullPolicy: Never, command: [sh, -c, 'printf %s \"$ANTHROPIC_API_KEY\" >/secrets/api-key'], \
+         env: [{name: ANTHROPIC_API_KEY, valueFrom: {secretKeyRef: {name: anthropic-credentials, key: api-key}}}], \
+         volumeMounts: [{name: v, mountPath: /secrets}]}]",
+    ),
+    // No container has it. The node has the image already, so nothing is pulled.
+    ("by-pull", "tty: false", "imagePullSecrets: [{name: anthropic-credentials}]"),
 ];
+
+/// One pod of each way, one of the StatefulSet and one of the DaemonSet.
+const PODS: usize = WAYS.len() + 2;
 
 /// Rules of a login that may read pods and one Secret by its name.
 pub const BY_NAME: &str = r#"[
@@ -186,7 +200,8 @@ impl Shop {
     /// Waits until each workload has its pod.
     pub fn waits_for_all(&self) {
         let all = ["-n", "shop", "wait", "--for=condition=Ready", "pods", "--all", "--timeout=100s"];
-        let many = || self.cluster.kubectl(&["-n", "shop", "get", "pods", "-o", "name"]).lines().count() >= 7;
+        let many =
+            || self.cluster.kubectl(&["-n", "shop", "get", "pods", "-o", "name"]).lines().count() >= PODS;
         self.cluster.wait("the pods", many);
         self.cluster.kubectl(&all);
     }
@@ -321,6 +336,11 @@ impl Shop {
         assert!(needles.is_clean(log.as_bytes()), "a request was recorded with a value");
         for entry in files(self.folder.path()) {
             assert!(needles.is_clean(&fs::read(&entry).unwrap()), "{} has a value", entry.display());
+        }
+        let logs = self.cluster.logs_whole();
+        assert!(logs.iter().any(|(path, log)| path.ends_with("kube-apiserver.log") && !log.is_empty()));
+        for (path, log) in logs {
+            assert!(needles.is_clean(&log), "{} has a value", path.display());
         }
     }
 }

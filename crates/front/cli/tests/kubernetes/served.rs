@@ -5,12 +5,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use keyroll_testkit::Kubernetes;
 use keyroll_testkit::issuer::{Ask, without};
+use keyroll_testkit::{Kubernetes, alphanumeric};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::rotate_scene::{OWN, Scene, Takes, is_here_or_skip};
+use super::rotate_scene::{KEY, OWN, SECRET, Scene, Takes, is_here_or_skip};
 use super::served_scene::{ABORT, CONFIRM, KEY_ID, OBJECT, ROTATE, STORY, Served, Server, kill};
 
 const DUE: &str = "rotates_due = true\n";
@@ -191,6 +191,73 @@ fn a_wrong_spec_is_refused_with_a_sentence_and_the_former_one_counts() {
     served.happened("RolledBack");
     served.is_rolled_back();
     assert_eq!(served.scene.issuer.deletions().len(), 1, "the new key alone was ended");
+}
+
+/// What a SecretRotation says of its Secret while nothing is rotated: on its condition with since when, by one event, and in its
+/// message; the Secret stays as somebody left it. In a rotation it is not said, and after it of the new version.
+#[test]
+fn a_secret_that_somebody_changed_at_rest_is_named_and_never_written_over() {
+    let Some(served) = Served::raise("a Secret that somebody changes at rest") else { return };
+    let scene = &served.scene;
+    served.is_ready(&served.spec());
+    let waits_for = |is: &str, reason: &str| {
+        scene.cluster.wait_late(&format!("the condition Drifted: {is}, {reason}"), || {
+            let (status, why, _) = served.condition("Drifted");
+            (status.as_str(), why.as_str()) == (is, reason)
+        });
+        served.condition("Drifted").2
+    };
+    // Secrets are looked at when something changes among the pods.
+    let changes_to = |value: &str| {
+        scene.change_to(value);
+        scene.kubectl(&["rollout", "restart", "deployment/agent"]);
+        scene.is_rolled_out("deployment/agent");
+    };
+    let right = waits_for("False", "HoldsCurrent");
+    assert!(right.contains("secret/credentials ANTHROPIC_API_KEY holds v1"), "{right}");
+
+    let (theirs, value) = scene.issuer.mint("by somebody");
+    changes_to(&value);
+    let said = waits_for("True", "SecretHoldsAnotherValue");
+    let command = format!("keyroll secret add {} --replace --id ID < FILE", served.secret());
+    let words =
+        ["secret/credentials ANTHROPIC_API_KEY holds a value that keyroll does not know", "v1 is current"];
+    for words in words.into_iter().chain(["seen since 20", command.as_str()]) {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let status = served.status();
+    assert!(status["message"].as_str().unwrap().contains("see the condition Drifted"), "{status}");
+    // A rotation does not begin with it.
+    served.annotate(ROTATE, &alphanumeric(8));
+    let status = served.waits_for("the refusal", |status| status["phase"] == "Refused");
+    assert!(status["asked"]["refused"].as_str().unwrap().contains("secret/credentials"), "{status}");
+    assert_eq!(served.condition("Drifted").2, said);
+    served.happened("SecretDrifted");
+    let all: Value = serde_json::from_str(&scene.kubectl(&["get", "events", "-o", "json"])).unwrap();
+    let told = all["items"].as_array().unwrap().iter().filter(|one| one["reason"] == "SecretDrifted").count();
+    assert_eq!(told, 1);
+    assert_eq!(scene.given_out().as_ref(), Some(&theirs), "it was overwritten");
+
+    // Somebody removes the key, and then undoes all of it.
+    let path = format!(r#"[{{"op":"remove","path":"/data/{KEY}"}}]"#);
+    scene.kubectl(&["patch", "secret", SECRET, "--type=json", "-p", &path]);
+    scene.kubectl(&["annotate", "pods", "--all", "touched=yes"]);
+    let gone = waits_for("True", "SecretHoldsNoValue");
+    assert!(gone.contains("ANTHROPIC_API_KEY is not there") && !gone.contains(&command), "{gone}");
+    changes_to(&scene.value);
+    waits_for("False", "HoldsCurrent");
+    let writes = scene.writes();
+    assert!(!writes.is_empty() && !writes.contains(&format!("patch secrets/{SECRET}")), "{writes:?}");
+    scene.issuer.end(&theirs);
+
+    let id = served.rotate();
+    let asked = served.waits_for_consent(&id);
+    assert_eq!(served.condition("Drifted").1, "RotationOpen");
+    served.consents(&asked);
+    served.ended(&id, "done");
+    served.is_rotated();
+    let right = waits_for("False", "HoldsCurrent");
+    assert!(right.contains("holds v2"), "{right}");
 }
 
 /// Where the server and all of its drivers are killed.

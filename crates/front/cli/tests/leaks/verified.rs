@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use keyroll_testkit::alphanumeric;
 use keyroll_testkit::issuer::{Ask, Described, Issuer, ResponseFault};
+use keyroll_testkit::{alphanumeric, free_port};
 use serde_json::Value;
 
 use crate::kept::{err, kept, out, run, value};
@@ -387,7 +387,7 @@ fn a_key_that_another_payment_service_may_accept_is_not_called_dead() {
 fn a_host_that_does_not_answer_is_given_up() {
     let folder = tree();
     let path = folder.path();
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = free_port().unwrap();
     let spec = pointed(path, "own", STRIPE, closed);
     for file in ["a", "b", "c", "d", "e"] {
         fs::write(path.join("tree").join(file), token("sk_live_", 24)).unwrap();

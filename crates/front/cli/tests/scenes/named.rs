@@ -3,13 +3,13 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use keyroll_testkit::command::wait;
+use keyroll_testkit::free_port;
 use serde_json::Value;
 
 use crate::kept::{kept, out, run, value};
@@ -250,7 +250,7 @@ fn what_listens_where_the_issuer_is_is_no_consumer() {
     let folder = home.path();
     // A copy that no consumer declares: whoever holds the value is taken for its reader.
     std::fs::write(folder.join("more.env"), format!("ACME_API_KEY={value}\n")).unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let free = free_port().unwrap();
     for (port, apart) in [(issuer_port(folder), true), (free, false)] {
         let server = Server::start(folder, &value, port);
         let pid = server.pid;

@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use keyroll_app::configured;
-use keyroll_app::operator::DowntimeShown;
+use keyroll_app::operator::{DowntimeShown, RollsBack};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -54,6 +54,9 @@ pub(crate) struct PlanShown {
     away: Vec<serde_json::Value>,
     /// The waits that the plan requires in any case, seconds.
     least_s: u64,
+    /// How far it can be rolled back once it is applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rolls_back: Option<RollsBack>,
     /// What was found beside the plan: pending changes, undeclared processes, and what is not visible.
     #[serde(default)]
     notes: Vec<String>,
@@ -165,7 +168,7 @@ pub(crate) async fn plan(
 mod tests {
     use super::*;
 
-    const PLAN: &str = r#"{"at":"T","type":"plan","id":"01a2","secret":"db","steps":["one"],"least_s":7,"apply_with":"keyroll apply 01a2"}"#;
+    const PLAN: &str = r#"{"at":"T","type":"plan","id":"01a2","secret":"db","steps":["one"],"least_s":7,"rolls_back":"until_last","apply_with":"keyroll apply 01a2"}"#;
 
     fn said(lines: &[&str]) -> Option<Result<PlanShown, Told>> {
         made(lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect())
@@ -175,6 +178,7 @@ mod tests {
     fn a_plan_is_read_from_the_line_of_its_event() {
         let Some(Ok(plan)) = said(&[PLAN]) else { panic!("{PLAN}") };
         assert_eq!((plan.id.as_str(), plan.least_s, plan.away.len()), ("01a2", 7, 0));
+        assert_eq!(plan.rolls_back, Some(RollsBack::UntilLast));
         assert!(plan.accept.is_empty(), "{:?}", plan.accept);
         assert!(said(&[r#"{"at":"T","type":"start","version":1}"#]).is_none());
     }

@@ -16,6 +16,7 @@ use keyroll_kube::Cluster;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::contents::Contents;
 use super::followed::Followed;
 use super::jobs::Jobs;
 use super::seen::Seen;
@@ -95,6 +96,7 @@ async fn begun(locations: &Locations, path: &Path, log: &Log) -> Result<Arc<Foll
         lost,
         pod: pod(),
         pods: seen,
+        contents: Contents::default(),
         jobs: Jobs::default(),
         begun: Mutex::default(),
     };

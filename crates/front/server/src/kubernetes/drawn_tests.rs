@@ -744,6 +744,7 @@ impl World {
             queued: None,
             base: None,
             pods: None,
+            held: None,
             lost: facts.lost.clone().filter(|_| is_lost(facts, &asked)),
             asked,
             pod: None,

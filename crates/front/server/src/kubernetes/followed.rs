@@ -9,6 +9,7 @@ use keyroll_controller::{Known, Lease, Pod};
 use keyroll_kube::Cluster;
 use tokio::sync::watch;
 
+use super::contents::Contents;
 use super::jobs::Jobs;
 use super::seen::Seen;
 use super::writing::Writing;
@@ -31,6 +32,8 @@ pub(crate) struct Followed {
     /// Where keyroll runs, for its commands in a status.
     pub(super) pod: Option<Pod>,
     pub(super) pods: Seen,
+    /// What the Secrets of the objects hold.
+    pub(super) contents: Contents,
     pub(super) jobs: Jobs,
     /// By secret: what was begun last for its object.
     pub(super) begun: Mutex<BTreeMap<String, Begun>>,

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::facts::{self, Facts, facts};
 use super::followed::Followed;
 use super::written::{Written, write};
-use super::{acts, first_value, pods};
+use super::{acts, first_value, held, pods};
 use crate::server::Server;
 use crate::stop::stopped;
 
@@ -126,6 +126,7 @@ async fn one(
         // One that was forgotten is not asked for again.
         last: facts.last.clone().filter(|last| lost.is_some() || Some(&last.id) != facts.lost.as_ref()),
         pods: followed.pods.last(&object.id),
+        held: held::last(followed, &object, &facts),
         lost,
         queued: acts::queued(server, followed, &object, &facts).filter(|_| apply.is_none()),
         base,

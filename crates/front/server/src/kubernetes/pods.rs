@@ -1,4 +1,5 @@
-//! Which value the pods have: `keyroll trace` in a process of its own, when something has changed among the pods.
+//! Which value the pods have: `keyroll trace` in a process of its own, when something has changed among the pods. The Secrets
+//! are looked at then, too.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use keyroll_controller::{Pods, SecretRotation};
 use serde::Deserialize;
 
 use super::followed::Followed;
+use super::held;
 use super::seen::Looked;
 use crate::api::child::said_within;
 use crate::seen::Told;
@@ -91,6 +93,7 @@ async fn look(server: &Arc<Server>, followed: &Followed, object: &SecretRotation
     let words = ["trace", secret.as_str(), "--host", object.id.host.as_str()];
     let said = said_within::<Line, _>(server, "the look", &words, LOOK_MAX, ()).await;
     followed.pods.put(&object.id, said.and_then(|(said, _)| counted(said)));
+    held::look(server, followed, object).await;
 }
 
 #[cfg(test)]

@@ -141,10 +141,10 @@ pub(super) fn unsettling(error: &AwsError) -> String {
     }
 }
 
-const AGAIN: &str = "keyroll looks what is there before it goes on: run `keyroll resume` for an open rotation, or the same \
-                     command again";
-const REACH: &str = "see that this machine reaches IAM and STS of the `region` in the table `aws` of the secret; then run the \
-                     command again";
+const AGAIN: &str = "keyroll looks what is there before it goes on: an open rotation by itself, any other command when it is \
+                     run again";
+const REACH: &str =
+    "see that this machine reaches IAM and STS of the `region` in the table `aws` of the secret";
 /// The rights that a rotation needs.
 pub(super) const RIGHTS: &str = "allow iam:ListAccessKeys, iam:CreateAccessKey, iam:UpdateAccessKey, iam:DeleteAccessKey and \
                                  iam:GetAccessKeyLastUsed for this user, and look whether this is the right account \

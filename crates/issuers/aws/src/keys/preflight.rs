@@ -83,7 +83,7 @@ pub(super) async fn free_slot(
     };
     if let Some(why) = incomplete {
         return Err(refuse(format!("the list of its keys is incomplete: {why}"))
-            .help("nothing was changed; run `keyroll plan` again when IAM lists every key"));
+            .help("nothing was changed; wait until IAM lists every key"));
     }
     let unknown: Vec<&Key> = all.iter().filter(|key| key.id != *id).collect();
     let mut others = Vec::new();
@@ -97,8 +97,7 @@ pub(super) async fn free_slot(
             others.join("; and ")
         ))
         .help(format!(
-            "find out who uses it. Only if nobody does, delete it: {}; then `keyroll plan`, or for an open rotation the \
-             command that `keyroll status` names",
+            "find out who uses it. Only if nobody does, delete it: {}",
             deleted.collect::<Vec<_>>().join("; ")
         )));
     }

@@ -55,7 +55,7 @@ pub(crate) struct Link {
 pub(crate) enum PostgresError {
     /// The time limit passed.
     Late,
-    /// The host from which the connection should leave opened none.
+    /// The name leads to no address that may be connected to, or the host from which the connection should leave opened none.
     Unreached(String),
     /// The server refused, or the connection failed.
     Postgres(Error),
@@ -90,6 +90,8 @@ impl Link {
             (None, Some(_)) => return Err(PostgresError::Unreached(via::UNENCRYPTED.to_owned())),
             (Some(tls), None) => {
                 config.ssl_mode(SslMode::Require);
+                let resolving = name_addresses(&mut config, login, tls);
+                timeout_at(deadline, resolving).await.unwrap_or(Err(PostgresError::Late))?;
                 let (client, connection) = within(deadline, config.connect(tls.clone())).await?;
                 (client, tokio::spawn(connection))
             }
@@ -136,6 +138,21 @@ impl Link {
         // It does not matter whether the good-bye arrived: the connection is cut on drop.
         let _ = timeout(Duration::from_millis(CLOSE_MS_MAX), &mut self.task).await;
     }
+}
+
+/// Names the addresses that the client connects to; it does not resolve the name again, which could then lead elsewhere. It
+/// takes a host beside each, whose name the certificate must bear.
+async fn name_addresses(config: &mut Config, login: &Login<'_>, tls: &Tls) -> Result<(), PostgresError> {
+    let found = tls.addresses.resolve(login.host, login.port).await;
+    let found = found.map_err(|error| PostgresError::Unreached(error.to_string()))?;
+    for (at, address) in found.iter().enumerate() {
+        // The first one is named already.
+        if at > 0 {
+            config.host(login.host);
+        }
+        config.hostaddr(address.ip());
+    }
+    Ok(())
 }
 
 /// A connection that another machine opened, as a type of its own: the client is not written for one behind a trait.

@@ -133,9 +133,7 @@ pub(crate) fn check_current(roles: &Catalogue, options: &Options, current: &str)
     if role.superuser || role.replication {
         return refuse(
             "it is a superuser or a replication role: its rights would not pass to a member".to_owned(),
-            format!(
-                "let consumers use a plain login role, then `keyroll plan` again (ALTER ROLE {current:?})"
-            ),
+            format!("let consumers use a plain login role (ALTER ROLE {current:?})"),
         );
     }
     if roles.role(&options.owner_role).is_none() {
@@ -187,10 +185,7 @@ pub(crate) fn check_slot(
         }
         Mark::Foreign | Mark::Ours(_) | Mark::Ended(_) => return Ok(()),
     };
-    let help = format!(
-        "if nothing uses it: ALTER ROLE {} NOLOGIN, end its sessions, then `keyroll plan`",
-        identifier(slot)
-    );
+    let help = format!("if nothing uses it: ALTER ROLE {} NOLOGIN, and end its sessions", identifier(slot));
     refuse(Code::LoginSlotTaken, why, help)
 }
 

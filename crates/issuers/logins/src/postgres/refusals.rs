@@ -206,8 +206,7 @@ pub(crate) async fn since(server: &Server, role: &str, mark: &str) -> Result<Vec
 impl Read {
     async fn on(&mut self, work: &Work<'_>, server: &Server, role: &str) -> Result<(), Failure> {
         let lost = |why: &'static str| {
-            unread(server, why)
-                .help("`keyroll pause` enables the login again; then `keyroll resume` marks the log anew")
+            unread(server, why).help("the log is marked anew when the login is disabled again")
         };
         let (folder, files) = self.files_now(work, server.log()).await?;
         let mut budget = LOOK_BYTES_MAX;

@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 
+use keyroll_http::Addresses;
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
@@ -22,11 +23,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Checks the options and reads the roots that TLS trusts, without connecting to the server.
-    pub(crate) fn new(options: Options, by: ChangedBy) -> Result<Self, Failure> {
+    /// Checks the options and reads the roots that TLS trusts, without connecting to the server. `addresses`: where its name
+    /// may lead. Without encryption the host is this machine itself.
+    pub(crate) fn new(options: Options, by: ChangedBy, addresses: Addresses) -> Result<Self, Failure> {
         options.check(by)?;
         let encrypted = options.is_encrypted();
-        let tls = encrypted.then(|| Tls::new(options.root_certificates.as_deref())).transpose()?;
+        let tls = encrypted.then(|| Tls::new(options.root_certificates.as_deref(), addresses)).transpose()?;
         Ok(Self { options, tls, own: OwnSessions::default(), tail: Tail::default() })
     }
 

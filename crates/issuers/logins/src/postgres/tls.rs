@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use keyroll_codes::Code;
-use keyroll_http::HttpError;
 use keyroll_http::tls::{ClientConfig, client_config};
+use keyroll_http::{Addresses, HttpError};
 use keyroll_port::{Class, Failure};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
@@ -18,17 +18,22 @@ use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
 /// TLS with the server's certificate and name verified, like libpq's `verify-full`. With less, anybody between keyroll
 /// and the server could answer in its place.
 #[derive(Clone)]
-pub(crate) struct Tls(Arc<ClientConfig>);
+pub(crate) struct Tls {
+    config: Arc<ClientConfig>,
+    /// Where the server's name may lead.
+    pub(crate) addresses: Addresses,
+}
 
 impl Tls {
     /// Trusts the roots of a PEM file, or the system's.
-    pub(crate) fn new(roots: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) fn new(roots: Option<&Path>, addresses: Addresses) -> Result<Self, Failure> {
         let failed = |why: HttpError| {
             Failure::new(Class::Permanent, Code::IssuerSettingsInvalid, "set up TLS to PostgreSQL")
                 .because(why)
                 .help("check the file of root certificates")
         };
-        client_config(roots).map_err(failed).map(Self)
+        let config = client_config(roots).map_err(failed)?;
+        Ok(Self { config, addresses })
     }
 }
 
@@ -51,7 +56,7 @@ where
 
     fn make_tls_connect(&mut self, host: &str) -> Result<Handshake, InvalidDnsNameError> {
         let name = ServerName::try_from(host)?.to_owned();
-        Ok(Handshake { connector: TlsConnector::from(Arc::clone(&self.0)), name })
+        Ok(Handshake { connector: TlsConnector::from(Arc::clone(&self.config)), name })
     }
 }
 

@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 
+use keyroll_http::Addresses;
 use keyroll_port::Failure;
 
 use super::link::{Link, ManagementApiError};
@@ -39,8 +40,17 @@ impl RabbitMq {
     /// # Errors
     /// K0140, permanent.
     pub fn issuer(options: Options, broker: Broker) -> Result<TwoLogins, Failure> {
+        Self::within(options, broker, Addresses::Any)
+    }
+
+    /// As [`Self::issuer`], for a host that may lead to these addresses alone.
+    pub(super) fn within(
+        options: Options,
+        broker: Broker,
+        addresses: Addresses,
+    ) -> Result<TwoLogins, Failure> {
         options.check()?;
-        let tls = Tls::new(&options)?;
+        let tls = Tls::new(&options, addresses)?;
         Ok(TwoLogins::new(Self {
             options,
             broker,

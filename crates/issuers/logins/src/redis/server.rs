@@ -1,3 +1,4 @@
+use keyroll_http::Addresses;
 use keyroll_port::Failure;
 
 use super::link::{Link, RedisError};
@@ -24,8 +25,13 @@ impl Redis {
     /// # Errors
     /// K0140, permanent.
     pub fn issuer(options: Options) -> Result<TwoLogins, Failure> {
+        Self::within(options, Addresses::Any)
+    }
+
+    /// As [`Self::issuer`], for a host that may lead to these addresses alone.
+    pub(super) fn within(options: Options, addresses: Addresses) -> Result<TwoLogins, Failure> {
         options.check()?;
-        let tls = Tls::new(&options)?;
+        let tls = Tls::new(&options, addresses)?;
         Ok(TwoLogins::new(Self { options, tls, own: Own::for_ms(u64::MAX) }))
     }
 

@@ -89,7 +89,7 @@ pub(crate) fn used(slot: Slot<'_>, sessions: &[Session]) -> Failure {
     let more = if sessions.len() > CLIENTS_MAX { ", and more" } else { "" };
     let why = format!("{:?} has {count}, and is not the login in use: {clients}{more}", slot.login);
     let help = "find out who uses it (`ss -tnp` shows the process of an address of this machine), let it use the login of the \
-                others, and end its sessions; then `keyroll plan`, or `keyroll resume` where a rotation is open";
+                others, and end its sessions";
     refuse(Code::LoginSlotTaken, slot, why, help.to_owned())
 }
 
@@ -98,8 +98,8 @@ pub(crate) fn changed_at_server(slot: Slot<'_>) -> Failure {
     let why = "the server accepts keyroll's password of this login, and Vault has another one: somebody changed it at the server"
         .to_owned();
     let help = format!(
-        "find out who changes it beside Vault, and stop that; then {} (every program is refused from then on), and at once: \
-         keyroll plan",
+        "find out who changes it beside Vault, and stop that; then {} (every program is refused from then on), and plan at \
+         once",
         slot.rotate()
     );
     refuse(Code::LoginReplaced, slot, why, help)

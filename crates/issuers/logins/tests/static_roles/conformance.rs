@@ -9,7 +9,7 @@ use keyroll_port::conformance::{FaultMode, IssuerHarness};
 use keyroll_port::{Issuer, Probe};
 use keyroll_secret::{Credential, CredentialId};
 use keyroll_testkit::{Postgres as Server, Relay};
-use keyroll_vault::StaticRole;
+use keyroll_vault::{StaticRole, VaultSettings};
 use tokio_postgres::Client;
 
 use crate::postgres::stage::{Names, field, id, options};
@@ -53,7 +53,8 @@ impl Ground for Stage {
         let wired = options(server_port, &Names::default(), WATCH, &self.watch);
         let roles = wiring.roles.map(|role| StaticRole::parse(role).unwrap());
         let wired = Options { request_ms_max, ..wired };
-        Box::new(with_static_roles(wired, roles, &self.settings(wiring)).unwrap())
+        let vault = VaultSettings { request_ms_max: Some(request_ms_max), ..self.settings(wiring) };
+        Box::new(with_static_roles(wired, roles, &vault).unwrap())
     }
 
     fn renew(&self) {
@@ -81,7 +82,7 @@ fn rotates(sent: &[u8]) -> bool {
 }
 
 impl<G: Ground> Harness<G> {
-    /// The time limit is that of the calls to the server; those to Vault have their own.
+    /// The time limit is that of each call, to the server and to Vault.
     pub async fn over(ground: G, request_ms_max: u64) -> Self {
         let vault = Relay::start(ground.vault_port(), rotates).await.unwrap();
         let server = Relay::start(ground.server().port(), |_| false).await.unwrap();

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use keyroll_http::Addresses;
 use keyroll_logins::{Admins, Table, Value, login_server};
 use keyroll_port::{Class, Failure, Issuer, Probe};
 use keyroll_secret::{Credential, CredentialId, SecretBytes};
@@ -206,7 +207,7 @@ fn issuer(wiring: Wiring<'_>, watch: &str, vault: &VaultSettings) -> Result<Box<
         ],
     };
     let watch = SecretBytes::from(format!("{WATCH}:{watch}"));
-    let admins = Admins { server: &watch, poolers: &[], vault };
+    let admins = Admins { server: &watch, poolers: &[], vault, addresses: Addresses::Any };
     login_server("postgres").unwrap().issuer(&table, &admins)
 }
 

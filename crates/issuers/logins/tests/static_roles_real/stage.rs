@@ -67,7 +67,8 @@ impl Stage {
     /// The issuer with Vault and the server at these ports.
     pub fn through(&self, vault_port: u16, server_port: u16, request_ms_max: u64) -> Box<dyn Issuer> {
         let wired = Options { request_ms_max, ..wired(server_port, &self.watch) };
-        issuer(wired, &settings(&self.vault, &self.home, "keyroll", vault_port))
+        let settings = settings(&self.vault, &self.home, "keyroll", vault_port);
+        issuer(wired, &VaultSettings { request_ms_max: Some(request_ms_max), ..settings })
     }
 
     /// The issuer with a token of this policy.

@@ -158,8 +158,7 @@ fn unfinished(attempt: &Attempt<'_>, role: &StaticRole, answer: &Response) -> Fa
     };
     let failure = attempt.unclear(format!("{why} (500); it tries again by itself, about every 10 seconds"));
     failure.help(format!(
-        "{first}; `vault read {}` shows a new last_vault_rotation when it has succeeded; then `keyroll resume`, or the same \
-         command again",
+        "{first}; `vault read {}` shows a new last_vault_rotation when it has succeeded",
         role.path(STATE)
     ))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use keyroll_manager::uid_of;
 use keyroll_observe::{
-    HoldersReport, Listing, Place, Process, ProcessId, is_interpreter, is_shell, parents, process, runs_file,
+    HoldersReport, Listing, Place, Process, ProcessId, parents, process, runs_any_program, runs_file,
 };
 use keyroll_rotation::{BystanderSeen, Incarnation};
 
@@ -20,8 +20,8 @@ impl BystanderSetup {
             Some(None) => return false,
             Some(Some(uid)) => Some(uid),
         };
-        // Every script of an interpreter runs the same file: only a unit tells whose process it is.
-        let runs_scripts = process.exe.as_deref().is_none_or(|exe| is_interpreter(exe) || is_shell(exe));
+        // Every program of an interpreter or a runtime runs the same file: only a unit tells whose process it is.
+        let runs_scripts = process.exe.as_deref().is_none_or(runs_any_program);
         let names_it = self.unit.is_some() || self.executable.is_some() && !runs_scripts;
         names_it
             && user.is_none_or(|uid| process.uid == Some(uid))

@@ -274,7 +274,7 @@ impl Local {
                 Some(error) => error.to_string(),
                 None => "it holds something else".to_owned(),
             })
-            .help("put the current value there, or run: keyroll plan again after correcting `reads`"));
+            .help("put the current value there, or correct `reads` in keyroll.toml before the next plan"));
         }
         self.refuse_other_rows(id, file, values)?;
         // The consumer may fetch by itself before it is told to; after that nothing shows which key the row had.

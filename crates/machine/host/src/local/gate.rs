@@ -41,7 +41,7 @@ impl Local {
             }
         };
         if !std::mem::replace(&mut memo.gate.told, true) {
-            let help = "look at the service; when it is well again, keyroll resume";
+            let help = "look at the service: the rotation may go on when it is well again";
             let attempted = "go on: a gate is shut";
             memo.remarks
                 .push(Failure::new(Class::Retryable, Code::ErrorRateHigh, attempted).because(why).help(help));

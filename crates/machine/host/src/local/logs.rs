@@ -115,7 +115,7 @@ impl Local {
         let attempted =
             format!("read every line of the log of '{named}' (instance {slot}) since the key was disabled");
         let failure = Failure::new(Class::Retryable, Code::RefusedUsesUnknown, attempted)
-            .help("put the log back, or `keyroll pause`: without it a refused use would not be seen");
+            .help("put the log back: without it a refused use would not be seen");
         match why {
             Some(why) => failure.because(why),
             None => failure.because("it was cut off, or is not there any more"),
@@ -152,7 +152,7 @@ impl Local {
 fn unmarked() -> Failure {
     let attempted = "find where the logs ended when the key was disabled";
     Failure::new(Class::Retryable, Code::RefusedUsesUnknown, attempted)
-        .help("`keyroll pause` switches the key on again; then `keyroll resume` marks them anew")
+        .help("they are marked anew when the key is disabled again")
 }
 
 /// One mark: consumer and slot, then for a file device, inode, birth, offset and checksum (zeros if it did not exist),

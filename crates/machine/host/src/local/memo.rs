@@ -132,9 +132,43 @@ pub(super) type Downtimes = Vec<(ConsumerId, Arc<Mutex<DowntimeWatch>>)>;
 pub(super) struct DowntimeWatch {
     pub(super) exited: Option<Instant>,
     pub(super) back: Option<(Instant, Back)>,
+    /// A thread follows its processes.
+    pub(super) is_followed: bool,
+    /// What was measured so far was in an answer.
+    pub(super) is_given: bool,
+    /// Another restart is followed instead.
+    pub(super) is_replaced: bool,
 }
 
 impl DowntimeWatch {
+    /// A process ended. `false`: that is another downtime.
+    pub(super) fn ended(&mut self) -> bool {
+        if self.is_replaced {
+            return false;
+        }
+        self.exited.get_or_insert_with(Instant::now);
+        self.back = None;
+        true
+    }
+
+    /// A process works.
+    pub(super) fn is_back(&mut self, by: Back) {
+        (self.back, self.is_given) = (Some((Instant::now(), by)), false);
+    }
+
+    /// Another restart begins. Whether this downtime is still to be handed over.
+    pub(super) fn replaced(&mut self, consumer: ConsumerId) -> bool {
+        self.is_replaced = true;
+        !self.is_given && self.downtime(consumer).is_some()
+    }
+
+    /// What was measured since the last answer: once more, and longer, if the process that ended it did not stay.
+    pub(super) fn measured(&mut self, consumer: ConsumerId) -> Option<Downtime> {
+        let downtime = self.downtime(consumer).filter(|_| !self.is_given)?;
+        self.is_given = true;
+        Some(downtime)
+    }
+
     pub(super) fn downtime(&self, consumer: ConsumerId) -> Option<Downtime> {
         let (exited, (at, back)) = (self.exited?, self.back?);
         Some(Downtime { consumer, length: at.saturating_duration_since(exited), back })

@@ -49,7 +49,7 @@ impl OpenClaw {
         let failed = |why: String| {
             self.failed(Class::Unknown, "end the cool-down of the key before")
                 .because(why)
-                .help("it ends by itself, after 30 s (refused) or 10 min (billing); then `keyroll resume`")
+                .help("it ends by itself, after 30 s (refused) or 10 min (billing)")
         };
         for (path, id) in &own {
             take_out(path, id).map_err(|error| failed(error.to_string()))?;

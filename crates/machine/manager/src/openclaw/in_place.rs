@@ -63,7 +63,7 @@ impl OpenClaw {
             if Instant::now() >= deadline {
                 return Err(self.failed(Class::Unknown, "restart itself in its process").because(why).help(
                     "its log says what it waits for, such as turns; `openclaw gateway restart` makes it \
-                         restart; then `keyroll resume` or `keyroll abort`",
+                         restart",
                 ));
             }
             std::thread::sleep(Duration::from_millis(STEP_MS));

@@ -68,8 +68,7 @@ impl OpenClaw {
         let refused = |class, why: String| {
             let what = format!("replace the key in {}", self.named(&bound.source));
             Err(Failure::new(class, Code::OpenClawNotUpdated, what).because(why).help(format!(
-                "put {wanted} there ({by_hand}), or name the right row in the settings \
-                 ({}); then `keyroll resume`, or `keyroll plan` where none began",
+                "put {wanted} there ({by_hand}), or name the right row in the settings ({})",
                 shown(&self.home().settings_file())
             )))
         };

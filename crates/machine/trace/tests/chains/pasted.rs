@@ -84,9 +84,30 @@ fn started(scene: &Scene, folder: &str, text: &[&str], user: Option<u32>) -> u32
     }
     assert!(command.status().unwrap().success());
     let pid = until("it runs", || programs(&scene.path(folder)).into_iter().next());
+    is_orphan(pid);
     apart();
     scene.write(&format!("{folder}/.env"), &file("second"));
     pid
+}
+
+/// A program that was started so belongs to the first process. Where another one adopts orphans, such as a service that runs tests,
+/// that one may start the program again: then no command is shown.
+fn is_orphan(pid: u32) {
+    let parent_of = |pid: u32| -> u32 {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
+        parent.trim().parse().unwrap()
+    };
+    let program_of = |pid: u32| {
+        let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+        program.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    };
+    let mut of = parent_of(pid);
+    while of > 1 && ["bash", "dash", "sh"].contains(&program_of(of).as_str()) {
+        of = parent_of(of);
+    }
+    let by = "cargo xtask tests trace/chains::pasted gives each test a first process of its own";
+    assert!(of <= 1 || program_of(of) == "systemd", "process {of} adopts orphans here: {by}");
 }
 
 fn command(survey: &Survey, pid: u32) -> String {

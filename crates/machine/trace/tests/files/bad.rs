@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use keyroll_database::rusqlite::Connection;
 use keyroll_needle::Encoding;
+use keyroll_testkit::copy_program;
 use keyroll_trace::{Options, Place, survey};
 
 use super::{Home, generated, key, of, why};
@@ -141,13 +142,18 @@ fn what_may_not_be_read_is_named() {
     for closed in ["closed.env", "closed", "closed.db"] {
         open(closed, 0o000);
     }
+    // Another user may not enter the folder in which this program was built.
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(copy.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = copy.path().join("look");
+    copy_program(&std::env::current_exe().unwrap(), &program);
     let mut command = Command::new("setpriv");
     if is_root() {
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
     } else {
         command = Command::new("env");
     }
-    command.arg(std::env::current_exe().unwrap());
+    command.arg(program);
     command.args(["--exact", "files::bad::look_at_what_may_not_be_read", "--ignored", "--nocapture"]);
     let told =
         command.env("KEYROLL_TEST_HOME", home.at("")).env("KEYROLL_TEST_VALUE", &value).output().unwrap();

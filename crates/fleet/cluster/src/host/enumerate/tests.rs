@@ -77,7 +77,7 @@ fn an_undeclared_pod_that_is_not_current_is_described_and_has_the_version_that_g
         deployment("third", 600, &of_key),
     ];
     let (host, seen) = (a_host(), seen(secrets, running));
-    let looked = host.looked(&seen, values(&both), Which::New).unwrap();
+    let looked = host.looked(&seen, values(&both), &Sessions::default(), Which::New).unwrap();
     let all: Vec<_> =
         looked.enumeration.instances.iter().map(|one| (one.consumer, one.old, one.new)).collect();
     assert_eq!(all, [(Some(ConsumerId(0)), No, Yes), (None, Yes, No), (None, No, Yes)]);
@@ -88,7 +88,7 @@ fn an_undeclared_pod_that_is_not_current_is_described_and_has_the_version_that_g
     assert_eq!(looked.enumeration.files, [(FileId(0), Holds::New)]);
     assert!(looked.enumeration.complete);
     // The other way round nobody is excluded.
-    let looked = host.looked(&seen, values(&both), Which::Old).unwrap();
+    let looked = host.looked(&seen, values(&both), &Sessions::default(), Which::Old).unwrap();
     let goes: Vec<_> = looked.enumeration.instances.iter().map(|one| one.new).collect();
     assert_eq!(goes, [Yes, Yes, Yes]);
 }
@@ -100,7 +100,8 @@ fn whether_a_declared_pod_that_was_asked_to_end_has_the_version_that_goes_is_not
         let secrets = vec![secret("api", "key", &text(&both.1))];
         let mut running = vec![deployment("agent", -600, &of_key), deployment("other", -600, &of_key)];
         running.iter_mut().for_each(|(_, pod)| pod.ending = ending);
-        let looked = a_host().looked(&seen(secrets, running), values(&both), stays).unwrap();
+        let looked =
+            a_host().looked(&seen(secrets, running), values(&both), &Sessions::default(), stays).unwrap();
         looked.enumeration.instances.iter().map(|one| (one.consumer, one.old, one.new)).collect::<Vec<_>>()
     };
     let own = Some(ConsumerId(0));
@@ -146,7 +147,7 @@ fn a_consumer_without_a_running_container_is_at_rest_and_its_next_pod_is_not_kno
     let mut scaled = seen(secrets(), vec![(workload, Pod::default())]);
     scaled.namespace.pods.clear();
     let rest = |seen: &Seen| {
-        let looked = a_host().looked(seen, values(&both), Which::New).unwrap();
+        let looked = a_host().looked(seen, values(&both), &Sessions::default(), Which::New).unwrap();
         let [one] = looked.enumeration.instances.as_slice() else { panic!("one consumer") };
         assert_eq!(one.who.life, InstanceIdentity::AtRest(ConsumerId(0)));
         (one.old, one.new)
@@ -180,7 +181,7 @@ fn a_container_that_has_not_started_in_a_pod_of_before_may_come_up_with_the_vers
             let running = ["agent", "other"].map(|name| not_started(deployment(name, since, takes)));
             let seen = seen(vec![secret("api", "key", &text(&both.1))], running.into());
             let host = a_host();
-            let looked = host.looked(&seen, values(&both), Which::New).unwrap();
+            let looked = host.looked(&seen, values(&both), &Sessions::default(), Which::New).unwrap();
             let described = host.memo().described.len();
             (containers(&looked), described, looked.enumeration.instances.len())
         };
@@ -206,7 +207,7 @@ fn a_pod_of_a_job_that_has_not_started_is_no_consumer_at_rest() {
     workload.kind = "CronJob".to_owned();
     pod.made_by = Some(("CronJob".to_owned(), "agent".to_owned()));
     let seen = seen(vec![secret("api", "key", &text(&both.1))], vec![(workload, pod)]);
-    let looked = host.looked(&seen, values(&both), Which::New).unwrap();
+    let looked = host.looked(&seen, values(&both), &Sessions::default(), Which::New).unwrap();
     assert_eq!(containers(&looked), [(Some(ConsumerId(0)), NotVisible, NotVisible)]);
     assert_eq!(looked.enumeration.instances.len(), 1);
     let swept = host.swept(&seen, values(&both)).unwrap();
@@ -227,7 +228,9 @@ fn a_pod_that_takes_all_keys_of_a_version_that_is_gone_may_have_it() {
         let (_, former) = deployment("agent", -600, &all_of_old);
         let running = vec![(workload, former), deployment("other", -600, &all_of_old)];
         let host = host(&Recorded::new(), versioned(), vec![pods()]);
-        containers(&host.looked(&seen(secrets, running), values(&both), Which::New).unwrap())
+        containers(
+            &host.looked(&seen(secrets, running), values(&both), &Sessions::default(), Which::New).unwrap(),
+        )
     };
     let new = || secret("api-0123456789", "key", &text(&both.1));
     assert_eq!(look(vec![new()]), [(Some(ConsumerId(0)), NotVisible, NotVisible), (None, Yes, NotVisible)]);
@@ -249,7 +252,16 @@ fn a_pod_that_has_not_started_on_the_secret_of_another_version_takes_that_one() 
             secret("api-aaaaaaaaaa", "key", &text(&both.0)),
         ];
         let host = host(&Recorded::new(), versioned(), vec![pods()]);
-        containers(&host.looked(&seen(secrets, vec![(workload, pod)]), values(&both), Which::New).unwrap())
+        containers(
+            &host
+                .looked(
+                    &seen(secrets, vec![(workload, pod)]),
+                    values(&both),
+                    &Sessions::default(),
+                    Which::New,
+                )
+                .unwrap(),
+        )
     };
     assert!(look("api-0123456789").is_empty());
     assert_eq!(look("api-aaaaaaaaaa"), [(Some(ConsumerId(0)), NotVisible, NotVisible)]);
@@ -275,7 +287,9 @@ fn a_file_lags_until_the_kubelet_has_refreshed_it() {
         let mut seen =
             seen(vec![secret("api", "key", &text(&both.1))], vec![deployment("agent", -600, &file)]);
         seen.namespace.now = after.map(|after| CHANGE + after);
-        a_host().looked(&seen, values(&both), Which::New).unwrap().enumeration.instances[0].old
+        a_host().looked(&seen, values(&both), &Sessions::default(), Which::New).unwrap().enumeration.instances
+            [0]
+        .old
     };
     assert_eq!((old_at(Some(FOLLOW_S)), old_at(Some(FOLLOW_S + 1))), (Yes, NotVisible));
     assert_eq!(old_at(None), Yes, "without the time of the server nobody knows that it is over");
@@ -336,7 +350,7 @@ fn each_declared_container_has_a_name_behind_its_digest() {
     let both = versions();
     let running = vec![deployment("agent", -600, &of_key), deployment("other", -600, &of_key)];
     let seen = seen(vec![secret("api", "key", &text(&both.1))], running);
-    let looked = a_host().looked(&seen, values(&both), Which::New).unwrap();
+    let looked = a_host().looked(&seen, values(&both), &Sessions::default(), Which::New).unwrap();
     let declared = looked.enumeration.instances.iter().find(|one| one.consumer.is_some()).unwrap();
     let [named] = looked.names.as_slice() else { panic!("{:?}", looked.names) };
     assert_eq!(named.digest, keyroll_rotation::digest_of_life(declared.who));

@@ -2,6 +2,7 @@
 
 use keyroll_rotation::{Adoptee, Incarnation, Next, Outside, State, Step, Waived};
 
+use crate::records::missing_proof::runs_here;
 use crate::records::plan_names::Called;
 use crate::records::store_process::above_this;
 
@@ -22,6 +23,8 @@ fn fit(called: &Called, state: &State, step: Step) -> Option<Step> {
     match step.then.first().copied() {
         Some(Next::Adopt(Adoptee::Holder(who))) => adopted(called, state, who, step),
         Some(Next::Waive(Waived::Holder(who))) => is_named(called, who).then_some(step),
+        // Refused while a process of it runs.
+        Some(Next::Waive(Waived::Gone(consumer))) => (!runs_here(state, consumer)).then_some(step),
         Some(Next::Waive(Waived::Host(host))) => called.host(host).is_some().then_some(step),
         Some(Next::Correct(consumer)) => (!called.is_in_cluster(consumer)).then_some(step),
         Some(

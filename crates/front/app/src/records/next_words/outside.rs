@@ -2,11 +2,12 @@
 
 use keyroll_host::process_of;
 use keyroll_rotation::{
-    ConsumerId, Hold, Incarnation, InstanceIdentity, Outside, Phase, Reason, SearchLimit, Seq, State, Which,
+    ConsumerId, Debt, FileId, Hold, Holds, Incarnation, InstanceIdentity, OldKeyUse, Outside, Phase, Reason,
+    SearchLimit, Seq, State, Which, old_key_use,
 };
 
 use crate::records::blocking_pods::{KEY_READABLE, PODS_RUN, WORKLOAD_BACK};
-use crate::records::missing_proof::{Missing, Place, makes_a_call, missing};
+use crate::records::missing_proof::{Missing, Place, has_ended, makes_a_call, missing};
 use crate::records::plan_names::Called;
 use crate::records::reasons::{leaving, pod, process};
 use crate::records::store_process::above_this;
@@ -27,7 +28,9 @@ pub fn outside(called: &Called, state: &State, what: Outside) -> String {
         },
         Outside::LetRead(file) => match called.key_freed(file) {
             Some(_) => KEY_READABLE.to_owned(),
-            None => format!("let keyroll read {}", called.file(file)),
+            None => called
+                .unread(file)
+                .map_or_else(|| format!("let keyroll read {}", called.file(file)), |fault| fault.mend),
         },
         Outside::GiveOut => {
             "let the store give out the old or the new version again, with nothing else pending there"
@@ -58,8 +61,27 @@ pub fn outside(called: &Called, state: &State, what: Outside) -> String {
         Outside::MakeKey => "make the new key at the issuer's console".to_owned(),
         Outside::EndOldKey => "revoke the old key at the issuer's console".to_owned(),
         Outside::AcceptNewKey => "have the issuer accept the new key again".to_owned(),
+        Outside::MendIssuer if lacks_the_use(state) => format!(
+            "wait until the issuer shows again when the old key was last used (keyroll verify {} reads its list)",
+            called.rotation().1
+        ),
+        Outside::MendIssuer if lacks_a_list(state) => {
+            "have the issuer give the complete list of its keys".to_owned()
+        }
         Outside::MendIssuer => "remove the cause of the failure".to_owned(),
     }
+}
+
+/// Whether nothing but a complete list is waited for.
+fn lacks_a_list(state: &State) -> bool {
+    state.debt() == Some(Debt::NotListed) || (state.phase() == Phase::Disable && state.hold().is_none())
+}
+
+/// Whether the rotation is paused because the issuer did not say when the old key was last used.
+fn lacks_the_use(state: &State) -> bool {
+    let paused =
+        matches!(state.hold(), Some(Hold::Paused(Reason::LastUseNotShown | Reason::Overdue(Phase::Quiesce))));
+    paused && old_key_use(state) == Some(OldKeyUse::Unanswered)
 }
 
 /// The setting that limited the search.
@@ -146,6 +168,14 @@ fn proven(called: &Called, state: &State, place: &Place) -> String {
     }
     let stays = if is_back(state) { Which::Old } else { Which::New };
     match missing(state, place, stays) {
+        // The look that showed it is older: the next one shows what runs in its place.
+        Missing::Call | Missing::Restart if has_ended(place.who) => {
+            format!(
+                "{} has ended: see that {} runs",
+                named(called, place.who),
+                called.consumer(place.consumer)
+            )
+        }
         Missing::Call => makes_a_call(&named(called, place.who)),
         Missing::Restart => format!("restart {}", named(called, place.who)),
         Missing::Check => format!("read the output of the check of {}", called.consumer(place.consumer)),
@@ -153,6 +183,14 @@ fn proven(called: &Called, state: &State, place: &Place) -> String {
 }
 
 fn mended(called: &Called, state: &State, consumer: ConsumerId) -> String {
+    // What keeps its file from being written comes before what it does with the file.
+    let stays = Holds::of(if is_back(state) { Which::Old } else { Which::New });
+    let files =
+        state.plan().consumers.get(consumer.index()).map(|it| it.files.as_slice()).unwrap_or_default();
+    let behind = |file: &&FileId| state.files().get(file.index()).is_some_and(|holds| *holds != stays);
+    if let Some(fault) = files.iter().filter(behind).find_map(|file| called.unwritten(*file)) {
+        return fault.mend;
+    }
     let key = match (state.plan().aim.makes_new(), is_back(state)) {
         (false, _) => "its own",
         (true, true) => "the old",

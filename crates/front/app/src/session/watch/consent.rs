@@ -1,9 +1,11 @@
-use crate::quantity::quantity;
+use std::time::{Duration, Instant};
+
 use keyroll_engine::{Command, ObserverReply};
 use keyroll_rotation::{Fact, InstanceIdentity, OldKey, State, unsearched};
 
 use super::Watch;
-use crate::operator::{Confirmation, Event};
+use crate::operator::{Confirmation, Event, duration};
+use crate::quantity::quantity;
 use crate::records::plan_names::Called;
 use crate::records::{blockers, waived};
 
@@ -49,6 +51,12 @@ impl Watch<'_> {
         count
     }
 
+    /// When no answer is a no. Another question of the same phase has no more time.
+    fn answered_until(&mut self, state: &State) -> Option<Instant> {
+        let until = may_wait(state).and_then(|limit| Instant::now().checked_add(limit))?;
+        Some(*self.answer_until.get_or_insert(until))
+    }
+
     /// Asks once for each consent; the driver continues to inspect meanwhile.
     pub(crate) fn consent(&mut self, digest: u64, state: &State) -> ObserverReply {
         let consented = Command::Tell(Fact::Consented(digest));
@@ -59,29 +67,8 @@ impl Watch<'_> {
             return ObserverReply::Awaited;
         }
         let instances = self.told_before_consent(state);
-        let inspected = match instances {
-            1 => "1 instance was inspected".to_owned(),
-            _ => format!("{instances} instances were inspected"),
-        };
-        let question = match state.new_version() {
-            None if !state.plan().aim.makes_new() => format!(
-                "{inspected}, each with its own key: nothing needs the shared key. Revoke it \
-                 for good?"
-            ),
-            Some(_) if by_person(state) => {
-                format!("{inspected}: nothing needs the old key. Continue, so that you can revoke it?")
-            }
-            Some(_) => {
-                format!("{inspected}: nothing needs the old key. Revoke it for good?")
-            }
-            // The issuer has one value at a time, so there are no instances on the new key yet.
-            None => {
-                format!(
-                    "Making the new key revokes the old one at once; in use by {}. Continue?",
-                    quantity(instances, "instance")
-                )
-            }
-        };
+        let until = self.answered_until(state);
+        let question = question(state, instances, until);
         let tell = self.tell.clone();
         let name = self.secret.clone();
         // An open question about an outdated state is withdrawn.
@@ -89,6 +76,7 @@ impl Watch<'_> {
         let asked = self.operator.begin_ask_name(
             &question,
             &name,
+            until,
             Box::new(move |answer| {
                 let word = match answer {
                     Confirmation::Yes => consented,
@@ -102,6 +90,41 @@ impl Watch<'_> {
         self.asking = Some((digest, asked));
         ObserverReply::Awaited
     }
+}
+
+/// What is asked, and how long an answer is waited for.
+fn question(state: &State, instances: usize, until: Option<Instant>) -> String {
+    let inspected = match instances {
+        1 => "1 instance was inspected".to_owned(),
+        _ => format!("{instances} instances were inspected"),
+    };
+    let asked = match state.new_version() {
+        None if !state.plan().aim.makes_new() => {
+            format!("{inspected}, each with its own key: nothing needs the shared key. Revoke it for good?")
+        }
+        Some(_) if by_person(state) => {
+            format!("{inspected}: nothing needs the old key. Continue, so that you can revoke it?")
+        }
+        Some(_) => format!("{inspected}: nothing needs the old key. Revoke it for good?"),
+        // The issuer has one value at a time, so there are no instances on the new key yet.
+        None => format!(
+            "Making the new key revokes the old one at once; in use by {}. Continue?",
+            quantity(instances, "instance")
+        ),
+    };
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()).as_millis().div_ceil(1000));
+    match left.and_then(|left| u64::try_from(left).ok()) {
+        Some(left) => {
+            format!("{asked} Without an answer for {} keyroll enables the key again.", duration(left))
+        }
+        None => asked,
+    }
+}
+
+/// How long a question may wait: with the old key disabled, no longer than a phase. An unanswered one enables the key.
+fn may_wait(state: &State) -> Option<Duration> {
+    let off = matches!(state.old_key(), OldKey::Off(_));
+    off.then(|| Duration::from_millis(state.plan().policy.phase_ms_max))
 }
 
 /// The undeclared processes that the consent is about because their memory was not searched.
@@ -121,4 +144,28 @@ fn not_searched(called: &Called, state: &State) -> Vec<String> {
 /// True if the old key works until the operator revokes it.
 fn by_person(state: &State) -> bool {
     !state.plan().bound && !state.plan().capabilities.exchanges()
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_rotation::{Phase, Want, wants};
+
+    use super::*;
+    use crate::records::walk::Walk;
+
+    /// Red: a question was open for as long as nobody answered, and every use of the old key was refused meanwhile.
+    #[test]
+    fn a_question_with_the_old_key_disabled_says_until_when_it_waits() {
+        let mut walk = Walk::to(Phase::Decide);
+        walk.until(|state| wants(state).iter().any(|want| matches!(want, Want::Person(_))));
+        let ms = walk.state.plan().policy.phase_ms_max;
+        assert_eq!(may_wait(&walk.state), Some(Duration::from_millis(ms)), "{:?}", walk.state.old_key());
+        let until = Instant::now().checked_add(Duration::from_secs(3_600));
+        let said = question(&walk.state, 1, until);
+        assert!(said.ends_with("Without an answer for 60 min keyroll enables the key again."), "{said}");
+        let without = question(&walk.state, 1, None);
+        assert!(without.ends_with('?') && said.starts_with(&without), "{without}");
+        let before = Walk::to(Phase::Quiesce);
+        assert_eq!(may_wait(&before.state), None, "the old key is on: the question may wait");
+    }
 }

@@ -11,7 +11,7 @@ use crate::records::hosts_away::AWAY;
 use crate::records::plan_names::Called;
 use crate::records::waiting::{Track, left_ms, what};
 use crate::records::ways::meanwhile;
-use crate::records::{blockers, old_key};
+use crate::records::{blockers, old_key, pid_files};
 use crate::wall_clock;
 
 /// How often it is looked what is waited for, and how long a wait must last before it is shown: within 3 s of its beginning.
@@ -127,9 +127,7 @@ impl Waits {
                 return again;
             }
             self.show_wait(called, state, now, operator);
-            if self.has_looked(state) {
-                self.show_blockers(called, state, now, operator);
-            }
+            self.show_blockers(called, state, now, operator);
         }
         again
     }
@@ -196,7 +194,11 @@ impl Waits {
 
     /// Shows each blocker of a gate once, after a while; nothing else would show it before the deadline.
     fn show_blockers(&mut self, called: &Called, state: &State, now: Instant, operator: &mut dyn Operator) {
-        let all: BTreeMap<String, String> = blockers::all(called, state)
+        let all = match self.has_looked(state) {
+            true => blockers::all(called, state),
+            false => pid_files::refused(called, state),
+        };
+        let all: BTreeMap<String, String> = all
             .into_iter()
             .map(|holder| {
                 let what = format!("{}: {}: {}", holder.kind, holder.name, holder.found_by);

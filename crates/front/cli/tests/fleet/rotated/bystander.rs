@@ -110,7 +110,7 @@ fn a_host_without_a_consumer_that_is_away_refuses_the_plan_until_it_is_left_out(
 
 #[test]
 fn a_host_without_a_consumer_that_goes_away_holds_up_the_revocation_until_it_is_waived() {
-    let secret = format!("phase_deadline = \"1m\"\n{ASKS}");
+    let secret = format!("phase_deadline = \"30s\"\n{ASKS}");
     let Some(roll) = Roll::raise_beside("a host without a consumer that goes", &secret, OTHER) else {
         return;
     };
