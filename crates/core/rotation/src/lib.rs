@@ -44,6 +44,7 @@ mod waiting;
 mod wants;
 mod way;
 mod way_by_hand;
+mod way_past_stale;
 mod way_past_use;
 
 /// The version of the protocol, which gives the entries their meaning. A protocol that is older than the one that

@@ -48,7 +48,7 @@ pub enum Outside {
     Restart(Incarnation),
     /// Delete a copy that holds it, or write the other value into it.
     DeleteCopy(u64),
-    /// Undo the edit of a file.
+    /// Undo the edit of a file; of one that was accepted as it stands, in a rollback: write the old value into it.
     MendFile(FileId),
     /// Let a file be read again.
     LetRead(FileId),

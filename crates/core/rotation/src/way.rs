@@ -11,6 +11,7 @@ use crate::state::{Look, State};
 use crate::unread::{has_failed_reader, unread};
 use crate::waiting::{Awaited, Until, waiting};
 use crate::way_by_hand::by_hand;
+use crate::way_past_stale::{past_accepted, past_stale, still_stale};
 use crate::way_past_use::past_use;
 use crate::{
     Adoptee, ConsumerId, FileId, Holds, HostId, Incarnation, Next, Op, Person, Query, ReloadMode,
@@ -313,6 +314,10 @@ fn past_unit(state: &State, consumer: ConsumerId) -> Vec<Step> {
         all.extend(unwritten(state, consumer));
         return all.into_iter().chain(possible(state, Waived::Gone(consumer))).chain(gone).collect();
     }
+    let accepted = past_accepted(state, consumer);
+    if !accepted.is_empty() {
+        return accepted.into_iter().chain(gone).collect();
+    }
     all.push(Step::after(Outside::MendConsumer(consumer), go_on(state)));
     let is_moved = state.aim().makes_new();
     if is_moved {
@@ -336,14 +341,6 @@ fn is_only_unproven(state: &State, consumer: ConsumerId) -> bool {
     let unproven = |it: &Blocker| matches!(it, Blocker::Unproven(id, ..) if *id == consumer);
     let behind = |it: &Blocker| matches!(it, Blocker::File(..));
     all.iter().any(unproven) && !all.iter().any(|it| uses(it) || behind(it))
-}
-
-/// A process in which the last look saw only the version that goes. Whoever ended the writers finds it there still, where its file
-/// was accepted as it stands.
-fn still_stale(state: &State) -> Option<Incarnation> {
-    let stale = |it: Blocker| if let Blocker::Stale(_, who, _) = it { Some(who) } else { None };
-    let mut all = blockers(state, state.look()?, Which::New).into_iter().filter_map(stale);
-    all.find(|who| who.life.runs() && !who.life.is_container())
 }
 
 /// The files of a consumer that hold another party's edit, or cannot be read, are accepted as they stand: that may be what keeps
@@ -370,27 +367,6 @@ fn past_unproven(state: &State, consumer: ConsumerId, who: Incarnation, path: u8
     let gone = host_of(state, consumer).and_then(|host| without(state, host));
     let all = vec![Step::after(first, go_on(state)), corrected(state, consumer)];
     all.into_iter().chain(unseen_or_gone(state, consumer, gone)).collect()
-}
-
-/// keyroll moves an instance again that still uses the version that goes. It restarts the pods of a consumer only by its
-/// workload, and nothing where it moves nobody.
-fn past_stale(state: &State, consumer: ConsumerId, who: Incarnation) -> Vec<Step> {
-    let on = go_on(state);
-    let mut all = Vec::new();
-    if state.aim().makes_new() {
-        all.push(Step::only(on));
-    }
-    if !who.life.is_container() {
-        if who.life.runs() {
-            all.push(Step::after(Outside::Restart(who), on));
-        }
-        all.push(corrected(state, consumer));
-    }
-    if all.is_empty() {
-        all.push(Step::only(on));
-    }
-    all.extend(host_of(state, consumer).and_then(|host| without(state, host)));
-    all
 }
 
 /// What a waiver needs after it: where the waiver itself lets a hold go, a driver.
@@ -461,7 +437,7 @@ fn past_file(state: &State, file: FileId, first: Outside) -> Vec<Step> {
     all
 }
 
-fn corrected(state: &State, consumer: ConsumerId) -> Step {
+pub(crate) fn corrected(state: &State, consumer: ConsumerId) -> Step {
     Step::after_both(Outside::FixCommands(consumer), Next::Correct(consumer), go_on(state))
 }
 
@@ -479,17 +455,17 @@ fn unseen_or_gone(state: &State, consumer: ConsumerId, gone: Option<Step>) -> Ve
 }
 
 /// The way by this waiver, where it is possible and was not given.
-fn possible(state: &State, what: Waived) -> Option<Step> {
+pub(crate) fn possible(state: &State, what: Waived) -> Option<Step> {
     let open = !state.waived().contains(&what) && Next::Waive(what).is_possible(state);
     open.then(|| waived(state, what))
 }
 
-fn host_of(state: &State, consumer: ConsumerId) -> Option<HostId> {
+pub(crate) fn host_of(state: &State, consumer: ConsumerId) -> Option<HostId> {
     state.consumer(consumer).map(|it| it.host)
 }
 
 /// The way without a host, where the last look had no answer from it.
-fn without(state: &State, host: HostId) -> Option<Step> {
+pub(crate) fn without(state: &State, host: HostId) -> Option<Step> {
     if_gone(state, host).filter(|_| is_away(state, host))
 }
 

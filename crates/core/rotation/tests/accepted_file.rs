@@ -2,8 +2,9 @@
 //! still have to prove what they use.
 
 use keyroll_rotation::{
-    Blocker, ConsumerId, Event, Fact, FileId, Hold, Holds, HostId, Kinds, Op, Outcome, Phase, Proof, Reason,
-    Reconciled, State, UnitStep, Visibility, Waived, Want, Which, blockers, step, wants,
+    Blocker, ConsumerId, Event, Fact, FileId, Hold, Holds, HostId, Kinds, Next, Op, Outcome, Outside, Phase,
+    Proof, Query, Reason, Reconciled, State, Step, UnitStep, Visibility, Waived, Want, Which, blockers, step,
+    wants, way,
 };
 
 use crate::gone::{as_far_as, calm, done, may_be_said, two};
@@ -107,6 +108,76 @@ fn a_file_that_was_accepted_is_not_what_a_rollback_is_stuck_at() {
     walk.say(Fact::Proved { consumer: FIRST, proofs: Vec::new(), trouble: false });
     walk.until(|state| state.hold().is_some());
     assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::Unit(FIRST))));
+}
+
+/// Answers everything that is wanted now. The first consumer uses what its file holds.
+fn go_on_with(walk: &mut Walk, held: Which) {
+    for want in wants(&walk.state) {
+        if !matches!(want, Want::Wait(_)) && !wants(&walk.state).contains(&want) {
+            continue;
+        }
+        match want {
+            Want::Do(op) => {
+                let intent = walk.begin(&op);
+                walk.end(intent, done(&op));
+            }
+            Want::Ask(Query::Enumerate) => {
+                let mut seen = walk.look();
+                seen.files[0] = (FILE, Holds::of(held));
+                let sight = |which| if which == held { Visibility::Yes } else { Visibility::No };
+                (seen.instances[0].old, seen.instances[0].new) = (sight(Which::Old), sight(Which::New));
+                walk.say(Fact::Enumerated(seen));
+            }
+            Want::Ask(Query::Prove(FIRST, ..)) => {
+                let proofs = vec![proof(FIRST, held)];
+                walk.say(Fact::Proved { consumer: FIRST, proofs, trouble: false });
+            }
+            Want::Ask(query) => {
+                let seen = walk.see(&query);
+                walk.say(seen);
+            }
+            Want::Wait(ms) => walk.wait(ms),
+            Want::Decide(_) | Want::Person(_) => unreachable!("a rollback asks nobody"),
+        }
+    }
+}
+
+fn until_with(walk: &mut Walk, held: Which) {
+    for _ in 0..2_000 {
+        if walk.state.ended() || walk.state.hold().is_some() {
+            return;
+        }
+        go_on_with(walk, held);
+        if !walk.state.ended() {
+            walk.wait(500);
+        }
+    }
+    panic!("{:?} wants {:?}", walk.state.phase(), wants(&walk.state));
+}
+
+/// Its file system was read-only. A restart, a correction and a waiver were named, and each was in vain.
+#[test]
+fn a_file_that_keeps_the_new_key_in_a_rollback_is_put_back_by_hand() {
+    let mut walk = Walk::of(two());
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    let write = Op::Deliver(FILE, Which::Old);
+    walk.until(|state| wants(state).contains(&Want::Do(write.clone())));
+    let intent = walk.begin(&write);
+    walk.end(intent, Outcome::Failed { retry: false });
+    walk.until(|state| state.hold().is_some());
+    let from = walk.said.len();
+    accept(&mut walk, FILE);
+    walk.say(Fact::Retried);
+    until_with(&mut walk, Which::New);
+    assert_eq!((walk.state.phase(), walk.state.files()[0]), (Phase::RollingBack, Holds::New));
+    let by_hand = Step { first: Some(Outside::MendFile(FILE)), then: vec![Next::Retry] };
+    assert_eq!(way(&walk.state).unwrap().forward, [by_hand]);
+    walk.another_driver();
+    walk.say(Fact::Retried);
+    until_with(&mut walk, Which::Old);
+    assert_eq!((walk.state.phase(), walk.state.hold()), (Phase::RolledBack, None));
+    assert!(!begun(&walk, from, writes));
 }
 
 #[test]

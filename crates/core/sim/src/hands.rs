@@ -34,7 +34,8 @@ impl Run {
             }
             Outside::EndProcess(who) | Outside::Restart(who) => !self.is_kept(who),
             Outside::MendFile(file) => {
-                lasting.edited != Some(file) && !is_away(self.world.host_of_file(file))
+                let edited = lasting.edited == Some(file) && !state.accepts_file(file);
+                !edited && !is_away(self.world.host_of_file(file))
             }
             Outside::LetRead(file) => !is_away(self.world.host_of_file(file)),
             Outside::BringUp(host) => lasting.host != Some(host),
@@ -85,6 +86,7 @@ impl Run {
         match outside {
             Outside::EndProcess(who) | Outside::Restart(who) => self.end_process(who),
             Outside::DeleteCopy(place) => self.world.strangers.retain(|(held, _)| *held != place),
+            Outside::MendFile(file) if state.accepts_file(file) => self.write_by_hand(state),
             Outside::MendFile(file) => self.mend_file(state, file),
             Outside::LetRead(file) => {
                 self.world.lasting.unread = self.world.lasting.unread.filter(|unread| *unread != file);
@@ -119,7 +121,7 @@ impl Run {
         }
     }
 
-    /// The other party writes once. What keyroll does not write any more, the operator writes.
+    /// The other party writes once, or not at all. What keyroll does not write any more, the operator writes.
     fn write_by_hand(&mut self, state: &State) {
         let stays = if state.phase() == Phase::RollingBack { Which::Old } else { Which::New };
         let value = self.world.value_of(stays, state);

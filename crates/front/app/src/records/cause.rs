@@ -94,7 +94,7 @@ impl Observations {
         let goes_back = |state: &State| matches!(state.phase(), Phase::RollingBack | Phase::RolledBack);
         match (goes_back(before), goes_back(next)) {
             (false, true) => {
-                let why = || format!("{}, at {at}", self.other(before, event));
+                let why = || format!("{}, at {at}", self.other(called, before, event));
                 self.back = Some(unit.unwrap_or_else(why));
             }
             (true, false) => self.back = None,
@@ -202,7 +202,12 @@ impl Observations {
         clippy::wildcard_enum_match_arm,
         reason = "a projection: most entries never turn a rotation round"
     )]
-    fn other(&self, before: &State, event: &Event) -> String {
+    fn other(&self, called: &Called, before: &State, event: &Event) -> String {
+        // The last failure of that phase is the one that turned the rotation round.
+        let with_cause = |what: &str| match called.failure(before.phase()) {
+            Some(why) => format!("{what}: {why}"),
+            None => what.to_owned(),
+        };
         match &event.fact {
             Fact::AbortAsked => "the operator asked for it (keyroll abort or undo)".to_owned(),
             Fact::Preflight(seen) if seen.control == ProbeResult::Alive => {
@@ -217,9 +222,9 @@ impl Observations {
                 format!("the issuer did not accept the new key often enough; its last answer: {answer}")
             }
             _ => match failed(before, event) {
-                Some(Op::Choose | Op::Mint) => "the new key could not be made".to_owned(),
-                Some(Op::Stage) => "the new key could not be sealed".to_owned(),
-                Some(Op::Promote) => "the store did not make the new key current".to_owned(),
+                Some(Op::Choose | Op::Mint) => with_cause("the new key could not be made"),
+                Some(Op::Stage) => with_cause("the new key could not be sealed"),
+                Some(Op::Promote) => with_cause("the store did not make the new key current"),
                 _ => {
                     let word = crate::operator::Phase::of(before.phase())
                         .map_or("its end", crate::operator::Phase::word);

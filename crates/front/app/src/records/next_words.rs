@@ -5,8 +5,8 @@ mod fitted;
 mod outside;
 
 use keyroll_rotation::{
-    Adoptee, Difference, Hold, HostId, Incarnation, InstanceIdentity, Next, Phase, Reason, State, Step,
-    Waived, may_be_given_out,
+    Adoptee, Difference, FileId, Hold, Holds, HostId, Incarnation, InstanceIdentity, Next, Phase, Reason,
+    State, Step, Waived, may_be_given_out,
 };
 
 use super::adopt_command::{adopt_copy, adopt_process, adopt_process_on_host};
@@ -199,6 +199,9 @@ fn words(called: &Called, state: &State, next: Next) -> String {
             ),
         },
         Next::Waive(Waived::Host(host)) => called.host(host).map_or(command, |name| gone(&name)),
+        Next::Waive(Waived::File(file)) if is_not_restored(state, file) => {
+            format!("{command} (only if nothing reads it: it keeps the new key, which ends)")
+        }
         Next::Waive(Waived::File(_)) => {
             format!(
                 "{command} (what reads it next has to work with what it holds: the {} key ends)",
@@ -229,6 +232,11 @@ fn words(called: &Called, state: &State, next: Next) -> String {
         | Next::HandRevoked
         | Next::PayDebt => command,
     }
+}
+
+/// Whether a rollback that accepts this file as it stands leaves the new key in it.
+fn is_not_restored(state: &State, file: FileId) -> bool {
+    state.phase() == Phase::RollingBack && state.files().get(file.index()) == Some(&Holds::New)
 }
 
 /// That a process is the store of the secret, if it is.

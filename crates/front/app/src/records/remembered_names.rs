@@ -48,6 +48,10 @@ fn digests(id: &str, state: &State) -> BTreeSet<u64> {
     if let Some(Hold::Paused(reason) | Hold::Stuck(reason)) = state.hold() {
         all.extend(about(id, reason));
     }
+    // What turned a rotation round is told with its cause: the key was not made, not sealed, or not given out.
+    if matches!(state.phase(), Phase::RollingBack | Phase::RolledBack) {
+        all.extend([Phase::Mint, Phase::Stage, Phase::Roll].map(|phase| digest_of_failure(id, phase)));
+    }
     if state.debt() == Some(Debt::NotRevoked) {
         all.insert(digest_of_failure(id, Phase::Revoke));
     }

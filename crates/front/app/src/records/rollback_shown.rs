@@ -1,7 +1,8 @@
 //! What is shown of a rollback: why it began, what blocks it, and what it waits for.
 
+use keyroll_codes::Code;
 use keyroll_host::{LOCAL, incarnation};
-use keyroll_port::{Described, Named, Opening, Recorded, RotationId};
+use keyroll_port::{Class, Described, Failure, Named, Opening, Recorded, RotationId};
 use keyroll_rotation::{
     Awaited, Blocker, Consumer, ConsumerId, Delivery, Enumeration, Fact, FileId, Hold, Holds, HostId,
     Incarnation, InstanceIdentity, ObservedInstance, OnFailure, Op, Outcome, Outside, Phase, Query, Reason,
@@ -55,6 +56,26 @@ fn the_reason_of_a_rollback_stays_beside_what_keeps_it_from_its_end() {
     assert_eq!(said, why);
 }
 
+/// The page of a bad night promises what was observed. Red: the answer of the issuer was left out.
+#[test]
+fn a_key_that_could_not_be_made_is_told_with_the_answer_of_the_issuer() {
+    let mut plan = walk::plan();
+    plan.policy.on_failure = OnFailure::Rollback;
+    let mut walk = Walk::of(plan);
+    walk.until(|state| wants(state).contains(&Want::Do(Op::Mint)));
+    let intent = walk.begin(&Op::Mint);
+    walk.end(intent, Outcome::Failed { retry: false });
+    assert!(matches!(walk.state.phase(), Phase::RollingBack | Phase::RolledBack));
+    let mut called = Called::of_rotation("0192", "acme");
+    let bare = cause::of(&recorded(&walk), &called).unwrap();
+    assert!(bare.starts_with("the new key could not be made, at "), "{bare}");
+    let failure = Failure::new(Class::Retryable, Code::RequestFailed, "mint a key").because("status 500");
+    called.learn([Named::of_failure("0192", Phase::Mint, &failure)]);
+    let said = cause::of(&recorded(&walk), &called).unwrap();
+    let why = "the new key could not be made: could not mint a key (K0105): status 500, at ";
+    assert!(said.starts_with(why), "{said}");
+}
+
 /// Its file system is read-only: nothing but the same command was named, which writes it again and again.
 #[test]
 fn a_copy_that_a_rollback_could_not_write_may_be_accepted_as_it_stands() {
@@ -74,6 +95,15 @@ fn a_copy_that_a_rollback_could_not_write_may_be_accepted_as_it_stands() {
     assert!(next.contains(accept), "{next}");
     let copy = ways_past(&walk.state, Blocker::File(FileId(0), Holds::New));
     assert!(sentence(&called, &walk.state, &copy).contains(accept), "{copy:?}");
+    // Whatever reads it uses the key that ends: keyroll does not write it any more.
+    let warned = format!("{accept} (only if nothing reads it: it keeps the new key, which ends)");
+    assert!(next.contains(&warned), "{next}");
+    walk.say(Fact::Waived(Waived::File(FileId(0))));
+    let said = outside(&called, &walk.state, Outside::MendFile(FileId(0)));
+    assert_eq!(
+        said,
+        "write the old value into file 0 by hand (keyroll does not: it was accepted as it stands)"
+    );
 }
 
 /// A look that shows two more instances of the first consumer.

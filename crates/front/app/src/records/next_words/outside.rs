@@ -19,6 +19,7 @@ pub fn outside(called: &Called, state: &State, what: Outside) -> String {
         Outside::EndProcess(who) => ended(called, state, who),
         Outside::Restart(who) => restarted(called, state, who),
         Outside::DeleteCopy(place) => deleted(called, state, place),
+        Outside::MendFile(file) if is_back(state) && state.accepts_file(file) => put_back(called, file),
         Outside::MendFile(file) => match called.key_freed(file) {
             Some(freed) => freed.to_owned(),
             None => format!(
@@ -154,6 +155,18 @@ fn made_to_speak(who: Incarnation) -> String {
     }
 }
 
+/// keyroll does not restore a file that was accepted as it stands.
+fn put_back(called: &Called, file: FileId) -> String {
+    let write = format!(
+        "write the old value into {} by hand (keyroll does not: it was accepted as it stands)",
+        called.file(file)
+    );
+    match called.unwritten(file) {
+        Some(fault) => format!("{}, then {write}", fault.mend),
+        None => write,
+    }
+}
+
 fn deleted(called: &Called, state: &State, place: u64) -> String {
     let it = called.undeclared(place).unwrap_or("the copy");
     match is_back(state) {
@@ -187,7 +200,10 @@ fn mended(called: &Called, state: &State, consumer: ConsumerId) -> String {
     let stays = Holds::of(if is_back(state) { Which::Old } else { Which::New });
     let files =
         state.plan().consumers.get(consumer.index()).map(|it| it.files.as_slice()).unwrap_or_default();
-    let behind = |file: &&FileId| state.files().get(file.index()).is_some_and(|holds| *holds != stays);
+    let behind = |file: &&FileId| {
+        let holds = state.files().get(file.index());
+        holds.is_some_and(|holds| *holds != stays) && !state.accepts_file(**file)
+    };
     if let Some(fault) = files.iter().filter(behind).find_map(|file| called.unwritten(*file)) {
         return fault.mend;
     }
