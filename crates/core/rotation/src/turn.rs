@@ -41,9 +41,10 @@ pub(crate) fn first(state: &State) -> Option<(usize, Op)> {
     })
 }
 
-/// Whether the unit on its way wants this operation, although another one goes first.
-pub(crate) fn was_wanted(state: &State, op: &Op) -> bool {
-    first(state).is_some() && state.units.moving().any(|at| own(state, at).contains(op))
+/// The operation that goes before this one, which the unit on its way wants.
+pub(crate) fn before(state: &State, op: &Op) -> Option<Op> {
+    let (_, first) = first(state)?;
+    state.units.moving().any(|at| own(state, at).contains(op)).then_some(first)
 }
 
 /// The operation was journaled: its unit takes the turn, where it was the first of one that goes before.

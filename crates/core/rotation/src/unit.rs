@@ -8,7 +8,8 @@ use crate::{
     unrestarted,
 };
 
-fn id(at: usize) -> Option<ConsumerId> {
+/// The consumer of the unit with this number.
+pub(crate) fn id(at: usize) -> Option<ConsumerId> {
     u16::try_from(at).ok().map(ConsumerId)
 }
 

@@ -125,7 +125,7 @@ fn orphans(state: &State, out: &mut Vec<Want>) {
 /// one that cannot be restarted, or ended no sessions after an emergency in this phase: old journals may have it.
 pub(crate) fn was_wanted(state: &State, op: &Op) -> bool {
     // The one that goes first is wanted only where nothing else is to be done before it.
-    if let Some((_, first)) = turn::first(state).filter(|_| turn::was_wanted(state, op)) {
+    if let Some(first) = turn::before(state, op) {
         return is_wanted(state, &first);
     }
     if *op == Op::Choose {

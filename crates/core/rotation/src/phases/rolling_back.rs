@@ -109,8 +109,7 @@ pub(super) fn settle(next: &mut State) -> bool {
         course::turn_round(next);
         return true;
     }
-    let alive = not_yet(next, next.answers.alive(), next.plan().policy.probes_alive).is_empty();
-    if !alive || next.new.may_be_promoted() {
+    if !course::sees_old(next) || next.new.may_be_promoted() {
         return late(next);
     }
     start_units(next) || react(next) || ask_again(next) || unrestarted_late(next) || late(next)
@@ -198,7 +197,7 @@ fn stuck(next: &mut State) -> bool {
     let files = next.plan().consumers.get(at).map(|consumer| consumer.files.clone()).unwrap_or_default();
     let is_foreign = |file: &FileId| next.files.get(*file) == Holds::Other && !next.accepts_file(*file);
     let foreign = files.into_iter().find(is_foreign);
-    let unit = u16::try_from(at).ok().map(|at| Reason::Unit(crate::ConsumerId(at)));
+    let unit = unit::id(at).map(Reason::Unit);
     let Some(reason) = foreign.map(Reason::Foreign).or(unit) else { return false };
     next.stand(Hold::Stuck(reason));
     true
@@ -271,10 +270,8 @@ fn unrestarted_late(next: &mut State) -> bool {
         return false;
     }
     let failed = |at: &usize| next.units.get(*at).is_some_and(|unit| unit.unrestarted && unit.failures > 0);
-    let Some(at) = next.units.moving().find(failed).and_then(|at| u16::try_from(at).ok()) else {
-        return false;
-    };
-    next.stand(Hold::Stuck(Reason::Unit(crate::ConsumerId(at))));
+    let Some(consumer) = next.units.moving().find(failed).and_then(unit::id) else { return false };
+    next.stand(Hold::Stuck(Reason::Unit(consumer)));
     true
 }
 
