@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, Error, MAIN_DB, OpenFlags, Result, Statement};
+use rusqlite::{Connection, Error, OpenFlags, Result, Statement};
 use zeroize::Zeroizing;
 
-use crate::wal;
+use crate::open::load;
 
 /// The longest text of a row, bytes. Text that a schema computes has the same limit.
 const TEXT_BYTES_MAX: i32 = 32 << 20;
@@ -25,9 +25,8 @@ pub struct Foreign(Connection);
 impl Foreign {
     /// A copy of a database, with the log that was beside it.
     pub fn of_copy(mut database: Zeroizing<Vec<u8>>, log: &[u8], deadline: Instant) -> Result<Self> {
-        wal::apply(&mut database, log);
         let mut connection = limited(Connection::open_in_memory()?, deadline)?;
-        connection.deserialize_read_exact(MAIN_DB, database.as_slice(), database.len(), true)?;
+        load(&mut connection, &mut database, log)?;
         Ok(Self(connection))
     }
 

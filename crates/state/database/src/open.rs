@@ -31,13 +31,18 @@ pub fn open(path: &Path) -> Result<Connection, DatabaseError> {
 
 /// Opens a copy of a database in memory, with the log that was beside it. Nothing can be written to it.
 pub fn open_copy(mut database: Zeroizing<Vec<u8>>, log: &[u8]) -> Result<Connection, DatabaseError> {
-    wal::apply(&mut database, log);
     let mut connection = Connection::open_in_memory()?;
-    connection.deserialize_read_exact(MAIN_DB, database.as_slice(), database.len(), true)?;
+    load(&mut connection, &mut database, log)?;
     connection.execute_batch(
         "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;",
     )?;
     Ok(connection)
+}
+
+/// Loads a database, with the log that was beside it, into a connection in memory. Nothing can be written to it.
+pub(crate) fn load(connection: &mut Connection, database: &mut Vec<u8>, log: &[u8]) -> rusqlite::Result<()> {
+    wal::apply(database, log);
+    connection.deserialize_read_exact(MAIN_DB, database.as_slice(), database.len(), true)
 }
 
 /// Makes the file, or narrows its mode, *without opening an existing file*. To close such a descriptor would release
