@@ -64,17 +64,19 @@ fn not_utf_8(path: &Path, bytes: &[u8], valid: usize) -> ConfigError {
         let before = bytes.get(..valid).and_then(|before| std::str::from_utf8(before).ok());
         ("it is not UTF-8 from here on", before.map(|before| Position::of(before, valid)))
     };
-    let message = format!("cannot be read: {what}");
-    let help = "save it as UTF-8".to_owned();
-    ConfigError::new(Kind::Unreadable, &path.display().to_string(), message, at, Some(help))
+    refused(path, what, at, Some("save it as UTF-8"))
 }
 
 pub(crate) fn unreadable(path: &Path, why: &str) -> ConfigError {
-    let message = format!("cannot be read: {why}");
-    ConfigError::new(Kind::Unreadable, &path.display().to_string(), message, None, None)
+    refused(path, why, None, None)
 }
 
 fn helped(path: &Path, why: &str, help: &str) -> ConfigError {
+    refused(path, why, None, Some(help))
+}
+
+/// The error of a file that cannot be read, from this place on if one is known.
+fn refused(path: &Path, why: &str, at: Option<Position>, help: Option<&str>) -> ConfigError {
     let message = format!("cannot be read: {why}");
-    ConfigError::new(Kind::Unreadable, &path.display().to_string(), message, None, Some(help.to_owned()))
+    ConfigError::new(Kind::Unreadable, &path.display().to_string(), message, at, help.map(str::to_owned))
 }

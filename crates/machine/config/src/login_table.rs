@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value as Json, json};
 
 use crate::at::At;
-use crate::mistake::Mistake;
+use crate::mistake::{Mistake, U16_FORM};
 use crate::mistakes::{Mistakes, Read};
 use crate::suggest::likely;
 use crate::{Kind, Reference};
@@ -196,14 +196,11 @@ fn read_value(
             let Reference::File(path) = Reference::read(folder, key, &text(key, written)?)?;
             Ok(Value::File(path))
         }
-        KeyForm::Port(_) => match written.value {
-            Written::Number(number) => u16::try_from(number)
-                .map(Value::Port)
-                .map_err(|_| wrong_form(key, "a whole number from 0 to 65535", written)),
-            Written::Text(_) | Written::Array(_) | Written::Table(_) | Written::Other => {
-                Err(wrong_form(key, "a whole number from 0 to 65535", written))
-            }
-        },
+        KeyForm::Port(_) => {
+            let number = if let Written::Number(number) = written.value { Some(number) } else { None };
+            let port = number.and_then(|number| u16::try_from(number).ok());
+            port.map(Value::Port).ok_or_else(|| wrong_form(key, U16_FORM, written))
+        }
         KeyForm::Slots { noun, apart_from, unless } => {
             let has = |key: &str| table.0.keys().any(|name| name.value == key);
             let apart_from = apart_from.filter(|_| !unless.is_some_and(has));

@@ -8,6 +8,9 @@ use crate::{ConfigError, Kind, Position};
 /// value.
 const ECHO_BYTES_MAX: usize = 24;
 
+/// What must stand where a port or another number of that size is read.
+pub(crate) const U16_FORM: &str = "a whole number from 0 to 65535";
+
 /// Keys under which somebody may write the value itself.
 const VALUE_KEYS: [&str; 6] = ["value", "password", "token", "key", "api_key", "secret"];
 

@@ -6,7 +6,7 @@ use crate::Kind;
 use crate::broken::Broken;
 use crate::example::{for_missing, for_wrong_type};
 use crate::file_shape::FileShape;
-use crate::mistake::{Mistake, is_plain};
+use crate::mistake::{Mistake, U16_FORM, is_plain};
 use crate::mistakes::{Mistakes, Read};
 use crate::repair::{NOWHERE, Sought, Taken, put_in, take_out};
 use crate::suggest::likely;
@@ -133,7 +133,7 @@ fn is_mended(
 /// What the deserializer's message expects; tables and numbers have the names of types of this program there.
 fn form(expected: &str) -> &str {
     match expected {
-        "u16" => "a whole number from 0 to 65535",
+        "u16" => U16_FORM,
         "u8" | "u32" | "u64" => "a whole number of 0 or more",
         "f64" => "a number",
         "a sequence" => "a list",

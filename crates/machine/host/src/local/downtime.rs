@@ -34,7 +34,7 @@ impl Local {
         if !single || !setup.run.has_downtime() || !setup.run.starts_new_process() {
             return;
         }
-        let Some(main) = running.iter().find(|one| one.main).map(|one| one.process) else { return };
+        let Some(main) = main_of(running) else { return };
         let Some(watched) = begun(&mut self.memo().downtimes, id) else { return };
         let (ready, run) = (setup.ready.clone(), Arc::clone(&setup.run));
         let deadline = Instant::now() + Duration::from_millis(GAP_MS_MAX);
@@ -106,7 +106,11 @@ fn follow(
 
 /// The first process of a workload that runs now.
 fn main_process(run: &dyn Workload) -> Option<ProcessId> {
-    instances(run).ok()?.iter().find(|one| one.main).map(|one| one.process)
+    main_of(&instances(run).ok()?)
+}
+
+fn main_of(running: &[InstanceProcess]) -> Option<ProcessId> {
+    running.iter().find(|one| one.main).map(|one| one.process)
 }
 
 /// Waits until this very process has ended.
