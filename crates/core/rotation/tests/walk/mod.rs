@@ -144,6 +144,17 @@ impl Walk {
         panic!("{:?} {:?} wants {:?}", self.state.phase(), self.state.hold(), wants(&self.state));
     }
 
+    /// Continues a rollback until the first consumer has failed to load the old version again, for good.
+    pub(crate) fn until_the_first_is_stuck(&mut self) {
+        let restart = Op::Apply(ConsumerId(0), 0, Which::Old);
+        self.until(|state| wants(state).contains(&Want::Do(restart.clone())));
+        let intent = self.begin(&restart);
+        self.end(intent, Outcome::Failed { retry: false });
+        // It is asked whether it ever left the old key.
+        self.say(Fact::Proved { consumer: ConsumerId(0), proofs: Vec::new(), trouble: false });
+        self.until(|state| state.hold().is_some());
+    }
+
     /// Continues in this phase until there is an operation to carry out, or the phase is over.
     pub(crate) fn until_it_does_something(&mut self) {
         let phase = self.state.phase();

@@ -345,7 +345,7 @@ mod tests {
     use std::net::{SocketAddr, TcpListener};
 
     use keyroll_host::{LOCAL, incarnation};
-    use keyroll_rotation::{Blocker, ConsumerId, Fact, Op, Outcome, Outside, Want, Which, wants, ways_past};
+    use keyroll_rotation::{Blocker, ConsumerId, Fact, Outside, ways_past};
 
     use super::super::blockers::{unexplained, user};
     use super::super::store_process::accepts_at;
@@ -428,12 +428,7 @@ mod tests {
         walk.say(Fact::PauseAsked);
         assert_eq!(go_on(&called, &walk.state), "keyroll resume 0192");
         walk.say(Fact::AbortAsked);
-        let restart = Op::Apply(ConsumerId(0), 0, Which::Old);
-        walk.until(|state| wants(state).contains(&Want::Do(restart.clone())));
-        let intent = walk.begin(&restart);
-        walk.end(intent, Outcome::Failed { retry: false });
-        walk.say(Fact::Proved { consumer: ConsumerId(0), proofs: Vec::new(), trouble: false });
-        walk.until(|state| state.hold().is_some());
+        walk.until_the_first_is_stuck();
         assert!(matches!(walk.state.hold(), Some(Hold::Stuck(_))));
         assert_eq!(go_on(&called, &walk.state), "keyroll retry 0192");
     }

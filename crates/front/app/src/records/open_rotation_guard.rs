@@ -197,7 +197,7 @@ pub fn held(by: &RotationId) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_rotation::{ConsumerId, Fact, Hold, Op, Outcome, Want, Which, wants};
+    use keyroll_rotation::{Fact, Hold};
 
     use super::super::walk::Walk;
     use super::*;
@@ -212,12 +212,7 @@ mod tests {
         assert_eq!(ends(&walk), "keyroll resume 0192, or keyroll abort 0192");
         walk.say(Fact::AbortAsked);
         assert_eq!(ends(&walk), "keyroll resume 0192", "it rolls back already");
-        let restart = Op::Apply(ConsumerId(0), 0, Which::Old);
-        walk.until(|state| wants(state).contains(&Want::Do(restart.clone())));
-        let intent = walk.begin(&restart);
-        walk.end(intent, Outcome::Failed { retry: false });
-        walk.say(Fact::Proved { consumer: ConsumerId(0), proofs: Vec::new(), trouble: false });
-        walk.until(|state| state.hold().is_some());
+        walk.until_the_first_is_stuck();
         assert!(matches!(walk.state.hold(), Some(Hold::Stuck(_))));
         assert_eq!(ends(&walk), "keyroll retry 0192", "a rotation that is stuck takes no `resume`");
         assert_eq!(

@@ -29,24 +29,13 @@ fn recorded(walk: &Walk) -> Recorded {
     Recorded { id: RotationId("0192".to_owned()), opening, events: walk.said.clone(), unix_ms }
 }
 
-/// The first consumer fails to load the old version again, for good.
-fn stuck_at_the_first(walk: &mut Walk) {
-    let restart = Op::Apply(ConsumerId(0), 0, Which::Old);
-    walk.until(|state| wants(state).contains(&Want::Do(restart.clone())));
-    let intent = walk.begin(&restart);
-    walk.end(intent, Outcome::Failed { retry: false });
-    // It is asked whether it ever left the old key.
-    walk.say(Fact::Proved { consumer: ConsumerId(0), proofs: Vec::new(), trouble: false });
-    walk.until(|state| state.hold().is_some());
-    assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::Unit(ConsumerId(0)))));
-}
-
 #[test]
 fn the_reason_of_a_rollback_stays_beside_what_keeps_it_from_its_end() {
     let mut walk = Walk::of(walk::plan());
     walk.until(|state| state.phase() == Phase::Quiesce);
     walk.say(Fact::AbortAsked);
-    stuck_at_the_first(&mut walk);
+    walk.until_the_first_is_stuck();
+    assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::Unit(ConsumerId(0)))));
     let said = cause::of(&recorded(&walk), &Called::default()).unwrap();
     let (why, now) = said.split_once("; now ").unwrap();
     assert!(why.starts_with("the operator asked for it"), "{said}");

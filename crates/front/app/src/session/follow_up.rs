@@ -68,7 +68,7 @@ fn recorded(id: &RotationId, places: &Places) -> Option<Opened> {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_rotation::{ConsumerId, Fact, Hold, Op, Outcome, Want, Which, wants};
+    use keyroll_rotation::{Fact, Hold};
 
     use super::*;
     use crate::records::walk::Walk;
@@ -86,12 +86,7 @@ mod tests {
     fn stuck() -> Walk {
         let mut walk = Walk::to(Phase::Quiesce);
         walk.say(Fact::AbortAsked);
-        let restart = Op::Apply(ConsumerId(0), 0, Which::Old);
-        walk.until(|state| wants(state).contains(&Want::Do(restart.clone())));
-        let intent = walk.begin(&restart);
-        walk.end(intent, Outcome::Failed { retry: false });
-        walk.say(Fact::Proved { consumer: ConsumerId(0), proofs: Vec::new(), trouble: false });
-        walk.until(|state| state.hold().is_some());
+        walk.until_the_first_is_stuck();
         assert!(matches!(walk.state.hold(), Some(Hold::Stuck(_))));
         walk
     }
