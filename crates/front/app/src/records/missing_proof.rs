@@ -21,11 +21,15 @@ pub(super) fn has_ended(who: Incarnation) -> bool {
     }
 }
 
+/// Whether a process of an inspection of this machine still runs.
+pub(super) fn still_runs(who: Incarnation) -> bool {
+    process_of(who).is_some() && !has_ended(who)
+}
+
 /// Whether a process of a consumer that the last look saw on this machine still runs.
 pub(super) fn runs_here(state: &State, consumer: ConsumerId) -> bool {
-    let runs = |who: Incarnation| process_of(who).is_some() && !has_ended(who);
     let mut seen = state.look().into_iter().flat_map(|look| &look.seen.instances);
-    seen.any(|it| it.consumer == Some(consumer) && runs(it.who))
+    seen.any(|it| it.consumer == Some(consumer) && still_runs(it.who))
 }
 
 /// What gets the missing evidence of a process.

@@ -6,13 +6,12 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use keyroll_host::process_of;
 use keyroll_manager::pid_file_refused;
 use keyroll_port::Class;
 use keyroll_rotation::{ConsumerId, Next, State};
 use rustix::process::geteuid;
 
-use super::missing_proof::has_ended;
+use super::missing_proof::still_runs;
 use super::next_words::command;
 use super::plan_names::Called;
 use crate::operator::{Holder, StepShown};
@@ -68,7 +67,7 @@ fn is_own(path: &Path) -> bool {
 fn known(state: &State, id: ConsumerId, slot: u8) -> Option<u32> {
     let seen = state.look()?.seen.instances.iter();
     let its = seen.filter(|it| it.consumer == Some(id) && it.slot == slot).map(|it| it.who);
-    let mut its = its.filter(|who| process_of(*who).is_some() && !has_ended(*who));
+    let mut its = its.filter(|who| still_runs(*who));
     let only = its.next()?.pid();
     its.next().is_none().then_some(only).flatten()
 }

@@ -363,11 +363,11 @@ fn waiving() -> Problem {
 
 /// What `holder` names: the last use, sessions at work, a process id, a consumer of the configuration, or a path.
 fn named(holder: &str, secret: &Secret) -> Result<Waived, Problem> {
-    if holder == LAST_USE && secret.consumers.iter().all(|consumer| consumer.name.as_str() != holder) {
-        return Ok(Waived::LastUse);
-    }
-    if holder == BUSY_SESSIONS && secret.consumers.iter().all(|consumer| consumer.name.as_str() != holder) {
-        return Ok(Waived::BusySessions);
+    let consumer = secret.consumers.iter().position(|consumer| consumer.name.as_str() == holder);
+    match holder {
+        LAST_USE if consumer.is_none() => return Ok(Waived::LastUse),
+        BUSY_SESSIONS if consumer.is_none() => return Ok(Waived::BusySessions),
+        _ => {}
     }
     if let Ok(pid) = holder.parse::<u32>() {
         let process = keyroll_observe::process(pid).map_err(|why| {
@@ -375,7 +375,6 @@ fn named(holder: &str, secret: &Secret) -> Result<Waived, Problem> {
         })?;
         return Ok(Waived::Holder(incarnation(LOCAL, &process.id)));
     }
-    let consumer = secret.consumers.iter().position(|consumer| consumer.name.as_str() == holder);
     if let Some(id) = consumer.and_then(|at| u16::try_from(at).ok()) {
         return Ok(Waived::NotVisible(ConsumerId(id)));
     }

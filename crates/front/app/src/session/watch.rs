@@ -21,15 +21,12 @@ use self::waits::Waits;
 use super::manual_steps::Steps;
 use super::options::DriveOptions;
 use crate::operator;
-use crate::operator::{
-    DowntimeShown, Event, Grade, Holder, HostStep, OpenQuestion, Operator, Residue, StepState,
-};
+use crate::operator::{DowntimeShown, Event, Grade, HostStep, OpenQuestion, Operator, Residue, StepState};
 use crate::plans::pending_changes;
 use crate::problem::Problem;
 use crate::records::blockers;
 use crate::records::downtimes::Downtimes;
 use crate::records::next_words::command;
-use crate::records::pid_files;
 use crate::records::plan_names::Called;
 use crate::records::unseen::Unseen;
 use crate::records::waivers::Waivers;
@@ -302,7 +299,7 @@ impl<'a> Watch<'a> {
             && who.life.runs()
         {
             let mut holder = blockers::unexplained(&self.called, who, state);
-            let all = self.blockers(state);
+            let all = self.waits.blocking(&self.called, state);
             let others: Vec<_> = all.into_iter().filter(|one| !blockers::is_same(one, &holder)).collect();
             let seen = who.pid().and_then(|pid| self.holders.get(&(who.host, pid)));
             if let Some((name, found_by)) = seen {
@@ -318,17 +315,9 @@ impl<'a> Watch<'a> {
             }
         } else if self.hold.is_some() {
             let gate = self.phase.and_then(operator::Phase::of).unwrap_or(operator::Phase::Disable);
-            for holder in self.blockers(state) {
+            for holder in self.waits.blocking(&self.called, state) {
                 self.operator.event(Event::Blocked { gate, holder });
             }
-        }
-    }
-
-    /// What blocks, as far as this driver has seen it: what an earlier look showed may be over.
-    fn blockers(&self, state: &State) -> Vec<Holder> {
-        match self.waits.has_looked(state) {
-            true => blockers::all(&self.called, state),
-            false => pid_files::refused(&self.called, state),
         }
     }
 

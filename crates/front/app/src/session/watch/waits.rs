@@ -5,7 +5,7 @@ use keyroll_engine::Pace;
 use keyroll_port::Recorded;
 use keyroll_rotation::{Awaited, Event as Entry, IntentStatus, Person, Seq, State, Until, Waiting, waiting};
 
-use crate::operator::{Event, Operator, duration};
+use crate::operator::{Event, Holder, Operator, duration};
 use crate::records::cause::Observations;
 use crate::records::hosts_away::AWAY;
 use crate::records::plan_names::Called;
@@ -94,9 +94,13 @@ impl Waits {
         self.unwritten.is_some()
     }
 
-    /// Whether this driver has looked itself.
-    pub(super) fn has_looked(&self, state: &State) -> bool {
-        self.began && self.before != seen(state)
+    /// What blocks, as far as this driver has seen it: what an earlier look showed may be over.
+    pub(super) fn blocking(&self, called: &Called, state: &State) -> Vec<Holder> {
+        let has_looked = self.began && self.before != seen(state);
+        match has_looked {
+            true => blockers::all(called, state),
+            false => pid_files::refused(called, state),
+        }
     }
 
     /// Shows what a rotation waits for once it has waited for a while; returns when to look again, milliseconds.
@@ -194,11 +198,8 @@ impl Waits {
 
     /// Shows each blocker of a gate once, after a while; nothing else would show it before the deadline.
     fn show_blockers(&mut self, called: &Called, state: &State, now: Instant, operator: &mut dyn Operator) {
-        let all = match self.has_looked(state) {
-            true => blockers::all(called, state),
-            false => pid_files::refused(called, state),
-        };
-        let all: BTreeMap<String, String> = all
+        let all: BTreeMap<String, String> = self
+            .blocking(called, state)
             .into_iter()
             .map(|holder| {
                 let what = format!("{}: {}: {}", holder.kind, holder.name, holder.found_by);
