@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use keyroll_codes::Code;
 use keyroll_journal::{SqliteJournal, Work};
-use keyroll_port::{Journal as _, Overview, Recorded};
+use keyroll_port::{Journal as _, Overview};
 use keyroll_rotation::{ConsumerId, Debt, Emergency, State, Unit, UnitStep, Which};
 use tokio::runtime::Runtime;
 
@@ -159,7 +159,8 @@ impl<'p> StatusReader<'p> {
             }
         }
         row.hosts_back = left.back(&called, &state);
-        row.hosts_not_searched = not_searched(&recorded, &state);
+        let saved = Saved::of(&recorded).ok();
+        row.hosts_not_searched = not_searched(saved.as_ref(), &state);
         row.cause = cause::of(&recorded, &called);
         let ways = ways(&called, &state, row.driver.is_some(), !row.blocked_by.is_empty());
         row.next = ways.as_ref().map(|ways| ways.next.clone());
@@ -170,7 +171,7 @@ impl<'p> StatusReader<'p> {
         }
         if row.next.is_some()
             && row.driver.is_none()
-            && let Some(unusable) = unusable(&recorded)
+            && let Some(unusable) = saved.as_ref().and_then(unusable)
         {
             row.cause = Some(match row.cause {
                 Some(cause) => format!("{cause}; now {unusable}"),
@@ -182,8 +183,8 @@ impl<'p> StatusReader<'p> {
 }
 
 /// The hosts of its configuration that an open rotation over hosts does not look at.
-fn not_searched(recorded: &Recorded, state: &State) -> Vec<String> {
-    let Some(saved) = Saved::of(recorded).ok().filter(|saved| !saved.hosts.is_empty()) else {
+fn not_searched(saved: Option<&Saved>, state: &State) -> Vec<String> {
+    let Some(saved) = saved.filter(|saved| !saved.hosts.is_empty()) else {
         return Vec::new();
     };
     if state.ended() || !state.plan().aim.ends_old() {
@@ -198,8 +199,7 @@ fn not_searched(recorded: &Recorded, state: &State) -> Vec<String> {
 
 /// What refuses every command that would drive a rotation now: its spec, or the file of its admin credential. It is found by
 /// the configuration in its journal, as a driver finds it.
-fn unusable(recorded: &Recorded) -> Option<String> {
-    let saved = Saved::of(recorded).ok()?;
+fn unusable(saved: &Saved) -> Option<String> {
     let config = saved.config().ok()?;
     let problem = refuse_unusable(config.secret(&saved.secret).ok()?).err()?;
     Some(format!("keyroll can neither go on nor roll back until this is mended: {}", problem.sentence()))

@@ -25,7 +25,7 @@ use crate::records::open_rotation_guard::open_of;
 use crate::records::recorded::{rotations_unread, state_of};
 use crate::records::{old_key, versions};
 use crate::redact;
-use crate::wiring::issuer::{Described, described, issuer};
+use crate::wiring::issuer::{Described, described};
 use crate::wiring::open;
 
 /// Versions without a value that are reported: the newest.
@@ -45,7 +45,8 @@ pub fn verify(
     let secret = secret(&config, name)?;
     let places = installation.places()?;
     let name = secret.name.as_str();
-    let issuer = issuer(secret)?;
+    let described = described(secret)?;
+    let issuer = described.issuer(secret, None)?;
     let runtime = open::runtime(&places)?;
     let store = open::store(&places)?;
     let (mut current, mut number) = (None, 0);
@@ -70,7 +71,7 @@ pub fn verify(
         issuer: issuer.as_ref(),
         current,
         login,
-        with_ended: with_ended(secret)?,
+        with_ended: with_ended(described, secret)?,
         listing: None,
         all: None,
     };
@@ -92,8 +93,8 @@ pub fn verify(
 }
 
 /// The issuer whose list has the keys that have ended too; none if its list never has them.
-fn with_ended(secret: &Secret) -> Result<Option<Arc<dyn Issuer>>, Problem> {
-    let spec = described(secret)?.spec.filter(Spec::lists_ended);
+fn with_ended(described: Described, secret: &Secret) -> Result<Option<Arc<dyn Issuer>>, Problem> {
+    let spec = described.spec.filter(Spec::lists_ended);
     let issuer = |spec: Spec| Described { spec: Some(spec.with_ended()), text: None }.issuer(secret, None);
     spec.map(issuer).transpose()
 }
