@@ -70,6 +70,16 @@ pub struct Sessions {
     pub new: Option<Vec<Session>>,
 }
 
+impl Sessions {
+    /// Those on a version; `None` = not visible.
+    pub fn of(&self, which: Which) -> Option<&[Session]> {
+        match which {
+            Which::Old => self.old.as_deref(),
+            Which::New => self.new.as_deref(),
+        }
+    }
+}
+
 /// Which evidence a host is asked for. Both halves of a call for evidence get the same.
 #[derive(Clone, Copy)]
 pub struct Proving<'a> {

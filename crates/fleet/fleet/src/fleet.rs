@@ -14,7 +14,7 @@ use keyroll_secret::Fields;
 use crate::concurrent::all;
 use crate::looked::{Part, join};
 use crate::member::{Member, sentence};
-use crate::sessions::{Sent, going, is_near, of_member};
+use crate::sessions::{Sent, is_near, of_member};
 
 /// Many machines as one, in the plan's numbers.
 ///
@@ -271,7 +271,7 @@ impl Host for Fleet {
             sent,
             looked: answer.and_then(|own| member.looked(own)),
         });
-        join(going(sessions, stays), parts.collect())
+        join(sessions.of(stays.other()), parts.collect())
     }
 
     async fn prepare(&self, of: Proving<'_>, before: &Sessions) -> Result<Prepared, Failure> {

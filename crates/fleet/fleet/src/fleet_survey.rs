@@ -8,7 +8,6 @@ use crate::concurrent::all;
 use crate::fleet::Fleet;
 use crate::looked::{Part, join};
 use crate::member::Member;
-use crate::sessions::going;
 
 /// The version that stays during a survey.
 const STAYS: Which = Which::New;
@@ -45,7 +44,7 @@ impl Surveyor for Fleet {
             checks.extend(own.checks);
             programs.extend(own.programs);
         }
-        let looked = join(going(of.sessions, STAYS), parts)?;
+        let looked = join(of.sessions.of(STAYS.other()), parts)?;
         Ok(Survey { looked, holders, live, other_networks, linked, checks, programs })
     }
 

@@ -33,7 +33,7 @@ impl Sent {
     /// What a member is sent of all sessions.
     pub(crate) fn to(is_here: bool, all: &Sessions, stays: Which) -> Self {
         let mut sessions = of_member(is_here, all);
-        let sent = going(all, stays).unwrap_or_default().iter().enumerate();
+        let sent = all.of(stays.other()).unwrap_or_default().iter().enumerate();
         let places = sent.filter(|(_, session)| may_be_of(is_here, session)).map(|(at, _)| at).collect();
         let marked = match stays {
             Which::New => &mut sessions.old,
@@ -43,14 +43,6 @@ impl Sent {
             marked.push(Session { client: None, pid: None, busy: false, handle: String::new(), calls: None });
         }
         Self { sessions, places }
-    }
-}
-
-/// The sessions on the version that goes; `None` = not visible.
-pub(crate) fn going(all: &Sessions, stays: Which) -> Option<&[Session]> {
-    match stays {
-        Which::New => all.old.as_deref(),
-        Which::Old => all.new.as_deref(),
     }
 }
 

@@ -191,7 +191,7 @@ fn is_refusal(failure: &Failure) -> bool {
     failure.class == Class::Permanent && failure.code == Code::ClusterAccess
 }
 
-fn version_name(which: Which) -> &'static str {
+pub(super) fn version_name(which: Which) -> &'static str {
     match which {
         Which::Old => "old",
         Which::New => "new",

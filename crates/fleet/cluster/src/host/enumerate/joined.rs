@@ -16,6 +16,7 @@ use crate::host::ClusterHost;
 use crate::host::evidence::life;
 use crate::host::memo::Addressed;
 use crate::host::seen::{Seen, Taken};
+use crate::host::sync::version_name;
 use crate::model::{Namespace, Pod};
 use crate::takers::has_ended;
 
@@ -40,12 +41,8 @@ impl ClusterHost {
         sessions: &Sessions,
         stays: Which,
     ) -> Joined {
-        let going = match stays {
-            Which::New => &sessions.old,
-            Which::Old => &sessions.new,
-        };
         // A pod that was not listed may have the same address.
-        let Some(going) = going.as_deref().filter(|_| seen.namespace.sees_pods()) else {
+        let Some(going) = sessions.of(stays.other()).filter(|_| seen.namespace.sees_pods()) else {
             return Joined::default();
         };
         let (pods, declared) = (by_address(&seen.namespace), declared(taken));
@@ -120,10 +117,7 @@ fn at_address<'n>(session: &Session, pods: &BTreeMap<IpAddr, Option<&'n Pod>>) -
 /// What is said of a pod whose address a session has and that is not named as its owner. `takes`: a container in it takes
 /// the key.
 fn line(pod: &Pod, address: IpAddr, takes: bool, stays: Which) -> String {
-    let goes = match stays {
-        Which::New => "old",
-        Which::Old => "new",
-    };
+    let goes = version_name(stays.other());
     let why = match takes {
         true => "an undeclared container takes the key there",
         false => "no declared consumer takes the key there",
