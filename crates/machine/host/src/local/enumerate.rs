@@ -160,10 +160,7 @@ impl Local {
         let listed = listing.seen.iter().map(|process| process.id).collect();
         let sights = Sights { report, blind, listed };
         let mut seen = self.instances(&running, &sights, stays);
-        let going = match stays {
-            Which::New => &sessions.old,
-            Which::Old => &sessions.new,
-        };
+        let going = sessions.of(stays.other());
         let sockets = sockets(&listing, &self.setup.servers);
         // Without the sockets no session leads to its process, and an environment that was not read may mean one more
         // holder. Such a look proves nothing, and is repeated.
@@ -174,7 +171,7 @@ impl Local {
         let helpers = self.helpers(&listing, values, stays);
         let mut found_by = self.holders(&running, &sights, &helpers, (&sockets, sessions), &mut seen);
         running.iter().for_each(|one| self.note_sessions(one, sessions, &sockets));
-        let joined = going.as_ref().map(|going| {
+        let joined = going.map(|going| {
             let there = still_there(going, sessions, &sockets);
             self.join_sessions(&there, &sockets, &running, stays, &mut seen, &mut found_by)
         });

@@ -18,7 +18,7 @@ use super::inside::{Inside, read_inside};
 use super::not_loaded::Loaded;
 use super::running::Running;
 use super::served::below;
-use super::session_calls::{calls, connections, open_sessions, visible};
+use super::session_calls::{calls, connections, open_sessions};
 use super::{CheckSetup, Local, SlotSetup};
 use crate::read;
 
@@ -53,7 +53,7 @@ impl Local {
             processes.push(self.begin_process(one, &mine, of, (before, &sockets))?);
         }
         let needed = processes.iter().any(|one| one.is_new || one.asked.is_some());
-        let reads_again = needed && visible(before, which).is_some();
+        let reads_again = needed && before.of(which).is_some();
         Ok(Begun { serves, at_rest, mine, processes, reads_again, sockets })
     }
 
@@ -199,7 +199,7 @@ impl Local {
     /// counted before may be of the program that ran before.
     fn ask_paths(&self, begun: &mut BegunProcess, of: ProofRequest<'_>) -> Result<(), Failure> {
         let ProofRequest { instance: one, slot, which, sessions, .. } = of;
-        let counts = visible(sessions, which).is_some();
+        let counts = sessions.of(which).is_some();
         let mut asked = Vec::new();
         for ((path, check), known) in (0u8..).zip(&slot.checks).zip(&begun.paths) {
             let Some(check) = check else { continue };
@@ -348,11 +348,7 @@ impl Local {
         values: Values<'_>,
         (sessions, sockets): (&Sessions, &Sockets),
     ) -> Visibility {
-        let of_other = match which {
-            Which::New => &sessions.old,
-            Which::Old => &sessions.new,
-        };
-        match of_other {
+        match sessions.of(which.other()) {
             _ if self.says_other(one, which, values) => Visibility::Yes,
             None => Visibility::NotVisible,
             Some(_) if open_sessions(sessions, which.other(), sockets, &one.process) => Visibility::Yes,

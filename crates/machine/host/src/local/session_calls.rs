@@ -67,21 +67,8 @@ pub(super) fn handles(
     sockets: &Sockets,
     process: &ProcessId,
 ) -> HashMap<String, Option<u64>> {
-    let mine = sessions_of(sessions, which).iter().filter(|it| belongs(it, sockets, process));
+    let mine = sessions.of(which).unwrap_or_default().iter().filter(|it| belongs(it, sockets, process));
     mine.map(|session| (session.handle.clone(), session.calls)).collect()
-}
-
-fn sessions_of(sessions: &Sessions, which: Which) -> &[keyroll_port::Session] {
-    visible(sessions, which).unwrap_or_default()
-}
-
-/// The sessions with a version; `None` = not visible.
-pub(super) fn visible(sessions: &Sessions, which: Which) -> Option<&[keyroll_port::Session]> {
-    let of = match which {
-        Which::Old => &sessions.old,
-        Which::New => &sessions.new,
-    };
-    of.as_deref()
 }
 
 fn belongs(session: &keyroll_port::Session, sockets: &Sockets, process: &ProcessId) -> bool {
@@ -95,7 +82,8 @@ fn belongs(session: &keyroll_port::Session, sockets: &Sockets, process: &Process
 /// How many requests of this process with this version the issuer accepted. A session without a count counts as one
 /// request.
 pub(super) fn calls(sessions: &Sessions, which: Which, sockets: &Sockets, process: &ProcessId) -> u64 {
-    let mine = sessions_of(sessions, which).iter().filter(|session| belongs(session, sockets, process));
+    let mine =
+        sessions.of(which).unwrap_or_default().iter().filter(|session| belongs(session, sockets, process));
     mine.fold(0, |sum, session| sum.saturating_add(session.calls.unwrap_or(1)))
 }
 
@@ -105,5 +93,5 @@ pub(super) fn open_sessions(
     sockets: &Sockets,
     process: &ProcessId,
 ) -> bool {
-    sessions_of(sessions, which).iter().any(|session| belongs(session, sockets, process))
+    sessions.of(which).unwrap_or_default().iter().any(|session| belongs(session, sockets, process))
 }
