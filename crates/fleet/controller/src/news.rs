@@ -1,7 +1,7 @@
 //! What became new between two statuses of an object: what its events say.
 
 use crate::cut::cut;
-use crate::object::{Condition, ConsumerStatus, Ended, Phase, RotationStatus, Status};
+use crate::object::{ConsumerStatus, Ended, Phase, RotationStatus, Status};
 
 /// The longest note of an event. Source: `NoteLengthLimit` of
 /// <https://github.com/kubernetes/kubernetes/blob/master/pkg/apis/core/validation/events.go>.
@@ -92,18 +92,13 @@ fn moved(before: &Status, after: &Status) -> Vec<News> {
     new.map(|one| told(false, "ConsumerMoved", &note(one))).collect()
 }
 
-/// A condition, if it has this status.
-fn condition<'a>(status: &'a Status, kind: &str, is: &str) -> Option<&'a Condition> {
-    status.conditions.iter().find(|one| one.kind == kind && one.status == is)
-}
-
 fn spec_refused(status: &Status) -> Option<Matter> {
-    condition(status, "Accepted", "False").map(|one| (one.message.clone(), one.message.clone()))
+    status.condition("Accepted", "False").map(|one| (one.message.clone(), one.message.clone()))
 }
 
 /// Each generation that counts.
 fn spec_accepted(status: &Status) -> Option<Matter> {
-    let generation = condition(status, "Accepted", "True")?.observed_generation.to_string();
+    let generation = status.condition("Accepted", "True")?.observed_generation.to_string();
     let note = format!("generation {generation} of its spec counts");
     Some((generation, note))
 }
@@ -136,20 +131,20 @@ fn debt_left(status: &Status) -> Option<Matter> {
 
 /// It is blocked for such a reason; the same one in another rotation is news.
 fn blocked(status: &Status, is: fn(&str) -> bool) -> Option<Matter> {
-    let one = condition(status, "Blocked", "True").filter(|one| is(&one.reason))?;
+    let one = status.condition("Blocked", "True").filter(|one| is(&one.reason))?;
     let id = status.rotation.as_ref().map(|rotation| rotation.id.as_str()).unwrap_or_default();
     Some((format!("{} {id}", one.reason), one.message.clone()))
 }
 
 /// While a rotation moves them, they may be.
 fn pods_stale(status: &Status) -> Option<Matter> {
-    let one = condition(status, "PodsCurrent", "False").filter(|_| status.rotation.is_none())?;
+    let one = status.condition("PodsCurrent", "False").filter(|_| status.rotation.is_none())?;
     Some((String::new(), one.message.clone()))
 }
 
 /// A Secret holds something else than the current version. The message has since when that is seen: later it is told again.
 fn secret_drifted(status: &Status) -> Option<Matter> {
-    condition(status, "Drifted", "True").map(|one| (one.message.clone(), one.message.clone()))
+    status.condition("Drifted", "True").map(|one| (one.message.clone(), one.message.clone()))
 }
 
 #[cfg(test)]

@@ -204,6 +204,11 @@ pub struct Status {
 }
 
 impl Status {
+    /// The condition of this type, if it has this status.
+    pub(crate) fn condition(&self, kind: &str, is: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|one| one.kind == kind && one.status == is)
+    }
+
     /// Reads a status, each part by itself: what was asked for, and what is open, must not be forgotten because of another
     /// part.
     fn read(status: Value) -> Self {

@@ -49,9 +49,8 @@ pub(super) fn foreign(object: &SecretRotation) -> impl Iterator<Item = Condition
 
 /// A condition with its time, which is kept as long as its status is the same.
 fn dated(object: &SecretRotation, standing: &Standing, kind: &str, said: Said) -> Condition {
-    let before = object.status.conditions.iter().find(|before| before.kind == kind);
-    let kept =
-        before.filter(|before| before.status == said.status && !before.last_transition_time.is_empty());
+    let before = object.status.condition(kind, said.status);
+    let kept = before.filter(|before| !before.last_transition_time.is_empty());
     Condition {
         kind: kind.to_owned(),
         status: said.status.to_owned(),

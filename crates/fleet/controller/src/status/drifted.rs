@@ -59,21 +59,16 @@ pub(super) fn in_short(standing: &Standing) -> Option<String> {
 /// Nobody has looked since the server was started: what it saw before is not said to be over, and not told anew.
 fn not_looked_at(object: &SecretRotation, version: u32) -> Said {
     let is_same = object.status.version.as_deref() == Some(format!("v{version}").as_str());
-    match before(object).filter(|_| is_same) {
+    match object.status.condition(DRIFTED, TRUE).filter(|_| is_same) {
         Some(Condition { reason, message, .. }) => said(TRUE, reason, message),
         None => said(UNKNOWN, "NotLookedAt", "its Secrets were not looked at yet"),
     }
 }
 
-/// What the object shows already, if it is that a Secret holds something else.
-fn before(object: &SecretRotation) -> Option<&Condition> {
-    let is_it = |one: &&Condition| one.kind == DRIFTED && one.status == TRUE;
-    object.status.conditions.iter().find(is_it)
-}
-
 /// What is wrong, since when that is seen, and what to do.
 fn message(wrong: &[String], held: &Held, object: &SecretRotation, standing: &Standing) -> String {
-    let since = before(object).map(|before| &before.last_transition_time).filter(|time| !time.is_empty());
+    let before = object.status.condition(DRIFTED, TRUE).map(|before| &before.last_transition_time);
+    let since = before.filter(|time| !time.is_empty());
     let (since, version) = (since.unwrap_or(&standing.now), held.version);
     let mut keys = cut(&wrong.join("; "), KEYS_BYTES_MAX);
     if wrong.len() > 1 {

@@ -18,6 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::scene::logs_are_clean;
 use crate::hostile::scene::{files, put};
 use crate::kill::apart::namespaces_or_skip;
 use crate::stores::needles::needles_of;
@@ -824,14 +825,7 @@ impl Scene {
         for path in files(self.home.path()).into_iter().filter(|path| *path != admin) {
             assert!(needles.is_clean(&fs::read(&path).unwrap()), "{} has a value", path.display());
         }
-        let logs = self.cluster.logs_whole();
-        for part in PARTS {
-            let wrote = |(path, log): &(PathBuf, Vec<u8>)| path.ends_with(part) && !log.is_empty();
-            assert!(logs.iter().any(wrote), "nothing is in {part}");
-        }
-        for (path, log) in logs {
-            assert!(needles.is_clean(&log), "{} has a value", path.display());
-        }
+        logs_are_clean(&self.cluster, &needles, &PARTS);
     }
 }
 

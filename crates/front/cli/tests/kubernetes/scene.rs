@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use keyroll_needle::Needles;
 use keyroll_testkit::command::Ran;
 use keyroll_testkit::{Kubernetes, TempDir, alphanumeric};
 use serde_json::Value;
@@ -337,11 +338,20 @@ impl Shop {
         for entry in files(self.folder.path()) {
             assert!(needles.is_clean(&fs::read(&entry).unwrap()), "{} has a value", entry.display());
         }
-        let logs = self.cluster.logs_whole();
-        assert!(logs.iter().any(|(path, log)| path.ends_with("kube-apiserver.log") && !log.is_empty()));
-        for (path, log) in logs {
-            assert!(needles.is_clean(&log), "{} has a value", path.display());
-        }
+        logs_are_clean(&self.cluster, &needles, &["kube-apiserver.log"]);
+    }
+}
+
+/// No value is in what the parts of a cluster and its containers wrote; these parts wrote something.
+#[track_caller]
+pub fn logs_are_clean(cluster: &Kubernetes, needles: &Needles, parts: &[&str]) {
+    let logs = cluster.logs_whole();
+    for part in parts {
+        let wrote = |(path, log): &(PathBuf, Vec<u8>)| path.ends_with(part) && !log.is_empty();
+        assert!(logs.iter().any(wrote), "nothing is in {part}");
+    }
+    for (path, log) in logs {
+        assert!(needles.is_clean(&log), "{} has a value", path.display());
     }
 }
 
