@@ -46,6 +46,7 @@ mod way;
 mod way_by_hand;
 mod way_past_stale;
 mod way_past_use;
+mod way_steps;
 
 /// The version of the protocol, which gives the entries their meaning. A protocol that is older than the one that
 /// opened a rotation never drives it. 2: a consent without an operator; steps with an unknown outcome are counted. 3:

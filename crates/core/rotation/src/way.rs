@@ -13,13 +13,11 @@ use crate::waiting::{Awaited, Until, waiting};
 use crate::way_by_hand::by_hand;
 use crate::way_past_stale::{past_accepted, past_stale, still_stale};
 use crate::way_past_use::past_use;
+use crate::way_steps::{HERE, corrected, host_of, if_gone, is_away, possible, seen_absent, waived, without};
 use crate::{
     Adoptee, ConsumerId, FileId, Holds, HostId, Incarnation, Next, Op, Person, Query, ReloadMode,
     SearchLimit, Seq, Waived, Want, Which, unrestarted, wants,
 };
-
-/// The host that keyroll runs on, which is never away.
-const HERE: HostId = HostId(0);
 
 /// The most hosts that are away whose ways are named.
 const ABSENT_MAX: usize = 12;
@@ -250,15 +248,6 @@ fn host_of_blocker(state: &State, blocker: Blocker) -> Option<HostId> {
     }
 }
 
-fn seen_absent(state: &State) -> &[HostId] {
-    state.look().map(|look| look.seen.absent.as_slice()).unwrap_or_default()
-}
-
-/// The last look had no answer from this host, and nobody waived it.
-fn is_away(state: &State, host: HostId) -> bool {
-    seen_absent(state).contains(&host) && !state.has_left(host)
-}
-
 /// The ways past every host that does not answer.
 fn past_hosts(state: &State) -> Vec<Step> {
     let absent = seen_absent(state).iter().take(ABSENT_MAX);
@@ -369,18 +358,6 @@ fn past_unproven(state: &State, consumer: ConsumerId, who: Incarnation, path: u8
     all.into_iter().chain(unseen_or_gone(state, consumer, gone)).collect()
 }
 
-/// What a waiver needs after it: where the waiver itself lets a hold go, a driver.
-fn waived(state: &State, what: Waived) -> Step {
-    let released = state.hold().is_some() && released(state, what);
-    Step::both(Next::Waive(what), if released { Next::Resume } else { go_on(state) })
-}
-
-/// Whether the waiver releases the present hold.
-fn released(state: &State, what: Waived) -> bool {
-    let event = crate::Event { at: state.now(), fact: crate::Fact::Waived(what) };
-    crate::step(state, &event).is_ok_and(|(next, _)| next.hold().is_none())
-}
-
 fn past_holder(state: &State, who: Incarnation) -> Vec<Step> {
     let mut all = Vec::new();
     let adopt = Next::Adopt(Adoptee::Holder(who));
@@ -437,10 +414,6 @@ fn past_file(state: &State, file: FileId, first: Outside) -> Vec<Step> {
     all
 }
 
-pub(crate) fn corrected(state: &State, consumer: ConsumerId) -> Step {
-    Step::after_both(Outside::FixCommands(consumer), Next::Correct(consumer), go_on(state))
-}
-
 /// What is not visible of a consumer is waived, or its host. On a host that does not answer it is not only invisible: nothing
 /// can be moved there.
 fn unseen_or_gone(state: &State, consumer: ConsumerId, gone: Option<Step>) -> Vec<Step> {
@@ -452,25 +425,4 @@ fn unseen_or_gone(state: &State, consumer: ConsumerId, gone: Option<Step>) -> Ve
     } else {
         unseen.into_iter().chain(let_go).chain(gone).collect()
     }
-}
-
-/// The way by this waiver, where it is possible and was not given.
-pub(crate) fn possible(state: &State, what: Waived) -> Option<Step> {
-    let open = !state.waived().contains(&what) && Next::Waive(what).is_possible(state);
-    open.then(|| waived(state, what))
-}
-
-pub(crate) fn host_of(state: &State, consumer: ConsumerId) -> Option<HostId> {
-    state.consumer(consumer).map(|it| it.host)
-}
-
-/// The way without a host, where the last look had no answer from it.
-pub(crate) fn without(state: &State, host: HostId) -> Option<Step> {
-    if_gone(state, host).filter(|_| is_away(state, host))
-}
-
-/// The way without a host that may be gone.
-fn if_gone(state: &State, host: HostId) -> Option<Step> {
-    let waivable = host != HERE && !state.has_left(host) && state.depends_on(host);
-    waivable.then(|| waived(state, Waived::Host(host)))
 }

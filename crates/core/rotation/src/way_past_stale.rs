@@ -4,7 +4,7 @@ use crate::gate::{Blocker, blockers};
 use crate::next::{Outside, Step, go_on};
 use crate::phase::Phase;
 use crate::state::{Look, State};
-use crate::way::{corrected, host_of, possible, without};
+use crate::way_steps::{corrected, host_of, possible, without};
 use crate::{ConsumerId, FileId, Holds, Incarnation, Waived, Which};
 
 /// keyroll moves an instance again that still uses the version that goes. It restarts the pods of a consumer only by its
