@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use self::page::{Figure, page};
+use self::page::{Figure, Scope};
 use self::seen::{last_json, number};
 use crate::run::{output, root, run};
 use crate::tidy;
@@ -44,8 +44,8 @@ const SAMPLE_MS: u64 = 10;
 /// One measurement; it adds its lines to the table.
 type Measure = fn(&mut Vec<Figure>) -> Result<(), String>;
 
-/// The measurements, by name, in the order of the page.
-const MEASURES: [(&str, Measure); 15] = [
+/// The measurements, by name.
+const MEASURES: [(&str, Measure); 18] = [
     ("demo", demo),
     ("start-up", start_up),
     ("size", size),
@@ -53,6 +53,9 @@ const MEASURES: [(&str, Measure); 15] = [
     ("cost", cost),
     ("fleet", fleet::measure),
     ("cluster", cluster::measure),
+    ("follow", cluster::follow),
+    ("follow-real", cluster::follow_real),
+    ("store-to-file", cluster::store_to_file),
     ("journal", journal),
     ("needle", needle),
     ("processes", processes),
@@ -63,22 +66,37 @@ const MEASURES: [(&str, Measure); 15] = [
     ("builds", house::builds),
 ];
 
-/// Measures, and writes docs/reference/figures.md. A measurement that fails is on the page as not measured, and makes
-/// the command fail at its end.
-pub(crate) fn figures() -> Result<(), String> {
-    run("cargo", &["build", "--profile", "dist", "--quiet", "-p", "keyroll", "-p", "keyroll-sim"])?;
+/// Those that do not start the released programs: to build these takes many minutes.
+const WITHOUT_PROGRAM: [&str; 4] = ["cluster", "follow", "follow-real", "store-to-file"];
+
+/// Makes these measurements, or all, and writes docs/reference/figures.md. A measurement that fails is on the page as not
+/// measured, and makes the command fail at its end.
+///
+/// # Errors
+/// A name is of no measurement (then nothing is measured), or a measurement failed.
+pub(crate) fn figures(names: &[String]) -> Result<(), String> {
+    let is_unknown = |name: &&String| MEASURES.iter().all(|(measure, _)| *measure != name.as_str());
+    if let Some(name) = names.iter().find(is_unknown) {
+        let all = MEASURES.map(|(measure, _)| measure).join(", ");
+        return Err(format!("there is no measurement `{name}`; there are {all}"));
+    }
+    let is_wanted = |name: &str| names.is_empty() || names.iter().any(|one| one == name);
+    let wanted = MEASURES.into_iter().filter(|(name, _)| is_wanted(name)).collect::<Vec<_>>();
+    if wanted.iter().any(|(name, _)| !WITHOUT_PROGRAM.contains(name)) {
+        run("cargo", &["build", "--profile", "dist", "--quiet", "-p", "keyroll", "-p", "keyroll-sim"])?;
+    }
+    let measured = wanted.iter().map(|(name, _)| *name).collect();
+    let scope = if names.is_empty() { Scope::All } else { Scope::Of(measured) };
     let mut all = Vec::new();
     let mut failed = Vec::new();
-    for (name, measure) in MEASURES {
+    for (name, measure) in wanted {
         if let Err(why) = measure(&mut all) {
             eprintln!("{name}: {why}");
             all.push(Figure { what: name, value: "not measured".into(), limit: "–", command: "–" });
             failed.push(name);
         }
     }
-    let path = root().join("docs/reference/figures.md");
-    fs::write(&path, page(&all)?).map_err(|error| format!("{}: {error}", path.display()))?;
-    println!("wrote {}", path.display());
+    page::write(&all, &scope)?;
     if failed.is_empty() { Ok(()) } else { Err(format!("not measured: {}", failed.join(", "))) }
 }
 

@@ -151,6 +151,12 @@ pub(crate) fn forget_logs() {
     drop(fs::remove_dir_all(root().join(LOGS)));
 }
 
+/// What the units have printed since their outputs were forgotten.
+pub(crate) fn printed() -> String {
+    let logs = fs::read_dir(root().join(LOGS)).into_iter().flatten().flatten();
+    logs.filter_map(|log| fs::read_to_string(log.path()).ok()).collect()
+}
+
 /// Runs all units, those with a lower rank first; prints a line for each. `own` is the program of these chores.
 pub(crate) fn run(own: &Path, supply: &mut dyn FnMut() -> Supply) -> Result<Vec<Ended>, String> {
     let logs = root().join(LOGS);

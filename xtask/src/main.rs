@@ -34,7 +34,7 @@ cargo xtask sim ARGS…          the simulation in release (--seeds N, --exhaust
 cargo xtask mutants WHICH      mutants made from the code of rotation and engine: --all, --sample N, --only NUMBER|FILE|FILE:LINE,
                                --equivalents, --list; [--json]
 cargo xtask replay FILE        one stored fault plan, step by step
-cargo xtask figures            measure the headline figures and write docs/reference/figures.md
+cargo xtask figures [NAME…]    measure the headline figures, or these, and write docs/reference/figures.md
 cargo xtask codegen [--check]  write what is generated under docs/reference, or say what is out of date
 cargo xtask dist [--profile dist|release|dev] [--program PATH] [--out FOLDER]
                                make the packages (archive, .deb, image, SBOM, checksums) in target/dist";
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
         Some("sim") => sim::sim(rest),
         Some("mutants") => mutants::mutants(rest),
         Some("replay") => sim::replay(rest),
-        Some("figures") => figures::figures(),
+        Some("figures") => figures::figures(rest),
         Some("codegen") => codegen::codegen(rest.iter().any(|word| word == "--check")),
         Some("dist") => dist::dist(rest),
         Some(_) | None => {

@@ -3,8 +3,18 @@
 use serde_json::Value;
 
 use super::page::Figure;
-use super::seen::{last_json, number};
+use super::seen::{last_json, number, printed};
+use crate::lanes;
 use crate::run::output;
+use crate::targets::{self, Which};
+
+/// The benchmark of what follows a namespace, and the name of its figure.
+const FOLLOW: [&str; 6] = ["bench", "--quiet", "-p", "keyroll-controller", "--bench", "follow"];
+const FOLLOWED: &str = "followed-pods";
+
+/// The test that measures how soon mounted files follow their store, and the name of its figure.
+const BROUGHT: &str = "cli/kubernetes::rotate::a_key_that_external_secrets_brings_is_rotated_at_its_store_and_no_pod_is_replaced";
+const STORE_TO_FILE: &str = "store-to-file";
 
 /// What a look at a small namespace and at a large one costs.
 pub(super) fn measure(all: &mut Vec<Figure>) -> Result<(), String> {
@@ -59,4 +69,65 @@ fn rotation(all: &mut Vec<Figure>) -> Result<(), String> {
         command: "cargo bench -p keyroll-cluster --bench rotate",
     });
     Ok(())
+}
+
+/// What it takes to follow a large namespace of an API server that is played.
+pub(super) fn follow(all: &mut Vec<Figure>) -> Result<(), String> {
+    let seen = output("cargo", &FOLLOW)?;
+    println!("{seen}");
+    all.push(Figure {
+        what: "peak resident memory of a process that follows 5,000 pods and 200 SecretRotations, also while 100 pods and 10 objects change each second",
+        value: printed(&seen, FOLLOWED)?,
+        limit: "≤ 150 MB",
+        command: "cargo bench -p keyroll-controller --bench follow",
+    });
+    Ok(())
+}
+
+/// The same of the real one. As root, and with the programs of `cargo xtask parts`.
+pub(super) fn follow_real(all: &mut Vec<Figure>) -> Result<(), String> {
+    let seen = output("cargo", &[&FOLLOW[..], &["--", "real"]].concat())?;
+    println!("{seen}");
+    all.push(Figure {
+        what: "peak resident memory of a process that follows 5,000 pods and 200 SecretRotations of the real Kubernetes 1.33 over TLS, also while they change; no node runs the pods",
+        value: printed(&seen, FOLLOWED)?,
+        limit: "≤ 150 MB",
+        command: "cargo bench -p keyroll-controller --bench follow -- real",
+    });
+    Ok(())
+}
+
+/// How soon pods use what was promoted at their store. The test runs alone: beside others it would measure them too.
+pub(super) fn store_to_file(all: &mut Vec<Figure>) -> Result<(), String> {
+    lanes::forget_logs();
+    targets::counted(&Which::Begins(&[BROUGHT]), None)?;
+    all.push(Figure {
+        what: "from the new version at AWS Secrets Manager (moto), by External Secrets 0.20, until each pod has read its mounted file and called with it; the kubelet of Kubernetes 1.33 looks by itself once in an hour, and not each minute as usual",
+        value: printed(&lanes::printed(), STORE_TO_FILE)?,
+        limit: "≤ 3 s",
+        command: "cargo xtask figures store-to-file",
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::run::root;
+
+    /// Red: a test or a figure has another name, and a measurement of minutes finds nothing at its end.
+    #[test]
+    fn the_figures_are_printed_by_what_is_run_for_them() {
+        let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+        let test = read("crates/front/cli/tests/kubernetes/rotate.rs");
+        let name = BROUGHT.strip_prefix("cli/kubernetes::rotate::").unwrap();
+        let (_, body) = test.split_once(&format!("fn {name}() {{")).unwrap();
+        let (body, _) = body.split_once("\n}\n").unwrap();
+        assert!(body.contains(&format!("figure(\"{STORE_TO_FILE}\", ")));
+        let benchmark = read("crates/fleet/controller/benches/follow.rs");
+        assert!(benchmark.contains(&format!("figure(\"{FOLLOWED}\", ")));
+        assert!(read("crates/testkit/src/figure.rs").contains("\"figure {name}: {value}\""));
+    }
 }

@@ -63,8 +63,9 @@ mod way_steps;
 /// on a rotation knows the protocol that opened it (`Plan::protocol`): a change of what an old entry does begins with a number.
 /// 14: a plan declares bystanders, and a look names the processes that are; no earlier plan has any.
 /// 15: in a rollback a consumer that is waived after its restart failed is not restarted any more, and the rotation is stuck at one
-/// whose restart fails until the time is over.
-pub const PROTOCOL: u32 = 15;
+/// whose restart fails until the time is over. 16: after a waiver of the last use the issuer is asked again, and an answer ends the
+/// waiver.
+pub const PROTOCOL: u32 = 16;
 
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};

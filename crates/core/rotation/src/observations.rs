@@ -230,6 +230,10 @@ fn watched(next: &mut State, consumer: ConsumerId, proofs: &[Proof]) {
 
 pub(crate) fn last_used(next: &mut State, seen: LastUse) {
     next.uses.read_last(seen.used, next.now().before(seen.took_ms), next.now());
+    if next.is_since(16) && !next.decided() && next.exceptions.end_silence() {
+        // One with the waiver, or from before it, counts no more.
+        next.decisions.drop_consent();
+    }
 }
 
 pub(crate) fn refusals(next: &mut State, count: u32, took_ms: u64) {

@@ -95,6 +95,9 @@ pub(crate) fn waived(next: &mut State, what: Waived) -> Result<(), &'static str>
     if let Waived::NotVisible(consumer) = what {
         unrestarted::excuse(next, consumer);
     }
+    if what == Waived::LastUse && next.is_since(16) {
+        next.restart_window();
+    }
     let solved = match (next.hold(), what) {
         (Some(Hold::Paused(Reason::Holder(who))), Waived::Holder(waived)) => who.may_be(waived),
         (Some(Hold::Paused(Reason::Stranger(place))), Waived::Copy(waived)) => place == waived,

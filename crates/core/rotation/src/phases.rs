@@ -15,7 +15,7 @@ mod stage;
 mod sweep;
 
 pub(crate) use mint::was_chosen_at_once;
-pub(crate) use quiesce::still_used;
+pub(crate) use quiesce::{asked_again_until_ms, still_used};
 pub(crate) use revoke::wants_at_once;
 pub(crate) use sweep::owes_sessions as sweep_owes_sessions;
 

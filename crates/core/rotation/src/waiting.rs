@@ -80,19 +80,21 @@ pub fn waiting(state: &State) -> Option<Waiting> {
             Want::Ask(_) | Want::Decide(_) | Want::Wait(_) => {}
         }
     }
-    Some(unit(state).unwrap_or_else(|| Waiting {
-        what: match (state.phase(), wanted.into_iter().next()) {
-            (Phase::Decide | Phase::Sweep, Some(Want::Ask(query))) => Awaited::Answer(query),
-            (
-                Phase::Quiesce | Phase::RollingBack,
-                Some(Want::Ask(query @ (Query::LastUsed | Query::List))),
-            )
-            | (Phase::RollingBack, Some(Want::Ask(query @ Query::Probe(..))))
-            | (Phase::Disable, Some(Want::Ask(query @ Query::List))) => Awaited::Answer(query),
-            (phase, _) => Awaited::Phase(phase),
-        },
-        until: Until::Ms(deadlines::until_ms(state)),
-    }))
+    Some(unit(state).unwrap_or_else(|| of_phase(state, wanted.into_iter().next())))
+}
+
+/// What the phase waits for where no consumer is being moved.
+fn of_phase(state: &State, wanted: Option<Want>) -> Waiting {
+    let what = match (state.phase(), wanted) {
+        (Phase::Decide | Phase::Sweep, Some(Want::Ask(query))) => Awaited::Answer(query),
+        (Phase::Quiesce | Phase::RollingBack, Some(Want::Ask(query @ (Query::LastUsed | Query::List))))
+        | (Phase::RollingBack, Some(Want::Ask(query @ Query::Probe(..))))
+        | (Phase::Disable, Some(Want::Ask(query @ Query::List))) => Awaited::Answer(query),
+        (phase, _) => Awaited::Phase(phase),
+    };
+    let asked_again =
+        phases::asked_again_until_ms(state).filter(|_| what == Awaited::Answer(Query::LastUsed));
+    Waiting { what, until: Until::Ms(asked_again.unwrap_or_else(|| deadlines::until_ms(state))) }
 }
 
 /// The oldest answer about the last use that counts as the present one, beside the time of two requests, milliseconds: the

@@ -45,10 +45,98 @@ fn never_shown() -> Walk {
     walk
 }
 
+/// The operator waives the use, and the issuer, asked again, does not answer.
+fn waives_in_vain(walk: &mut Walk) {
+    walk.say(Fact::Waived(Waived::LastUse));
+    assert_eq!((walk.state.hold(), walk.state.phase()), (None, Phase::Quiesce));
+    assert!(wants(&walk.state).contains(&Want::Ask(Query::LastUsed)), "it is asked again");
+    let Some(Waiting { what, until: Until::Ms(until) }) = waiting(&walk.state) else { panic!("it waits") };
+    assert_eq!(what, Awaited::Answer(Query::LastUsed));
+    // Each entry is a millisecond later than the one before it.
+    walk.wait(until - walk.at.ms - 2);
+    assert_eq!(walk.state.phase(), Phase::Quiesce, "before the time is over");
+    walk.wait(1);
+}
+
+/// The list cannot be read for a moment, and shows a use again. Red: the waiver hides it, and a user loses the key.
+#[test]
+fn a_waiver_of_the_last_use_ends_when_the_issuer_answers() {
+    let mut walk = never_shown();
+    walk.say(Fact::Waived(Waived::LastUse));
+    let mut used = 1;
+    for _ in 0..20 {
+        used += WINDOW_MS;
+        walk.say(Fact::LastUsed(LastUse { used: Some(used), took_ms: 0 }));
+        walk.wait(2 * WINDOW_MS);
+    }
+    assert_eq!((walk.state.phase(), walk.state.old_key()), (Phase::Quiesce, OldKey::On));
+
+    // What nobody uses any more goes on by what is shown.
+    walk.say(Fact::LastUsed(LastUse { used: Some(used), took_ms: 0 }));
+    walk.at.ms += WINDOW_MS;
+    walk.say(Fact::LastUsed(LastUse { used: Some(used), took_ms: 0 }));
+    assert_eq!(walk.state.phase(), Phase::Disable);
+}
+
+/// The driver that goes on after a waiver looks again, for longer than the issuer is asked. Red where the time begins with the driver:
+/// the key is disabled without a question.
+#[test]
+fn the_issuer_is_asked_after_a_waiver_however_long_the_look_takes() {
+    let mut walk = never_shown();
+    let phase_ms = walk.state.plan().policy.phase_ms_max + WINDOW_MS;
+    walk.say(Fact::Waived(Waived::LastUse));
+    walk.another_driver();
+    let Some(Waiting { what, until: Until::Ms(until) }) = waiting(&walk.state) else { panic!("it waits") };
+    assert_eq!(
+        (what, until),
+        (Awaited::Phase(Phase::Quiesce), walk.at.ms + phase_ms),
+        "nothing was asked yet"
+    );
+    walk.wait(phase_ms - 10);
+    walk.say(walk.see(&Query::Enumerate));
+    assert_eq!((walk.state.hold(), walk.state.phase()), (None, Phase::Quiesce));
+    assert!(wants(&walk.state).contains(&Want::Ask(Query::LastUsed)), "it is asked");
+    // The end of the phase does not end it.
+    let Some(Waiting { until: Until::Ms(until), .. }) = waiting(&walk.state) else { panic!("it waits") };
+    assert!(until > walk.at.ms + 10);
+    let mut silent = walk.clone();
+    silent.wait(until - silent.at.ms - 2);
+    assert_eq!((silent.state.hold(), silent.state.phase()), (None, Phase::Quiesce));
+    silent.wait(1);
+    assert_eq!(silent.state.phase(), Phase::Disable);
+
+    walk.say(Fact::LastUsed(LastUse { used: Some(1), took_ms: 0 }));
+    walk.wait(WINDOW_MS / 2);
+    assert_eq!((walk.state.phase(), walk.state.old_key()), (Phase::Quiesce, OldKey::On));
+}
+
+/// The waiver stays for the consent. Red where the soak is said to end when the issuer was asked long enough.
+#[test]
+fn the_time_in_which_the_issuer_is_asked_again_is_said_of_no_other_phase() {
+    let mut walk = never_shown();
+    waives_in_vain(&mut walk);
+    walk.until(|state| state.phase() == Phase::Soak);
+    let Some(Waiting { what, until: Until::Ms(until) }) = waiting(&walk.state) else { panic!("it waits") };
+    let policy = &walk.state.plan().policy;
+    assert_eq!((what, walk.state.waived().contains(&Waived::LastUse)), (Awaited::Phase(Phase::Soak), true));
+    assert!(until > walk.at.ms + policy.phase_ms_max / 2, "the soak and the time of a phase");
+}
+
+/// A rotation of protocol 15 goes on as it did.
+#[test]
+fn an_earlier_rotation_does_not_ask_again_after_the_waiver() {
+    let mut before = plan();
+    before.protocol = 15;
+    let mut walk = looks(Walk::of(before));
+    walk.wait(walk.state.plan().policy.phase_ms_max + WINDOW_MS);
+    walk.say(Fact::Waived(Waived::LastUse));
+    assert_eq!(walk.state.phase(), Phase::Disable);
+}
+
 #[test]
 fn a_last_use_that_is_never_shown_pauses_until_the_operator_waives_it() {
     let mut walk = never_shown();
-    walk.say(Fact::Waived(Waived::LastUse));
+    waives_in_vain(&mut walk);
     assert_eq!((walk.state.hold(), walk.state.phase()), (None, Phase::Disable));
     walk.until(|state| state.phase() == Phase::Done);
 }
@@ -77,7 +165,7 @@ fn a_last_use_that_is_not_shown_any_more_pauses_too() {
     walk.say(Fact::LastUsed(LastUse { used: Some(1), took_ms: 0 }));
     walk.wait(walk.state.plan().policy.phase_ms_max + WINDOW_MS);
     assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::LastUseNotShown)));
-    walk.say(Fact::Waived(Waived::LastUse));
+    waives_in_vain(&mut walk);
     assert_eq!(walk.state.phase(), Phase::Disable);
 }
 

@@ -1,6 +1,6 @@
 //! What an answer of the issuer shows is as old as the moment at which it was given, however late it comes.
 
-use keyroll_rotation::{Fact, LastUse, Phase, Refusals};
+use keyroll_rotation::{Event, Fact, LastUse, Phase, Refusals, Waived};
 
 use crate::quirks::Quirk;
 use crate::schedule::Run;
@@ -15,6 +15,18 @@ pub(crate) fn unmeasured(fact: &Fact) -> Fact {
 }
 
 impl Run {
+    /// The operator waived the last use, which the issuer did not show, and has not shown since. A journal that lost its last
+    /// entries may not have its answer.
+    pub(crate) fn use_is_waived(&self) -> bool {
+        let last = |entries: &[Event]| {
+            let is_about = |fact: &Fact| matches!(fact, Fact::Waived(Waived::LastUse) | Fact::LastUsed(_));
+            entries.iter().map(|event| &event.fact).rfind(|fact| is_about(fact)).cloned()
+        };
+        [self.ledger.ever(), self.ledger.entries.as_slice()]
+            .into_iter()
+            .any(|entries| last(entries) == Some(Fact::Waived(Waived::LastUse)))
+    }
+
     /// Refused uses were asked for in this epoch: the record was read at this moment. What a driver reads that was replaced counts
     /// for nothing.
     pub(crate) fn read_record(&mut self, epoch: u64) {

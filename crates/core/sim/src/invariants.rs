@@ -72,11 +72,6 @@ impl Run {
         }
     }
 
-    /// The operator waived the last use, which the issuer did not show.
-    pub(crate) fn use_is_waived(&self) -> bool {
-        self.ledger.ever().iter().any(|event| event.fact == Fact::Waived(Waived::LastUse))
-    }
-
     /// The operator consented before every point of no return, except where a standing consent counts.
     fn check_consent(&mut self, digest: u64) {
         let mut given = None;

@@ -28,6 +28,7 @@ impl Run {
         match what {
             Waived::Host(host) => self.left().contains(host),
             Waived::Gone(id) => self.gone().contains(id),
+            Waived::LastUse => self.use_is_waived(),
             _ => true,
         }
     }

@@ -23,10 +23,20 @@ pub struct Problem {
     /// Further mistakes of the same text, in its order.
     pub further: Vec<Further>,
     /// How many mistakes there are beyond those that are listed.
-    pub left_off: usize,
-    /// The help only says what to mend: whoever knows which command comes then adds it.
-    unfinished: bool,
+    pub left_off: u32,
+    /// The help only says what to mend: whoever knows which command comes then adds it. In a box, as every result has room for
+    /// a problem.
+    unfinished: Option<Box<Unfinished>>,
     exit: Exit,
+}
+
+/// The parts of a help that lacks its command.
+#[derive(Debug, Clone)]
+struct Unfinished {
+    /// What the operator mends.
+    mend: Option<String>,
+    /// What the operator does where that cannot be mended: no command comes after it.
+    instead: Option<String>,
 }
 
 /// A further mistake of the text that could not be read.
@@ -49,7 +59,7 @@ impl Problem {
             help: None,
             further,
             left_off: 0,
-            unfinished: false,
+            unfinished: None,
             exit: Exit::Failed,
         }
     }
@@ -73,31 +83,48 @@ impl Problem {
     /// Sets the operator's next step: the last one, too.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
-        self.unfinished = false;
+        self.unfinished = None;
         self
     }
 
     /// Sets what the operator mends before the command that [`Problem::then`] adds.
     #[must_use]
     pub fn mend(mut self, mend: impl Into<String>) -> Self {
-        self.help = Some(mend.into());
-        self.unfinished = true;
+        let mend = mend.into();
+        self.help = Some(mend.clone());
+        self.unfinished = Some(Box::new(Unfinished { mend: Some(mend), instead: None }));
+        self
+    }
+
+    /// Adds what the operator does where the cause cannot be mended. It stays behind the command that [`Problem::then`] adds.
+    #[must_use]
+    pub fn or_instead(mut self, way: impl Into<String>) -> Self {
+        let way = way.into();
+        self.help = Some(match self.help.take() {
+            Some(help) => format!("{help}; {way}"),
+            None => way.clone(),
+        });
+        if let Some(unfinished) = &mut self.unfinished {
+            unfinished.instead = Some(way);
+        }
         self
     }
 
     /// The same with the command that comes once the cause is mended, if the help says none yet.
     #[must_use]
     pub fn then(mut self, command: &str) -> Self {
-        if std::mem::take(&mut self.unfinished) {
-            let mend = self.help.take().unwrap_or_else(|| format!("keyroll explain {}", self.code));
-            self.help = Some(format!("{mend}; then: {command}"));
+        if let Some(unfinished) = self.unfinished.take() {
+            let Unfinished { mend, instead } = *unfinished;
+            let mend = mend.unwrap_or_else(|| format!("keyroll explain {}", self.code));
+            let instead = instead.map(|way| format!("; {way}")).unwrap_or_default();
+            self.help = Some(format!("{mend}; then: {command}{instead}"));
         }
         self
     }
 
     /// Whether the help only says what to mend.
     pub fn is_unfinished(&self) -> bool {
-        self.unfinished
+        self.unfinished.is_some()
     }
 
     /// Sets how the process ends.
@@ -133,7 +160,8 @@ impl From<ConfigError> for Problem {
             .iter()
             .map(|one| Further { cause: one.to_string(), help: one.help().map(str::to_owned) });
         let mut problem = Self::new(error.code(), attempted).because(error.to_string());
-        (problem.further, problem.left_off) = (further.collect(), error.left_off());
+        (problem.further, problem.left_off) =
+            (further.collect(), u32::try_from(error.left_off()).unwrap_or(u32::MAX));
         match error.help() {
             Some(help) => problem.help(help),
             None => problem,
@@ -153,7 +181,8 @@ impl From<Failure> for Problem {
         if let Some(source) = failure.source() {
             problem = problem.because_of(source);
         }
-        (problem.help, problem.unfinished) = (failure.help, true);
+        problem.help.clone_from(&failure.help);
+        problem.unfinished = Some(Box::new(Unfinished { mend: failure.help, instead: None }));
         problem
     }
 }
@@ -178,6 +207,23 @@ mod tests {
         assert_eq!(help(refused(None)), "keyroll explain K0103; then: keyroll plan ring");
         let mended = refused(Some("start it")).mend("start it, or name its folder");
         assert_eq!(help(mended), "start it, or name its folder; then: keyroll plan ring");
+    }
+
+    /// Red where the command stands behind the alternative to it: both would be run, one after the other.
+    #[test]
+    fn what_is_done_where_nothing_can_be_mended_stands_behind_the_command() {
+        let way = "if it is gone: keyroll plan ring --without web-2";
+        let help =
+            |problem: Problem| problem.then("keyroll plan ring").then("keyroll resume 0192").help.unwrap();
+        let with_help = refused(Some("start it")).or_instead(way);
+        assert_eq!(with_help.help.as_deref(), Some(&*format!("start it; {way}")), "nobody adds a command");
+        assert_eq!(help(with_help), format!("start it; then: keyroll plan ring; {way}"));
+        assert_eq!(
+            help(refused(None).or_instead(way)),
+            format!("keyroll explain K0103; then: keyroll plan ring; {way}")
+        );
+        let finished = refused(None).help("keyroll doctor").or_instead(way);
+        assert_eq!(help(finished), format!("keyroll doctor; {way}"));
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub mod resolve_target;
 mod rollback_shown;
 pub mod rotation_ids;
 pub mod saved_plan;
+pub(crate) mod seen_from;
 pub(crate) mod state_file;
 pub mod store_freshness;
 mod store_process;

@@ -16,6 +16,7 @@ use keyroll_app::places::Locations;
 use keyroll_app::reports::offered::{self, Offered};
 
 use crate::args::Cli;
+use crate::remote::{HereOption, named_here, server_asked};
 use crate::ui::{Look, Ui};
 
 /// What the script of zsh lacks: it is the body of a function, which zsh calls for the first word to complete.
@@ -169,17 +170,16 @@ fn candidates(named: Named, words: &[OsString]) -> Vec<CompletionCandidate> {
 
 /// The locations that the words name; `None` if a server is asked.
 fn locations(words: &[OsString]) -> Option<Locations> {
-    let path = |name: &str| option(words, name).map(at_home);
+    let path = |of: HereOption| option(words, of.word()).map(at_home);
     let found = Locations {
-        config: path("--config"),
-        state: path("--state"),
-        keys: path("--keys"),
+        config: path(HereOption::Config),
+        state: path(HereOption::State),
+        keys: path(HereOption::Keys),
         ..Locations::default()
     };
-    let options = ["--config", "--state", "--keys", "--sealing-key"];
-    let here = options.iter().any(|name| option(words, name).is_some());
-    let asks = option(words, "--server").is_some() || env::SERVER.get().is_some() && !here;
-    (!asks).then_some(found)
+    let here = named_here(|of| option(words, of.word()).is_some());
+    let server = option(words, "--server").map(|url| url.to_string_lossy().into_owned());
+    server_asked(server, here).is_none().then_some(found)
 }
 
 /// The value of an option, as it was typed.
@@ -240,6 +240,9 @@ mod tests {
             assert_eq!(option(&words(line), "--config"), None, "{line}");
         }
         assert!(locations(&words("keyroll plan --server http://127.0.0.1:9 x")).is_none());
+        let here = locations(&words("keyroll --config /a --state=/b plan --keys /c x")).unwrap();
+        let found = [here.config, here.state, here.keys].map(|path| path.unwrap().display().to_string());
+        assert_eq!(found, ["/a", "/b", "/c"]);
     }
 
     /// The arguments that are completed, with what they name: none is left out by a new name.

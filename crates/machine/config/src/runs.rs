@@ -278,11 +278,7 @@ impl Table<'_> {
                 return Mistake::one_of(key, &At { value: text, span: span.clone() }, words);
             }
         };
-        let why = match error.key {
-            Some(key) if error.why.starts_with("it ") => format!("`{key}`: {}", error.why),
-            Some(_) | None => error.why,
-        };
-        let fault = Mistake::new(kind, why).at(span);
+        let fault = Mistake::new(kind, error.why).at(span);
         match (error.help, error.kind) {
             (Some(help), _) => fault.help(help),
             (None, DeclarationErrorKind::Combination) => fault.help(forms()),

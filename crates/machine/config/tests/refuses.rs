@@ -473,10 +473,13 @@ fn an_owner_with_characters_that_are_not_seen_is_refused() {
     assert!(Config::parse(&text, "keyroll.toml").is_ok(), "it was accepted before");
 }
 
+/// Red where the manager leaves it to the configuration to say of which key it speaks.
 #[test]
 fn the_name_of_a_unit_is_refused_with_its_key() {
     let error = refused(&with_runs("{ unit = \"../x\" }"));
-    assert_eq!(error.message(), "`unit`: it must be the full name of a service: `app.service`");
+    assert_eq!(error.message(), "`unit` must be the full name of a service: `app.service`");
+    let error = refused(&with_runs("{ timer = \"../x\" }"));
+    assert_eq!(error.message(), "`timer` must be the full name of a timer: `app.timer`");
 }
 
 #[test]

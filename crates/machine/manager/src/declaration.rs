@@ -193,7 +193,7 @@ pub struct DeclarationError {
     pub kind: DeclarationErrorKind,
     /// The key at which it stands; `None` = the table as a whole.
     pub key: Option<&'static str>,
-    /// Why, as a sentence.
+    /// Why, as a sentence that names the key.
     pub why: String,
     /// What to write instead, where it is not the list of forms.
     pub help: Option<&'static str>,

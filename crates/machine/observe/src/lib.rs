@@ -84,7 +84,7 @@ pub use meter::memory_search_time;
 pub use not_visible::NotVisible;
 pub use open_files::{OpenAnswer, OpenFile, open_files};
 pub use opens::{OpenWatch, sees_opens};
-pub use outside::{Extent, STATE_WHOLE_MACHINE, WHOLE_MACHINE, extent, stated_outside};
+pub use outside::{Extent, STATE_WHOLE_MACHINE, WHOLE_MACHINE, extent, stated_outside, view};
 pub use path_steps::{PathStep, path_steps};
 pub use pieces::{Piece, Pieces};
 pub use reading::{Read, read_regular};

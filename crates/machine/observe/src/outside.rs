@@ -50,6 +50,14 @@ pub fn extent() -> Extent {
     }
 }
 
+/// The PID namespace that this process runs in, apart from every other one and from each that has its number later: its link, the
+/// boot, and the start of its first process, or `-` where another user's processes are hidden. None if it cannot be read.
+pub fn view() -> Option<String> {
+    let link = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    let link = link.to_string_lossy();
+    this_container(&link).or_else(|| Some(format!("{link} {} -", boot_id()?)))
+}
+
 /// What reports call the processes that no listing here shows, and why these do not stop a rotation, where root made the
 /// statement.
 pub fn stated_outside() -> Option<(&'static str, String)> {
@@ -59,8 +67,11 @@ pub fn stated_outside() -> Option<(&'static str, String)> {
 
 /// What a statement about this container says.
 fn this_container(link: &str) -> Option<String> {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(format!("{link} {} {}", boot.trim(), ProcFolder::open(1).ok()?.stat.start_ticks))
+    Some(format!("{link} {} {}", boot_id()?, ProcFolder::open(1).ok()?.stat.start_ticks))
+}
+
+fn boot_id() -> Option<String> {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|boot| boot.trim().to_owned())
 }
 
 /// Whether this user's own file says so.

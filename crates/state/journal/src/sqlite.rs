@@ -286,7 +286,7 @@ pub struct Accepted {
 /// system's refusal.
 pub fn reset_witness(dir: &Path, witness: &Path, lock: &StateLock) -> Result<Accepted, OpenError> {
     if lock.folder() != dir {
-        return Err(OpenError::Lock(LockError::Held { folder: dir.to_owned(), pid: None, work: None }));
+        return Err(OpenError::Lock(LockError::unnamed(dir)));
     }
     let (path, witness) = prepare(dir, witness)?;
     let seen = witness.read().ok().flatten().map_or(0, |seen| seen.epoch);
@@ -306,7 +306,7 @@ pub fn reset_witness(dir: &Path, witness: &Path, lock: &StateLock) -> Result<Acc
 /// Errors: a lock of another folder, damage, or the system's refusal.
 pub fn move_here(dir: &Path, witness: &Path, machine: &Machine, lock: &StateLock) -> Result<(), OpenError> {
     if lock.folder() != dir {
-        return Err(OpenError::Lock(LockError::Held { folder: dir.to_owned(), pid: None, work: None }));
+        return Err(OpenError::Lock(LockError::unnamed(dir)));
     }
     let (path, _) = prepare(dir, witness)?;
     machine::take(&mut verified(&path)?, &path, machine)

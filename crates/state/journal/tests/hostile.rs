@@ -195,7 +195,10 @@ fn the_lock_of_a_killed_process_is_free() {
     child.kill().unwrap();
     child.wait().unwrap();
     let held = try_lock(&place.state()).unwrap();
-    assert_eq!(fs::read_to_string(&lock).unwrap(), format!("{:<15}\n", std::process::id()));
+    let link = fs::read_link("/proc/self/ns/pid").unwrap();
+    let namespace = link.to_str().unwrap().trim_matches(|letter: char| !letter.is_ascii_digit());
+    let lines = format!("{:<15}\n{namespace:<15}\n", std::process::id());
+    assert_eq!(fs::read_to_string(&lock).unwrap(), lines);
     drop(held);
 }
 

@@ -56,6 +56,14 @@ impl Exceptions {
         self.waived.retain(|waived| if let Waived::Host(host) = waived { is_absent(*host) } else { true });
     }
 
+    /// The waiver of the last use is for an issuer that does not answer: it has answered.
+    /// Returns whether there was one.
+    pub(crate) fn end_silence(&mut self) -> bool {
+        let before = self.waived.len();
+        self.waived.retain(|waived| *waived != Waived::LastUse);
+        self.waived.len() < before
+    }
+
     /// A consumer that was let go is back once an instance of it runs.
     pub(crate) fn end_leave(&mut self, runs: impl Fn(ConsumerId) -> bool) {
         self.waived.retain(|waived| if let Waived::Gone(id) = waived { !runs(*id) } else { true });

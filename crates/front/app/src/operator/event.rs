@@ -195,7 +195,7 @@ pub enum Event {
         further: Vec<Further>,
         /// How many mistakes there are beyond those that are listed.
         #[serde(skip_serializing_if = "Option::is_none")]
-        left_off: Option<usize>,
+        left_off: Option<u32>,
         exit: u8,
     },
 }

@@ -129,6 +129,7 @@ impl<'a> Subject<'a> {
             truth: None,
             hosts: self.hosts.clone(),
             left_out: self.left_out.to_vec(),
+            view: None,
         }
     }
 }

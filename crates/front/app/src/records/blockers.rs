@@ -13,7 +13,7 @@ use keyroll_rotation::{
 use super::blocking_pods::{MOVING, is_moving, workload_declared};
 use super::files_here::Fault;
 use super::hosts_away::HostsAway;
-use super::missing_proof::{has_ended, resolves_itself};
+use super::missing_proof::resolves_itself;
 use super::next_words::{adopt_here, resume, served_by, setting, store_note, waive_place, with_ways};
 use super::pid_files;
 use super::plan_names::Called;
@@ -54,7 +54,7 @@ fn inspected(called: &Called, state: &State) -> Vec<Holder> {
     let silent = all.iter().any(|one| matches!(one, Blocker::Unproven(id, ..) if is_served(*id)));
     let over = |blocker: &Blocker| match *blocker {
         Blocker::Session(Some(who)) => silent && look.seen.consumer_of(who).is_some_and(is_served),
-        Blocker::Unproven(id, who, _) => is_served(id) && has_ended(who),
+        Blocker::Unproven(id, who, _) => is_served(id) && called.has_ended(who),
         Blocker::Holder(_)
         | Blocker::Stranger(_)
         | Blocker::File(..)
@@ -67,7 +67,7 @@ fn inspected(called: &Called, state: &State) -> Vec<Holder> {
     let here = |blocker: &Blocker| !away.explain(state, *blocker);
     let found = all.into_iter().filter(|blocker| !over(blocker) && !resolves_itself(state, *blocker));
     let found = found.filter(here);
-    let found = found.filter_map(|blocker| as_it_is(state, blocker, stays));
+    let found = found.filter_map(|blocker| as_it_is(called, state, blocker, stays));
     // What lacks evidence on several paths, or has several sessions, is one blocker; so are sessions of nobody.
     let mut shown = BTreeSet::new();
     let once =
@@ -77,7 +77,7 @@ fn inspected(called: &Called, state: &State) -> Vec<Holder> {
 }
 
 /// A blocker with the changes since the inspection; none if it no longer blocks.
-fn as_it_is(state: &State, blocker: Blocker, stays: Which) -> Option<Blocker> {
+fn as_it_is(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Option<Blocker> {
     match blocker {
         Blocker::File(file, seen) => {
             let holds = state.files().get(file.index()).copied().unwrap_or(seen);
@@ -87,7 +87,7 @@ fn as_it_is(state: &State, blocker: Blocker, stays: Which) -> Option<Blocker> {
         | Blocker::Stale(_, who, _)
         | Blocker::Unsearched(who, _)
         | Blocker::Session(Some(who))
-            if has_ended(who) =>
+            if called.has_ended(who) =>
         {
             None
         }
@@ -334,6 +334,11 @@ fn process(called: &Called, who: Incarnation, name: Option<String>) -> Holder {
     let Some(id) = process_of(who) else {
         return Holder::nameless(&format!("{}, at rest", name.unwrap_or_else(|| "a job".to_owned())));
     };
+    if called.is_unseen(who) {
+        let it = format!("process {} of another PID namespace", id.pid);
+        let shown = name.map_or_else(|| it.clone(), |name| format!("{name}, {it}"));
+        return Holder { pid: Some(id.pid), ..Holder::nameless(&shown) };
+    }
     let now = keyroll_observe::process(id.pid).ok().filter(|now| now.id == id);
     let gone = match &now {
         None => " (it has ended)",

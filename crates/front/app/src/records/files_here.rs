@@ -75,6 +75,11 @@ impl FilesHere {
         unread(path, planned.as_deref())
     }
 
+    /// Whether a copy on this machine can be read now.
+    pub(super) fn can_read(&self, file: FileId) -> bool {
+        self.copies.contains_key(&file.index()) && self.unread(file).is_none()
+    }
+
     /// Why a copy cannot be written now, as far as that shows without a write.
     pub(super) fn unwritten(&self, file: FileId) -> Option<Fault> {
         let (path, planned) = self.copies.get(&file.index())?;

@@ -178,6 +178,18 @@ pub(crate) fn goes_on_with(opened: &Opened) -> String {
     go_on(&Called::of_rotation(&opened.id.0, &opened.saved.secret), &opened.state)
 }
 
+/// The command that goes on with an open rotation and consents to nothing: who did something else is not told to end a key.
+pub(crate) fn goes_on_without_consent(id: &str, secret: &str, state: &State) -> String {
+    let next = Some(keyroll_rotation::go_on(state)).filter(|next| *next != Next::Confirm);
+    command(&Called::of_rotation(id, secret), state, next.unwrap_or(Next::Resume)).command
+}
+
+/// The command by which an open rotation looks again at what uses the old key, and what that brings.
+pub(crate) fn looks_again(id: &str, secret: &str, state: &State) -> String {
+    let again = goes_on_without_consent(id, secret, state);
+    format!("{again} inspects again and names the processes and copies that still use the old key")
+}
+
 /// A command as it stands in a sentence: with what it does, where that has to be said.
 fn words(called: &Called, state: &State, next: Next) -> String {
     let (id, secret) = called.rotation();
@@ -349,6 +361,7 @@ mod tests {
 
     use super::super::blockers::{unexplained, user};
     use super::super::store_process::accepts_at;
+    use super::super::walk::reach::{Row, reach};
     use super::super::walk::{Walk, plan, who};
     use super::*;
 
@@ -419,6 +432,48 @@ mod tests {
         assert_eq!(shown[1].first.as_deref(), Some("end process 4194305"));
     }
 
+    /// A copy was deleted, and restored. Red where somebody is told to let keyroll read what it can read.
+    #[test]
+    fn a_copy_that_can_be_read_again_is_read_by_the_command_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let paths = ["a.env", "b.env"].map(|name| folder.join(name));
+        let mut called = Called::of_rotation("0192", "acme");
+        for (at, path) in paths.iter().enumerate() {
+            called.here.add_copy(at, path, Some(path));
+        }
+        let walk = at(Phase::RollingBack);
+        let let_read = |file| Step { first: Some(Outside::LetRead(FileId(file))), then: vec![Next::Retry] };
+        let said = || {
+            let steps = fitted(&called, &walk.state, vec![let_read(0), let_read(1)]);
+            said(&called, &walk.state, &steps)
+        };
+        let [one, other] =
+            paths.each_ref().map(|path| format!("restore {} (the old value is enough)", path.display()));
+        assert_eq!(said(), format!("{one}, or {other}; then keyroll retry 0192"));
+        std::fs::write(&paths[0], "KEY=1\n").unwrap();
+        assert_eq!(said(), format!("{other}, then keyroll retry 0192"));
+        std::fs::write(&paths[1], "KEY=1\n").unwrap();
+        assert_eq!(said(), "keyroll retry 0192");
+        let said = super::super::reasons::reason_text(&called, &walk.state, Reason::Unreadable(FileId(0)));
+        assert_eq!(said, "file 0 could not be read, and can be read now");
+    }
+
+    /// Red where a process is ended here that has the number of another one elsewhere, or where a command names it by that.
+    #[test]
+    fn a_process_of_another_namespace_is_said_to_be_one_and_no_command_names_it() {
+        let (called, walk) = (Called::begun_elsewhere("0192", "acme"), at(Phase::Quiesce));
+        let own = keyroll_observe::process(std::process::id()).unwrap().id;
+        let who = incarnation(LOCAL, &own);
+        let steps = fitted(&called, &walk.state, ways_past(&walk.state, Blocker::Holder(who)));
+        let said = said(&called, &walk.state, &steps);
+        assert!(said.contains(&format!("end process {} of another PID namespace", own.pid)), "{said}");
+        assert!(!said.contains("adopt") && !said.contains("waive"), "{said}");
+        let ended =
+            incarnation(LOCAL, &keyroll_observe::ProcessId { start_ticks: own.start_ticks + 1, ..own });
+        assert!(Called::of_rotation("0192", "acme").has_ended(ended) && !called.has_ended(ended));
+    }
+
     /// `resume` refuses a rotation that is stuck.
     #[test]
     fn a_rotation_that_is_stuck_is_retried() {
@@ -431,6 +486,21 @@ mod tests {
         walk.until_the_first_is_stuck();
         assert!(matches!(walk.state.hold(), Some(Hold::Stuck(_))));
         assert_eq!(go_on(&called, &walk.state), "keyroll retry 0192");
+    }
+
+    /// Red where a command that has not found something names one that the rotation refuses, or one that ends the old key.
+    #[test]
+    fn what_was_not_found_is_looked_for_by_a_command_that_the_rotation_takes_and_that_consents_to_nothing() {
+        let looks = |walk: &Walk| looks_again("0192", "acme", &walk.state);
+        let mut walk = at(Phase::Quiesce);
+        assert!(looks(&walk).starts_with("keyroll resume 0192 inspects again"), "{}", looks(&walk));
+        walk.say(Fact::AbortAsked);
+        walk.until_the_first_is_stuck();
+        assert!(matches!(walk.state.hold(), Some(Hold::Stuck(_))));
+        assert!(looks(&walk).starts_with("keyroll retry 0192 inspects again"), "{}", looks(&walk));
+        let walk = reach(Row::ConsentPaused);
+        assert_eq!(go_on(&Called::of_rotation("0192", "acme"), &walk.state), consent("0192", "acme"));
+        assert!(looks(&walk).starts_with("keyroll resume 0192 inspects again"), "{}", looks(&walk));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use keyroll_port::{Journal as _, JournalError, RotationId};
 use keyroll_rotation::{Debt, Next, Phase, State};
 
 use super::index::Index;
-use super::next_words::{follow, go_on};
+use super::next_words::{command, follow, go_on};
 use super::plan_names::Called;
 use super::recorded::{rotations_unread, state_of};
 use super::saved_plan::{Apart, Family, Saved};
@@ -48,7 +48,7 @@ fn told(places: &Places, id: &str, secret: &str, state: &State) -> Problem {
     if state.debt().is_some() {
         return opening()
             .because("it was already applied, but its old key still has to be revoked")
-            .help(format!("keyroll revoke {secret} --version previous"))
+            .help(command(&Called::of_rotation(id, secret), state, Next::PayDebt).command)
             .exits(Exit::NeedsPerson);
     }
     let done = match state.plan().aim.ends_old() {
@@ -197,10 +197,42 @@ pub fn held(by: &RotationId) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_rotation::{Fact, Hold};
+    use keyroll_rotation::{Fact, Hold, ListedState};
 
     use super::super::walk::Walk;
     use super::*;
+
+    fn places(folder: &std::path::Path) -> Places {
+        Places {
+            state: folder.join("state"),
+            keys: folder.join("keys"),
+            sealing: None,
+            ask: None,
+            asker: None,
+            handles: Default::default(),
+        }
+    }
+
+    /// Red where the command lacks the consent: without a terminal, keyroll refuses it as it stands.
+    #[test]
+    fn a_plan_whose_old_key_is_owed_is_refused_with_a_command_that_nobody_has_to_complete() {
+        let mut walk = Walk::to(Phase::Sweep);
+        let shown = Fact::Listed { complete: true, labelled: Vec::new(), old: ListedState::On };
+        walk.say(shown.clone());
+        walk.say(Fact::Swept { residues: 0 });
+        let look = walk.look();
+        walk.say(Fact::Enumerated(look));
+        walk.wait(200);
+        walk.say(shown);
+        assert_eq!(walk.state.debt(), Some(Debt::NotRevoked));
+        let folder = tempfile::tempdir().unwrap();
+        let problem = told(&places(folder.path()), "0192", "acme", &walk.state);
+        assert_eq!(
+            problem.help.as_deref(),
+            Some("keyroll revoke acme --version previous --confirm=acme"),
+            "{problem:?}"
+        );
+    }
 
     fn ends(walk: &Walk) -> String {
         ends_with("0192", "acme", Some(&walk.state))

@@ -17,7 +17,9 @@ use keyroll_setup::bystander_id;
 use super::blocking_pods::key_freed;
 use super::files_here::{Fault, FilesHere};
 use super::log_keeper::keeps_logs;
+use super::missing_proof::has_ended;
 use super::saved_plan::{Apart, Family, LeftOut, Saved, on_host};
+use super::seen_from::was_begun_elsewhere;
 use super::store_process::accepts_at;
 use crate::configured::{place_of, without_host};
 use crate::wiring::served::served_name;
@@ -62,6 +64,8 @@ pub struct Called {
     pub(super) bystanders: BTreeMap<BystanderId, (String, String)>,
     /// Where the store of the secret accepts connections, if that is on this machine.
     store_at: Option<SocketAddr>,
+    /// The rotation was begun in a PID namespace whose processes are not visible from here.
+    unseen: bool,
 }
 
 impl Called {
@@ -70,11 +74,11 @@ impl Called {
         let secret = recorded.opening.secret.clone();
         let mut called = Self { id: recorded.id.to_string(), secret, ..Self::default() };
         called.attributes = recorded.opening.plan.capabilities.attributes;
-        let saved = Saved::of(recorded);
-        let Ok(saved) = saved else { return called };
+        let Ok(saved) = Saved::of(recorded) else { return called };
         called.hosts.clone_from(&saved.hosts);
         called.unattributed.clone_from(&saved.seen.unattributed);
         called.left_out.clone_from(&saved.left_out);
+        called.unseen = was_begun_elsewhere(&saved);
         for path in &saved.seen.unexplained {
             let there = path.split_once(':').filter(|(host, _)| saved.host_id(host).is_some());
             let digest = match there {
@@ -241,7 +245,23 @@ impl Called {
 
     /// Whether a process of this machine is never moved: it is the store of the secret, or keeps logs.
     pub(super) fn stays(&self, pid: u32) -> bool {
-        self.store_of(pid).is_some() || keeps_logs(pid)
+        !self.unseen && (self.store_of(pid).is_some() || keeps_logs(pid))
+    }
+
+    /// Whether a process is one of another PID namespace that does not show from here: here, another one may have its number.
+    pub(super) fn is_unseen(&self, who: Incarnation) -> bool {
+        self.unseen && who.host == LOCAL
+    }
+
+    /// Whether a process of an inspection has certainly ended.
+    pub(super) fn has_ended(&self, who: Incarnation) -> bool {
+        !self.is_unseen(who) && has_ended(who)
+    }
+
+    /// The names of a rotation that was begun in another PID namespace.
+    #[cfg(test)]
+    pub(super) fn begun_elsewhere(id: &str, secret: &str) -> Self {
+        Self { unseen: true, ..Self::of_rotation(id, secret) }
     }
 
     /// The names of a rotation over these hosts.
@@ -378,6 +398,11 @@ impl Called {
     /// Why a copy on this machine cannot be read now; `None`: it can be, or is elsewhere.
     pub(super) fn unread(&self, id: FileId) -> Option<Fault> {
         self.here.unread(id)
+    }
+
+    /// Whether a copy on this machine can be read now.
+    pub(super) fn can_read(&self, id: FileId) -> bool {
+        self.here.can_read(id)
     }
 
     /// Why a copy on this machine cannot be written now.

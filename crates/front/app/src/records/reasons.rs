@@ -64,6 +64,9 @@ pub(super) fn process(called: &Called, who: Incarnation, pid: u32) -> String {
     if let Some(elsewhere) = called.process_elsewhere(who) {
         return elsewhere;
     }
+    if called.is_unseen(who) {
+        return format!("{pid} of another PID namespace");
+    }
     match keyroll_observe::process(pid) {
         Ok(now) => format!("{pid} ({})", now.name),
         Err(_) => pid.to_string(),
@@ -161,6 +164,9 @@ pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
         Reason::Unsearched(who) => unsearched_text(called, state, who),
         Reason::Foreign(file) => {
             format!("{} holds content that neither keyroll nor the plan wrote", called.file(file))
+        }
+        Reason::Unreadable(file) if called.can_read(file) => {
+            format!("{} could not be read, and can be read now", called.file(file))
         }
         Reason::Unreadable(file) => {
             let why = called.unread(file).map(|fault| format!(": {}", fault.why)).unwrap_or_default();

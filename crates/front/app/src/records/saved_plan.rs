@@ -72,6 +72,9 @@ pub struct Saved {
     /// The hosts that the plan leaves out because they are away. Their consumers are not part of it, and they are searched.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
+    /// The PID namespace in which the rotation was begun; none in plans.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<String>,
 }
 
 /// A host that a plan leaves out.

@@ -16,6 +16,7 @@ use self::executable::adopting;
 use self::on_host::OnHost;
 use self::record::{Adoption, refuse_open};
 use super::holder_on_host::HolderOnHost;
+use super::look_again::look_again;
 use crate::installation::Installation;
 use crate::operator::{Event, Operator};
 use crate::problem::Problem;
@@ -45,7 +46,8 @@ pub fn adopt(
     let there = HolderOnHost::of(request.holder, &config);
     let secret = meant(&config, request.secret, request.holder, &places)?;
     refuse_declared_elsewhere(request.name, secret, there.as_ref())?;
-    let mut new = request.consumer(&config, secret, there.as_ref())?;
+    let again = || look_again(secret.name.as_str(), &places);
+    let mut new = request.consumer(&config, secret, there.as_ref(), &again)?;
     // A copy of another host is read by nobody here.
     if there.is_none() && !request.names_no_copy() {
         new.reads = as_they_stand(&new.reads, secret, &places, operator)?;
@@ -209,7 +211,18 @@ mod tests {
     fn adopted(request: &AdoptRequest<'_>) -> Result<NewConsumer, Problem> {
         let config = Config::parse(TEXT, "/srv/keyroll.toml").unwrap();
         let there = HolderOnHost::of(request.holder, &config);
-        request.consumer(&config, config.secret("acme").unwrap(), there.as_ref())
+        let again = || "keyroll retry 0192 inspects again".to_owned();
+        request.consumer(&config, config.secret("acme").unwrap(), there.as_ref(), &again)
+    }
+
+    /// Red where it says `keyroll resume` whatever the rotation takes.
+    #[test]
+    fn a_process_that_is_not_there_is_refused_with_the_command_that_looks_again() {
+        // No process has this number.
+        let request = AdoptRequest { restart: Some("./again.sh"), ..request("4194305", "mailer") };
+        let problem = adopted(&request).unwrap_err();
+        assert_eq!(problem.causes, ["there is no process 4194305"]);
+        assert_eq!(problem.help.as_deref(), Some("keyroll retry 0192 inspects again"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use keyroll_rotation::{Fact, IllegalEvent, Phase, Stamp};
 use crate::installation::Installation;
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::records::next_words::goes_on_with;
 use crate::records::open_rotation_guard::open_own;
 use crate::records::recorded::{Opened, opened, rotations_unread};
 use crate::records::saved_plan::Family;
@@ -128,7 +129,7 @@ pub fn refuse_decided(id: Option<&str>, installation: &Installation) -> Result<(
     if opened.state.emergency().is_some() && !opened.state.ended() {
         return Err(Problem::new(Code::NotPossibleNow, "roll back to the old key")
             .because("this is an emergency: the old value is compromised, and keyroll never rolls back to it")
-            .help(format!("to continue: keyroll resume {}", opened.id)));
+            .help(format!("to continue: {}", goes_on_with(&opened))));
     }
     if !opened.state.decided() && opened.state.phase() != Phase::Done {
         return Ok(());
@@ -156,6 +157,6 @@ fn no_way_back(opened: &Opened) -> Problem {
         (Some(Family::Leaked { .. }) | None, true) => {
             problem.because(behind).help(format!("make another key: keyroll plan {name}"))
         }
-        (_, false) => problem.because(behind).help(format!("to continue: keyroll resume {}", opened.id)),
+        (_, false) => problem.because(behind).help(format!("to continue: {}", goes_on_with(opened))),
     }
 }

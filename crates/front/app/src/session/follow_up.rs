@@ -47,7 +47,7 @@ impl Attempt<'_> {
     }
 
     /// This command.
-    fn again(&self) -> String {
+    pub(super) fn again(&self) -> String {
         let emergency = match self.asked.emergency {
             None => "",
             Some(Emergency::RollFirst) => " --emergency roll-first",
@@ -98,6 +98,18 @@ mod tests {
         let begun = Walk::to(Phase::Quiesce);
         assert_eq!(then("apply", &plain, Some(&begun)), "keyroll resume 0192, or keyroll abort 0192");
         assert_eq!(then("apply", &plain, Some(&Walk::to(Phase::Revoke))), "keyroll resume 0192");
+    }
+
+    /// Red where a command that a stop kept from the lock is followed by another one: a rotation that is stuck takes no
+    /// `resume`, and a plan that was not begun has no rotation.
+    #[test]
+    fn a_command_that_was_stopped_before_it_began_is_given_again_as_it_was() {
+        let id = RotationId("0192".to_owned());
+        let again = |verb, asked: &ApplyOptions| Attempt { id: &id, verb, asked }.again();
+        let urgent = ApplyOptions { emergency: Some(Emergency::RollFirst), ..ApplyOptions::default() };
+        assert_eq!(again("retry", &ApplyOptions::default()), "keyroll retry 0192");
+        assert_eq!(again("abort", &back()), "keyroll abort 0192");
+        assert_eq!(again("apply", &urgent), "keyroll apply 0192 --emergency roll-first");
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct ApplyOptions {
     pub prompts: bool,
     /// The rotation rolls back, so the operator is not asked for a new key.
     pub back: bool,
+    /// Only the old key is enabled again, and nothing is revoked.
+    pub enables: bool,
     /// A key that somebody brought is sealed for it, so it does not wait for one.
     pub sealed: bool,
     /// A new rotation begins with this key, which somebody brought.

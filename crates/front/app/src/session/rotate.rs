@@ -26,6 +26,7 @@ use super::preconditions::{
     check_consent, consent_to_outage, not_opened, refuse_emergency, refuse_outage, refuse_overtaken,
     refuse_stale,
 };
+use super::refuse_other_view::{drive_from_here, refuse_other_view};
 use crate::exit::Exit;
 use crate::installation::Installation;
 use crate::interrupt;
@@ -61,17 +62,18 @@ pub fn apply(
     operator.pause_on_stop();
     let id = RotationId(saved.id.clone());
     let attempt = Attempt { id: &id, verb: "apply", asked };
-    applied(saved, asked, installation, operator).map_err(|problem| attempt.followed(problem, installation))
+    applied(saved, &attempt, installation, operator)
+        .map_err(|problem| attempt.followed(problem, installation))
 }
 
 fn applied(
     saved: &Saved,
-    asked: &ApplyOptions,
+    attempt: &Attempt<'_>,
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<Exit, Problem> {
     let places = installation.places()?;
-    let id = saved.id.as_str();
+    let (id, asked) = (saved.id.as_str(), attempt.asked);
     refuse_begun(&places, id, &saved.secret)?;
     check_consent(asked, &saved.secret)?;
     refuse_emergency(asked, saved)?;
@@ -86,7 +88,7 @@ fn applied(
         refuse_open(&places, saved, asked)?;
     }
     let (lock, places) = match asked.emergency {
-        Some(_) => acquire_lock(&places, &RotationId(id.to_owned()), Disturbed::All, operator)?,
+        Some(_) => acquire_lock(&places, attempt.id, Disturbed::All, attempt.again(), operator)?,
         None => lock(&places)?,
     };
     let runtime = runtime(&places)?;
@@ -211,7 +213,7 @@ fn opening(saved: &Saved, asked: &ApplyOptions, plan: Plan) -> Result<Opening, P
         secret: saved.secret.clone(),
         from_version: saved.from_version,
         plan,
-        names: Saved { accepted, alerted_unix_ms, ..saved.clone() }.text()?,
+        names: Saved { accepted, alerted_unix_ms, view: keyroll_observe::view(), ..saved.clone() }.text()?,
         at: now(0),
         unix_ms: SystemClock::new().unix_ms(),
     })
@@ -315,13 +317,13 @@ pub fn resume(
     operator.pause_on_stop();
     let places = installation.places()?;
     let id = resolved(&places, id)?;
-    let verb = if asked.back { "abort" } else { "resume" };
+    let attempt = Attempt { id: &id, verb: if asked.back { "abort" } else { "resume" }, asked };
     let driven = had_before(&id, asked, installation, operator).and_then(|had| {
         let disturbed = Disturbed::in_an(asked.emergency.is_some());
-        let locked = acquire_lock(&places, &id, disturbed, operator)?;
+        let locked = acquire_lock(&places, &id, disturbed, attempt.again(), operator)?;
         drive_on(locked, &id, asked, had, first, operator)
     });
-    driven.map_err(|problem| Attempt { id: &id, verb, asked }.followed(problem, installation))
+    driven.map_err(|problem| attempt.followed(problem, installation))
 }
 
 /// Retries the step at which a rotation is stuck or paused. One that is being driven is neither, and is not interrupted.
@@ -340,13 +342,14 @@ pub fn retry(
     {
         return Err(not_locked("retry the rotation", &error));
     }
+    let attempt = Attempt { id: &id, verb: "retry", asked };
     let stands = |state: &State| if state.hold().is_some() { vec![Fact::Retried] } else { Vec::new() };
     let driven = had_before(&id, asked, installation, operator).and_then(|had| {
         // A driver may have begun since.
-        let locked = acquire_lock(&places, &id, Disturbed::Nobody, operator)?;
+        let locked = acquire_lock(&places, &id, Disturbed::Nobody, attempt.again(), operator)?;
         drive_on(locked, &id, asked, had, stands, operator)
     });
-    driven.map_err(|problem| Attempt { id: &id, verb: "retry", asked }.followed(problem, installation))
+    driven.map_err(|problem| attempt.followed(problem, installation))
 }
 
 /// The id of the named rotation, before the operator is asked anything.
@@ -395,6 +398,7 @@ fn had_before(
     check_consent(asked, &opened.saved.secret)?;
     refuse_emergency(asked, &opened.saved)?;
     refuse_overtaken(&opened, asked, &places)?;
+    refuse_other_view(&opened, asked, &places)?;
     let config = opened.saved.config()?;
     let secret = crate::configured::secret(&config, &opened.saved.secret)?;
     trusted_commands(&opened, asked, secret)?;
@@ -433,6 +437,7 @@ fn drive_on(
     let mut opened = runtime.block_on(opened(&journal, Some(&id.0)))?;
     drop(journal);
     works_on(&lock, &id.0, &opened.saved.secret);
+    drive_from_here(&opened, asked, &places)?;
     refuse_emergency(asked, &opened.saved)?;
     let config = opened.saved.config()?;
     let secret = crate::configured::secret(&config, &opened.saved.secret)?;

@@ -15,7 +15,9 @@ use super::append_offline::{digest_of, may_follow, opened_own, own_of, tell_open
 use super::container_there::ContainerThere;
 use super::holder_on_host::HolderOnHost;
 use super::lock_to_record::{Recording, lock_to_record};
+use super::look_again::{look_again, look_again_in};
 use super::refuse_running::refuse_running;
+use super::refuse_shown_use::refuse_shown_use;
 use crate::configured::without_host;
 use crate::exit::Exit;
 use crate::installation::Installation;
@@ -31,10 +33,6 @@ use crate::records::resolve_target::meant;
 use crate::records::versions::{label, versions};
 use crate::records::waivers::{BUSY_SESSIONS, LAST_USE, UNSEEN_USER, Waiver, Waivers, digest, reason_given};
 use crate::wiring::open::{journal, lock, runtime};
-
-/// What names what can be waived.
-const INSPECTS: &str =
-    "keyroll resume inspects again and names the processes and copies that still use the old key";
 
 /// What the operator says of what is waived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +126,7 @@ impl<'a> Named<'a> {
                 (waived, there.shown(program(there, waived, places).as_deref()))
             }
             (None, None) => {
-                let waived = named(holder, secret)?;
+                let waived = named(holder, secret, places)?;
                 (waived, shown(holder, waived))
             }
         };
@@ -180,13 +178,12 @@ impl<'a> Named<'a> {
             Waived::NotVisible(_) => return Ok(Waived::NotVisible(number(opened, self.holder)?)),
             Waived::Gone(_) => return Ok(Waived::Gone(number(opened, self.holder)?)),
             Waived::File(_) => return Ok(Waived::File(file_of(opened, self.holder, places)?.0)),
-            Waived::Holder(who) if who.host == LOCAL => refuse_reused(&opened.state, who)?,
-            Waived::BusySessions if !shows_busy(&opened.state) => return Err(not_seen("session at work")),
-            Waived::Holder(_)
-            | Waived::Copy(_)
-            | Waived::BusySessions
-            | Waived::LastUse
-            | Waived::Host(_) => {}
+            Waived::Holder(who) if who.host == LOCAL => refuse_reused(opened, who)?,
+            Waived::BusySessions if !shows_busy(&opened.state) => {
+                return Err(not_seen("session at work", look_again_in(opened)));
+            }
+            Waived::LastUse => refuse_shown_use(opened, places)?,
+            Waived::Holder(_) | Waived::Copy(_) | Waived::BusySessions | Waived::Host(_) => {}
         }
         Ok(self.waived)
     }
@@ -264,6 +261,8 @@ impl<'a> Named<'a> {
         let mut waived = self.waived;
         let told = tell_open_locked(places, name, |opened| {
             waived = self.of_rotation(opened, places)?;
+            // What is refused makes nobody the driver: what the last one saw counts on.
+            may_follow(opened, vec![Fact::Waived(waived)])?;
             Ok(vec![Fact::Waived(waived)])
         })?;
         if told.is_none() {
@@ -362,7 +361,7 @@ fn waiving() -> Problem {
 }
 
 /// What `holder` names: the last use, sessions at work, a process id, a consumer of the configuration, or a path.
-fn named(holder: &str, secret: &Secret) -> Result<Waived, Problem> {
+fn named(holder: &str, secret: &Secret, places: &Places) -> Result<Waived, Problem> {
     let consumer = secret.consumers.iter().position(|consumer| consumer.name.as_str() == holder);
     match holder {
         LAST_USE if consumer.is_none() => return Ok(Waived::LastUse),
@@ -371,7 +370,8 @@ fn named(holder: &str, secret: &Secret) -> Result<Waived, Problem> {
     }
     if let Ok(pid) = holder.parse::<u32>() {
         let process = keyroll_observe::process(pid).map_err(|why| {
-            waiving().because(format!("process {pid} cannot be inspected: {why}")).help(INSPECTS)
+            let again = look_again(secret.name.as_str(), places);
+            waiving().because(format!("process {pid} cannot be inspected: {why}")).help(again)
         })?;
         return Ok(Waived::Holder(incarnation(LOCAL, &process.id)));
     }
@@ -392,14 +392,15 @@ fn named_there(there: &HolderOnHost, secret: &Secret, places: &Places) -> Result
         Err(path) => return Ok(Waived::Copy(there.digest_of(path))),
         Ok(pid) => *pid,
     };
-    let not_seen = || not_seen(&format!("process {pid} of {}", there.host));
+    let again = || look_again(secret.name.as_str(), places);
+    let not_seen = || not_seen(&format!("process {pid} of {}", there.host), again());
     let opened = opened_own(secret.name.as_str(), places)?.ok_or_else(not_seen)?;
     there.seen_by(&opened, pid).map(Waived::Holder).ok_or_else(not_seen)
 }
 
 /// A container of a cluster, as the open rotation saw it last.
 fn container_named(container: &ContainerThere, secret: &Secret, places: &Places) -> Result<Waived, Problem> {
-    let not_seen = || not_seen(&container.shown());
+    let not_seen = || not_seen(&container.shown(), look_again(secret.name.as_str(), places));
     let opened = opened_own(secret.name.as_str(), places)?.ok_or_else(not_seen)?;
     let (journal, runtime) = (journal(places)?, runtime(places)?);
     let seen = runtime.block_on(container.seen_by(&*journal, &opened));
@@ -413,8 +414,8 @@ fn shows_busy(state: &State) -> bool {
 }
 
 /// No open rotation saw what is to be waived.
-fn not_seen(what: &str) -> Problem {
-    waiving().because(format!("no {what} holds the value, as far as an open rotation saw")).help(INSPECTS)
+fn not_seen(what: &str, again: String) -> Problem {
+    waiving().because(format!("no {what} holds the value, as far as an open rotation saw")).help(again)
 }
 
 /// The program of a process on another host, if an inspection described it. It is for display alone.
@@ -443,9 +444,9 @@ fn shown(holder: &str, waived: Waived) -> String {
 }
 
 /// Refuses a process id that belongs to another process than when the rotation last inspected the machine.
-fn refuse_reused(state: &State, now: Incarnation) -> Result<(), Problem> {
+fn refuse_reused(opened: &Opened, now: Incarnation) -> Result<(), Problem> {
     let pid = |who: Incarnation| process_of(who).map(|id| id.pid);
-    let seen = state.look().map(|look| look.seen.as_ref());
+    let seen = opened.state.look().map(|look| look.seen.as_ref());
     let all = seen.into_iter().flat_map(|seen| {
         let unsearched = seen.unsearched.iter().map(|it| it.who);
         seen.instances.iter().map(|it| it.who).chain(unsearched)
@@ -456,7 +457,7 @@ fn refuse_reused(state: &State, now: Incarnation) -> Result<(), Problem> {
         all if all.contains(&now) => Ok(()),
         _ => Err(waiving()
             .because("the process that held the value has ended: another process has its id now")
-            .help(INSPECTS)),
+            .help(look_again_in(opened))),
     }
 }
 

@@ -152,8 +152,8 @@ fn all_answered(
             Ok(files) => all.push((name, files)),
             Err(failure) => {
                 let problem = Problem::from(failure_on(&name, failure));
-                let problem = without_it(&name, secret, problem);
                 let problem = if searched.contains(&name) { without_search(problem) } else { problem };
+                let problem = without_it(&name, secret, problem);
                 failed.push((name, problem));
             }
         }
@@ -167,13 +167,12 @@ fn all_answered(
 
 /// What can be done for a host that is gone.
 fn without_it(name: &str, secret: &str, problem: Problem) -> Problem {
-    let may_be_gone = matches!(problem.code, Code::HostUnreachable | Code::HostProgramUnusable);
-    match (may_be_gone, problem.help.clone()) {
-        (true, Some(help)) => problem.mend(format!(
-            "{help}; if it is gone, leave it out: keyroll plan {secret} --without {name} --reason WHY"
-        )),
-        (true, None) | (false, _) => problem,
+    if !matches!(problem.code, Code::HostUnreachable | Code::HostProgramUnusable) {
+        return problem;
     }
+    problem.or_instead(format!(
+        "if {name} is gone, leave it out: keyroll plan {secret} --without {name} --reason WHY"
+    ))
 }
 
 /// What can be done for a host that is only searched.
@@ -399,9 +398,15 @@ mod tests {
         let help = problem.help.clone().unwrap();
         assert!(
             help.starts_with(
-                "ssh web-2 true; if it is gone, leave it out: keyroll plan acme --without web-2"
+                "ssh web-2 true; if web-2 is gone, leave it out: keyroll plan acme --without web-2"
             ),
             "{help}"
+        );
+        // The plan without the host is in place of the other one, and not before it.
+        assert_eq!(
+            problem.clone().then("keyroll plan acme").help.unwrap(),
+            "ssh web-2 true; then: keyroll plan acme; if web-2 is gone, leave it out: keyroll plan acme --without web-2 \
+             --reason WHY"
         );
         let causes = problem.causes.join("\n");
         assert!(causes.contains("also web-3: could not read /k on web-3"), "{causes}");

@@ -156,7 +156,7 @@ pub(crate) fn try_lock_places(places: &Places) -> Result<(StateLock, Places), Lo
 /// The problem that names who holds the lock, and for what.
 pub fn not_locked(attempted: &str, error: &LockError) -> Problem {
     let problem = Problem::new(Code::OtherDriver, attempted).exits(Exit::Held);
-    let LockError::Held { pid, work, .. } = error else {
+    let LockError::Held { pid, elsewhere, work, .. } = error else {
         // Nobody holds it: the folder cannot be written.
         return Problem::new(Code::StateUnusable, attempted)
             .because_of(error)
@@ -164,6 +164,12 @@ pub fn not_locked(attempted: &str, error: &LockError) -> Problem {
     };
     let problem = problem.because(who(*pid, work.as_ref()));
     match work {
+        Some(Work { rotation, .. }) if *elsewhere && pid.is_none() => problem
+            .because("it runs in another PID namespace, such as in another container, and is not visible from here")
+            .help(format!(
+                "keyroll status -w {rotation} follows it; keyroll pause {rotation} pauses it if run where it runs, such as by \
+                 docker exec or kubectl exec in its container"
+            )),
         Some(Work { rotation, .. }) => problem
             .help(format!("keyroll status -w {rotation} follows it; keyroll pause {rotation} pauses it")),
         None => problem.help("it ends in a moment, or waits for an operator: keyroll status -w follows it"),

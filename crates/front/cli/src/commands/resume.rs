@@ -26,6 +26,7 @@ pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Prob
         revoked_by_hand: args.revoked_by_hand,
         prompts: true,
         back: false,
+        enables: false,
         brought: None,
         sealed: false,
     };

@@ -124,6 +124,14 @@ fn at(row: &StatusShown) -> &'static str {
     row.outcome.map(Outcome::word).or(row.phase.map(Phase::word)).unwrap_or("-")
 }
 
+/// The driver by its process id, which is 0 if it runs in another container.
+fn driver(pid: u32) -> String {
+    match pid {
+        0 => "a process that is not visible from here".to_owned(),
+        pid => format!("process {pid}"),
+    }
+}
+
 /// Whether the rotation continues, or why not; `None` if it ended well.
 fn said(row: &StatusShown) -> Option<String> {
     match (row.outcome, &row.why, row.driver) {
@@ -132,9 +140,9 @@ fn said(row: &StatusShown) -> Option<String> {
         }
         (Some(Outcome::Debt), _, _) => Some("the old key still has to be revoked".to_owned()),
         (Some(_), _, _) => None,
-        (None, Some(why), Some(pid)) => Some(format!("process {pid} asks: {why}")),
+        (None, Some(why), Some(pid)) => Some(format!("{} asks: {why}", driver(pid))),
         (None, Some(why), None) => Some(format!("paused: {why}")),
-        (None, None, Some(pid)) => Some(format!("driven by process {pid}")),
+        (None, None, Some(pid)) => Some(format!("driven by {}", driver(pid))),
         (None, None, None) => Some("no driver".to_owned()),
     }
 }
@@ -325,6 +333,9 @@ mod tests {
         assert_eq!((exit(&asks), exit(&held)), (Exit::NeedsPerson, Exit::NeedsPerson));
         let driven = StatusShown { driver: Some(4711), ..open(Phase::Roll, None) };
         assert_eq!((said(&driven), exit(&driven)), (Some("driven by process 4711".to_owned()), Exit::Done));
+        // Red: `process 0`, for a driver in another container.
+        let elsewhere = StatusShown { driver: Some(0), ..driven };
+        assert_eq!(said(&elsewhere), Some("driven by a process that is not visible from here".to_owned()));
     }
 
     #[test]

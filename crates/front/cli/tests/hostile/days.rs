@@ -4,11 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use keyroll_database::rusqlite::Connection;
+use keyroll_testkit::command::has_ended;
 use keyroll_testkit::issuer::{Ask, ResponseFault};
 use rustix::process::Signal;
 
 use crate::hostile::Case;
-use crate::hostile::ran::{Running, wait};
+use crate::hostile::ran::{Ran, Running, wait};
 use crate::hostile::scene::Scene;
 
 pub const CASES: &[Case] = &[
@@ -18,6 +19,8 @@ pub const CASES: &[Case] = &[
     ("an admin credential and a spec that are gone", issuer_gone),
     ("a witness that is gone", no_witness),
     ("a driver that stands still", stopped_driver),
+    ("a driver in another PID namespace", driver_elsewhere),
+    ("commands where the processes of a rotation are not visible", unseen_from_here),
     ("a driver that comes back", returning_driver),
     ("a process that stands still while it writes the witness", held_witness),
     ("a wall clock that is set back a year", clock_set_back),
@@ -193,6 +196,54 @@ fn stop_outside_a_commit(scene: &Scene, running: &Running) {
         }
         free
     });
+}
+
+/// Two containers with one state folder. Red: the command takes the driver's process id for one of its own namespace, and ends
+/// by the signal that it sends there, or waits in vain for a driver that nobody asked.
+fn driver_elsewhere() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("left out: only root may make a PID namespace");
+        return;
+    }
+    let scene = Scene::new();
+    let (running, id) = scene.waits_for_api();
+    let inside = |words: &[&str]| Ran::run(&mut scene.command_as(&scene.lock_holder(), words));
+    for command in ["pause", "resume", "abort"] {
+        let ran = inside(&[command, &id]);
+        match command {
+            "pause" => ran.refused(7, "K0828", &["in another PID namespace", "keyroll pause", &id]),
+            _ => ran.refused(1, "K0411", &["run the command there", &id]),
+        };
+        assert!(!has_ended(running.pid()), "{command} ended the driver");
+    }
+    let shown = inside(&["status", &id]);
+    assert_eq!(shown.of("status")[0]["driver"], 0, "no id of another namespace: {}", shown.text);
+    scene.run(&["pause", &id]).exits(4);
+    running.end().exits(130);
+    scene.restart("api", "api/api.env");
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+}
+
+/// Workers of the machine, and a rotation that is rolled back in a container. Red: they are not listed there, count as ended, and
+/// the key that they use is deleted.
+fn unseen_from_here() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("left out: only root may make a PID namespace");
+        return;
+    }
+    let scene = Scene::new();
+    let id = scene.until("quiesce");
+    let before = scene.snapshot();
+    let inside = |words: &[&str]| Ran::run(&mut scene.command_as("4000", words));
+    for words in [&["abort", &id][..], &["retry", &id], &["resume", &id, "--confirm", "ring"]] {
+        inside(words).refused(1, "K0411", &["another one", "on the machine itself", &id]);
+        assert_eq!(scene.snapshot(), before);
+    }
+    assert_eq!(scene.issuer.deletions(), [] as [String; 0]);
+    inside(&["pause", &id]).exits(4);
+    scene.run(&["abort", &id]).exits(5);
+    scene.as_before();
 }
 
 /// Somebody removed the lock of a stopped driver, which wakes up after another driver continued. The value in its

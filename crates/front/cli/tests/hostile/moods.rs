@@ -199,6 +199,12 @@ fn waived_user() {
     let ran = scene.run(&["resume", "--confirm", "ring"]);
     ran.exits(6).says(&["still shows uses of the old key, the last at", &format!("end process {pid}")]);
     assert!(!ran.text.contains("waive last-use"), "{}", ran.text);
+    // Nor by hand, and what the issuer showed counts on after it.
+    let waive = ["consumer", "waive", "last-use", "--reason", "a test"];
+    for _ in 0..2 {
+        scene.run(&waive).refused(1, "K0846", &["still shows uses of the old key, the last at"]);
+    }
+    scene.run(&["status"]).exits(6).says(&["still shows uses of the old key, the last at"]);
     assert_eq!(scene.issuer.refused_workers(), [] as [String; 0]);
     scene.end(pid);
     scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");

@@ -136,6 +136,16 @@ impl Scene {
         command
     }
 
+    /// The same in a PID namespace of its own, in which it has this process id.
+    pub fn command_as(&self, pid: &str, words: &[&str]) -> Command {
+        let next = "echo $(($1 - 1)) > /proc/sys/kernel/ns_last_pid; shift; \"$@\"; exit $?";
+        let mut command = Command::new("unshare");
+        command.args(["-pf", "--mount-proc", "--kill-child", "sh", "-c", next, "sh", pid]);
+        command.arg(env!("CARGO_BIN_EXE_keyroll")).args(words);
+        dress(&mut command, &self.dir(), self.home.path());
+        command
+    }
+
     pub fn run(&self, words: &[&str]) -> Ran {
         Ran::run(&mut self.command(words))
     }

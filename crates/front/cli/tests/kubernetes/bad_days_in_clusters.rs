@@ -623,8 +623,10 @@ fn a_login_that_is_revoked_in_the_middle_of_the_roll_is_named_and_a_new_one_goes
     running.says("the namespace that is away", |event| {
         event["what"].as_str().is_some_and(|what| what.contains("keyroll hosts waive prod"))
     });
-    scene.run(&["pause", &id]).exits(0);
-    is_held(&scene, &scene.heard(running.end_late()), &[why]);
+    scene.run_outside(&["pause", &id]).exits(4);
+    let stopped = scene.heard(running.end_late());
+    stopped.exits(130).says(&[why]);
+    scene.both_work();
     scene.run(&["scan", "--host", "prod"]).refused(1, "K0966", &[why]);
 
     scene.log_in("keyroll", ROLE, ["patch", "secrets"]);

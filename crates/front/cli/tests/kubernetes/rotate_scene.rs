@@ -579,13 +579,25 @@ impl Scene {
 
     fn command(&self, words: &[&str]) -> Command {
         let mut command = apart(words);
-        dress(&mut command, &self.dir(), self.home.path());
-        command.envs(self.environment.iter().map(|(name, text)| (*name, text.as_str())));
+        self.dressed(&mut command);
         command
+    }
+
+    fn dressed(&self, command: &mut Command) {
+        dress(command, &self.dir(), self.home.path());
+        command.envs(self.environment.iter().map(|(name, text)| (*name, text.as_str())));
     }
 
     pub fn run(&self, words: &[&str]) -> Ran {
         self.heard(Ran::run(&mut self.command(words)))
+    }
+
+    /// The same beside the namespaces of other commands, whose drivers it sees by the kernel's list of locks.
+    pub fn run_outside(&self, words: &[&str]) -> Ran {
+        let mut command = Command::new(KEYROLL);
+        command.args(words);
+        self.dressed(&mut command);
+        self.heard(Ran::run(&mut command))
     }
 
     /// Starts a command, whose end is for [`Self::heard`].

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyroll_app::problem::Problem;
-use keyroll_controller::{Accepted, SecretRotation, Shown, Standing, is_same, news, show, status, tell};
+use keyroll_controller::{Accepted, Id, SecretRotation, Shown, Standing, is_same, news, show, status, tell};
 use tokio::sync::watch;
 
 use super::facts::{self, Facts, facts};
@@ -50,6 +50,7 @@ async fn look(
     followed: &Arc<Followed>,
     said: &mut BTreeMap<String, String>,
 ) -> Result<(), Problem> {
+    drop_deleted(followed);
     let its = followed.clone();
     let Written { objects, each, stale } =
         server.blocking(move |installation| write(&its, installation)).await?;
@@ -79,6 +80,13 @@ async fn look(
         }
     }
     Ok(())
+}
+
+/// Nothing stays in memory of an object that was deleted. One that is not seen now is not deleted.
+fn drop_deleted(followed: &Followed) {
+    let may_exist = |id: &Id| followed.known.may_exist(&id.host, &id.name);
+    followed.contents.keep(may_exist);
+    followed.pods.keep(may_exist);
 }
 
 /// What counts of one object, and how its secret stands.

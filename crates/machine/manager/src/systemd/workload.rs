@@ -78,7 +78,7 @@ pub(crate) fn declared_unit(
     let name = text.strip_suffix(kind).and_then(|rest| rest.strip_suffix('.')).unwrap_or_default();
     let good = !name.is_empty() && text.len() <= UNIT_NAME_BYTES_MAX && is_unit_name(text);
     if !good {
-        let why = format!("it must be the full name of a {kind}: `app.{kind}`");
+        let why = format!("`{key}` must be the full name of a {kind}: `app.{kind}`");
         return Err(DeclarationError::name(key, why));
     }
     let user = of.text("user");

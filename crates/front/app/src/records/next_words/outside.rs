@@ -7,7 +7,7 @@ use keyroll_rotation::{
 };
 
 use crate::records::blocking_pods::{KEY_READABLE, PODS_RUN, WORKLOAD_BACK};
-use crate::records::missing_proof::{Missing, Place, has_ended, makes_a_call, missing};
+use crate::records::missing_proof::{Missing, Place, makes_a_call, missing};
 use crate::records::plan_names::Called;
 use crate::records::reasons::{leaving, pod, process};
 use crate::records::store_process::above_this;
@@ -117,7 +117,7 @@ fn ended(called: &Called, state: &State, who: Incarnation) -> String {
     if who.life.is_container() {
         return if is_back(state) { WORKLOAD_BACK.to_owned() } else { format!("end the workload of {it}") };
     }
-    if host.is_none() && who.pid().is_some_and(above_this) {
+    if host.is_none() && !called.is_unseen(who) && who.pid().is_some_and(above_this) {
         return format!(
             "{it} is your shell, or the program that started it: open a new one and close this one"
         );
@@ -182,7 +182,7 @@ fn proven(called: &Called, state: &State, place: &Place) -> String {
     let stays = if is_back(state) { Which::Old } else { Which::New };
     match missing(state, place, stays) {
         // The look that showed it is older: the next one shows what runs in its place.
-        Missing::Call | Missing::Restart if has_ended(place.who) => {
+        Missing::Call | Missing::Restart if called.has_ended(place.who) => {
             format!(
                 "{} has ended: see that {} runs",
                 named(called, place.who),

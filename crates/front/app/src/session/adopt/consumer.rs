@@ -44,19 +44,21 @@ impl AdoptRequest<'_> {
         self.holder.parse::<u32>().is_ok() && self.env_file.is_none() && self.file.is_none()
     }
 
-    /// The process or copy as a consumer. A path is a copy without a process, unless the request says how to move one.
+    /// The process or copy as a consumer. A path is a copy without a process, unless the request says how to move one. `again`
+    /// says how the operator looks again, where there is no such process.
     pub(super) fn consumer(
         &self,
         config: &Config,
         secret: &Secret,
         there: Option<&HolderOnHost>,
+        again: &dyn Fn() -> String,
     ) -> Result<NewConsumer, Problem> {
         let name = Name::new(self.name)
             .ok_or_else(|| adopting().because("--name is 1 to 64 of a-z 0-9 . _ -").exits(Exit::Usage))?;
         let check = self.check.map(|command| words("--check", command)).transpose()?;
         let Moved { apply, process, reads } = match there {
             Some(there) => self.there(there, secret)?,
-            None => self.here(config, secret)?,
+            None => self.here(config, secret, again)?,
         };
         let host = there.and_then(|there| Name::new(there.host.as_str()));
         let (pid_file, secret) = (self.pid_file.map(str::to_owned), secret.name.clone());
@@ -64,7 +66,7 @@ impl AdoptRequest<'_> {
     }
 
     /// Of this machine: what is not named is found.
-    fn here(&self, config: &Config, secret: &Secret) -> Result<Moved, Problem> {
+    fn here(&self, config: &Config, secret: &Secret, again: &dyn Fn() -> String) -> Result<Moved, Problem> {
         if self.unit.is_some() || self.process.is_some() {
             return Err(adopting()
                 .because("--unit and --process are for a process on another host: keyroll finds how one of this machine runs")
@@ -81,7 +83,7 @@ impl AdoptRequest<'_> {
             return Ok(Moved { apply, process: None, reads: vec![copy] });
         };
         let apply = self.apply_of_process(apply)?;
-        let process = if self.pid_file.is_some() { None } else { Some(executable(pid)?) };
+        let process = if self.pid_file.is_some() { None } else { Some(executable(pid, again)?) };
         let reads = match self.named_copy(secret, real_file)? {
             Some(copy) => vec![copy],
             None => only_copies(config, secret)?,

@@ -10,17 +10,15 @@ use crate::problem::Problem;
 const PID_FILE: &str = "name the file to which its restart writes the process id: --pid-file FILE";
 
 /// The executable of a process, and its script if it is an interpreter. No other word of its command line is stored,
-/// because it may be a value.
-pub(super) fn executable(pid: u32) -> Result<(String, Option<String>), Problem> {
+/// because it may be a value. `again` says how the operator looks again, where there is no such process.
+pub(super) fn executable(pid: u32, again: &dyn Fn() -> String) -> Result<(String, Option<String>), Problem> {
     let problem = || adopting().help("name a file with its process id: --pid-file FILE");
     if pid <= 1 || pid == std::process::id() {
         return Err(adopting().because("this process cannot be a consumer"));
     }
     let folder = PathBuf::from(format!("/proc/{pid}"));
     if !folder.exists() {
-        return Err(adopting().because(format!("there is no process {pid}")).help(
-            "keyroll resume inspects again and names the processes and copies that still use the old key",
-        ));
+        return Err(adopting().because(format!("there is no process {pid}")).help(again()));
     }
     let path = std::fs::read_link(folder.join("exe")).map_err(|error| {
         problem().because(format!("the executable of process {pid} is not visible")).because_of(&error)

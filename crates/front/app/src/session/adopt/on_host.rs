@@ -11,6 +11,7 @@ use crate::problem::Problem;
 use crate::records::recorded::Opened;
 use crate::records::saved_plan::{SeenFile, on_host};
 use crate::session::holder_on_host::HolderOnHost;
+use crate::session::look_again::look_again_in;
 use crate::wiring::hosts::hosts;
 use crate::wiring::issuer::issuer;
 use crate::wiring::open::{folder_of, runtime};
@@ -108,9 +109,7 @@ impl OnHost {
             Ok(pid) => self.there.seen_by(opened, *pid).map(Adoptee::Holder).ok_or_else(|| {
                 adopting()
                     .because(format!("rotation {id} saw no process {pid} of {host} that holds the value"))
-                    .help(format!(
-                        "keyroll resume {id} inspects again and names the processes and copies that still use the old key"
-                    ))
+                    .help(look_again_in(opened))
             }),
         }
     }
