@@ -112,34 +112,29 @@ fn a_file_that_was_accepted_is_not_what_a_rollback_is_stuck_at() {
 
 /// Answers everything that is wanted now. The first consumer uses what its file holds.
 fn go_on_with(walk: &mut Walk, held: Which) {
-    for want in wants(&walk.state) {
-        if !matches!(want, Want::Wait(_)) && !wants(&walk.state).contains(&want) {
-            continue;
+    walk.each_wanted(|walk, want| match want {
+        Want::Do(op) => {
+            let intent = walk.begin(&op);
+            walk.end(intent, done(&op));
         }
-        match want {
-            Want::Do(op) => {
-                let intent = walk.begin(&op);
-                walk.end(intent, done(&op));
-            }
-            Want::Ask(Query::Enumerate) => {
-                let mut seen = walk.look();
-                seen.files[0] = (FILE, Holds::of(held));
-                let sight = |which| if which == held { Visibility::Yes } else { Visibility::No };
-                (seen.instances[0].old, seen.instances[0].new) = (sight(Which::Old), sight(Which::New));
-                walk.say(Fact::Enumerated(seen));
-            }
-            Want::Ask(Query::Prove(FIRST, ..)) => {
-                let proofs = vec![proof(FIRST, held)];
-                walk.say(Fact::Proved { consumer: FIRST, proofs, trouble: false });
-            }
-            Want::Ask(query) => {
-                let seen = walk.see(&query);
-                walk.say(seen);
-            }
-            Want::Wait(ms) => walk.wait(ms),
-            Want::Decide(_) | Want::Person(_) => unreachable!("a rollback asks nobody"),
+        Want::Ask(Query::Enumerate) => {
+            let mut seen = walk.look();
+            seen.files[0] = (FILE, Holds::of(held));
+            let sight = |which| if which == held { Visibility::Yes } else { Visibility::No };
+            (seen.instances[0].old, seen.instances[0].new) = (sight(Which::Old), sight(Which::New));
+            walk.say(Fact::Enumerated(seen));
         }
-    }
+        Want::Ask(Query::Prove(FIRST, ..)) => {
+            let proofs = vec![proof(FIRST, held)];
+            walk.say(Fact::Proved { consumer: FIRST, proofs, trouble: false });
+        }
+        Want::Ask(query) => {
+            let seen = walk.see(&query);
+            walk.say(seen);
+        }
+        Want::Wait(ms) => walk.wait(ms),
+        Want::Decide(_) | Want::Person(_) => unreachable!("a rollback asks nobody"),
+    });
 }
 
 fn until_with(walk: &mut Walk, held: Which) {

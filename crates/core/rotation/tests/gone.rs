@@ -36,30 +36,25 @@ pub(crate) fn done(op: &Op) -> Outcome {
 /// Answers everything that is wanted now. No instance of the consumer is seen, and its restarts fail; so do these operations.
 pub(crate) fn go_on_without(walk: &mut Walk, gone: ConsumerId, fails: &dyn Fn(&Op) -> bool) {
     let fails = |op: &Op| fails(op) || matches!(op, Op::Apply(id, ..) if *id == gone);
-    for want in wants(&walk.state) {
-        if !matches!(want, Want::Wait(_)) && !wants(&walk.state).contains(&want) {
-            continue;
+    walk.each_wanted(|walk, want| match want {
+        Want::Do(op) => {
+            let intent = walk.begin(&op);
+            let outcome = if fails(&op) { Outcome::Failed { retry: false } } else { done(&op) };
+            walk.end(intent, outcome);
         }
-        match want {
-            Want::Do(op) => {
-                let intent = walk.begin(&op);
-                let outcome = if fails(&op) { Outcome::Failed { retry: false } } else { done(&op) };
-                walk.end(intent, outcome);
-            }
-            Want::Ask(Query::Enumerate) => walk.say(Fact::Enumerated(without(walk, gone))),
-            Want::Ask(Query::Prove(consumer, ..)) if consumer == gone => {
-                walk.say(Fact::Proved { consumer, proofs: Vec::new(), trouble: false });
-            }
-            Want::Ask(query) => {
-                let seen = walk.see(&query);
-                walk.say(seen);
-            }
-            Want::Decide(digest) => walk.say(Fact::Decided(digest)),
-            Want::Wait(ms) => walk.wait(ms),
-            Want::Person(Person::Consent(digest)) => walk.say(Fact::Consented(digest)),
-            Want::Person(_) => unreachable!("an API makes and revokes the key"),
+        Want::Ask(Query::Enumerate) => walk.say(Fact::Enumerated(without(walk, gone))),
+        Want::Ask(Query::Prove(consumer, ..)) if consumer == gone => {
+            walk.say(Fact::Proved { consumer, proofs: Vec::new(), trouble: false });
         }
-    }
+        Want::Ask(query) => {
+            let seen = walk.see(&query);
+            walk.say(seen);
+        }
+        Want::Decide(digest) => walk.say(Fact::Decided(digest)),
+        Want::Wait(ms) => walk.wait(ms),
+        Want::Person(Person::Consent(digest)) => walk.say(Fact::Consented(digest)),
+        Want::Person(_) => unreachable!("an API makes and revokes the key"),
+    });
 }
 
 pub(crate) fn until_without(

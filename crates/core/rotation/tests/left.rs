@@ -36,35 +36,30 @@ fn look_without(walk: &Walk) -> Enumeration {
 
 /// Goes on while the host is away: an operation there fails with an unknown outcome, and looks do not show it.
 fn go_on_without(walk: &mut Walk) {
-    for want in wants(&walk.state) {
-        if !matches!(want, Want::Wait(_)) && !wants(&walk.state).contains(&want) {
-            continue;
+    walk.each_wanted(|walk, want| match want {
+        Want::Do(op @ (Op::Deliver(FileId(1), _) | Op::Apply(AWAY, ..))) => {
+            let intent = walk.begin(&op);
+            walk.end(intent, Outcome::Failed { retry: false });
         }
-        match want {
-            Want::Do(op @ (Op::Deliver(FileId(1), _) | Op::Apply(AWAY, ..))) => {
-                let intent = walk.begin(&op);
-                walk.end(intent, Outcome::Failed { retry: false });
-            }
-            Want::Do(op) => {
-                let intent = walk.begin(&op);
-                let made = (op == Op::Mint).then(|| keyroll_rotation::CredId::new("new"));
-                walk.end(intent, Outcome::Done(made));
-            }
-            Want::Ask(Query::Enumerate) => walk.say(Fact::Enumerated(look_without(walk))),
-            Want::Ask(Query::Probe(endpoint @ EndpointId(1), version)) => {
-                let control = (version == Which::Old).then_some(ProbeResult::Unknown);
-                walk.say(Fact::Probed { endpoint, version, answer: ProbeResult::Unknown, control });
-            }
-            Want::Ask(query) => {
-                let seen = walk.see(&query);
-                walk.say(seen);
-            }
-            Want::Decide(digest) => walk.say(Fact::Decided(digest)),
-            Want::Wait(ms) => walk.wait(ms),
-            Want::Person(keyroll_rotation::Person::Consent(digest)) => walk.say(Fact::Consented(digest)),
-            Want::Person(_) => unreachable!("an API makes and revokes the key"),
+        Want::Do(op) => {
+            let intent = walk.begin(&op);
+            let made = (op == Op::Mint).then(|| keyroll_rotation::CredId::new("new"));
+            walk.end(intent, Outcome::Done(made));
         }
-    }
+        Want::Ask(Query::Enumerate) => walk.say(Fact::Enumerated(look_without(walk))),
+        Want::Ask(Query::Probe(endpoint @ EndpointId(1), version)) => {
+            let control = (version == Which::Old).then_some(ProbeResult::Unknown);
+            walk.say(Fact::Probed { endpoint, version, answer: ProbeResult::Unknown, control });
+        }
+        Want::Ask(query) => {
+            let seen = walk.see(&query);
+            walk.say(seen);
+        }
+        Want::Decide(digest) => walk.say(Fact::Decided(digest)),
+        Want::Wait(ms) => walk.wait(ms),
+        Want::Person(keyroll_rotation::Person::Consent(digest)) => walk.say(Fact::Consented(digest)),
+        Want::Person(_) => unreachable!("an API makes and revokes the key"),
+    });
 }
 
 fn until_without(walk: &mut Walk, arrived: impl Fn(&State) -> bool) {

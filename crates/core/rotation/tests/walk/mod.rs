@@ -175,31 +175,34 @@ impl Walk {
 
     /// Answers everything that is wanted now, once, as the world does.
     pub(crate) fn go_on(&mut self) {
-        let wanted = wants(&self.state);
-        assert!(!wanted.is_empty(), "{:?} {:?} wants nothing", self.state.phase(), self.state.hold());
-        for want in wanted {
-            let waits = matches!(want, Want::Wait(_));
-            if !waits && !wants(&self.state).contains(&want) {
-                continue;
-            }
-            match want {
-                Want::Do(op) => {
-                    let intent = self.begin(&op);
-                    let outcome = self.world.outcome(&self.state, &op);
-                    if matches!(outcome, Outcome::Done(_)) {
-                        self.world.carried_out(&op);
-                    }
-                    self.end(intent, outcome);
+        let (phase, hold) = (self.state.phase(), self.state.hold());
+        assert!(!wants(&self.state).is_empty(), "{phase:?} {hold:?} wants nothing");
+        self.each_wanted(|walk, want| match want {
+            Want::Do(op) => {
+                let intent = walk.begin(&op);
+                let outcome = walk.world.outcome(&walk.state, &op);
+                if matches!(outcome, Outcome::Done(_)) {
+                    walk.world.carried_out(&op);
                 }
-                Want::Ask(query) => match self.answer(&query) {
-                    Some(seen) => self.say(seen),
-                    None => self.wait(1_000),
-                },
-                Want::Decide(digest) => self.say(Fact::Decided(digest)),
-                Want::Wait(ms) => self.wait(ms),
-                Want::Person(Person::Consent(digest)) => self.say(Fact::Consented(digest)),
-                Want::Person(Person::MintByHand) => self.say(Fact::HandMinted(CredId::new("new"))),
-                Want::Person(Person::RevokeByHand) => self.say(Fact::HandRevoked),
+                walk.end(intent, outcome);
+            }
+            Want::Ask(query) => match walk.answer(&query) {
+                Some(seen) => walk.say(seen),
+                None => walk.wait(1_000),
+            },
+            Want::Decide(digest) => walk.say(Fact::Decided(digest)),
+            Want::Wait(ms) => walk.wait(ms),
+            Want::Person(Person::Consent(digest)) => walk.say(Fact::Consented(digest)),
+            Want::Person(Person::MintByHand) => walk.say(Fact::HandMinted(CredId::new("new"))),
+            Want::Person(Person::RevokeByHand) => walk.say(Fact::HandRevoked),
+        });
+    }
+
+    /// Everything that is wanted now, each once; what is not wanted any more after an answer before it is left out.
+    pub(crate) fn each_wanted(&mut self, mut answer: impl FnMut(&mut Self, Want)) {
+        for want in wants(&self.state) {
+            if matches!(want, Want::Wait(_)) || wants(&self.state).contains(&want) {
+                answer(self, want);
             }
         }
     }
