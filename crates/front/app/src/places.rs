@@ -72,7 +72,7 @@ pub struct Places {
 
 /// The names that keyroll gives in the state folder.
 const FOLDERS: [&str; 4] = ["plans", "work", "incidents", "served"];
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "journal.db",
     "secrets.db",
     "lock",
@@ -84,12 +84,26 @@ const FILES: [&str; 11] = [
     "notices.json",
     "approvals.json",
     "hosts.json",
+    "views.json",
 ];
 
 /// The mode of both folders.
 const FOLDER_MODE: u32 = 0o700;
 
 impl Places {
+    /// The folders of an installation in this one.
+    #[cfg(test)]
+    pub(crate) fn within(folder: &Path) -> Self {
+        Self {
+            state: folder.join("state"),
+            keys: folder.join("keys"),
+            sealing: None,
+            ask: None,
+            asker: None,
+            handles: Arc::default(),
+        }
+    }
+
     /// Derives the folders; nothing is read or made.
     ///
     /// `--state DIR` (or `KEYROLL_STATE`) puts the state into DIR and the keys into `DIR.keys`, unless `--keys` (or

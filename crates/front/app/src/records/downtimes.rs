@@ -139,14 +139,8 @@ mod tests {
     #[test]
     fn what_a_killed_driver_measured_is_shown_and_its_torn_line_is_not() {
         let folder = tempfile::tempdir().unwrap();
-        let places = Places {
-            state: folder.path().into(),
-            keys: folder.path().join("k"),
-            sealing: None,
-            ask: None,
-            asker: None,
-            handles: Default::default(),
-        };
+        let places = Places::within(folder.path());
+        places.ensure().unwrap();
         let config = Config::parse(CONFIG, "/srv/keyroll.toml").unwrap();
         let secret = config.secrets.values().next().unwrap();
         let mut first = Downtimes::of(&places, "r1", secret);

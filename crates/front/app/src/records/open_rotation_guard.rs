@@ -202,17 +202,6 @@ mod tests {
     use super::super::walk::Walk;
     use super::*;
 
-    fn places(folder: &std::path::Path) -> Places {
-        Places {
-            state: folder.join("state"),
-            keys: folder.join("keys"),
-            sealing: None,
-            ask: None,
-            asker: None,
-            handles: Default::default(),
-        }
-    }
-
     /// Red where the command lacks the consent: without a terminal, keyroll refuses it as it stands.
     #[test]
     fn a_plan_whose_old_key_is_owed_is_refused_with_a_command_that_nobody_has_to_complete() {
@@ -226,7 +215,7 @@ mod tests {
         walk.say(shown);
         assert_eq!(walk.state.debt(), Some(Debt::NotRevoked));
         let folder = tempfile::tempdir().unwrap();
-        let problem = told(&places(folder.path()), "0192", "acme", &walk.state);
+        let problem = told(&Places::within(folder.path()), "0192", "acme", &walk.state);
         assert_eq!(
             problem.help.as_deref(),
             Some("keyroll revoke acme --version previous --confirm=acme"),

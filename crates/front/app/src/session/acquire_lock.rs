@@ -213,14 +213,7 @@ mod tests {
 
     /// The folders, and a rotation that this process drives.
     fn driven_here(folder: &std::path::Path) -> (Places, RotationId, StateLock) {
-        let places = Places {
-            state: folder.join("state"),
-            keys: folder.join("keys"),
-            sealing: None,
-            ask: None,
-            asker: None,
-            handles: Default::default(),
-        };
+        let places = Places::within(folder);
         places.ensure().unwrap();
         let lock = keyroll_journal::try_lock(&places.state).unwrap();
         let id = RotationId("a1".repeat(16));
