@@ -334,8 +334,8 @@ fn process(called: &Called, who: Incarnation, name: Option<String>) -> Holder {
     let Some(id) = process_of(who) else {
         return Holder::nameless(&format!("{}, at rest", name.unwrap_or_else(|| "a job".to_owned())));
     };
-    if called.is_unseen(who) {
-        let it = format!("process {} of another PID namespace", id.pid);
+    if let Some(pid) = called.unseen_pid(who) {
+        let it = format!("process {pid}");
         let shown = name.map_or_else(|| it.clone(), |name| format!("{name}, {it}"));
         return Holder { pid: Some(id.pid), ..Holder::nameless(&shown) };
     }

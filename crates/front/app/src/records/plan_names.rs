@@ -253,6 +253,12 @@ impl Called {
         self.unseen && who.host == LOCAL
     }
 
+    /// The number of a process that is unseen from here, as a number of there.
+    pub(super) fn unseen_pid(&self, who: Incarnation) -> Option<String> {
+        let pid = who.pid().filter(|_| self.is_unseen(who))?;
+        Some(format!("{pid} of another PID namespace"))
+    }
+
     /// Whether a process of an inspection has certainly ended.
     pub(super) fn has_ended(&self, who: Incarnation) -> bool {
         !self.is_unseen(who) && has_ended(who)

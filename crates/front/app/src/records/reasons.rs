@@ -64,8 +64,8 @@ pub(super) fn process(called: &Called, who: Incarnation, pid: u32) -> String {
     if let Some(elsewhere) = called.process_elsewhere(who) {
         return elsewhere;
     }
-    if called.is_unseen(who) {
-        return format!("{pid} of another PID namespace");
+    if let Some(unseen) = called.unseen_pid(who) {
+        return unseen;
     }
     match keyroll_observe::process(pid) {
         Ok(now) => format!("{pid} ({})", now.name),

@@ -24,7 +24,7 @@ fn file(places: &Places) -> PathBuf {
 
 /// Whether processes of a rotation are not visible from here, by the namespace in which it was begun.
 pub(super) fn was_begun_elsewhere(saved: &Saved) -> bool {
-    hides(saved.view.as_deref(), extent(), view().as_deref())
+    hides_from_here(saved.view.iter())
 }
 
 /// Whether processes of a rotation may not be visible from here, by each namespace from which it was driven.
@@ -32,13 +32,18 @@ pub(super) fn was_begun_elsewhere(saved: &Saved) -> bool {
 /// # Errors
 /// The state folder cannot be read.
 pub(crate) fn is_hidden(opened: &Opened, places: &Places) -> Result<bool, Problem> {
-    let (extent, now) = (extent(), view());
-    if extent != Extent::Part {
+    if extent() != Extent::Part {
         return Ok(false);
     }
     let views: Views = state_file::load(&file(places))?;
     let others = views.get(&opened.id.0).into_iter().flatten();
-    Ok(hides_one(opened.saved.view.iter().chain(others), extent, now.as_deref()))
+    Ok(hides_from_here(opened.saved.view.iter().chain(others)))
+}
+
+/// Names are made for every rotation that is shown: where all is visible, nothing is read of this namespace.
+fn hides_from_here<'a>(all: impl Iterator<Item = &'a String>) -> bool {
+    let extent = extent();
+    extent == Extent::Part && hides_one(all, extent, view().as_deref())
 }
 
 fn hides_one<'a>(mut all: impl Iterator<Item = &'a String>, extent: Extent, now: Option<&str>) -> bool {

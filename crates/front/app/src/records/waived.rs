@@ -21,8 +21,10 @@ pub fn waived_with_reasons(
         Waived::Holder(who) if called.running_elsewhere(*who).is_some() => {
             called.running_elsewhere(*who).unwrap_or_default()
         }
+        Waived::Holder(who) if called.unseen_pid(*who).is_some() => {
+            format!("process {}", called.unseen_pid(*who).unwrap_or_default())
+        }
         Waived::Holder(who) => match process_of(*who) {
-            Some(id) if called.is_unseen(*who) => format!("process {} of another PID namespace", id.pid),
             Some(id) => {
                 let same = keyroll_observe::process(id.pid).is_ok_and(|now| now.id == id);
                 let now = described(id.pid).filter(|_| same);
