@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use crate::hostile::Case;
 use crate::hostile::ran::{Ran, Running, wait};
 use crate::hostile::scene::Scene;
+use crate::kill::apart::namespaces_or_skip;
 
 pub const CASES: &[Case] = &[
     ("a journal with other bytes", damaged_journal),
@@ -201,8 +202,7 @@ fn stop_outside_a_commit(scene: &Scene, running: &Running) {
 /// Two containers with one state folder. Red: the command takes the driver's process id for one of its own namespace, and ends
 /// by the signal that it sends there, or waits in vain for a driver that nobody asked.
 fn driver_elsewhere() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("left out: only root may make a PID namespace");
+    if !namespaces_or_skip("a driver in another PID namespace") {
         return;
     }
     let scene = Scene::new();
@@ -228,8 +228,7 @@ fn driver_elsewhere() {
 /// Workers of the machine, and a rotation that is rolled back in a container. Red: they are not listed there, count as ended, and
 /// the key that they use is deleted.
 fn unseen_from_here() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("left out: only root may make a PID namespace");
+    if !namespaces_or_skip("commands where the processes of a rotation are not visible") {
         return;
     }
     let scene = Scene::new();
