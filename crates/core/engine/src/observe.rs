@@ -56,7 +56,7 @@ impl Executor {
             Query::List => self.list(&old, state).await?,
             Query::Enumerate => self.enumerate(&old, state).await?,
             Query::Prove(consumer, slot, which) => self.prove(&old, *consumer, *slot, *which, state).await?,
-            Query::LastUsed => self.last_used(&old).await?,
+            Query::LastUsed => self.last_used(&old, state).await?,
             Query::Refusals => self.refusals(&old, state).await?,
             Query::Reconcile(intent) => return self.reconcile(&old, *intent, state).await,
             Query::Sweep => self.sweep(&old, state).await?,
@@ -309,12 +309,21 @@ impl Executor {
         self.remember(named).await;
     }
 
-    async fn last_used(&self, old: &Old) -> Result<Fact, Failure> {
+    /// The last use of the key that the phase ends: in a rollback it is the new one.
+    async fn last_used(&self, old: &Old, state: &State) -> Result<Fact, Failure> {
+        let back = state.phase() == Phase::RollingBack;
+        let id = match back {
+            true => state.new_version().map(|new| new.credential.clone()),
+            false => old.credential.id.as_ref().map(cred),
+        };
         let listing = self.listing(old).await?;
-        let entry = listing.entries.iter().find(|entry| Some(&entry.id) == old.credential.id.as_ref());
-        // Neither a list without the key nor an entry without a time says that the key is unused: Preflight used it.
+        let entry = listing.entries.iter().find(|entry| Some(cred(&entry.id)) == id);
+        // Neither a list without the key nor an entry without a time says that the key is unused: keyroll itself used it, in
+        // Preflight or after it was made.
         let unknown = |why: &str| {
-            Failure::new(Class::Retryable, Code::RequestFailed, "read when the old key was last used")
+            let which = if back { "new" } else { "old" };
+            let what = format!("read when the {which} key was last used");
+            Failure::new(Class::Retryable, Code::RequestFailed, what)
                 .because(why)
                 .help("keyroll verify shows what the issuer lists; the key is not ended meanwhile")
         };

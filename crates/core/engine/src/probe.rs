@@ -144,6 +144,10 @@ impl Executor {
             (Which::New, None) => (ProbeResult::Unknown, None),
             (Which::Old, new) => {
                 let answer = self.ask_from(place, &old.credential).await;
+                // Only a refusal needs a control: in a rollback the issuer would show each one as a use of the new key.
+                if answer != ProbeResult::Dead {
+                    return Ok(Fact::Probed { endpoint, version: which, answer, control: None });
+                }
                 let control = match self.current_since(old).await?.as_ref().or(new.as_ref()) {
                     Some(control) => Some(self.ask_from(place, control).await),
                     // A new version whose value is not here is no control: a refusal alone may be an outage.

@@ -1,7 +1,7 @@
 //! How long each phase, and the outcome of an operation, may be waited for.
 
-use crate::state::{Intent, IntentStatus, State};
-use crate::{Op, Overlap, Phase, SearchLimit, Seq};
+use crate::state::{Intent, IntentStatus, OldKey, State};
+use crate::{LastUsed, Op, Overlap, Phase, SearchLimit, Seq};
 
 /// How long Preflight asks again after unclear answers, milliseconds; nothing was changed yet.
 const PREFLIGHT_MS_MAX: u64 = 60_000;
@@ -18,7 +18,9 @@ fn limit_ms(state: &State) -> u64 {
         Phase::ConfirmDead => {
             phase.saturating_add(capabilities.death_ms_max.saturating_mul(2)).saturating_add(grace_ms(state))
         }
-        Phase::RollingBack => phase.saturating_add(policy.unit_ms_max),
+        Phase::RollingBack => {
+            phase.saturating_add(policy.unit_ms_max).saturating_add(unused_ms(state).unwrap_or(0))
+        }
         Phase::Mint
         | Phase::Stage
         | Phase::Roll
@@ -29,6 +31,21 @@ fn limit_ms(state: &State) -> u64 {
         | Phase::Done
         | Phase::RolledBack => phase,
     }
+}
+
+/// How long the key that this phase ends must be unused, where the issuer shows that: the new one in a rollback, else the old one.
+/// None where no key is ended, where an emergency does not wait for it, and where nobody can have the new key.
+pub(crate) fn unused_ms(state: &State) -> Option<u64> {
+    let LastUsed::PerKey { lag_ms, granularity_ms } = state.plan().capabilities.last_used else {
+        return None;
+    };
+    let ends = if state.phase() == Phase::RollingBack {
+        // Nothing hurries the end of the new key, in an emergency neither: what has leaked is the old one.
+        state.is_since(17) && state.new_version().is_some() && state.new.was_given_out()
+    } else {
+        state.aim().ends_old() && state.emergency().is_none() && state.old_key() != OldKey::Ended
+    };
+    ends.then(|| state.plan().policy.idle_ms.max(lag_ms.saturating_add(granularity_ms)))
 }
 
 /// Until when the present phase may last, by the monotonic time of this driver.

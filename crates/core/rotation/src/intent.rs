@@ -28,6 +28,9 @@ pub(crate) fn intended(next: &mut State, before: &State, op: &Op) -> Result<Vec<
     if *op == Op::Disable {
         next.switching.begin_disable();
     }
+    if matches!(op, Op::Deliver(_, Which::New) | Op::Apply(_, _, Which::New) | Op::Fetch(_) | Op::Promote) {
+        next.new.give_out();
+    }
     stir(next, op);
     unit::begun(next, op);
     Ok(vec![Effect { intent: next.seq(), op: op.clone(), until_ms }])

@@ -64,8 +64,8 @@ mod way_steps;
 /// 14: a plan declares bystanders, and a look names the processes that are; no earlier plan has any.
 /// 15: in a rollback a consumer that is waived after its restart failed is not restarted any more, and the rotation is stuck at one
 /// whose restart fails until the time is over. 16: after a waiver of the last use the issuer is asked again, and an answer ends the
-/// waiver.
-pub const PROTOCOL: u32 = 16;
+/// waiver. 17: a rollback waits until the new key is unused too, where the issuer shows that.
+pub const PROTOCOL: u32 = 17;
 
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};

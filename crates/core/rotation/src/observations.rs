@@ -78,8 +78,10 @@ pub(crate) fn probed(
         if next.phase() == Phase::Sweep && next.bounds_looks() && !owes {
             next.enter(Phase::ConfirmDead);
         }
-        // A probe of ours moves the issuer's last-used time.
-        next.uses.forget_idle();
+        // A probe of ours moves the issuer's last-used time. In a rollback that of the new key is read.
+        if next.phase() != Phase::RollingBack || !next.is_since(17) {
+            next.uses.forget_idle();
+        }
     }
     // A refusal without an accepted control beside it may be an outage: it neither counts nor resets the count.
     let control_alive = control.map_or(next.aim().makes_new(), |control| accepted(next, control));
@@ -229,6 +231,11 @@ fn watched(next: &mut State, consumer: ConsumerId, proofs: &[Proof]) {
 }
 
 pub(crate) fn last_used(next: &mut State, seen: LastUse) {
+    // Each phase asks about the key that it ends: an answer that was asked for in another one may be about the other key.
+    let asked_here = next.now().since(next.position.since()).is_some_and(|ms| seen.took_ms < ms);
+    if next.is_since(17) && !asked_here {
+        return;
+    }
     next.uses.read_last(seen.used, next.now().before(seen.took_ms), next.now());
     if next.is_since(16) && !next.decided() && next.exceptions.end_silence() {
         // One with the waiver, or from before it, counts no more.

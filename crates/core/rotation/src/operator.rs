@@ -96,6 +96,7 @@ pub(crate) fn waived(next: &mut State, what: Waived) -> Result<(), &'static str>
         unrestarted::excuse(next, consumer);
     }
     if what == Waived::LastUse && next.is_since(16) {
+        next.uses.ask_again(None);
         next.restart_window();
     }
     let solved = match (next.hold(), what) {

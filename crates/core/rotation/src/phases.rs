@@ -3,6 +3,7 @@
 mod confirm_dead;
 mod decide;
 mod disable;
+mod last_use;
 mod mint;
 mod preflight;
 mod probe;
@@ -14,8 +15,8 @@ mod soak;
 mod stage;
 mod sweep;
 
+pub(crate) use last_use::{asked_again_until_ms, still_used};
 pub(crate) use mint::was_chosen_at_once;
-pub(crate) use quiesce::{asked_again_until_ms, still_used};
 pub(crate) use revoke::wants_at_once;
 pub(crate) use sweep::owes_sessions as sweep_owes_sessions;
 

@@ -285,6 +285,12 @@ impl State {
 
     /// Begins a phase, and forgets the answers that the phase asks for anew.
     pub(crate) fn enter(&mut self, phase: Phase) {
+        if self.is_since(17) && [self.phase(), phase].contains(&Phase::RollingBack) {
+            // What was heard and waived of the last use is about the other key.
+            self.uses.forget_idle();
+            self.uses.ask_again(None);
+            self.exceptions.end_silence();
+        }
         self.position.enter(phase, self.seq, self.now);
         self.attempts.begin();
         self.switching.retry_enable();

@@ -9,7 +9,7 @@ use crate::next::{Outside, Step, behind, go_on};
 use crate::phase::{Debt, Hold, Phase, Reason};
 use crate::state::{Look, State};
 use crate::unread::{has_failed_reader, unread};
-use crate::waiting::{Awaited, Until, waiting};
+use crate::waiting::{Awaited, Until, old_key_use, waiting};
 use crate::way_by_hand::by_hand;
 use crate::way_past_stale::{past_accepted, past_stale, still_stale};
 use crate::way_past_use::past_use;
@@ -167,8 +167,10 @@ fn past_unclear(state: &State, seq: Seq) -> Vec<Step> {
 fn past_deadline(state: &State, phase: Phase) -> Vec<Step> {
     let on = go_on(state);
     let mut all = past_blockers(state);
-    if all.is_empty() && phase == Phase::Quiesce && state.aim().ends_old() && look_of_phase(state).is_some() {
-        // Everything has left the old key: only the issuer's answer keeps the rotation here.
+    let of_use = (phase == Phase::Quiesce && state.aim().ends_old())
+        || (phase == Phase::RollingBack && old_key_use(state).is_some());
+    if all.is_empty() && of_use && look_of_phase(state).is_some() {
+        // Everything has left the key that ends: only the issuer's answer keeps the rotation here.
         all.extend(past_use(state));
     }
     if all.is_empty() {

@@ -1,7 +1,7 @@
 //! The ways past an old key that the issuer shows in use, or of which it does not say whether it is.
 
 use crate::next::{Outside, Step, go_on};
-use crate::phase::{Hold, Reason};
+use crate::phase::{Hold, Phase, Reason};
 use crate::state::State;
 use crate::waiting::{OldKeyUse, old_key_use};
 use crate::{Incarnation, Next, Visibility, Waived};
@@ -31,6 +31,8 @@ pub(crate) fn past_use(state: &State) -> Vec<Step> {
 /// The undeclared processes that may keep the old key by a waiver, and that the last look saw with it.
 pub fn waived_users(state: &State) -> impl Iterator<Item = Incarnation> {
     let seen = state.look().into_iter().flat_map(|look| &look.seen.instances);
-    let users = seen.filter(|it| it.consumer.is_none() && it.old == Visibility::Yes).map(|it| it.who);
+    let back = state.phase() == Phase::RollingBack;
+    let has = move |it: &&crate::ObservedInstance| (if back { it.new } else { it.old }) == Visibility::Yes;
+    let users = seen.filter(|it| it.consumer.is_none()).filter(has).map(|it| it.who);
     users.filter(move |who| state.is_waived(&Waived::Holder(*who))).take(USERS_MAX)
 }

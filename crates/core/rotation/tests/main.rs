@@ -13,6 +13,7 @@ mod followers;
 mod gone;
 mod holds;
 mod last_use;
+mod last_use_back;
 mod late;
 mod left;
 mod many_hosts;

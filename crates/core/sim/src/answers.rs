@@ -335,9 +335,7 @@ impl World {
         }
         if let Some(cred) = self.issuer.by_value_mut(value) {
             cred.last_used = Some(now);
-            if value == OLD {
-                self.note_use();
-            }
+            self.note_use(value);
         }
         if self.scene.quirks.has(Quirk::Denies) && self.quirk_rng.one_in(3) {
             return Probe::Denied;
@@ -363,21 +361,21 @@ impl World {
                 label,
                 // A list shows a disabled key as late as the issuer obeys the Disable.
                 disabled: cred.off.is_some_and(|at| self.now >= at + cred.death_ms),
-                last_used_unix_ms: if old { self.last_used() } else { None },
+                last_used_unix_ms: self.last_used(cred.value),
                 hint: None,
             });
         }
         Listing { entries, complete: !partial, incomplete: None }
     }
 
-    fn last_used(&self) -> Option<u64> {
+    fn last_used(&self, value: Value) -> Option<u64> {
         let LastUsed::PerKey { .. } = self.plan.capabilities.last_used else { return None };
         // One issuer never shows it, another one shows it now and then.
         let hides = self.scene.draw.is_multiple_of(2) || self.now % HIDES_APART_MS < HIDES_MS;
         if self.scene.quirks.has(Quirk::HidesUse) && hides {
             return None;
         }
-        let used = self.old_uses.iter().rev().find(|at| *at + LAG_MS <= self.now);
+        let used = self.uses_of(value).rev().find(|at| *at + LAG_MS <= self.now);
         // The time appears late and is coarse; the issuer's wall clock may jump.
         used.map(|at| (WALL_MS + at / GRAIN_MS * GRAIN_MS).saturating_add_signed(self.wall_jump))
     }

@@ -110,7 +110,10 @@ impl Run {
     fn holder(&mut self, hides: bool) {
         let now = self.world.now;
         let host = HostId(self.rng.below(2) as u16);
-        let place = self.world.process(None, 0, host, OLD);
+        // One that nobody sees may have taken the new value from a copy.
+        let new = self.world.files.iter().copied().find(|value| *value != OLD && *value != FOREIGN);
+        let taken = new.filter(|_| hides && self.rng.one_in(2)).unwrap_or(OLD);
+        let place = self.world.process(None, 0, host, taken);
         let hidden = if hides { self.rng.between(500, 9_000) } else { 0 };
         if let Some(proc) = self.world.procs.get_mut(place) {
             proc.hidden_until = now + hidden;

@@ -1,8 +1,8 @@
 //! The invariants. The world and its answers decide about them, never what a core believes.
 
 use keyroll_rotation::{
-    Canary, Consumer, Effect, Emergency, Event, Fact, Hold, Kinds, LastUsed, OldKey, Op, Outcome, Overlap,
-    Phase, Reason, Reconciled, Stamp, State, Unit, UnitStep, Waived, Which, step,
+    Canary, Consumer, Effect, Emergency, Event, Fact, Hold, Kinds, OldKey, Op, Outcome, Overlap, Phase,
+    Reason, Reconciled, Stamp, State, Unit, UnitStep, Waived, Which, step,
 };
 
 use crate::calls::{Call, CallResult};
@@ -10,7 +10,7 @@ use crate::issuer::{Cred, FOREIGN, OLD, Value};
 use crate::look::WholeLook;
 use crate::process::Proc;
 use crate::quirks::Quirk;
-use crate::scene::{Family, GRAIN_MS, LAG_MS, REQUEST_MS_MAX};
+use crate::scene::{Family, REQUEST_MS_MAX};
 use crate::schedule::Run;
 use crate::world::World;
 
@@ -53,23 +53,6 @@ impl Run {
             }
         }
         answer
-    }
-
-    /// Quiesce ends only if the issuer showed the old key unused for the whole window, or another party ended it.
-    pub(crate) fn check_idle(&mut self, at: usize, epoch: u64, from: Phase, to: Phase) {
-        let shown = matches!(self.world.plan.capabilities.last_used, LastUsed::PerKey { .. });
-        let leaves = from == Phase::Quiesce && matches!(to, Phase::Disable | Phase::Decide);
-        let Some(slot) = self.slots.get(at).filter(|_| shown && leaves) else { return };
-        let judged = slot.driver.state().emergency().is_none() && slot.epoch == self.ledger.epoch;
-        if !judged || !self.world.issuer.stands(OLD) || self.use_is_waived() {
-            return;
-        }
-        let asked = self.world.asked_use.filter(|asked| asked.0 == epoch);
-        let asked = asked.map_or(self.world.now, |asked| asked.1);
-        let window = asked.saturating_sub(LAG_MS + 600)..asked.saturating_sub(LAG_MS + 2 * GRAIN_MS);
-        if self.world.old_uses.iter().any(|used| window.contains(used)) {
-            self.violate("I4", "Quiesce ended while the old key was in use".into());
-        }
     }
 
     /// The operator consented before every point of no return, except where a standing consent counts.
@@ -169,7 +152,10 @@ impl Run {
             return self.violate("I4", what);
         };
         let taken = look.at;
-        if let Some(proc) = self.world.procs.iter().find(|proc| self.harmed(proc, value, &look)) {
+        // A version is abandoned where it leaked or the issuer refuses it: nobody asks who has taken it.
+        let taken_from = |proc: &&Proc| abandoned && proc.consumer.is_none();
+        let harmed = |proc: &&Proc| !taken_from(proc) && self.harmed(proc, value, &look);
+        if let Some(proc) = self.world.procs.iter().find(harmed) {
             let what = format!(
                 "{:?} takes value {value} from consumer {:?} (pid {}, since {}, look {taken})",
                 effect.op, proc.consumer, proc.pid, proc.since
@@ -188,6 +174,10 @@ impl Run {
             let what =
                 "the new key is deleted, and the old one was not seen alive since everybody is back on it";
             return self.violate("I5", what.into());
+        }
+        let used = if effect.op == Op::DeleteNew { self.used_in_rollback(value) } else { None };
+        if let Some(what) = used {
+            return self.violate("I4", what.into());
         }
         if !abandoned && let Some(what) = self.ungated(effect, value, look, state) {
             self.violate("I4", what);

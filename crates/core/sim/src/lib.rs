@@ -28,6 +28,7 @@ mod hands;
 mod heard;
 mod helpful;
 mod hunt;
+mod idle_checks;
 mod invariants;
 mod issuer;
 mod issuer_faults;

@@ -116,6 +116,7 @@ pub const ALL: &[Mutant] = &[
     back::BACK_UNPROVEN,
     back::WORD_STANDS,
     back::ALIVE_ONCE,
+    back::NEW_USE_UNASKED,
     back::DEBT_UNLOOKED,
     back::REVOKE_UNLOOKED,
     back::NOW_IS_LATER,

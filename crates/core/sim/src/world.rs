@@ -22,8 +22,8 @@ use crate::shared::Shared;
 use crate::store::Store;
 use crate::truth::Truth;
 
-/// How many uses of the old key are remembered: more than the issuer's lag needs.
-const USES_MAX: usize = 40;
+/// How many uses of keys are remembered: more than the issuer's lag needs.
+const USES_MAX: usize = 80;
 /// Uses that are closer to each other than this count as one.
 const USES_APART_MS: u64 = 30;
 
@@ -92,7 +92,7 @@ pub(crate) struct World {
     /// Refused uses of the old key that the driver learned of since the key was disabled.
     pub(crate) refusals_told: u32,
     /// Uses of the old key during the last second.
-    pub(crate) old_uses: VecDeque<u64>,
+    pub(crate) uses: VecDeque<(Value, u64)>,
     /// When the issuer was last asked for the last use of the old key, and by which driver.
     pub(crate) asked_use: Option<(u64, u64)>,
     /// Until when lists miss the old key.
@@ -167,7 +167,7 @@ impl World {
             look: None,
             looks: Vec::new(),
             refusals_told: 0,
-            old_uses: VecDeque::with_capacity(USES_MAX),
+            uses: VecDeque::with_capacity(USES_MAX),
             asked_use: None,
             skips_until: 0,
             listed_at: 0,
@@ -429,7 +429,7 @@ impl World {
         self.read_due();
         self.serve_due();
         let now = self.now;
-        let (mut used, off) = (false, HOSTS.map(|host| self.is_off(host)));
+        let (mut used, off) = (Vec::new(), HOSTS.map(|host| self.is_off(host)));
         let rare = self.scene.quirks.has(Quirk::RareCalls);
         for proc in &mut self.procs {
             let off = off.get(proc.host.index()).is_some_and(|off| *off);
@@ -447,8 +447,8 @@ impl World {
                 cred.refused = cred.refused.saturating_add(1);
                 cred.suffered = cred.suffered.saturating_add(1);
             } else {
-                if proc.loaded == OLD {
-                    used = true;
+                if !used.contains(&proc.loaded) {
+                    used.push(proc.loaded);
                 }
                 cred.last_used = Some(now);
                 if self.plan.capabilities.sessions && proc.session.is_none() {
@@ -467,9 +467,7 @@ impl World {
                 proc.session = None;
             }
         }
-        if used {
-            self.note_use();
-        }
+        used.into_iter().for_each(|value| self.note_use(value));
     }
 
     /// Ends the slow restarts that are due.
@@ -482,14 +480,19 @@ impl World {
         }
     }
 
-    /// The old key was used.
-    pub(crate) fn note_use(&mut self) {
-        if self.old_uses.back().is_some_and(|last| self.now < last + USES_APART_MS) {
+    /// The key with this value was used.
+    pub(crate) fn note_use(&mut self, value: Value) {
+        if self.uses_of(value).last().is_some_and(|last| self.now < last + USES_APART_MS) {
             return;
         }
-        if self.old_uses.len() == USES_MAX {
-            self.old_uses.pop_front();
+        if self.uses.len() == USES_MAX {
+            self.uses.pop_front();
         }
-        self.old_uses.push_back(self.now);
+        self.uses.push_back((value, self.now));
+    }
+
+    /// When the key with this value was used, the last time last.
+    pub(crate) fn uses_of(&self, value: Value) -> impl DoubleEndedIterator<Item = u64> {
+        self.uses.iter().filter(move |used| used.0 == value).map(|used| used.1)
     }
 }

@@ -198,8 +198,8 @@ pub(crate) struct RevokeShape {
     /// `loaded`, `reported`, `checked`, `exercised`. Default: none.
     #[serde(default)]
     pub(crate) require: Vec<At<String>>,
-    /// How long the old value must have been unused before keyroll disables it. Applies only if the issuer reports when
-    /// each key was last used. Default 30m.
+    /// How long the old value must have been unused before keyroll disables it; in a rollback, the new value before keyroll
+    /// deletes it. Applies only if the issuer reports when each key was last used. Default 30m.
     pub(crate) old_idle_for: Option<At<String>>,
     /// How long the old value stays disabled before keyroll revokes it. Applies only if the issuer can disable a key.
     /// Default 10m.

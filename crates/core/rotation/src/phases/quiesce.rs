@@ -1,9 +1,10 @@
 use std::collections::BTreeSet;
 
+use super::last_use;
 use crate::deadlines;
 use crate::gate::{Blocker, blockers};
 use crate::state::{Hold, OldKey, Phase, Reason, State, UnitStep, bit};
-use crate::{FileId, Holds, LastUsed, Op, Query, Waived, Want, Which, course, unit};
+use crate::{FileId, Holds, Op, Query, Waived, Want, Which, course, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     if state.must_enable() {
@@ -17,7 +18,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         out.push(Want::Ask(Query::Enumerate));
         return;
     }
-    if open_window(state).is_some() {
+    if last_use::open_window(state).is_some() {
         out.push(Want::Ask(Query::LastUsed));
     }
     if leaves_abandoned(state) {
@@ -55,50 +56,6 @@ fn leaves_abandoned(state: &State) -> bool {
     !state.aim().ends_old() && !state.abandoned().is_empty() && state.bounds_looks()
 }
 
-/// The window in which the old key must be unused, if it is still open.
-fn open_window(state: &State) -> Option<u64> {
-    let LastUsed::PerKey { lag_ms, granularity_ms } = state.plan().capabilities.last_used else {
-        return None;
-    };
-    if !state.aim().ends_old() || state.emergency().is_some() || state.old_key() == OldKey::Ended {
-        return None;
-    }
-    if state.is_waived(&Waived::LastUse) && asked_again_until_ms(state).is_none() {
-        return None;
-    }
-    let window = state.plan().policy.idle_ms.max(lag_ms.saturating_add(granularity_ms));
-    (!state.uses.idle_for(window)).then_some(window)
-}
-
-/// How long the issuer is asked again after its silence was waived, beside the time of one request, milliseconds.
-const ASKED_AGAIN_MS: u64 = 10_000;
-
-/// Until when the issuer is asked again although its silence was waived: it may answer by now, and what it shows counts more than
-/// the waiver. It is asked once everything else has left the key, and a look may take long: the time begins with the later of the
-/// waiver and the look. None once it was asked in vain, and in rotations of protocol 15 and before.
-pub(crate) fn asked_again_until_ms(state: &State) -> Option<u64> {
-    if state.phase() != Phase::Quiesce || !state.is_since(16) || !state.is_waived(&Waived::LastUse) {
-        return None;
-    }
-    let look = state.fresh_look(state.position.entered())?;
-    let began = [state.position.since(), look.at].into_iter().filter_map(|at| state.now().since(at));
-    let asked_ms = began.min().unwrap_or(0);
-    let time_ms = state.plan().capabilities.request_ms_max.saturating_add(ASKED_AGAIN_MS);
-    let left_ms = time_ms.checked_sub(asked_ms).filter(|left_ms| *left_ms > 0)?;
-    Some(state.now().ms.saturating_add(left_ms))
-}
-
-/// When the old key was last used, by the issuer's own clock, where that alone keeps the rotation here: everything that
-/// keyroll sees has left the key.
-pub(crate) fn still_used(state: &State) -> Option<u64> {
-    if state.phase() != Phase::Quiesce {
-        return None;
-    }
-    let look = state.fresh_look(state.position.entered())?;
-    let open = blockers(state, look, Which::New).is_empty();
-    open_window(state).filter(|_| open).and_then(|_| state.uses.last_used())
-}
-
 pub(super) fn settle(next: &mut State) -> bool {
     if next.must_enable() {
         return false;
@@ -106,16 +63,14 @@ pub(super) fn settle(next: &mut State) -> bool {
     let Some(look) = next.fresh_look(next.position.entered()) else { return late(next) };
     let blocked = blockers(next, look, Which::New);
     if blocked.is_empty() {
-        let window = open_window(next);
-        // The end of the phase is no pause while the issuer is asked again: another waiver would only ask it once more.
-        if window.is_some() && asked_again_until_ms(next).is_some() {
+        let waits = last_use::open_window(next).is_some();
+        if waits && last_use::asked_again_until_ms(next).is_some() {
             return false;
         }
-        if window.is_some_and(|ms| !next.uses.is_shown(ms, next.now())) && deadlines::late(next) {
-            next.stand(Hold::Paused(Reason::LastUseNotShown));
+        if last_use::stands_unshown(next) {
             return true;
         }
-        if window.is_some() || leaves_abandoned(next) {
+        if waits || leaves_abandoned(next) {
             return late(next);
         }
         let to = after(next);

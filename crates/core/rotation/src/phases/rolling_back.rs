@@ -1,3 +1,4 @@
+use super::last_use;
 use crate::course::not_yet;
 use crate::deadlines;
 use crate::gate::{Blocker, blockers};
@@ -47,6 +48,10 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     if !out.is_empty() || !restored(state) {
         return;
     }
+    if waits_for_use(state) {
+        out.push(Want::Ask(Query::LastUsed));
+        return;
+    }
     let Some(look) = state.young_look(state.position.entered()) else {
         out.push(Want::Ask(Query::Enumerate));
         return;
@@ -81,6 +86,14 @@ fn restored(state: &State) -> bool {
     state.units.have_all_settled(Which::Old)
 }
 
+/// Everything that keyroll sees is back on the old key, and only the issuer can say whether something else has taken the new one.
+fn waits_for_use(state: &State) -> bool {
+    let look = state.fresh_look(state.position.entered()).filter(|_| restored(state));
+    look.is_some_and(|look| blockers(state, look, Which::Old).is_empty())
+        && last_use::open_window(state).is_some()
+        && !state.new.is_deleting()
+}
+
 pub(super) fn settle(next: &mut State) -> bool {
     if next.running(&Op::Disable) || next.must_enable() {
         return false;
@@ -112,7 +125,19 @@ pub(super) fn settle(next: &mut State) -> bool {
     if !course::sees_old(next) || next.new.may_be_promoted() {
         return late(next);
     }
-    start_units(next) || react(next) || ask_again(next) || unrestarted_late(next) || late(next)
+    if start_units(next) || react(next) {
+        return true;
+    }
+    if waits_for_use(next) {
+        let again = last_use::asked_again_until_ms(next).is_some();
+        if again && next.uses.asked_again().is_none() {
+            next.uses.ask_again(Some(next.now()));
+            return true;
+        }
+        // The end of the phase is no end of that.
+        return !again && (last_use::stands_unshown(next) || late(next));
+    }
+    ask_again(next) || unrestarted_late(next) || late(next)
 }
 
 /// Restoring takes time, in which the old key may have ended. When every consumer is back on the old key, the key is

@@ -38,6 +38,8 @@ pub(crate) struct NewKey {
     staged: bool,
     checked: bool,
     promotion: Promotion,
+    /// Its value was written, fetched or given out, or may have been: anybody may have taken it.
+    given_out: bool,
     deletion: Deletion,
     /// The sealed values of the version that goes were dropped.
     retired: bool,
@@ -76,6 +78,11 @@ impl NewKey {
         matches!(self.promotion, Promotion::InDoubt | Promotion::Yes)
     }
 
+    /// Anybody may have the value: it was written, fetched or given out, or may have been.
+    pub(crate) fn was_given_out(&self) -> bool {
+        self.given_out
+    }
+
     pub(crate) fn is_retired(&self) -> bool {
         self.retired
     }
@@ -97,6 +104,10 @@ impl NewKey {
 
     pub(crate) fn check(&mut self, sound: bool) {
         self.checked = sound;
+    }
+
+    pub(crate) fn give_out(&mut self) {
+        self.given_out = true;
     }
 
     pub(crate) fn promote(&mut self) {

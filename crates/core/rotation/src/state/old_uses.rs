@@ -1,6 +1,6 @@
 use crate::Stamp;
 
-/// The issuer's answer about the last use of the old key.
+/// The issuer's answer about the last use of the key that the phase ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Idle {
     /// Since when the answer has been the same: when the first such answer came.
@@ -11,11 +11,13 @@ struct Idle {
     used: Option<u64>,
 }
 
-/// What the issuer shows about uses of the old key: the last accepted one, and refused ones. Each driver reads both
-/// itself.
+/// What the issuer shows about uses of the old key, in a rollback of the new one: the last accepted one, and refused ones of the
+/// old. Each driver reads both itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct OldUses {
     idle: Option<Idle>,
+    /// Since when the issuer is asked again in a rollback although its silence was waived.
+    asked_again: Option<Stamp>,
     /// When the refused uses that were last read were asked for.
     refusals_read: Option<Stamp>,
 }
@@ -54,6 +56,16 @@ impl OldUses {
     /// The idle window of the old key begins anew.
     pub(crate) fn forget_idle(&mut self) {
         self.idle = None;
+    }
+
+    /// Since when the issuer is asked again in a rollback although its silence was waived.
+    pub(crate) fn asked_again(&self) -> Option<Stamp> {
+        self.asked_again
+    }
+
+    /// The issuer is asked again from now on; `None` before everything else has left the key.
+    pub(crate) fn ask_again(&mut self, since: Option<Stamp>) {
+        self.asked_again = since;
     }
 
     pub(crate) fn read_refusals(&mut self, asked: Stamp) {

@@ -3,7 +3,7 @@
 use keyroll_rotation::{
     Aim, Awaited, Blocker, Canary, Consumer, ConsumerId, Debt, Fact, FileId, Hold, Holds, HostId, LastUsed,
     Look, MintedBy, Next, OnFailure, Op, Outcome, Overlap, Person, Phase, Plan, Query, Reason, ReloadMode,
-    RollPolicy, SearchLimit, State, TruthValue, UnitStep, Want, Which, blockers, waiting, wants,
+    RollPolicy, SearchLimit, State, TruthValue, UnitStep, Want, Which, blockers, still_used, waiting, wants,
 };
 
 use super::world::{COPY, POD, STRAY, Trouble};
@@ -138,6 +138,8 @@ rows! {
     OverdueQuiesce,
     /// The issuer shows that the old key is used, for too long.
     OverdueUsed,
+    /// The same, of the new key.
+    OverdueUsedBack,
     /// A phase in which the old key may be disabled did not end in time.
     OverdueSwitch,
     /// A phase did not end in time.
@@ -150,6 +152,8 @@ rows! {
     OverdueList,
     /// The issuer does not show when the old key was used.
     LastUseNotShown,
+    /// The same, of the new key.
+    LastUseNotShownBack,
     /// Copies return to the old value.
     Drifting,
     /// The same.
@@ -324,7 +328,9 @@ fn of_hold(state: &State, hold: Hold) -> Row {
         Reason::Unaccepted(_) => Row::Unaccepted,
         Reason::Failed(_) => of_failure(state, hold),
         Reason::Overdue(phase) => of_overdue(state, phase),
-        Reason::LastUseNotShown => Row::LastUseNotShown,
+        Reason::LastUseNotShown => {
+            of(Row::LastUseNotShown, Row::LastUseNotShown, Row::LastUseNotShownBack)
+        }
         Reason::Drifting => of(Row::Drifting, Row::DriftingAhead, Row::DriftingAhead),
         Reason::UnknownLabel(_) => of(Row::UnknownLabel, Row::UnknownLabelAhead, Row::UnknownLabelBack),
         Reason::Unclear(seq) => {
@@ -364,6 +370,7 @@ fn of_overdue(state: &State, phase: Phase) -> Row {
         Phase::Disable | Phase::Soak | Phase::Decide => Row::OverdueSwitch,
         Phase::Sweep => Row::OverdueSweep,
         Phase::RollingBack if state.new_version().is_none() => Row::OverdueList,
+        Phase::RollingBack if still_used(state).is_some() => Row::OverdueUsedBack,
         Phase::RollingBack => Row::OverdueBack,
         Phase::Preflight
         | Phase::Mint
@@ -432,6 +439,8 @@ pub(crate) fn phases(row: Row) -> &'static [Phase] {
         | Row::FailedBack
         | Row::FailedDrop
         | Row::OverdueBack
+        | Row::OverdueUsedBack
+        | Row::LastUseNotShownBack
         | Row::OverdueList
         | Row::UnknownLabelBack
         | Row::UnclearBack
@@ -539,12 +548,16 @@ pub(crate) fn reach(row: Row) -> Walk {
         Row::OverdueProbe => late(Walk::to(Phase::Probe), PHASE_MS),
         Row::OverdueQuiesce => late(reach(Row::Unproven), PHASE_MS),
         Row::OverdueUsed => slowly(of(shows_use), Trouble::StillUsed, |state| state.hold().is_some()),
+        Row::OverdueUsedBack => {
+            slowly(shows_use_back(), Trouble::StillUsed, |state| state.hold().is_some())
+        }
         Row::OverdueSwitch => late(Walk::to(Phase::Soak), PHASE_MS),
         Row::OverdueAhead => late(taken_over(Walk::to(Phase::Revoke)), PHASE_MS),
         Row::OverdueSweep => late(Walk::to(Phase::Sweep), PHASE_MS),
         Row::OverdueBack => late(reach(Row::AwayBack), BACK_MS),
         Row::OverdueList => never_listed(),
         Row::LastUseNotShown => held(of(shows_use), Trouble::UseNotShown),
+        Row::LastUseNotShownBack => held(shows_use_back(), Trouble::UseNotShown),
         Row::Drifting => held(Walk::to(Phase::Quiesce), Trouble::Writers(FILE)),
         Row::DriftingAhead => held(Walk::to(Phase::Sweep), Trouble::Writers(FILE)),
         Row::UnknownLabel => held(Walk::to(Phase::Soak), Trouble::Label),
@@ -763,6 +776,15 @@ fn never_listed() -> Walk {
 fn shows_use(plan: &mut Plan) {
     plan.capabilities.last_used = LastUsed::PerKey { lag_ms: 0, granularity_ms: 0 };
     plan.policy.idle_ms = 1_000;
+}
+
+/// A rollback at such an issuer, once every consumer had the new key.
+fn shows_use_back() -> Walk {
+    let mut walk = of(shows_use);
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    walk.until(|state| wants(state).contains(&Want::Ask(Query::LastUsed)));
+    walk
 }
 
 /// Begins what is wanted.

@@ -49,6 +49,14 @@ fn alive_once(state: &State, event: &mut Event) {
 pub(super) const ALIVE_ONCE: Mutant =
     Mutant { name: "alive once is alive", sentence: "P-19", event: alive_once, ..Mutant::NONE };
 
+/// A rollback deletes the new key, whatever else uses it.
+pub(super) const NEW_USE_UNASKED: Mutant = Mutant {
+    name: "new key's use unasked",
+    sentence: "P-195",
+    plan: |plan| plan.protocol = 16,
+    ..Mutant::NONE
+};
+
 #[allow(clippy::ptr_arg, reason = "the form of the hook")]
 fn look_from_memory(state: &State, wanted: &mut Vec<Want>) {
     let before = state.look().is_some();

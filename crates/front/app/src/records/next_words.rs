@@ -224,7 +224,7 @@ fn words(called: &Called, state: &State, next: Next) -> String {
             format!("{command} (each goes on with the {} key until it ends)", leaving(state))
         }
         Next::Waive(Waived::LastUse) => {
-            format!("{command} (what keyroll cannot see may still use the old key)")
+            format!("{command} (what keyroll cannot see may still use the {} key)", leaving(state))
         }
         Next::Waive(Waived::Holder(who)) => store_note(called, who.host, who.pid())
             .map_or_else(|| command.clone(), |note| format!("{command} ({note})")),

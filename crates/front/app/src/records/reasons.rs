@@ -17,7 +17,7 @@ const USE_UNREAD: &str = "its list could not be read, or has no time of last use
 
 /// Another driver has taken over since: what the issuer showed is asked anew.
 const LAST_USE_NOT_SHOWN: &str =
-    "the issuer did not show in time that the old key is unused; keyroll asks it again";
+    "the issuer did not show in time that the key is unused; keyroll asks it again";
 
 const NEVER_LISTED: &str = "the issuer gives no complete list of its keys: look at its console, and delete a key of this rotation \
                             if there is one";
@@ -113,30 +113,38 @@ fn unsearched_text(called: &Called, state: &State, who: Incarnation) -> String {
     }
 }
 
-/// What the issuer shows about uses of the old key, where that alone holds the rotation up.
+/// The phase in which the issuer is asked about the last use.
+fn use_phase(state: &State) -> Phase {
+    if state.phase() == Phase::RollingBack { Phase::RollingBack } else { Phase::Quiesce }
+}
+
+/// What the issuer shows about uses of the key that ends, where that alone holds the rotation up.
 fn about_use(called: &Called, state: &State) -> Option<String> {
     Some(match old_key_use(state)? {
         OldKeyUse::Shown(at) => in_use(called, state, at),
         OldKeyUse::Unanswered => format!(
-            "the issuer did not say when the old key was last used: {}; nothing else holds this up",
-            called.failure(Phase::Quiesce).unwrap_or(USE_UNREAD)
+            "the issuer did not say when the {} key was last used: {}; nothing else holds this up",
+            leaving(state),
+            called.failure(use_phase(state)).unwrap_or(USE_UNREAD)
         ),
     })
 }
 
-/// The issuer shows that the old key is used, by its own clock. It does not say by whom: what was waived may be it.
+/// The issuer shows that the key is used, by its own clock. It does not say by whom: what was waived may be it.
 fn in_use(called: &Called, state: &State, unix_ms: u64) -> String {
     let waived: Vec<String> = waived_users(state).map(|who| waived_user(called, who)).collect();
     if waived.is_empty() {
         return format!(
-            "everything that keyroll sees has left the old key, but the issuer still shows uses of it, the last at {}: something \
+            "everything that keyroll sees has left the {} key, but the issuer still shows uses of it, the last at {}: something \
              that keyroll does not see has it, on another machine or in a container (the issuer's own log may name its address)",
+            leaving(state),
             clock(unix_ms)
         );
     }
     format!(
-        "the issuer still shows uses of the old key, the last at {}: {} still had it at the last look, by a waiver (the issuer's own \
+        "the issuer still shows uses of the {} key, the last at {}: {} still had it at the last look, by a waiver (the issuer's own \
          log may name the address of anything else)",
+        leaving(state),
         clock(unix_ms),
         waived.join(" and ")
     )

@@ -46,7 +46,7 @@ fn digests(id: &str, state: &State) -> BTreeSet<u64> {
         }
     }
     if let Some(Hold::Paused(reason) | Hold::Stuck(reason)) = state.hold() {
-        all.extend(about(id, reason));
+        all.extend(about(id, state, reason));
     }
     // What turned a rotation round is told with its cause: the key was not made, not sealed, or not given out.
     if matches!(state.phase(), Phase::RollingBack | Phase::RolledBack) {
@@ -59,13 +59,15 @@ fn digests(id: &str, state: &State) -> BTreeSet<u64> {
 }
 
 /// The digest of the copy, process or failure that a reason is about.
-fn about(id: &str, reason: Reason) -> Option<u64> {
+fn about(id: &str, state: &State, reason: Reason) -> Option<u64> {
     match reason {
         Reason::Failed(phase) => Some(digest_of_failure(id, phase)),
-        // Why the issuer did not say when the old key was last used.
-        Reason::LastUseNotShown | Reason::Overdue(Phase::Quiesce) => {
-            Some(digest_of_failure(id, Phase::Quiesce))
+        // Why the issuer did not say when the key was last used.
+        Reason::LastUseNotShown if state.phase() == Phase::RollingBack => {
+            Some(digest_of_failure(id, Phase::RollingBack))
         }
+        Reason::LastUseNotShown => Some(digest_of_failure(id, Phase::Quiesce)),
+        Reason::Overdue(phase @ (Phase::Quiesce | Phase::RollingBack)) => Some(digest_of_failure(id, phase)),
         Reason::Holder(who) | Reason::Unsearched(who) => Some(digest_of_life(who)),
         Reason::Stranger(place) => Some(place),
         Reason::Asked

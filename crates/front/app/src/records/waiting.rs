@@ -10,7 +10,7 @@ use super::cause::Observations;
 use super::missing_proof::{has_only_time, makes_a_call};
 use super::old_key::clock;
 use super::plan_names::Called;
-use super::reasons;
+use super::reasons::{self, leaving};
 use super::recorded::last_unix_ms;
 use crate::operator::{WaitKind, WaitingShown};
 
@@ -207,10 +207,11 @@ pub(crate) fn what(told: &Observations, called: &Called, state: &State, awaited:
         Awaited::Phase(phase) => of_phase(*phase).to_owned(),
         Awaited::Answer(Query::LastUsed) => match still_used(state) {
             Some(at) => format!(
-                "the old key to be unused for long enough: the issuer shows its last use at {}",
+                "the {} key to be unused for long enough: the issuer shows its last use at {}",
+                leaving(state),
                 clock(at)
             ),
-            None => answer(called, &Query::LastUsed),
+            None => format!("the issuer's answer when the {} key was last used", leaving(state)),
         },
         Awaited::Answer(Query::List) if state.phase() == Phase::Disable => UNLISTED.to_owned(),
         Awaited::Answer(query) => answer(called, query),
@@ -247,7 +248,7 @@ fn answer(called: &Called, query: &Query) -> String {
         Query::Prove(consumer, _, which) => {
             format!("evidence that {} uses the {} key", called.consumer(*consumer), word(*which))
         }
-        Query::LastUsed => "the issuer's answer when the old key was last used".to_owned(),
+        Query::LastUsed => "the issuer's answer when the key was last used".to_owned(),
         Query::Refusals => "the issuer's answer how often it refused the old key".to_owned(),
         Query::Reconcile(_) => "the outcome of an operation that was cut off".to_owned(),
         Query::Sweep => of_phase(Phase::Sweep).to_owned(),

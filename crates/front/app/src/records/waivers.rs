@@ -23,7 +23,7 @@ pub(crate) const LAST_USE: &str = "last-use";
 pub(crate) const BUSY_SESSIONS: &str = "busy-sessions";
 
 /// What the last use waives, for the operator.
-pub(crate) const UNSEEN_USER: &str = "a user of the old key that the issuer does not show";
+pub(crate) const UNSEEN_USER: &str = "a user of the key, which the issuer does not show";
 
 /// All waivers of this machine.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -40,7 +40,7 @@ fn hides_use(state: &State) -> bool {
 }
 
 fn shown(called: &Called, state: &State) -> Problem {
-    let problem = Problem::new(Code::NotPossibleNow, "waive the last use of the old key")
+    let problem = Problem::new(Code::NotPossibleNow, "waive the last use of the key")
         .because(reason_text(called, state, Reason::LastUseNotShown));
     match ways(called, state, false, false) {
         Some(ways) => problem.help(ways.next),

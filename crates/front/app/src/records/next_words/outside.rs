@@ -63,7 +63,8 @@ pub fn outside(called: &Called, state: &State, what: Outside) -> String {
         Outside::EndOldKey => "revoke the old key at the issuer's console".to_owned(),
         Outside::AcceptNewKey => "have the issuer accept the new key again".to_owned(),
         Outside::MendIssuer if lacks_the_use(state) => format!(
-            "wait until the issuer shows again when the old key was last used (keyroll verify {} reads its list)",
+            "wait until the issuer shows again when the {} key was last used (keyroll verify {} reads its list)",
+            leaving(state),
             called.rotation().1
         ),
         Outside::MendIssuer if lacks_a_list(state) => {
@@ -78,11 +79,14 @@ fn lacks_a_list(state: &State) -> bool {
     state.debt() == Some(Debt::NotListed) || (state.phase() == Phase::Disable && state.hold().is_none())
 }
 
-/// Whether the rotation is paused because the issuer did not say when the old key was last used.
+/// Whether the rotation is held because the issuer did not say when the key was last used.
 fn lacks_the_use(state: &State) -> bool {
-    let paused =
-        matches!(state.hold(), Some(Hold::Paused(Reason::LastUseNotShown | Reason::Overdue(Phase::Quiesce))));
-    paused && old_key_use(state) == Some(OldKeyUse::Unanswered)
+    let reason = state.hold().map(Hold::reason);
+    let of_use = matches!(
+        reason,
+        Some(Reason::LastUseNotShown | Reason::Overdue(Phase::Quiesce | Phase::RollingBack))
+    );
+    of_use && old_key_use(state) == Some(OldKeyUse::Unanswered)
 }
 
 /// The setting that limited the search.
