@@ -58,7 +58,7 @@ pub fn report(id: Option<&str>, installation: &Installation) -> Result<Report, P
             dead: dead.map(clock),
             places: found.as_ref().map(|found| found.exposed.clone()).unwrap_or_default(),
         },
-        not_visible: not_visible(&incident),
+        not_visible: not_visible(&incident, ending.and_then(|ending| ending.past.emergency.as_ref())),
         tasks: tasks(&incident, &shown, &residues),
         found: found.map(|found| Found {
             at: clock(found.unix_ms),
@@ -103,7 +103,7 @@ fn steps(incident: &Incident, past: Option<&Past>, dead: Option<u64>) -> Vec<Ste
         ("assess, and decide", since(assessed).or_else(|| since(begun)), assess),
         ("new key", of(|shown| shown.alert_to_minted_s), make),
         ("store it in every copy", of(|shown| shown.alert_to_stored_s), store),
-        ("reload, and verify every consumer", of(|shown| shown.alert_to_moved_s), reload + verify),
+        ("reload, and verify every consumer", of(moved_all), reload + verify),
         ("revoke, and see it dead", since(dead), revoke),
     ];
     let mut before = 0.0;
@@ -117,14 +117,22 @@ fn steps(incident: &Incident, past: Option<&Past>, dead: Option<u64>) -> Vec<Ste
     rows.into_iter().filter(|(step, _, _)| moves || !OF_CONSUMERS.contains(step)).map(row).collect()
 }
 
-fn not_visible(incident: &Incident) -> Vec<String> {
-    match &incident.assessed {
+/// When the last consumer was proved to use the new key; none if one was not: every consumer is not verified then.
+fn moved_all(shown: &EmergencyShown) -> Option<f64> {
+    shown.alert_to_moved_s.filter(|_| shown.not_proved.is_empty())
+}
+
+fn not_visible(incident: &Incident, emergency: Option<&EmergencyShown>) -> Vec<String> {
+    let mut all = match &incident.assessed {
         Some(found) => found.not_visible.clone(),
         None => vec![format!(
             "who used it, its copies, and its first exposure: it was not assessed (keyroll incident assess {})",
             incident.id
         )],
-    }
+    };
+    let unproved = emergency.into_iter().flat_map(|shown| &shown.not_proved);
+    all.extend(unproved.map(|one| format!("whether a consumer uses the new key: {one}")));
+    all
 }
 
 /// What is left to do.
