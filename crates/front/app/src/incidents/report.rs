@@ -130,9 +130,13 @@ fn not_visible(incident: &Incident, emergency: Option<&EmergencyShown>) -> Vec<S
             incident.id
         )],
     };
-    let unproved = emergency.into_iter().flat_map(|shown| &shown.not_proved);
-    all.extend(unproved.map(|one| format!("whether a consumer uses the new key: {one}")));
+    all.extend(emergency.into_iter().flat_map(unproved));
     all
+}
+
+/// The consumers of which nothing shows whether they use the new key.
+fn unproved(shown: &EmergencyShown) -> impl Iterator<Item = String> {
+    shown.not_proved.iter().map(|one| format!("whether a consumer uses the new key: {one}"))
 }
 
 /// What is left to do.
@@ -220,5 +224,29 @@ fn section(page: &mut String, title: &str, all: &[String], none: &str) {
     }
     for one in all {
         let _ = writeln!(page, "- {one}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red where the report says that every consumer was verified although one was not proved.
+    #[test]
+    fn a_consumer_that_was_not_proved_is_not_verified_and_not_visible() {
+        let mut shown = EmergencyShown {
+            alerted: "2026-11-20 16:02:11Z".to_owned(),
+            alert_to_minted_s: Some(1.0),
+            alert_to_stored_s: Some(2.0),
+            alert_to_moved_s: Some(4.0),
+            alert_to_dead_s: None,
+            consumers: 2,
+            not_proved: Vec::new(),
+        };
+        assert_eq!((moved_all(&shown), unproved(&shown).count()), (Some(4.0), 0));
+        shown.not_proved.push("`job`: it was let go".to_owned());
+        assert_eq!(moved_all(&shown), None);
+        assert!(unproved(&shown).all(|line| line.ends_with(": `job`: it was let go")));
+        assert_eq!(unproved(&shown).count(), 1);
     }
 }
