@@ -10,6 +10,7 @@ mod downtime;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod drift;
 mod due;
+mod emergency;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
 mod event;
 #[allow(missing_docs, reason = "a field is named as its key in the JSON")]
@@ -43,9 +44,10 @@ pub use code::CodeShown;
 pub use downtime::{DowntimeShown, MeasuredBy};
 pub use drift::{BOTH, CURRENT, DriftProcess, DriftShown, GIVEN, GivenOutShown, OTHER, ThereShown};
 pub use due::{DueFailed, DueShown};
+pub use emergency::EmergencyShown;
 pub use event::{
-    EmergencyShown, Event, EventLine, Grade, HostStep, OldKeyShown, Outcome, PastShown, Phase, Residue,
-    STREAM_VERSION, StatusShown, StepState, Summary, WaiverShown,
+    Event, EventLine, Grade, HostStep, OldKeyShown, Outcome, PastShown, Phase, Residue, STREAM_VERSION,
+    StatusShown, StepState, Summary, WaiverShown,
 };
 pub use fingerprints::PrintsShown;
 pub use holder::Holder;

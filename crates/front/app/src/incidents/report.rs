@@ -58,7 +58,7 @@ pub fn report(id: Option<&str>, installation: &Installation) -> Result<Report, P
             dead: dead.map(clock),
             places: found.as_ref().map(|found| found.exposed.clone()).unwrap_or_default(),
         },
-        not_visible: not_visible(&incident),
+        not_visible: not_visible(&incident, ending.and_then(|ending| ending.past.emergency.as_ref())),
         tasks: tasks(&incident, &shown, &residues),
         found: found.map(|found| Found {
             at: clock(found.unix_ms),
@@ -103,7 +103,7 @@ fn steps(incident: &Incident, past: Option<&Past>, dead: Option<u64>) -> Vec<Ste
         ("assess, and decide", since(assessed).or_else(|| since(begun)), assess),
         ("new key", of(|shown| shown.alert_to_minted_s), make),
         ("store it in every copy", of(|shown| shown.alert_to_stored_s), store),
-        ("reload, and verify every consumer", of(|shown| shown.alert_to_moved_s), reload + verify),
+        ("reload, and verify every consumer", of(moved_all), reload + verify),
         ("revoke, and see it dead", since(dead), revoke),
     ];
     let mut before = 0.0;
@@ -117,14 +117,26 @@ fn steps(incident: &Incident, past: Option<&Past>, dead: Option<u64>) -> Vec<Ste
     rows.into_iter().filter(|(step, _, _)| moves || !OF_CONSUMERS.contains(step)).map(row).collect()
 }
 
-fn not_visible(incident: &Incident) -> Vec<String> {
-    match &incident.assessed {
+/// When the last consumer was proved to use the new key; none if one was not: every consumer is not verified then.
+fn moved_all(shown: &EmergencyShown) -> Option<f64> {
+    shown.alert_to_moved_s.filter(|_| shown.not_proved.is_empty())
+}
+
+fn not_visible(incident: &Incident, emergency: Option<&EmergencyShown>) -> Vec<String> {
+    let mut all = match &incident.assessed {
         Some(found) => found.not_visible.clone(),
         None => vec![format!(
             "who used it, its copies, and its first exposure: it was not assessed (keyroll incident assess {})",
             incident.id
         )],
-    }
+    };
+    all.extend(emergency.into_iter().flat_map(unproved));
+    all
+}
+
+/// The consumers of which nothing shows whether they use the new key.
+fn unproved(shown: &EmergencyShown) -> impl Iterator<Item = String> {
+    shown.not_proved.iter().map(|one| format!("whether a consumer uses the new key: {one}"))
 }
 
 /// What is left to do.
@@ -212,5 +224,29 @@ fn section(page: &mut String, title: &str, all: &[String], none: &str) {
     }
     for one in all {
         let _ = writeln!(page, "- {one}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red where the report says that every consumer was verified although one was not proved.
+    #[test]
+    fn a_consumer_that_was_not_proved_is_not_verified_and_not_visible() {
+        let mut shown = EmergencyShown {
+            alerted: "2026-11-20 16:02:11Z".to_owned(),
+            alert_to_minted_s: Some(1.0),
+            alert_to_stored_s: Some(2.0),
+            alert_to_moved_s: Some(4.0),
+            alert_to_dead_s: None,
+            consumers: 2,
+            not_proved: Vec::new(),
+        };
+        assert_eq!((moved_all(&shown), unproved(&shown).count()), (Some(4.0), 0));
+        shown.not_proved.push("`job`: it was let go".to_owned());
+        assert_eq!(moved_all(&shown), None);
+        assert!(unproved(&shown).all(|line| line.ends_with(": `job`: it was let go")));
+        assert_eq!(unproved(&shown).count(), 1);
     }
 }

@@ -5,7 +5,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::operator::{DowntimeShown, Holder, RollsBack, UnitShown, WaitingShown};
+use crate::operator::{DowntimeShown, EmergencyShown, Holder, RollsBack, UnitShown, WaitingShown};
 use crate::problem::Further;
 
 /// The version of the stream, in its first line.
@@ -429,21 +429,6 @@ pub struct Summary {
     pub(crate) residues: Vec<Residue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub emergency: Option<EmergencyShown>,
-}
-
-/// The times of an emergency: when the alert came, and how long after it each step was done.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct EmergencyShown {
-    /// When the alert came: the time given to the command, otherwise the start of the command.
-    pub alerted: String,
-    /// The new key was made.
-    pub alert_to_minted_s: Option<f64>,
-    /// The new key was written to the last copy.
-    pub alert_to_stored_s: Option<f64>,
-    /// The last consumer was proved to use the new key.
-    pub alert_to_moved_s: Option<f64>,
-    /// The issuer was seen to refuse the old key.
-    pub alert_to_dead_s: Option<f64>,
 }
 
 impl OldKeyShown {

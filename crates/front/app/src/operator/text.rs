@@ -1,19 +1,36 @@
 use crate::operator::EmergencyShown;
+use crate::quantity::quantity;
 use crate::redact;
 
-/// The steps of an emergency, beside the minutes after the alert within which they should be done.
+/// The steps of an emergency, beside the minutes after the alert within which they should be done, and the consumers without a
+/// proof.
 pub fn clock(shown: &EmergencyShown) -> String {
+    let (proved, unproved) = proved(shown);
     let steps = [
-        ("new key made", shown.alert_to_minted_s, 3),
-        ("written to every copy", shown.alert_to_stored_s, 5),
-        ("proved by every consumer", shown.alert_to_moved_s, 6),
-        ("old key dead", shown.alert_to_dead_s, 8),
+        ("new key made", shown.alert_to_minted_s, "not yet", 3),
+        ("written to every copy", shown.alert_to_stored_s, "not yet", 5),
+        (proved.as_str(), shown.alert_to_moved_s, unproved, 6),
+        ("old key dead", shown.alert_to_dead_s, "not yet", 8),
     ];
-    let row = |(what, at, goal): (&str, Option<f64>, u32)| {
-        let at = at.map_or_else(|| "not yet".to_owned(), |at| format!("after {}", spent(at)));
+    let row = |(what, at, none, goal): (&str, Option<f64>, &str, u32)| {
+        let at = at.map_or_else(|| none.to_owned(), |at| format!("after {}", spent(at)));
         format!("\n  {what:<22} {at:<18} (keyroll's goal: {goal} min)")
     };
-    format!("since the alert at {}{}", shown.alerted, steps.map(row).concat())
+    let missing = shown.not_proved.iter().map(|one| format!("\n  not proved: {one}")).collect::<String>();
+    format!("since the alert at {}{}{missing}", shown.alerted, steps.map(row).concat())
+}
+
+/// By how many consumers the new key was proved, and what stands for the time if there is none: keyroll may wait for no proof any
+/// more.
+fn proved(shown: &EmergencyShown) -> (String, &'static str) {
+    match shown.not_proved.len() {
+        0 => ("proved by every consumer".to_owned(), "not yet"),
+        missing => {
+            let proved = shown.consumers.saturating_sub(missing);
+            let all = quantity(shown.consumers, "consumer");
+            (format!("proved by {proved} of {all}"), "not seen")
+        }
+    }
 }
 
 /// A measured time, to the second; with one decimal if it is short.

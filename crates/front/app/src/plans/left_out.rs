@@ -9,6 +9,7 @@ use crate::configured::refuse_undeclared;
 use crate::problem::Problem;
 use crate::records::saved_plan::{LeftConsumer, LeftOut};
 use crate::records::waivers::reason_given;
+use crate::shell_words::quoted;
 
 /// What a plan is asked to leave out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +21,15 @@ pub struct Without {
 }
 
 impl Without {
+    /// The flags that ask for the same again, each after a space; none if nothing is left out.
+    pub(super) fn flags(&self) -> String {
+        let hosts: String = self.hosts.iter().map(|host| format!(" --without {}", quoted(host))).collect();
+        match hosts.is_empty() {
+            true => hosts,
+            false => format!("{hosts} --reason {}", quoted(&self.reason)),
+        }
+    }
+
     /// The hosts with their consumers.
     ///
     /// # Errors

@@ -86,12 +86,17 @@ pub fn plan_for(
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<String, Problem> {
+    let again = again(purpose, without, of.0.name.as_str());
+    planned(purpose, without, of, installation, operator).map_err(|problem| problem.then(&again))
+}
+
+/// The command that asks for the same plan again.
+fn again(purpose: Purpose, without: &Without, secret: &str) -> String {
     let command = match purpose {
         Purpose::Rotation => "plan",
         Purpose::Emergency { .. } => "emergency",
     };
-    let again = format!("keyroll {command} {}", of.0.name);
-    planned(purpose, without, of, installation, operator).map_err(|problem| problem.then(&again))
+    format!("keyroll {command} {secret}{}", without.flags())
 }
 
 fn planned(
@@ -379,6 +384,18 @@ mod tests {
         assert!(problem.causes.iter().any(|why| why.contains("process of web-2")), "{:?}", problem.causes);
         assert!(provable_elsewhere(with, true, &hidden).is_ok());
         assert!(without.consumers.iter().all(|consumer| provable_yet(consumer, false).is_err()));
+    }
+
+    /// Red where the command that is named again plans for the hosts that were to be left out.
+    #[test]
+    fn a_plan_that_is_asked_for_again_leaves_out_the_same_hosts() {
+        let hosts = ["web-2", "db-1"].map(str::to_owned).to_vec();
+        let without = Without { hosts, reason: "its disk is dead".to_owned() };
+        let flags = "--without web-2 --without db-1 --reason 'its disk is dead'";
+        let urgent = Purpose::Emergency { brought: false, revokes_first: false };
+        assert_eq!(again(Purpose::Rotation, &without, "acme"), format!("keyroll plan acme {flags}"));
+        assert_eq!(again(urgent, &without, "acme"), format!("keyroll emergency acme {flags}"));
+        assert_eq!(again(Purpose::Rotation, &Without::default(), "acme"), "keyroll plan acme");
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! A rotation from its journal: how it ended, and how long its parts took.
 
+use std::collections::BTreeSet;
+
 use keyroll_port::Recorded;
 use keyroll_rotation::{
-    ConsumerId, Event, Fact, HostId, OldKey, Op, Outcome as Seen, Phase, State, Which, step,
+    ConsumerId, Event, Fact, HostId, OldKey, Op, Outcome as Seen, Phase, State, Unit, Waived, Which, step,
 };
 
 use super::old_key;
+use super::plan_names::Called;
 use super::saved_plan::Saved;
 use crate::operator::{EmergencyShown, Outcome};
 
@@ -39,7 +42,7 @@ impl Past {
             return Self::default();
         };
         let (mut minted, mut moved, mut dead) = (None, None, None);
-        let mut clock = Clock::default();
+        let (mut clock, mut proven) = (Clock::default(), Proven::default());
         for (event, unix_ms) in recorded.events.iter().zip(&recorded.unix_ms) {
             let before = moved_units(&state);
             let Ok((next, _)) = step(&state, event) else {
@@ -56,12 +59,16 @@ impl Past {
                 dead = Some(*unix_ms);
             }
             clock.see(&state, event, *unix_ms);
+            proven.see(&state, &next);
             state = next;
         }
         // The last consumer is known only when all have moved. One on a host that is away is not waited for.
         let moved = moved.filter(|_| moved_units(&state) + left_units(&state) == state.units().len());
+        // While a consumer is still being moved, nobody lacks a proof.
+        let over = moved.is_some() || state.phase() == Phase::Done;
+        let unproven = if over { proven.missing(&state) } else { Vec::new() };
         Self {
-            emergency: clock.shown(recorded, moved, dead),
+            emergency: clock.shown(recorded, (&state, unproven.as_slice()), moved, dead),
             alerted_unix_ms: clock.alerted(recorded),
             all_s: seconds(Some(recorded.opening.unix_ms), recorded.unix_ms.last().copied()),
             // A rollback gives moved consumers the old value again, so nothing was finished.
@@ -105,17 +112,79 @@ impl Clock {
         Some(Saved::of(recorded).ok().and_then(|saved| saved.alerted_unix_ms).unwrap_or(declared))
     }
 
-    fn shown(&self, recorded: &Recorded, moved: Option<u64>, dead: Option<u64>) -> Option<EmergencyShown> {
+    /// `unproven`: the consumers that nothing proved on the new version.
+    fn shown(
+        &self,
+        recorded: &Recorded,
+        (state, unproven): (&State, &[ConsumerId]),
+        moved: Option<u64>,
+        dead: Option<u64>,
+    ) -> Option<EmergencyShown> {
         let alerted = self.alerted(recorded)?;
         let since = |at: Option<u64>| seconds(Some(alerted), at);
+        let consumers = state.units().len();
+        let moved = moved.filter(|_| unproven.len() < consumers);
+        let called = (!unproven.is_empty()).then(|| Called::of(recorded));
+        let named = |called: &Called| -> Vec<String> {
+            unproven.iter().map(|id| unproven_text(called, state, *id)).collect()
+        };
         Some(EmergencyShown {
             alerted: old_key::clock(alerted),
             alert_to_minted_s: since(self.made),
             alert_to_stored_s: since(self.stored),
             alert_to_moved_s: since(moved),
             alert_to_dead_s: since(dead),
+            consumers,
+            not_proved: called.as_ref().map(named).unwrap_or_default(),
         })
     }
+}
+
+/// The consumers that were proven on the new version when they settled on it. One whose evidence was waived by then, that had
+/// gone, or whose host was waived and away settles without a proof.
+#[derive(Default)]
+struct Proven(BTreeSet<ConsumerId>);
+
+impl Proven {
+    fn see(&mut self, before: &State, next: &State) {
+        for ((id, host), unit) in hosts(next).zip(next.units().iter()) {
+            let had_arrived = before.units().get(id.index()).is_some_and(Unit::has_arrived);
+            match (had_arrived, unit.has_arrived()) {
+                (false, true) if !is_waived(next, id) && !is_let_go(next, id, host) => {
+                    self.0.insert(id);
+                }
+                (_, false) => {
+                    self.0.remove(&id);
+                }
+                (true, true) | (false, true) => {}
+            }
+        }
+    }
+
+    /// The others.
+    fn missing(&self, state: &State) -> Vec<ConsumerId> {
+        hosts(state).map(|(id, _)| id).filter(|id| !self.0.contains(id)).collect()
+    }
+}
+
+/// A consumer that was not proven, with the reason.
+fn unproven_text(called: &Called, state: &State, id: ConsumerId) -> String {
+    let host = state.plan().consumers.get(id.index()).map(|consumer| consumer.host);
+    let why = if state.has_gone(id) {
+        "it was let go"
+    } else if host.is_some_and(|host| state.has_left(host)) {
+        "its host is waived, and away"
+    } else if is_waived(state, id) {
+        "its evidence was waived"
+    } else {
+        "no proof was seen when it was moved"
+    };
+    format!("{}: {why}", called.consumer(id))
+}
+
+/// The operator waived what is not visible of a consumer.
+fn is_waived(state: &State, id: ConsumerId) -> bool {
+    state.waived().contains(&Waived::NotVisible(id))
 }
 
 fn seconds(from: Option<u64>, to: Option<u64>) -> Option<f64> {
@@ -155,4 +224,99 @@ pub fn outcome(state: &State) -> Option<Outcome> {
     }
     let ended = [(Phase::Done, Outcome::Done), (Phase::RolledBack, Outcome::RolledBack)];
     ended.into_iter().find(|(phase, _)| *phase == state.phase()).map(|(_, outcome)| outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_port::{Opening, RotationId};
+    use keyroll_rotation::{Emergency, Plan, Stamp};
+
+    use super::super::walk::{Walk, plan};
+    use super::*;
+    use crate::operator::clock as text;
+
+    const LAST: ConsumerId = ConsumerId(1);
+    const AWAY: HostId = HostId(2);
+
+    /// The consumers on two hosts.
+    fn two_hosts() -> Plan {
+        let mut plan = plan();
+        plan.files = vec![HostId(1), AWAY];
+        plan.consumers[0].host = HostId(1);
+        plan.consumers[1].host = AWAY;
+        plan
+    }
+
+    /// An emergency in which no consumer is moved yet.
+    fn declared(plan: Plan) -> Walk {
+        let mut walk = Walk::of(plan);
+        walk.until(|state| state.phase() == Phase::Roll);
+        walk.say(Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: false });
+        walk
+    }
+
+    /// An emergency in which this is said before the second consumer is moved; as it stands when nobody is moved any more.
+    fn emergency(plan: Plan, said: Option<Waived>) -> EmergencyShown {
+        let mut walk = declared(plan);
+        assert!(!walk.state.units()[LAST.index()].has_arrived());
+        if let Some(what) = said {
+            walk.say(Fact::Waived(what));
+        }
+        let is_over = |state: &State| moved_units(state) + left_units(state) == state.units().len();
+        walk.until(is_over);
+        read(&walk)
+    }
+
+    fn read(walk: &Walk) -> EmergencyShown {
+        let at = Stamp { epoch: 0, ..walk.said[0].at };
+        let plan = walk.state.plan().clone();
+        let (secret, names) = ("acme".to_owned(), String::new());
+        let opening = Opening { secret, from_version: 1, plan, names, at, unix_ms: 1 };
+        let (events, unix_ms) = (walk.said.clone(), (1_000..).take(walk.said.len()).collect());
+        let recorded = Recorded { id: RotationId("0192".to_owned()), opening, events, unix_ms };
+        Past::of(&recorded).emergency.unwrap()
+    }
+
+    #[test]
+    fn an_emergency_in_which_every_consumer_showed_the_new_key_says_so() {
+        let shown = emergency(plan(), None);
+        assert!(shown.alert_to_moved_s.is_some());
+        assert_eq!((shown.consumers, shown.not_proved.len()), (2, 0));
+        assert!(text(&shown).contains("proved by every consumer"), "{}", text(&shown));
+    }
+
+    /// Red where a consumer that settles on a waiver counts as proven.
+    #[test]
+    fn a_consumer_without_a_proof_is_named_and_does_not_count() {
+        let cases = [
+            (plan(), Waived::NotVisible(LAST), "consumer 1: its evidence was waived"),
+            (plan(), Waived::Gone(LAST), "consumer 1: it was let go"),
+            (two_hosts(), Waived::Host(AWAY), "consumer 1: its host is waived, and away"),
+        ];
+        for (plan, what, named) in cases {
+            let shown = emergency(plan, Some(what));
+            assert_eq!(shown.not_proved, [named]);
+            let said = text(&shown);
+            assert!(said.contains("proved by 1 of 2 consumers after"), "{said}");
+            assert!(said.contains(&format!("not proved: {named}")), "{said}");
+            assert!(!said.contains("every consumer"), "{said}");
+        }
+    }
+
+    /// Red where a waiver of one that had shown the new key takes the proof away.
+    #[test]
+    fn a_consumer_that_was_proven_before_a_waiver_counts() {
+        let mut walk = declared(plan());
+        walk.until(|state| state.units().iter().all(Unit::has_arrived));
+        walk.say(Fact::Waived(Waived::NotVisible(LAST)));
+        assert_eq!(read(&walk).not_proved, [] as [String; 0]);
+    }
+
+    /// Red where one that is still being moved is said to lack a proof.
+    #[test]
+    fn nobody_lacks_a_proof_while_consumers_are_moved() {
+        let shown = read(&declared(plan()));
+        assert_eq!((shown.alert_to_moved_s, shown.not_proved.len()), (None, 0));
+        assert!(text(&shown).contains("proved by every consumer not yet"), "{}", text(&shown));
+    }
 }

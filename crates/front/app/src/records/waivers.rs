@@ -84,19 +84,17 @@ impl Waivers {
         self.about(secret, version).filter(|_| version > 0).collect()
     }
 
-    /// Removes a waiver that no rotation has taken over, and writes the others; false if there is none.
+    /// Removes the waivers of this version that no rotation has taken over, and writes the others.
     pub(crate) fn withdraw(
         mut self,
         places: &Places,
         secret: &str,
         version: u32,
         is: impl Fn(&Waiver) -> bool,
-    ) -> Result<bool, Problem> {
-        let before = self.waivers.len();
+    ) -> Result<(), Problem> {
         let its = |waiver: &Waiver| waiver.secret == secret && waiver.version == version && version > 0;
         self.waivers.retain(|waiver| !(its(waiver) && is(waiver)));
-        let removed = self.waivers.len() < before;
-        if removed { self.write(places).map(|()| true) } else { Ok(false) }
+        self.write(places)
     }
 
     fn about(&self, secret: &str, version: u32) -> impl Iterator<Item = &Waiver> {

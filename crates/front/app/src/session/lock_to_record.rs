@@ -6,13 +6,14 @@ use std::ffi::OsStr;
 use keyroll_codes::Code;
 use keyroll_journal::{LockError, StateLock};
 use keyroll_port::RotationId;
+use keyroll_rotation::State;
 
 use super::acquire_lock::{Disturbed, Purpose, acquire};
 use crate::exit::Exit;
 use crate::operator::Operator;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::records::next_words::goes_on_with;
+use crate::records::next_words::{goes_on_with, goes_on_without_consent};
 use crate::records::recorded::{Opened, opened};
 use crate::wiring::open::{journal, not_locked, runtime, try_lock_places};
 
@@ -99,13 +100,26 @@ impl Recording {
     /// What came of the request; a problem also says that a driver was ended for it.
     pub(super) fn or_driver<T>(&self, done: Result<T, Problem>) -> Result<T, Problem> {
         done.map_err(|problem| match &self.driver {
-            Some(driver) => problem.because(driver.ended(&format!("keyroll resume {}", driver.rotation))),
+            Some(driver) => {
+                let open = read(&self.places, &driver.rotation).ok();
+                let state = open.as_ref().map(|open| (open.saved.secret.as_str(), &open.state));
+                problem.because(driver.ended_in_vain(state))
+            }
             None => problem,
         })
     }
 }
 
 impl Driver {
+    /// The same where the request was refused after all. `open`: the rotation's secret and its state; none if it cannot be read.
+    fn ended_in_vain(&self, open: Option<(&str, &State)>) -> String {
+        let id = &self.rotation.0;
+        match open {
+            Some((secret, state)) => self.ended(&goes_on_without_consent(id, secret, state)),
+            None => self.ended(&format!("keyroll status {id}")),
+        }
+    }
+
     fn ended(&self, again: &str) -> String {
         let Self { pid, rotation, of_server } = self;
         let server = match of_server {
@@ -120,10 +134,15 @@ impl Driver {
     }
 }
 
+/// The rotation as its journal has it.
+fn read(places: &Places, id: &RotationId) -> Result<Opened, Problem> {
+    let journal = journal(places)?;
+    runtime(places)?.block_on(opened(&journal, Some(&id.0)))
+}
+
 /// Whether a rotation handles an emergency.
 fn is_emergency(places: &Places, id: &RotationId) -> Result<bool, Problem> {
-    let opened = runtime(places)?.block_on(opened(&*journal(places)?, Some(&id.0)))?;
-    Ok(opened.state.emergency().is_some())
+    Ok(read(places, id)?.state.emergency().is_some())
 }
 
 /// Whether `keyroll serve` started a process.
@@ -136,7 +155,11 @@ fn is_of_server(pid: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use keyroll_rotation::{Fact, Phase};
+
     use super::*;
+    use crate::records::walk::Walk;
+    use crate::records::walk::reach::{Row, reach};
 
     #[test]
     fn a_driver_that_was_ended_is_named_with_its_rotation_and_the_command_that_continues() {
@@ -147,5 +170,21 @@ mod tests {
         let said = "process 4711 drove rotation 01a2 and has ended for this; to continue: keyroll retry 01a2";
         assert_eq!(driver(false), said);
         assert!(driver(true).starts_with(said) && driver(true).contains("keyroll serve had started it"));
+    }
+
+    /// Red where a request that is refused names a command that the rotation refuses too, or one that ends the old key.
+    #[test]
+    fn a_driver_that_was_ended_for_a_refused_request_is_continued_by_what_the_rotation_takes() {
+        let driver = Driver { pid: 4711, rotation: RotationId("01a2".to_owned()), of_server: false };
+        let said = |state: &State| driver.ended_in_vain(Some(("acme", state)));
+        let mut walk = Walk::to(Phase::Quiesce);
+        walk.say(Fact::PauseAsked);
+        assert!(said(&walk.state).ends_with("to continue: keyroll resume 01a2"), "{}", said(&walk.state));
+        walk.say(Fact::AbortAsked);
+        walk.until_the_first_is_stuck();
+        assert!(said(&walk.state).ends_with("to continue: keyroll retry 01a2"), "{}", said(&walk.state));
+        let consent = said(&reach(Row::ConsentPaused).state);
+        assert!(consent.ends_with("to continue: keyroll resume 01a2"), "{consent}");
+        assert!(driver.ended_in_vain(None).ends_with("to continue: keyroll status 01a2"));
     }
 }

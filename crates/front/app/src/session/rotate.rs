@@ -111,7 +111,7 @@ fn applied(
     };
     let opened = Ports { truth, ..ports(&places, store, issuer, found.host, other_keys(&config, secret))? };
     let opening = opening(saved, asked, found.plan)?;
-    interrupt::refuse_more("apply the plan", &format!("keyroll apply {id}"))?;
+    interrupt::refuse_more("apply the plan", &attempt.again())?;
     runtime.block_on(ready_to_drive(&opened, &places, &saved.secret))?;
     // Which rotation came of what was asked for: an emergency, for one, is asked for without its id.
     let (secret_name, about) = (Some(saved.secret.clone()), Some(id.0.clone()));

@@ -257,16 +257,17 @@ impl<'a> Named<'a> {
             | Waived::LastUse
             | Waived::Host(_) => "consumer waive",
         };
-        recorded(verb, name, &self.shown, places)?;
         let mut waived = self.waived;
         let told = tell_open_locked(places, name, |opened| {
             waived = self.of_rotation(opened, places)?;
             // What is refused makes nobody the driver: what the last one saw counts on.
             may_follow(opened, vec![Fact::Waived(waived)])?;
+            recorded(verb, name, &self.shown, places)?;
             Ok(vec![Fact::Waived(waived)])
         })?;
         if told.is_none() {
             self.refuse_unopened(secret)?;
+            recorded(verb, name, &self.shown, places)?;
         }
         let rotation = told.as_ref().map(|opened| opened.id.0.clone());
         let version = if rotation.is_some() { 0 } else { current(places, secret)? };
@@ -301,7 +302,7 @@ impl<'a> Named<'a> {
     }
 }
 
-/// Records who waives what.
+/// Records who waives what, once nothing refuses it.
 pub(super) fn recorded(what: &str, secret: &str, holder: &str, places: &Places) -> Result<(), Problem> {
     let open = own_of(secret, places)?;
     let (secret, detail) = (Some(secret.to_owned()), Some(holder.to_owned()));
@@ -334,19 +335,18 @@ pub fn withdraw(
     }
     // A copy that was deleted is named as it was.
     let path = real(holder).unwrap_or_else(|| holder.to_owned());
-    recorded("consumer waive --withdraw", name, &format!("the copy {path}"), &places)?;
-    let withdrawn = Waivers::load(&places)?
-        .withdraw(&places, name, current(&places, secret)?, |waiver| waiver.place == path)?;
-    match withdrawn {
-        true => {
-            let holder = format!("the copy {path}");
-            let (secret, back, before) = (name.to_owned(), false, false);
-            Ok(WaivedShown { secret, holder, back, before, rotation: None, next: None })
-        }
-        false => Err(withdrawing()
+    let (waivers, version) = (Waivers::load(&places)?, current(&places, secret)?);
+    let is_it = |waiver: &Waiver| waiver.place == path;
+    if !waivers.standing(name, version).into_iter().any(is_it) {
+        return Err(withdrawing()
             .because(format!("no waiver of {path} counts for the next rotation of {name}"))
-            .help("keyroll consumer waivers lists the waivers")),
+            .help("keyroll consumer waivers lists the waivers"));
     }
+    let holder = format!("the copy {path}");
+    recorded("consumer waive --withdraw", name, &holder, &places)?;
+    waivers.withdraw(&places, name, version, is_it)?;
+    let (secret, back, before) = (name.to_owned(), false, false);
+    Ok(WaivedShown { secret, holder, back, before, rotation: None, next: None })
 }
 
 /// The version that the next rotation replaces: the current one, or 1 if the secret has no value yet.

@@ -1,5 +1,13 @@
 //! Decisions of the operator: waivers by name, and emergencies.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use keyroll_testkit::issuer::{Ask, Moment};
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::hostile::Case;
 use crate::hostile::ran::wait;
 use crate::hostile::scene::Scene;
@@ -10,6 +18,7 @@ pub const CASES: &[Case] = &[
     ("an emergency: roll first", roll_first),
     ("an emergency: revoke now", revoke_now),
     ("an emergency in an open rotation", escalated),
+    ("an emergency that is stopped before it began", stopped_before_it_began),
 ];
 
 fn waived_copy() {
@@ -69,6 +78,38 @@ fn roll_first() {
     let past = scene.run(&["history"]);
     assert_eq!(past.of("past")[0]["emergency"], clock, "{}", past.text);
     scene.rotated();
+}
+
+/// Red where the command that is named then applies the plan as an ordinary rotation.
+fn stopped_before_it_began() {
+    let scene = Scene::new();
+    let plan = scene.plan();
+    let (asks, asked) = mpsc::channel();
+    let (answer, answered) = mpsc::channel::<()>();
+    scene.issuer.trap(
+        Ask::Me,
+        Moment::Meanwhile,
+        |_| true,
+        move || {
+            asks.send(()).unwrap();
+            let _ = answered.recv();
+        },
+    );
+    let mut apply = Command::new(env!("CARGO_BIN_EXE_keyroll"));
+    apply.args(["apply", &plan, "--emergency", "roll-first", "--no-input", "--state", "../state"]);
+    apply.current_dir(scene.dir()).env("HOME", scene.dir());
+    apply.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut apply = apply.spawn().unwrap();
+    asked.recv_timeout(Duration::from_secs(60)).unwrap();
+    kill_process(Pid::from_child(&apply), Signal::INT).unwrap();
+    let mut said = BufReader::new(apply.stderr.take().unwrap()).lines().map(Result::unwrap);
+    said.find(|line| line.contains("stopping at the next safe point")).unwrap();
+    drop(answer);
+    let said: Vec<String> = said.collect();
+    assert_eq!(apply.wait().unwrap().code(), Some(130), "{said:?}");
+    let again = format!("keyroll apply {plan} --emergency roll-first");
+    assert!(said.iter().any(|line| line.contains(&again)), "{said:?}");
+    assert_eq!(scene.issuer.asked(Ask::Mint), 0);
 }
 
 /// An announced outage: the old key is dead before the consumers have moved.

@@ -183,3 +183,25 @@ fn what_cannot_be_recorded_is_not_done() {
     begun(&answer, &id);
     team.nothing_leaked();
 }
+
+/// Red where a waiver, or its withdrawal, is recorded before it is refused: it stands among the acts as if it had been given.
+#[test]
+fn a_waiver_that_is_refused_is_no_act() {
+    let team = Team::start(1, |_| {});
+    let scene = &team.served.scene;
+    let waivers = || -> Vec<String> {
+        acts(scene, "").into_iter().filter(|act| act.contains(" consumer waive")).collect()
+    };
+    scene.copy("api/api.env", "stray.env");
+    let copy = scene.path("stray.env");
+    let copy = copy.to_str().unwrap();
+    let waive = ["consumer", "waive", "api", "--reason", "a test"];
+    scene.run(&waive).refused(1, "K0811", &["no rotation of this secret is open"]);
+    let withdraw = ["consumer", "waive", copy, "--withdraw"];
+    scene.run(&withdraw).refused(1, "K0811", &["keyroll consumer waivers"]);
+    assert_eq!(waivers(), [] as [String; 0]);
+    scene.run(&["consumer", "waive", copy, "--reason", "a test"]).exits(0);
+    scene.run(&withdraw).exits(0);
+    assert_eq!(waivers().len(), 2, "what is done is recorded");
+    team.nothing_leaked();
+}

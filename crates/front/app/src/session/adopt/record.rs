@@ -5,7 +5,7 @@ use keyroll_codes::Code;
 use keyroll_config::{Config, Consumer, Name, NewConsumer, Secret};
 use keyroll_host::{LOCAL, incarnation};
 use keyroll_port::PendingChange;
-use keyroll_rotation::{Adoptee, Difference, Fact, Phase};
+use keyroll_rotation::{Adoptee, Difference, Fact, Phase, State};
 
 use super::executable::ADD_CHECK;
 use super::on_host::{Edited, OnHost};
@@ -15,7 +15,7 @@ use crate::places::Places;
 use crate::plans::granted::Granted;
 use crate::plans::left_out::text_without;
 use crate::problem::Problem;
-use crate::records::next_words::goes_on_with;
+use crate::records::next_words::{goes_on_with, goes_on_without_consent};
 use crate::records::open_rotation_guard::open_of;
 use crate::records::recorded::{Opened, rotations_unread};
 use crate::records::saved_plan::Saved;
@@ -143,12 +143,10 @@ impl Adoption<'_> {
             return Ok(());
         }
         let (id, holder, flag) = (&opened.id, self.holder, opened.saved.secret_flag());
+        let waive = format!("keyroll consumer waive {holder} --reason WHY{flag}");
         Err(not_adopted()
             .because(format!("rotation {id} rolls back, and moves nothing to the new key"))
-            .help(format!(
-                "end what holds the new key, or accept that it breaks: keyroll consumer waive {holder} --reason \
-                 WHY{flag}; then keyroll resume {id}, and adopt it when the rollback has ended"
-            )))
+            .help(after_rollback(&waive, (&id.0, &opened.saved.secret), &opened.state)))
     }
 
     fn secret(&self) -> Result<&Secret, Problem> {
@@ -312,4 +310,34 @@ pub(crate) fn numbered(opened: &Opened) -> Result<Vec<Consumer>, Problem> {
 
 fn not_adopted() -> Problem {
     Problem::new(Code::ConsumerNotAdopted, "adopt the consumer into the open rotation")
+}
+
+/// What comes before an adoption while a rotation rolls back. `waive`: the command that accepts that the holder breaks.
+fn after_rollback(waive: &str, (id, secret): (&str, &str), state: &State) -> String {
+    let goes_on = goes_on_without_consent(id, secret, state);
+    format!(
+        "end what holds the new key, or accept that it breaks: {waive}; then {goes_on}, and adopt it when the rollback has ended"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_rotation::Hold;
+
+    use super::*;
+    use crate::records::walk::Walk;
+
+    /// Red where a rollback that is stuck is to be continued by `resume`, which it refuses.
+    #[test]
+    fn an_adoption_during_a_rollback_names_the_command_that_the_rollback_takes() {
+        let said = |walk: &Walk| {
+            after_rollback("keyroll consumer waive 4711 --reason WHY", ("0192", "acme"), &walk.state)
+        };
+        let mut walk = Walk::to(Phase::Quiesce);
+        walk.say(Fact::AbortAsked);
+        assert!(said(&walk).contains("; then keyroll resume 0192, and adopt it"), "{}", said(&walk));
+        walk.until_the_first_is_stuck();
+        assert!(matches!(walk.state.hold(), Some(Hold::Stuck(_))));
+        assert!(said(&walk).contains("; then keyroll retry 0192, and adopt it"), "{}", said(&walk));
+    }
 }
