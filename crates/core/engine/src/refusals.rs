@@ -2,7 +2,9 @@
 
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure, RefusedUse, Sessions};
-use keyroll_rotation::{Fact, OldKey, Refusals, State, Visibility, Which};
+use keyroll_rotation::{
+    BystanderId, Enumeration, Fact, Incarnation, ObservedInstance, OldKey, Refusals, State, Visibility, Which,
+};
 
 use crate::executor::{Executor, Note, Old, values};
 
@@ -113,8 +115,8 @@ impl Executor {
         let looked =
             host.enumerate(values(&old, new.as_ref(), state), &Sessions::default(), Which::New).await?;
         self.note_downtimes(looked.downtimes);
-        for instance in looked.enumeration.instances.iter().filter(|it| it.old == Visibility::Yes) {
-            if let Some(holder) = host.describe(instance.who).await {
+        for who in may_use_old(&looked.enumeration, &state.plan().bystanders) {
+            if let Some(holder) = host.describe(who).await {
                 self.note(Note::User(holder));
             }
         }
@@ -122,5 +124,55 @@ impl Executor {
     }
 }
 
+/// What a look shows to hold the old key, and may be what used it. A declared bystander holds a value and never presents it.
+fn may_use_old(seen: &Enumeration, declared: &[BystanderId]) -> Vec<Incarnation> {
+    let stands_by = |it: &ObservedInstance| {
+        it.consumer.is_none() && seen.bystander(it.who).is_some_and(|id| declared.contains(&id))
+    };
+    let holders = seen.instances.iter().filter(|it| it.old == Visibility::Yes && !stands_by(it));
+    holders.map(|it| it.who).collect()
+}
+
 /// How many refused uses of one look are named: a client that retries needs no second line.
 const NAMED_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use keyroll_rotation::{BystanderSeen, ConsumerId, FoundBy, HostId, InstanceIdentity};
+
+    use super::*;
+
+    fn who(pid: u32) -> Incarnation {
+        let life = InstanceIdentity::Process { boot: 1, pid, start_ticks: 7, program: 0 };
+        Incarnation { host: HostId(0), life }
+    }
+
+    fn holds(pid: u32, consumer: Option<ConsumerId>) -> ObservedInstance {
+        let (old, new) = (Visibility::Yes, Visibility::No);
+        ObservedInstance { who: who(pid), consumer, slot: 0, old, new, by: FoundBy::Memory }
+    }
+
+    /// Red where a declared bystander is named as what uses the old key, or where what is none is not named.
+    #[test]
+    fn a_declared_bystander_is_not_named_as_what_uses_the_old_key() {
+        let (declared, other) = (BystanderId(1), BystanderId(2));
+        let stands = |pid, id| BystanderSeen { who: who(pid), id };
+        let seen = Enumeration {
+            complete: true,
+            took_ms: 0,
+            instances: vec![
+                holds(10, None),
+                holds(11, None),
+                holds(12, None),
+                holds(13, Some(ConsumerId(0))),
+            ],
+            files: Vec::new(),
+            sessions: None,
+            absent: Vec::new(),
+            strangers: Vec::new(),
+            unsearched: Vec::new(),
+            bystanders: vec![stands(11, declared), stands(12, other), stands(13, declared)],
+        };
+        assert_eq!(may_use_old(&seen, &[declared]), [10, 12, 13].map(who));
+    }
+}

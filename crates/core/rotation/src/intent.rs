@@ -22,14 +22,9 @@ pub(crate) fn intended(next: &mut State, before: &State, op: &Op) -> Result<Vec<
     let until_ms = next.young_until().filter(|_| rests);
     turn::take(next, before, op);
     next.intents.begin(next.seq(), op);
-    if matches!(op, Op::DeleteNew | Op::Retire(Which::New)) {
-        next.new.begin_deletion();
-    }
+    next.new.begin(op);
     if *op == Op::Disable {
         next.switching.begin_disable();
-    }
-    if matches!(op, Op::Deliver(_, Which::New) | Op::Apply(_, _, Which::New) | Op::Fetch(_) | Op::Promote) {
-        next.new.give_out();
     }
     stir(next, op);
     unit::begun(next, op);

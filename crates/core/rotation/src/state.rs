@@ -285,12 +285,9 @@ impl State {
 
     /// Begins a phase, and forgets the answers that the phase asks for anew.
     pub(crate) fn enter(&mut self, phase: Phase) {
-        if self.is_since(17) && [self.phase(), phase].contains(&Phase::RollingBack) {
-            // What was heard and waived of the last use is about the other key.
-            self.uses.forget_idle();
-            self.uses.ask_again(None);
-            self.exceptions.end_silence();
-        }
+        let other_key = self.is_since(17) && [self.phase(), phase].contains(&Phase::RollingBack);
+        self.uses.enter(phase, other_key);
+        self.exceptions.enter(other_key);
         self.position.enter(phase, self.seq, self.now);
         self.attempts.begin();
         self.switching.retry_enable();
@@ -299,9 +296,6 @@ impl State {
         }
         if matches!(phase, Phase::RollingBack | Phase::ConfirmDead) {
             self.answers.forget_old();
-        }
-        if phase == Phase::Quiesce {
-            self.uses.forget_idle();
         }
     }
 

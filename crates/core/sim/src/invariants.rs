@@ -152,14 +152,7 @@ impl Run {
             return self.violate("I4", what);
         };
         let taken = look.at;
-        // A version is abandoned where it leaked or the issuer refuses it: nobody asks who has taken it.
-        let taken_from = |proc: &&Proc| abandoned && proc.consumer.is_none();
-        let harmed = |proc: &&Proc| !taken_from(proc) && self.harmed(proc, value, &look);
-        if let Some(proc) = self.world.procs.iter().find(harmed) {
-            let what = format!(
-                "{:?} takes value {value} from consumer {:?} (pid {}, since {}, look {taken})",
-                effect.op, proc.consumer, proc.pid, proc.since
-            );
+        if let Some(what) = self.taken_from(effect, value, &look) {
             return self.violate("I1", what);
         }
         let strange = self.world.strangers.iter().any(|(place, held)| {
@@ -182,6 +175,18 @@ impl Run {
         if !abandoned && let Some(what) = self.ungated(effect, value, look, state) {
             self.violate("I4", what);
         }
+    }
+
+    /// A process that has the value, was to be seen with it, and was not excused.
+    fn taken_from(&self, effect: &Effect, value: Value, look: &WholeLook) -> Option<String> {
+        // A version is abandoned where it leaked or the issuer refuses it: nobody asks who has taken it.
+        let abandoned = matches!(effect.op, Op::DeleteAbandoned(_) | Op::DeleteOrphan(_));
+        let counts = |proc: &&Proc| !(abandoned && proc.consumer.is_none());
+        let proc = self.world.procs.iter().filter(counts).find(|proc| self.harmed(proc, value, look))?;
+        Some(format!(
+            "{:?} takes value {value} from consumer {:?} (pid {}, since {}, look {})",
+            effect.op, proc.consumer, proc.pid, proc.since, look.at
+        ))
     }
 
     fn harmed(&self, proc: &Proc, value: Value, look: &WholeLook) -> bool {

@@ -64,6 +64,13 @@ impl Exceptions {
         self.waived.len() < before
     }
 
+    /// A phase begins: in a rollback the new key ends, and the waiver of the last use was for the old one.
+    pub(super) fn enter(&mut self, other_key: bool) {
+        if other_key {
+            self.end_silence();
+        }
+    }
+
     /// A consumer that was let go is back once an instance of it runs.
     pub(crate) fn end_leave(&mut self, runs: impl Fn(ConsumerId) -> bool) {
         self.waived.retain(|waived| if let Waived::Gone(id) = waived { !runs(*id) } else { true });

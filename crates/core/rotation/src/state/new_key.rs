@@ -1,4 +1,4 @@
-use crate::{CredId, Seq};
+use crate::{CredId, Op, Seq, Which};
 
 /// The version that replaces the old one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,8 +106,15 @@ impl NewKey {
         self.checked = sound;
     }
 
-    pub(crate) fn give_out(&mut self) {
-        self.given_out = true;
+    /// An operation begins, and may have its effect from now on.
+    pub(crate) fn begin(&mut self, op: &Op) {
+        if matches!(op, Op::DeleteNew | Op::Retire(Which::New)) && self.deletion == Deletion::No {
+            self.deletion = Deletion::Begun;
+        }
+        self.given_out |= matches!(
+            op,
+            Op::Deliver(_, Which::New) | Op::Apply(_, _, Which::New) | Op::Fetch(_) | Op::Promote
+        );
     }
 
     pub(crate) fn promote(&mut self) {
@@ -149,12 +156,6 @@ impl NewKey {
     /// Another party changed what is given out: it is promoted, or demoted, once more.
     pub(crate) fn promote_again(&mut self) {
         self.promotion = Promotion::InDoubt;
-    }
-
-    pub(crate) fn begin_deletion(&mut self) {
-        if self.deletion == Deletion::No {
-            self.deletion = Deletion::Begun;
-        }
     }
 
     pub(crate) fn delete(&mut self) {

@@ -1,4 +1,4 @@
-use crate::Stamp;
+use crate::{Phase, Stamp};
 
 /// The issuer's answer about the last use of the key that the phase ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,16 @@ impl OldUses {
     pub(crate) fn read_last(&mut self, used: Option<u64>, asked: Stamp, now: Stamp) {
         let since = self.idle.filter(|idle| idle.used == used).map_or(now, |idle| idle.since);
         self.idle = Some(Idle { since, last: asked, used });
+    }
+
+    /// A phase begins. What was heard so far may be about the other key: in a rollback the new one ends.
+    pub(super) fn enter(&mut self, phase: Phase, other_key: bool) {
+        if phase == Phase::Quiesce || other_key {
+            self.idle = None;
+        }
+        if other_key {
+            self.asked_again = None;
+        }
     }
 
     /// The idle window of the old key begins anew.

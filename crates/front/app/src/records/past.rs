@@ -171,7 +171,7 @@ impl Proven {
 fn unproven_text(called: &Called, state: &State, id: ConsumerId) -> String {
     let host = state.plan().consumers.get(id.index()).map(|consumer| consumer.host);
     let why = if state.has_gone(id) {
-        "it was let go"
+        "it is gone"
     } else if host.is_some_and(|host| state.has_left(host)) {
         "its host is waived, and away"
     } else if is_waived(state, id) {
@@ -290,7 +290,7 @@ mod tests {
     fn a_consumer_without_a_proof_is_named_and_does_not_count() {
         let cases = [
             (plan(), Waived::NotVisible(LAST), "consumer 1: its evidence was waived"),
-            (plan(), Waived::Gone(LAST), "consumer 1: it was let go"),
+            (plan(), Waived::Gone(LAST), "consumer 1: it is gone"),
             (two_hosts(), Waived::Host(AWAY), "consumer 1: its host is waived, and away"),
         ];
         for (plan, what, named) in cases {

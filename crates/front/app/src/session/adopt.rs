@@ -75,8 +75,10 @@ pub fn adopt(
     let there = there.map(|there| OnHost::look(there, secret, with, &places)).transpose()?;
     let adoption = Adoption { new, holder, edited: with, there: there.as_ref() };
     let (its, detail) = (Some(new.secret.to_string()), Some(format!("the consumer {}", new.name)));
-    acts::record(&Act { secret: its, detail, ..acts::asked("consumer adopt", &places) }, &places)?;
+    let act = Act { secret: its, detail, ..acts::asked("consumer adopt", &places) };
     let mut write = |operator: &mut dyn Operator| {
+        // Behind the last refusal, and before anything is changed.
+        acts::record(&act, &places)?;
         if written_before {
             let secret = &new.secret;
             operator.note(format!("{} is already a consumer of {secret} in {}", new.name, path.display()));
