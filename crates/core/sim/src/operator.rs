@@ -165,12 +165,13 @@ impl Run {
                 self.tell(at, Fact::Waived(Waived::LastUse));
                 return;
             }
+            // The issuer answers now and then, and shows a use each time: a waiver would never end that.
+            Reason::LastUseNotShown => self.help_overdue(hold),
             Reason::Canary(_) if self.rng.one_in(8) && self.can_abort(at) => {
                 return self.word(at, Fact::AbortAsked);
             }
             Reason::Asked
             | Reason::Canary(_)
-            | Reason::LastUseNotShown
             | Reason::Consent
             | Reason::Unreadable(_)
             | Reason::Failed(_)

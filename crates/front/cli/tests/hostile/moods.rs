@@ -28,6 +28,7 @@ pub const CASES: &[Case] = &[
     ("a new key that somebody ends after it was proven", new_key_ended),
     ("a list that cannot be read before the old key is disabled", silent_list),
     ("an old key that a waived process uses on and on", waived_user),
+    ("a new key that a waived process uses on and on", user_of_the_new_key),
     ("a debt that is paid after another rotation", debt_after_another_rotation),
     ("a check that cannot fail", cannot_fail),
     ("a current key that is dead", dead_current),
@@ -209,6 +210,24 @@ fn waived_user() {
     scene.end(pid);
     scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
     scene.rotated();
+}
+
+/// A program that no plan knows has taken the new key from a copy, and goes on with it. Red: the rollback takes the key from it.
+fn user_of_the_new_key() {
+    let scene = shows_use();
+    let before = scene.snapshot();
+    let id = scene.until("quiesce");
+    let pid = scene.start_by_hand("keeper", &scene.path("api/api.env"), "");
+    scene.run(&["abort", &id]).exits(6).says(&[&format!("process {pid}")]);
+    scene.run(&["consumer", "waive", &pid.to_string(), "--reason", "it stays"]).exits(0);
+    let ran = scene.run(&["resume", &id, "--confirm", "ring"]);
+    ran.exits(6).says(&["still shows uses of the new key, the last at", &format!("end process {pid}")]);
+    assert!(!ran.text.contains("waive last-use"), "{}", ran.text);
+    assert_eq!(scene.issuer.refused_workers(), [] as [String; 0]);
+    scene.end(pid);
+    scene.run(&["retry", &id]).ended("rolled_back");
+    assert_eq!(scene.snapshot(), before);
+    scene.as_before();
 }
 
 fn cannot_fail() {
