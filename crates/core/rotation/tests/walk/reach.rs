@@ -328,9 +328,7 @@ fn of_hold(state: &State, hold: Hold) -> Row {
         Reason::Unaccepted(_) => Row::Unaccepted,
         Reason::Failed(_) => of_failure(state, hold),
         Reason::Overdue(phase) => of_overdue(state, phase),
-        Reason::LastUseNotShown => {
-            of(Row::LastUseNotShown, Row::LastUseNotShown, Row::LastUseNotShownBack)
-        }
+        Reason::LastUseNotShown => of(Row::LastUseNotShown, Row::LastUseNotShown, Row::LastUseNotShownBack),
         Reason::Drifting => of(Row::Drifting, Row::DriftingAhead, Row::DriftingAhead),
         Reason::UnknownLabel(_) => of(Row::UnknownLabel, Row::UnknownLabelAhead, Row::UnknownLabelBack),
         Reason::Unclear(seq) => {
@@ -548,9 +546,7 @@ pub(crate) fn reach(row: Row) -> Walk {
         Row::OverdueProbe => late(Walk::to(Phase::Probe), PHASE_MS),
         Row::OverdueQuiesce => late(reach(Row::Unproven), PHASE_MS),
         Row::OverdueUsed => slowly(of(shows_use), Trouble::StillUsed, |state| state.hold().is_some()),
-        Row::OverdueUsedBack => {
-            slowly(shows_use_back(), Trouble::StillUsed, |state| state.hold().is_some())
-        }
+        Row::OverdueUsedBack => slowly(shows_use_back(), Trouble::StillUsed, |state| state.hold().is_some()),
         Row::OverdueSwitch => late(Walk::to(Phase::Soak), PHASE_MS),
         Row::OverdueAhead => late(taken_over(Walk::to(Phase::Revoke)), PHASE_MS),
         Row::OverdueSweep => late(Walk::to(Phase::Sweep), PHASE_MS),

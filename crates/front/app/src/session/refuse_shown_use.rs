@@ -40,8 +40,11 @@ fn hides_use(state: &State) -> bool {
 }
 
 fn shown(called: &Called, state: &State) -> Problem {
-    let problem = Problem::new(Code::NotPossibleNow, "waive the last use of the key")
-        .because(reason_text(called, state, Reason::LastUseNotShown));
+    let problem = Problem::new(Code::NotPossibleNow, "waive the last use of the key").because(reason_text(
+        called,
+        state,
+        Reason::LastUseNotShown,
+    ));
     match ways(called, state, false, false) {
         Some(ways) => problem.help(ways.next),
         None => problem,
