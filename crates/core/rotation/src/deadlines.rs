@@ -13,14 +13,15 @@ fn limit_ms(state: &State) -> u64 {
     match state.phase() {
         Phase::Preflight => phase.min(PREFLIGHT_MS_MAX),
         Phase::Probe => phase.saturating_add(capabilities.birth_ms_max),
+        Phase::Quiesce if state.is_since(17) => {
+            phase.saturating_add(policy.idle_ms.max(shown_unused_ms(state)))
+        }
         Phase::Quiesce => phase.saturating_add(policy.idle_ms),
         Phase::Soak => phase.saturating_add(soak_ms(state)),
         Phase::ConfirmDead => {
             phase.saturating_add(capabilities.death_ms_max.saturating_mul(2)).saturating_add(grace_ms(state))
         }
-        Phase::RollingBack => {
-            phase.saturating_add(policy.unit_ms_max).saturating_add(unused_ms(state).unwrap_or(0))
-        }
+        Phase::RollingBack => phase.saturating_add(policy.unit_ms_max).saturating_add(shown_unused_ms(state)),
         Phase::Mint
         | Phase::Stage
         | Phase::Roll
@@ -46,6 +47,16 @@ pub(crate) fn unused_ms(state: &State) -> Option<u64> {
         state.aim().ends_old() && state.emergency().is_none() && state.old_key() != OldKey::Ended
     };
     ends.then(|| state.plan().policy.idle_ms.max(lag_ms.saturating_add(granularity_ms)))
+}
+
+/// How long it may take until the issuer has shown the key unused for long enough: a use from right before the window appears as
+/// late as the issuer shows it, and begins the window anew.
+fn shown_unused_ms(state: &State) -> u64 {
+    let lag_ms = match state.plan().capabilities.last_used {
+        LastUsed::PerKey { lag_ms, .. } => lag_ms,
+        LastUsed::PerPrincipal | LastUsed::NotVisible => 0,
+    };
+    unused_ms(state).map_or(0, |unused_ms| unused_ms.saturating_add(lag_ms))
 }
 
 /// Until when the present phase may last, by the monotonic time of this driver.

@@ -233,7 +233,9 @@ fn watched(next: &mut State, consumer: ConsumerId, proofs: &[Proof]) {
 pub(crate) fn last_used(next: &mut State, seen: LastUse) {
     // Each phase asks about the key that it ends: an answer that was asked for in another one may be about the other key.
     let asked_here = next.now().since(next.position.since()).is_some_and(|ms| seen.took_ms < ms);
-    if next.is_since(17) && !asked_here {
+    // Behind Quiesce a late answer is about the old key, and still ends the waiver.
+    let may_be_other = matches!(next.phase(), Phase::Quiesce | Phase::RollingBack);
+    if next.is_since(17) && may_be_other && !asked_here {
         return;
     }
     next.uses.read_last(seen.used, next.now().before(seen.took_ms), next.now());

@@ -2,10 +2,11 @@
 //! use, the new key ends only once it is unused.
 
 use keyroll_rotation::{
-    Awaited, Fact, Hold, LastUse, LastUsed, Next, OldKeyUse, Op, Outside, Phase, Plan, Query, Reason, Step,
-    Until, Waiting, Waived, Want, old_key_use, step, waiting, wants, way,
+    Awaited, Fact, FileId, Hold, Holds, LastUse, LastUsed, Next, OldKeyUse, Op, Outside, Phase, Plan, Query,
+    Reason, Step, Until, Waiting, Waived, Want, old_key_use, step, waiting, wants, way,
 };
 
+use crate::walk::world::Trouble;
 use crate::walk::{self, Walk};
 
 const WINDOW_MS: u64 = 1_000;
@@ -126,7 +127,9 @@ fn an_issuer_that_does_not_answer_pauses_the_rollback_until_it_is_waived() {
     assert!(way(&walk.state).expect("a way").forward.contains(&waived));
 
     walk.say(Fact::Waived(Waived::LastUse));
-    assert_eq!((walk.state.hold(), wants(&walk.state)), (None, vec![ASKS]), "it is asked again");
+    // The old key was not seen for a while.
+    walk.until(|state| wants(state).contains(&ASKS));
+    assert_eq!((walk.state.hold(), walk.state.phase()), (None, Phase::RollingBack), "it is asked again");
     let mut heard = walk.clone();
     used(&mut heard, 7);
     assert!(heard.state.waived().is_empty() && !deletes(&heard), "an answer ends the waiver");
@@ -177,4 +180,33 @@ fn an_earlier_rotation_does_not_ask_for_the_use_of_the_new_key() {
     before.protocol = 16;
     let walk = back_from(before, Phase::Quiesce);
     assert!(wants(&walk.state).contains(&Want::Do(Op::DeleteNew)));
+}
+
+/// Another party writes the new value back while the window passes; the last look shows it. Red: the key is deleted right after the
+/// second restoration, and the issuer was not asked since.
+#[test]
+fn what_is_restored_once_more_begins_the_window_anew() {
+    let mut walk = back();
+    used(&mut walk, 5);
+    walk.wait(WINDOW_MS);
+    used(&mut walk, 5);
+    assert!(!wants(&walk.state).contains(&ASKS), "the window is over");
+    walk.world.strike(Trouble::File(FileId(0), Holds::New));
+    walk.say(walk.see(&Query::Enumerate));
+    assert!(!deletes(&walk));
+    walk.until(|state| wants(state).contains(&ASKS) || wants(state).contains(&Want::Do(Op::DeleteNew)));
+    assert_eq!(wants(&walk.state), [ASKS]);
+}
+
+/// Everybody is back on the old key, and it ends. Red where that is seen only when the window is over.
+#[test]
+fn the_old_key_is_seen_again_while_the_window_passes() {
+    let mut long = plan();
+    long.policy.idle_ms = 600_000;
+    let mut walk = back_from(long, Phase::Quiesce);
+    used(&mut walk, 5);
+    walk.wait(60_000);
+    let probes = |want: &Want| matches!(want, Want::Ask(Query::Probe(_, keyroll_rotation::Which::Old)));
+    assert!(wants(&walk.state).iter().any(probes), "{:?}", wants(&walk.state));
+    walk.until(|state| wants(state).contains(&ASKS));
 }

@@ -45,10 +45,11 @@ impl Run {
         let deletes = since.iter().find(|event| event.fact == Fact::Intended(Op::DeleteNew));
         let deletes = deletes.filter(|_| shown && given_out && !self.use_is_waived())?;
         let asked = self.world.asked_use.filter(|asked| asked.0 == deletes.at.epoch);
-        match asked.filter(|asked| asked.1 >= self.world.rolling_since) {
-            None => Some(
-                "the new key is deleted, and the issuer was not asked in the rollback whether it is used",
-            ),
+        let from = self.world.moved_at.max(self.world.rolling_since);
+        match asked.filter(|asked| asked.1 >= from) {
+            None => {
+                Some("the new key is deleted, and the issuer was not asked since everything was restored")
+            }
             Some((_, at)) => {
                 self.was_in_use(value, at).then_some("the new key is deleted while it is in use")
             }

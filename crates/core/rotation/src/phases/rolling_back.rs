@@ -6,6 +6,9 @@ use crate::state::{Hold, OldKey, Phase, Reason, State, bit};
 use crate::turn::{self, is_away};
 use crate::{Delivery, FileId, Holds, MintedBy, Op, Query, Visibility, Want, Which, course, unit, unmoved};
 
+/// How long the old key may go unseen while the rollback waits until the new one is unused, milliseconds.
+const SEEN_MS_MAX: u64 = 60_000;
+
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     // Until a Disable has ended, nothing relies on the old key: however often it was accepted, it may be off a moment later.
     if state.running(&Op::Disable) {
@@ -94,6 +97,12 @@ fn waits_for_use(state: &State) -> bool {
         && !state.new.is_deleting()
 }
 
+/// The window may be long, and everybody is back on the old key: one that ends meanwhile is seen to, and the rotation turns round.
+fn is_old_unseen(state: &State) -> bool {
+    let unseen = |last| state.now().at_least(SEEN_MS_MAX, last);
+    state.answers.alive().iter().any(|streak| streak.last.is_some_and(unseen))
+}
+
 pub(super) fn settle(next: &mut State) -> bool {
     if next.running(&Op::Disable) || next.must_enable() {
         return false;
@@ -129,6 +138,10 @@ pub(super) fn settle(next: &mut State) -> bool {
         return true;
     }
     if waits_for_use(next) {
+        if !deadlines::late(next) && is_old_unseen(next) {
+            next.answers.ask_alive(next.seq().saturating_add(1));
+            return true;
+        }
         let again = last_use::asked_again_until_ms(next).is_some();
         if again && next.uses.asked_again().is_none() {
             next.uses.ask_again(Some(next.now()));
@@ -271,6 +284,9 @@ fn react(next: &mut State) -> bool {
                 let waived = next.is_waived(&crate::Waived::NotVisible(consumer));
                 if waived || next.consumer(consumer).is_some_and(crate::Consumer::follows_live) {
                     next.looks.moved(next.seq());
+                }
+                if next.is_since(17) {
+                    next.uses.forget_idle();
                 }
                 return true;
             }

@@ -148,6 +148,8 @@ impl NewKey {
     }
 
     pub(crate) fn doubt_promotion(&mut self) {
+        // Another party may have given it out.
+        self.given_out = true;
         if matches!(self.promotion, Promotion::No | Promotion::Begun) {
             self.promotion = Promotion::InDoubt;
         }

@@ -139,7 +139,7 @@ pub(crate) struct CorrectArgs {
 /// `consumer waive`.
 #[derive(Debug, Args)]
 pub(crate) struct WaiveArgs {
-    /// The consumer, process id or path; or last-use, if the issuer does not show the last use of the old key
+    /// The consumer, process id or path; or last-use, if the issuer does not show the last use of the key
     ///
     /// On another host: web-2:4711, or web-2:/srv/old.env. In a cluster: prod:pod/POD/CONTAINER.
     #[arg(value_name = "NAME|PID|PATH")]
