@@ -327,6 +327,9 @@ impl Executor {
                 .because(why)
                 .help("keyroll verify shows what the issuer lists; the key is not ended meanwhile")
         };
+        if back && entry.is_none() && listing.complete && self.is_new_gone(old, state).await? {
+            return Ok(Fact::LastUsed(LastUse { used: None, took_ms: 0 }));
+        }
         let entry = entry.ok_or_else(|| unknown("the issuer's list does not contain the key"))?;
         let used = entry.last_used_unix_ms;
         let used = used.ok_or_else(|| unknown("the issuer's list has no time of last use for the key"))?;

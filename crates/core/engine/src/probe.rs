@@ -57,6 +57,20 @@ impl Executor {
         result(&probe)
     }
 
+    /// Whether somebody else has ended the new key: it is refused everywhere, beside an old one that is accepted.
+    pub(crate) async fn is_new_gone(&self, old: &Old, state: &State) -> Result<bool, Failure> {
+        let Some(new) = self.new_credential(state).await? else { return Ok(false) };
+        let mut asked = false;
+        for place in self.places(state)?.iter().filter(|place| !state.has_left(place.host)) {
+            let answers = [self.ask_from(place, &new).await, self.ask_from(place, &old.credential).await];
+            if answers != [ProbeResult::Dead, ProbeResult::Alive] {
+                return Ok(false);
+            }
+            asked = true;
+        }
+        Ok(asked)
+    }
+
     /// Shows what only another host was answered.
     fn note_from(&self, place: &Place, what: &str) {
         if place.is_elsewhere {

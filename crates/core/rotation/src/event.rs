@@ -157,11 +157,12 @@ pub struct PreflightSeen {
     pub current: ProbeResult,
 }
 
-/// What the issuer shows about the last use of the old key.
+/// What the issuer shows about the last use of the key that the phase ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LastUse {
     /// When the key was last used, by the issuer's clock. An answer without a time is no answer: `None` is only in
-    /// journals of protocol 6 and before, where the same answer twice closed the window.
+    /// journals of protocol 6 and before, where the same answer twice closed the window, and in rollbacks of protocol 17: somebody
+    /// else has ended the new key.
     pub used: Option<u64>,
     /// How long the answer was waited for, milliseconds. The driver measures it; 0 in journals of protocol 4 and before.
     pub took_ms: u64,

@@ -97,7 +97,10 @@ pub use step::{IllegalEvent, step};
 pub use time::Stamp;
 pub use unmoved::{is_unmoved, may_be_given_out};
 pub use unrestarted::may_be_excused;
-pub use waiting::{Awaited, OldKeyUse, Until, Waiting, old_key_use, still_used, waiting};
+pub use waiting::{
+    Awaited, OldKeyUse, Until, Waiting, must_be_unused_ms, old_key_use, still_used, waiting,
+    waits_for_new_to_be_unused,
+};
 pub use wants::{consent_digest, wants};
 pub use way::{Way, way, ways_past, ways_past_absence};
 pub use way_past_use::waived_users;

@@ -80,7 +80,7 @@ pub(crate) fn waived(next: &mut State, what: Waived) -> Result<(), &'static str>
     }
     let unshown = next.hold() == Some(Hold::Paused(Reason::LastUseNotShown));
     if what == Waived::LastUse && !unshown {
-        return Err("the issuer was not asked in vain when the key was last used");
+        return Err("the rotation is not paused for want of the last use: only then it can be waived");
     }
     match what {
         Waived::Host(host) => return leave::waived(next, host),

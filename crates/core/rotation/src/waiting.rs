@@ -1,7 +1,7 @@
 //! What an unfinished rotation waits for, and until when.
 
 use crate::state::{Debt, Hold, IntentStatus, Reason, State, Unit, UnitStep};
-use crate::{ConsumerId, Op, Person, Phase, Query, Seq, Want, course, deadlines, pace, phases, wants};
+use crate::{ConsumerId, Op, Person, Phase, Query, Seq, Want, Which, course, deadlines, pace, phases, wants};
 
 /// What is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +123,20 @@ pub fn old_key_use(state: &State) -> Option<OldKeyUse> {
             (unshown && looked).then_some(OldKeyUse::Unanswered)
         }
     }
+}
+
+/// How long the key that this phase ends must be unused, milliseconds, where the issuer shows that.
+pub fn must_be_unused_ms(state: &State) -> Option<u64> {
+    deadlines::unused_ms(state)
+}
+
+/// The rollback did not end in time, and everything is restored: it waited for nothing but the last use of the new key. Another
+/// driver has not asked for it yet.
+pub fn waits_for_new_to_be_unused(state: &State) -> bool {
+    state.hold() == Some(Hold::Stuck(Reason::Overdue(Phase::RollingBack)))
+        && deadlines::unused_ms(state).is_some()
+        && state.units.have_all_settled(Which::Old)
+        && !state.new.is_deleting()
 }
 
 /// Whether the issuer's answers about the last use come, or came until the rotation paused. A window may be shorter than the

@@ -9,7 +9,7 @@ use crate::next::{Outside, Step, behind, go_on};
 use crate::phase::{Debt, Hold, Phase, Reason};
 use crate::state::{Look, State};
 use crate::unread::{has_failed_reader, unread};
-use crate::waiting::{Awaited, Until, old_key_use, waiting};
+use crate::waiting::{Awaited, Until, old_key_use, waiting, waits_for_new_to_be_unused};
 use crate::way_by_hand::by_hand;
 use crate::way_past_stale::{past_accepted, past_stale, still_stale};
 use crate::way_past_use::past_use;
@@ -177,12 +177,16 @@ fn past_deadline(state: &State, phase: Phase) -> Vec<Step> {
         let unlisted = phase == Phase::Decide
             && state.plan().capabilities.list
             && !state.old.listed_since(state.position.entered());
-        all.push(match (unlisted, phase) {
+        if waits_for_new_to_be_unused(state) {
+            all.push(Step::only(on));
+        }
+        let last = match (unlisted, phase) {
             (true, _) => Step::after(Outside::MendIssuer, on),
             // Nobody saw that key work: another party may have disabled or ended it.
             (false, Phase::RollingBack) if !sees_old(state) => Step::after(Outside::LookAtConsole, on),
             (false, _) => Step::only(on),
-        });
+        };
+        all.extend(Some(last).filter(|last| !all.contains(last)));
     }
     let shows = |host: HostId| look_of_phase(state).is_some_and(|look| !look.seen.absent.contains(&host));
     for host in other_hosts(state).into_iter().filter(|host| !shows(*host)) {

@@ -3,7 +3,8 @@
 
 use keyroll_rotation::{
     Awaited, Fact, FileId, Hold, Holds, LastUse, LastUsed, Next, OldKeyUse, Op, Outside, Phase, Plan, Query,
-    Reason, Step, Until, Waiting, Waived, Want, old_key_use, step, waiting, wants, way,
+    Reason, Step, Until, Waiting, Waived, Want, old_key_use, step, waiting, waits_for_new_to_be_unused,
+    wants, way,
 };
 
 use crate::walk::world::Trouble;
@@ -209,4 +210,33 @@ fn the_old_key_is_seen_again_while_the_window_passes() {
     let probes = |want: &Want| matches!(want, Want::Ask(Query::Probe(_, keyroll_rotation::Which::Old)));
     assert!(wants(&walk.state).iter().any(probes), "{:?}", wants(&walk.state));
     walk.until(|state| wants(state).contains(&ASKS));
+}
+
+/// Somebody deleted it at the console: nobody can use it. Red: the rollback waits its whole time, and pauses.
+#[test]
+fn a_new_key_that_is_gone_is_waited_for_no_longer() {
+    let mut walk = back();
+    walk.say(Fact::LastUsed(LastUse { used: None, took_ms: 0 }));
+    assert!(!wants(&walk.state).contains(&ASKS));
+    walk.until(|state| state.phase() == Phase::RolledBack);
+}
+
+/// What the driver of before heard is not known to the next one. Red where the operator is sent to the console for the old key.
+#[test]
+fn another_driver_of_a_rollback_that_is_stuck_says_that_it_asks_again() {
+    let mut walk = back();
+    while walk.state.hold().is_none() {
+        let last = walk.at.ms;
+        used(&mut walk, last);
+        walk.wait(WINDOW_MS / 2);
+        let probes = wants(&walk.state).into_iter().filter(|want| *want != ASKS).collect::<Vec<_>>();
+        for want in probes {
+            let Want::Ask(query) = want else { panic!("{want:?}") };
+            walk.say(walk.see(&query));
+        }
+    }
+    assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::Overdue(Phase::RollingBack))));
+    walk.another_driver();
+    assert!(waits_for_new_to_be_unused(&walk.state));
+    assert_eq!(way(&walk.state).expect("a way").forward[0], Step { first: None, then: vec![Next::Retry] });
 }

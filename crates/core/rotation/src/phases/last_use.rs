@@ -13,6 +13,10 @@ pub(super) fn open_window(state: &State) -> Option<u64> {
     if state.is_waived(&Waived::LastUse) && asked_again_until_ms(state).is_none() {
         return None;
     }
+    // Nobody can use a key that somebody else has ended.
+    if state.phase() == Phase::RollingBack && state.uses.is_gone() {
+        return None;
+    }
     deadlines::unused_ms(state).filter(|ms| !state.uses.idle_for(*ms))
 }
 

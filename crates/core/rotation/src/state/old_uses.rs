@@ -33,6 +33,11 @@ impl OldUses {
         self.idle.is_some_and(|idle| !now.at_least(ms, idle.last))
     }
 
+    /// The key has no entry at the issuer any more, and is refused.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.idle.is_some_and(|idle| idle.used.is_none())
+    }
+
     /// The last use that the issuer showed.
     pub(crate) fn last_used(&self) -> Option<u64> {
         self.idle.and_then(|idle| idle.used)

@@ -2,7 +2,7 @@
 
 use keyroll_rotation::{
     Hold, Incarnation, InstanceIdentity, OldKeyUse, Person, Phase, Reason, State, Want, old_key_use,
-    waived_users, wants,
+    waits_for_new_to_be_unused, waived_users, wants,
 };
 
 use super::canary;
@@ -214,7 +214,9 @@ pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
         }
         Reason::Overdue(Phase::RollingBack) if state.new_version().is_none() => NEVER_LISTED.to_owned(),
         Reason::Overdue(phase) => {
-            about_use(called, state).unwrap_or_else(|| format!("{} did not finish in time", word(phase)))
+            let unused = || waits_for_new_to_be_unused(state).then(|| LAST_USE_NOT_SHOWN.to_owned());
+            let said = about_use(called, state).or_else(unused);
+            said.unwrap_or_else(|| format!("{} did not finish in time", word(phase)))
         }
         Reason::LastUseNotShown => about_use(called, state).unwrap_or_else(|| LAST_USE_NOT_SHOWN.to_owned()),
         Reason::Drifting => "copies or instances return to the old value again and again".to_owned(),

@@ -2,8 +2,8 @@
 
 use keyroll_port::Recorded;
 use keyroll_rotation::{
-    Awaited, Debt, Hold, Op, Person, Phase, Query, Reason, Seq, State, UnitStep, Until, Waiting, Which, step,
-    still_used, waiting,
+    Awaited, Debt, Hold, Op, Person, Phase, Query, Reason, Seq, State, UnitStep, Until, Waiting, Waived,
+    Which, must_be_unused_ms, step, still_used, waiting,
 };
 
 use super::cause::Observations;
@@ -12,6 +12,7 @@ use super::old_key::clock;
 use super::plan_names::Called;
 use super::reasons::{self, leaving};
 use super::recorded::last_unix_ms;
+use crate::operator::text::duration;
 use crate::operator::{WaitKind, WaitingShown};
 
 /// Derived from the journal alone, so it is the same for every reader; the ways past it are not in it. None if the rotation has
@@ -207,9 +208,14 @@ pub(crate) fn what(told: &Observations, called: &Called, state: &State, awaited:
         Awaited::Phase(phase) => of_phase(*phase).to_owned(),
         Awaited::Answer(Query::LastUsed) => match still_used(state) {
             Some(at) => format!(
-                "the {} key to be unused for long enough: the issuer shows its last use at {}",
+                "the {} key to be unused for {}: the issuer shows its last use at {}",
                 leaving(state),
+                must_be_unused_ms(state).map_or_else(String::new, |ms| duration(ms.div_ceil(1000))),
                 clock(at)
+            ),
+            None if state.waived().contains(&Waived::LastUse) => format!(
+                "the issuer's answer when the {} key was last used; without one, the waiver counts then",
+                leaving(state)
             ),
             None => format!("the issuer's answer when the {} key was last used", leaving(state)),
         },

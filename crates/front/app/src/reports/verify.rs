@@ -255,7 +255,10 @@ impl Verifier<'_> {
             false => None,
         });
         let (Some(listing), Some(id)) = (listing, id) else {
-            return "not visible whether it is enabled: the issuer has no list of keys";
+            return match issuer.capabilities().list && id.is_some() {
+                true => "not visible whether it is enabled: the issuer's list could not be read",
+                false => "not visible whether it is enabled: the issuer has no list of keys",
+            };
         };
         match listing.entries.iter().find(|entry| entry.id == *id) {
             Some(entry) if entry.disabled => "the issuer lists it as disabled",

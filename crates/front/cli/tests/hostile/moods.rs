@@ -29,6 +29,7 @@ pub const CASES: &[Case] = &[
     ("a list that cannot be read before the old key is disabled", silent_list),
     ("an old key that a waived process uses on and on", waived_user),
     ("a new key that a waived process uses on and on", user_of_the_new_key),
+    ("a new key that somebody deletes before the rollback", deleted_new_key),
     ("a debt that is paid after another rotation", debt_after_another_rotation),
     ("a check that cannot fail", cannot_fail),
     ("a current key that is dead", dead_current),
@@ -225,6 +226,15 @@ fn user_of_the_new_key() {
     assert_eq!(scene.issuer.refused_workers(), [] as [String; 0]);
     scene.end(pid);
     scene.run(&["retry", &id]).ended("rolled_back");
+    scene.as_before();
+}
+
+/// Nobody can use a key that somebody deleted at the console. Red: the rollback waits its whole time for the use of it, and pauses.
+fn deleted_new_key() {
+    let scene = shows_use();
+    let id = scene.until("quiesce");
+    scene.issuer.end(&scene.holds("api/api.env").unwrap());
+    scene.run(&["abort", &id]).exits(5).ended("rolled_back");
     scene.as_before();
 }
 

@@ -53,6 +53,11 @@ pub fn outside(called: &Called, state: &State, what: Outside) -> String {
         }
         Outside::LookAtConsole => at_the_console(state).to_owned(),
         Outside::FindOut(seq) => found_out(called, state, seq),
+        Outside::EndUsers if is_back(state) => {
+            "find what still uses the new key, and end or restart it; or, if it may lose that key, delete the key at the issuer's \
+             console"
+                .to_owned()
+        }
         Outside::EndUsers => {
             format!("find what still uses the {} key, and end or restart it", leaving(state))
         }
