@@ -12,8 +12,7 @@ use super::old_key::clock;
 use super::plan_names::Called;
 use super::reasons::{self, leaving};
 use super::recorded::last_unix_ms;
-use crate::operator::text::duration;
-use crate::operator::{WaitKind, WaitingShown};
+use crate::operator::{WaitKind, WaitingShown, duration};
 
 /// Derived from the journal alone, so it is the same for every reader; the ways past it are not in it. None if the rotation has
 /// ended and nothing is left to do.
