@@ -8,7 +8,7 @@ use keyroll_rotation::{
     ConsumerId, Delivery, Fact, HostId, Incarnation, KeyList, LastUse, Phase, PreflightDefect, Proof, Query,
     Seq, State, Which, digest_of_life,
 };
-use keyroll_secret::Credential;
+use keyroll_secret::{Credential, CredentialId};
 
 use crate::executor::{Executor, Note, Old, cred, listed_key, values};
 use crate::ports::OtherKeys;
@@ -313,11 +313,11 @@ impl Executor {
     async fn last_used(&self, old: &Old, state: &State) -> Result<Fact, Failure> {
         let back = state.phase() == Phase::RollingBack;
         let id = match back {
-            true => state.new_version().map(|new| new.credential.clone()),
-            false => old.credential.id.as_ref().map(cred),
+            true => state.new_version().map(|new| new.credential.as_str()),
+            false => old.credential.id.as_ref().map(CredentialId::as_str),
         };
         let listing = self.listing(old).await?;
-        let entry = listing.entries.iter().find(|entry| Some(cred(&entry.id)) == id);
+        let entry = listing.entries.iter().find(|entry| Some(entry.id.as_str()) == id);
         // Neither a list without the key nor an entry without a time says that the key is unused: keyroll itself used it, in
         // Preflight or after it was made.
         let unknown = |why: &str| {

@@ -3,7 +3,7 @@
 use keyroll_codes::Code;
 use keyroll_port::{Class, Failure, RefusedUse, Sessions};
 use keyroll_rotation::{
-    BystanderId, Enumeration, Fact, Incarnation, ObservedInstance, OldKey, Refusals, State, Visibility, Which,
+    BystanderId, Enumeration, Fact, Incarnation, OldKey, Refusals, State, Visibility, Which, standing,
 };
 
 use crate::executor::{Executor, Note, Old, values};
@@ -126,10 +126,9 @@ impl Executor {
 
 /// What a look shows to hold the old key, and may be what used it. A declared bystander holds a value and never presents it.
 fn may_use_old(seen: &Enumeration, declared: &[BystanderId]) -> Vec<Incarnation> {
-    let stands_by = |it: &ObservedInstance| {
-        it.consumer.is_none() && seen.bystander(it.who).is_some_and(|id| declared.contains(&id))
-    };
-    let holders = seen.instances.iter().filter(|it| it.old == Visibility::Yes && !stands_by(it));
+    let standing = standing(declared, seen);
+    let holders =
+        seen.instances.iter().filter(|it| it.old == Visibility::Yes && !standing.contains_key(&it.who));
     holders.map(|it| it.who).collect()
 }
 
@@ -138,7 +137,7 @@ const NAMED_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    use keyroll_rotation::{BystanderSeen, ConsumerId, FoundBy, HostId, InstanceIdentity};
+    use keyroll_rotation::{BystanderSeen, ConsumerId, FoundBy, HostId, InstanceIdentity, ObservedInstance};
 
     use super::*;
 

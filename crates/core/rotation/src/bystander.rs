@@ -15,7 +15,8 @@ impl State {
         for (id, _) in self.looks.stood_by() {
             all.entry(id).or_default();
         }
-        let standing = self.look().map(|look| standing(self, &look.seen)).unwrap_or_default();
+        let standing =
+            self.look().map(|look| standing(&self.plan().bystanders, &look.seen)).unwrap_or_default();
         for (who, id) in standing {
             if let Some(processes) = all.get_mut(&id) {
                 processes.push(who);
@@ -25,9 +26,9 @@ impl State {
     }
 }
 
-/// The processes of a look that are bystanders of the plan. One that belongs to a consumer is none, whatever is declared.
-pub(crate) fn standing(state: &State, seen: &Enumeration) -> BTreeMap<Incarnation, BystanderId> {
-    let declared = &state.plan().bystanders;
+/// The processes of a look that are bystanders of the plan, which declares these. One that belongs to a consumer is none, whatever
+/// is declared.
+pub fn standing(declared: &[BystanderId], seen: &Enumeration) -> BTreeMap<Incarnation, BystanderId> {
     let known = seen.bystanders.iter().filter(|it| declared.contains(&it.id));
     let mut standing: BTreeMap<Incarnation, BystanderId> = known.map(|it| (it.who, it.id)).collect();
     if !standing.is_empty() {
@@ -40,7 +41,7 @@ pub(crate) fn standing(state: &State, seen: &Enumeration) -> BTreeMap<Incarnatio
 
 /// Which bystanders a look shows to hold which version.
 pub(crate) fn held(state: &State, seen: &Enumeration) -> Vec<(BystanderId, Which)> {
-    let standing = standing(state, seen);
+    let standing = standing(&state.plan().bystanders, seen);
     let mut held = Vec::new();
     for instance in &seen.instances {
         let Some(id) = standing.get(&instance.who) else { continue };

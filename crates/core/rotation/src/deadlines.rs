@@ -36,13 +36,13 @@ fn limit_ms(state: &State) -> u64 {
 
 /// How long the key that this phase ends must be unused, where the issuer shows that: the new one in a rollback, else the old one.
 /// None where no key is ended, where an emergency does not wait for it, and where nobody can have the new key.
-pub(crate) fn unused_ms(state: &State) -> Option<u64> {
+pub fn unused_ms(state: &State) -> Option<u64> {
     let LastUsed::PerKey { lag_ms, granularity_ms } = state.plan().capabilities.last_used else {
         return None;
     };
     let ends = if state.phase() == Phase::RollingBack {
         // Nothing hurries the end of the new key, in an emergency neither: what has leaked is the old one.
-        state.is_since(17) && state.new_version().is_some() && state.new.was_given_out()
+        state.heeds_new_use() && state.new_version().is_some() && state.new.was_given_out()
     } else {
         state.aim().ends_old() && state.emergency().is_none() && state.old_key() != OldKey::Ended
     };

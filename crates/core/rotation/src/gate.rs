@@ -90,7 +90,7 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
     if !state.aim().ends_old() && stays == Which::New {
         found.retain(|blocker| !of_others(&owners, *blocker));
     }
-    let standing = standing(state, seen);
+    let standing = standing(&state.plan().bystanders, seen);
     found.retain(|blocker| !only_holds(&standing, *blocker));
     found
 }
@@ -280,7 +280,7 @@ fn suffices(consumer: &Consumer, life: InstanceIdentity, kinds: Kinds) -> bool {
 /// of them is not asked again for one of the two.
 pub fn unsearched(state: &State, look: &Look) -> BTreeMap<Incarnation, SearchLimit> {
     let seen = look.seen.as_ref();
-    let (owners, standing) = (owners(seen), standing(state, seen));
+    let (owners, standing) = (owners(seen), standing(&state.plan().bystanders, seen));
     let is_counted = |who| owner(&owners, who).is_none() && !standing.contains_key(&who);
     let now = seen.unsearched.iter().filter(|it| is_counted(it.who));
     let counted = state.decisions.unsearched().iter().chain(now);
@@ -291,7 +291,7 @@ pub fn unsearched(state: &State, look: &Look) -> BTreeMap<Incarnation, SearchLim
 /// were seen to hold the old version, and whose memory was not searched. Two looks with the same digest differ at most in process ids.
 pub(crate) fn digest(state: &State, look: &Look) -> u64 {
     let mut parts: Vec<(u32, u64)> = Vec::new();
-    let standing = standing(state, &look.seen);
+    let standing = standing(&state.plan().bystanders, &look.seen);
     for instance in &look.seen.instances {
         let part = match instance.consumer {
             Some(id) => (0, u64::from(id.0) << 8 | u64::from(instance.slot)),

@@ -56,7 +56,7 @@ fn rests_on_look(state: &State, op: &Op) -> bool {
 fn stir(next: &mut State, op: &Op) {
     if op.moves() {
         next.looks.moved(next.seq());
-        next.uses.moved(next.phase() == Phase::RollingBack && next.is_since(17));
+        next.uses.moved(next.heeds_new_use());
     }
 }
 

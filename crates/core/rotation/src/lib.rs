@@ -67,7 +67,9 @@ mod way_steps;
 /// waiver. 17: a rollback waits until the new key is unused too, where the issuer shows that.
 pub const PROTOCOL: u32 = 17;
 
+pub use bystander::standing;
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
+pub use deadlines::unused_ms;
 pub use effect::{Effect, Op, Person, Query, Want};
 pub use event::{
     Adoptee, Difference, Emergency, Event, Fact, Labelled, LastUse, ListedState, Outcome, PreflightSeen,
@@ -98,8 +100,7 @@ pub use time::Stamp;
 pub use unmoved::{is_unmoved, may_be_given_out};
 pub use unrestarted::may_be_excused;
 pub use waiting::{
-    Awaited, OldKeyUse, Until, Waiting, must_be_unused_ms, old_key_use, still_used, waiting,
-    waits_for_new_to_be_unused,
+    Awaited, OldKeyUse, Until, Waiting, old_key_use, still_used, waiting, waits_for_new_to_be_unused,
 };
 pub use wants::{consent_digest, wants};
 pub use way::{Way, way, ways_past, ways_past_absence};

@@ -79,7 +79,7 @@ pub(crate) fn probed(
             next.enter(Phase::ConfirmDead);
         }
         // A probe of ours moves the issuer's last-used time. In a rollback that of the new key is read.
-        if next.phase() != Phase::RollingBack || !next.is_since(17) {
+        if !next.heeds_new_use() {
             next.uses.forget_idle();
         }
     }

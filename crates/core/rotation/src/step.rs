@@ -28,6 +28,11 @@ impl State {
     pub(crate) fn is_since(&self, protocol: u32) -> bool {
         self.plan().protocol >= protocol
     }
+
+    /// The rotation rolls back, and what the issuer shows of a last use is about the new key.
+    pub(crate) fn heeds_new_use(&self) -> bool {
+        self.phase() == Phase::RollingBack && self.is_since(17)
+    }
 }
 
 /// How many transitions may follow from a single event, and how many more for each consumer; more would be a loop.

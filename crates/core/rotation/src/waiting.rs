@@ -125,11 +125,6 @@ pub fn old_key_use(state: &State) -> Option<OldKeyUse> {
     }
 }
 
-/// How long the key that this phase ends must be unused, milliseconds, where the issuer shows that.
-pub fn must_be_unused_ms(state: &State) -> Option<u64> {
-    deadlines::unused_ms(state)
-}
-
 /// The rollback did not end in time, and everything is restored: it waited for nothing but the last use of the new key. Another
 /// driver has not asked for it yet.
 pub fn waits_for_new_to_be_unused(state: &State) -> bool {

@@ -1,21 +1,12 @@
 //! Where the issuer does not show when the old key was last used, nothing says that nobody uses it.
 
 use keyroll_rotation::{
-    Awaited, Event, Fact, Hold, LastUse, LastUsed, Next, OldKey, OldKeyUse, Outside, Phase, Plan, Query,
-    Reason, Step, Until, Waiting, Waived, Want, old_key_use, step, still_used, waiting, wants, way,
+    Awaited, Event, Fact, Hold, LastUse, Next, OldKey, OldKeyUse, Outside, Phase, Query, Reason, Step, Until,
+    Waiting, Waived, Want, old_key_use, step, still_used, waiting, wants, way,
 };
 
 use crate::walk::world::{STRAY, Trouble};
-use crate::walk::{self, Walk};
-
-const WINDOW_MS: u64 = 1_000;
-
-fn plan() -> Plan {
-    let mut plan = walk::plan();
-    plan.capabilities.last_used = LastUsed::PerKey { lag_ms: 0, granularity_ms: 0 };
-    plan.policy.idle_ms = WINDOW_MS;
-    plan
-}
+use crate::walk::{WINDOW_MS, Walk, plan_that_shows_use as plan};
 
 /// A rotation in Quiesce that has seen everything else.
 fn waits_for_the_use() -> Walk {

@@ -2,23 +2,14 @@
 //! use, the new key ends only once it is unused.
 
 use keyroll_rotation::{
-    Awaited, Fact, FileId, Hold, Holds, LastUse, LastUsed, Next, OldKeyUse, Op, Outside, Phase, Plan, Query,
-    Reason, Step, Until, Waiting, Waived, Want, old_key_use, step, waiting, waits_for_new_to_be_unused,
-    wants, way,
+    Awaited, Fact, FileId, Hold, Holds, LastUse, Next, OldKeyUse, Op, Outside, Phase, Plan, Query, Reason,
+    Step, Until, Waiting, Waived, Want, old_key_use, step, waiting, waits_for_new_to_be_unused, wants, way,
 };
 
 use crate::walk::world::Trouble;
-use crate::walk::{self, Walk};
+use crate::walk::{WINDOW_MS, Walk, plan_that_shows_use as plan};
 
-const WINDOW_MS: u64 = 1_000;
 const ASKS: Want = Want::Ask(Query::LastUsed);
-
-fn plan() -> Plan {
-    let mut plan = walk::plan();
-    plan.capabilities.last_used = LastUsed::PerKey { lag_ms: 0, granularity_ms: 0 };
-    plan.policy.idle_ms = WINDOW_MS;
-    plan
-}
 
 /// A rollback after this phase in which everything that keyroll sees is back on the old key.
 fn back_from(plan: Plan, phase: Phase) -> Walk {

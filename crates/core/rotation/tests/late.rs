@@ -1,10 +1,8 @@
 //! An answer shows what was true when it was asked for: how long it was waited for is no part of any window.
 
-use keyroll_rotation::{Fact, LastUse, LastUsed, Phase, Query, Want, wants};
+use keyroll_rotation::{Fact, LastUse, Phase, Query, Want, wants};
 
-use crate::walk::{self, Walk};
-
-const WINDOW_MS: u64 = 1_000;
+use crate::walk::{WINDOW_MS, Walk, plan_that_shows_use};
 
 fn wanted(walk: &Walk, query: &Query) -> bool {
     wants(&walk.state).contains(&Want::Ask(query.clone()))
@@ -12,10 +10,7 @@ fn wanted(walk: &Walk, query: &Query) -> bool {
 
 #[test]
 fn the_wait_for_an_answer_is_no_part_of_the_idle_window() {
-    let mut plan = walk::plan();
-    plan.capabilities.last_used = LastUsed::PerKey { lag_ms: 0, granularity_ms: 0 };
-    plan.policy.idle_ms = WINDOW_MS;
-    let mut walk = Walk::of(plan);
+    let mut walk = Walk::of(plan_that_shows_use());
     walk.until(|state| state.phase() == Phase::Quiesce);
     while !wanted(&walk, &Query::LastUsed) {
         walk.say(walk.see(&Query::Enumerate));

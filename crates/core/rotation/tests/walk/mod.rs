@@ -74,6 +74,17 @@ pub(crate) fn plan() -> Plan {
     }
 }
 
+/// How long a key must be unused in `plan_that_shows_use`, milliseconds.
+pub(crate) const WINDOW_MS: u64 = 1_000;
+
+/// The same at an issuer that shows the last use of each key.
+pub(crate) fn plan_that_shows_use() -> Plan {
+    let mut plan = plan();
+    plan.capabilities.last_used = LastUsed::PerKey { lag_ms: 0, granularity_ms: 0 };
+    plan.policy.idle_ms = WINDOW_MS;
+    plan
+}
+
 /// A state, and the clock of its driver.
 #[derive(Clone)]
 pub(crate) struct Walk {

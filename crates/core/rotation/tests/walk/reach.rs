@@ -1,13 +1,13 @@
 //! Every wait of a rotation as a row, and how a walk comes to it.
 
 use keyroll_rotation::{
-    Aim, Awaited, Blocker, Canary, Consumer, ConsumerId, Debt, Fact, FileId, Hold, Holds, HostId, LastUsed,
-    Look, MintedBy, Next, OnFailure, Op, Outcome, Overlap, Person, Phase, Plan, Query, Reason, ReloadMode,
+    Aim, Awaited, Blocker, Canary, Consumer, ConsumerId, Debt, Fact, FileId, Hold, Holds, HostId, Look,
+    MintedBy, Next, OnFailure, Op, Outcome, Overlap, Person, Phase, Plan, Query, Reason, ReloadMode,
     RollPolicy, SearchLimit, State, TruthValue, UnitStep, Want, Which, blockers, still_used, waiting, wants,
 };
 
 use super::world::{COPY, POD, STRAY, Trouble};
-use super::{Walk, plan};
+use super::{Walk, plan, plan_that_shows_use};
 
 /// The first consumer of the plan, which is restarted, and its file.
 const FIRST: ConsumerId = ConsumerId(0);
@@ -545,14 +545,16 @@ pub(crate) fn reach(row: Row) -> Walk {
         Row::Overdue => late(until_asked(Walk::to(Phase::Stage), &Query::StageCheck), PHASE_MS),
         Row::OverdueProbe => late(Walk::to(Phase::Probe), PHASE_MS),
         Row::OverdueQuiesce => late(reach(Row::Unproven), PHASE_MS),
-        Row::OverdueUsed => slowly(of(shows_use), Trouble::StillUsed, |state| state.hold().is_some()),
+        Row::OverdueUsed => {
+            slowly(Walk::of(plan_that_shows_use()), Trouble::StillUsed, |state| state.hold().is_some())
+        }
         Row::OverdueUsedBack => slowly(shows_use_back(), Trouble::StillUsed, |state| state.hold().is_some()),
         Row::OverdueSwitch => late(Walk::to(Phase::Soak), PHASE_MS),
         Row::OverdueAhead => late(taken_over(Walk::to(Phase::Revoke)), PHASE_MS),
         Row::OverdueSweep => late(Walk::to(Phase::Sweep), PHASE_MS),
         Row::OverdueBack => late(reach(Row::AwayBack), BACK_MS),
         Row::OverdueList => never_listed(),
-        Row::LastUseNotShown => held(of(shows_use), Trouble::UseNotShown),
+        Row::LastUseNotShown => held(Walk::of(plan_that_shows_use()), Trouble::UseNotShown),
         Row::LastUseNotShownBack => held(shows_use_back(), Trouble::UseNotShown),
         Row::Drifting => held(Walk::to(Phase::Quiesce), Trouble::Writers(FILE)),
         Row::DriftingAhead => held(Walk::to(Phase::Sweep), Trouble::Writers(FILE)),
@@ -769,14 +771,9 @@ fn never_listed() -> Walk {
     late(walk, BACK_MS)
 }
 
-fn shows_use(plan: &mut Plan) {
-    plan.capabilities.last_used = LastUsed::PerKey { lag_ms: 0, granularity_ms: 0 };
-    plan.policy.idle_ms = 1_000;
-}
-
 /// A rollback at such an issuer, once every consumer had the new key.
 fn shows_use_back() -> Walk {
-    let mut walk = of(shows_use);
+    let mut walk = Walk::of(plan_that_shows_use());
     walk.until(|state| state.phase() == Phase::Quiesce);
     walk.say(Fact::AbortAsked);
     walk.until(|state| wants(state).contains(&Want::Ask(Query::LastUsed)));

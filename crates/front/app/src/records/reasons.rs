@@ -113,11 +113,6 @@ fn unsearched_text(called: &Called, state: &State, who: Incarnation) -> String {
     }
 }
 
-/// The phase in which the issuer is asked about the last use.
-fn use_phase(state: &State) -> Phase {
-    if state.phase() == Phase::RollingBack { Phase::RollingBack } else { Phase::Quiesce }
-}
-
 /// What the issuer shows about uses of the key that ends, where that alone holds the rotation up.
 fn about_use(called: &Called, state: &State) -> Option<String> {
     Some(match old_key_use(state)? {
@@ -125,7 +120,7 @@ fn about_use(called: &Called, state: &State) -> Option<String> {
         OldKeyUse::Unanswered => format!(
             "the issuer did not say when the {} key was last used: {}; nothing else holds this up",
             leaving(state),
-            called.failure(use_phase(state)).unwrap_or(USE_UNREAD)
+            called.failure(state.phase()).unwrap_or(USE_UNREAD)
         ),
     })
 }

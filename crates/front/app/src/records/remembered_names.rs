@@ -63,11 +63,9 @@ fn about(id: &str, state: &State, reason: Reason) -> Option<u64> {
     match reason {
         Reason::Failed(phase) => Some(digest_of_failure(id, phase)),
         // Why the issuer did not say when the key was last used.
-        Reason::LastUseNotShown if state.phase() == Phase::RollingBack => {
-            Some(digest_of_failure(id, Phase::RollingBack))
+        Reason::LastUseNotShown | Reason::Overdue(Phase::Quiesce | Phase::RollingBack) => {
+            Some(digest_of_failure(id, state.phase()))
         }
-        Reason::LastUseNotShown => Some(digest_of_failure(id, Phase::Quiesce)),
-        Reason::Overdue(phase @ (Phase::Quiesce | Phase::RollingBack)) => Some(digest_of_failure(id, phase)),
         Reason::Holder(who) | Reason::Unsearched(who) => Some(digest_of_life(who)),
         Reason::Stranger(place) => Some(place),
         Reason::Asked

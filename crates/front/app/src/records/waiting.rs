@@ -3,7 +3,7 @@
 use keyroll_port::Recorded;
 use keyroll_rotation::{
     Awaited, Debt, Hold, Op, Person, Phase, Query, Reason, Seq, State, UnitStep, Until, Waiting, Waived,
-    Which, must_be_unused_ms, step, still_used, waiting,
+    Which, step, still_used, unused_ms, waiting,
 };
 
 use super::cause::Observations;
@@ -209,17 +209,16 @@ pub(crate) fn what(told: &Observations, called: &Called, state: &State, awaited:
             Some(at) => format!(
                 "the {} key to be unused for {}: the issuer shows its last use at {}",
                 leaving(state),
-                must_be_unused_ms(state).map_or_else(String::new, |ms| duration(ms.div_ceil(1000))),
+                unused_ms(state).map_or_else(String::new, |ms| duration(ms.div_ceil(1000))),
                 clock(at)
             ),
-            None if state.waived().contains(&Waived::LastUse) => format!(
-                "the issuer's answer when the {} key was last used; without one, the waiver counts then",
-                leaving(state)
-            ),
-            None => format!("the issuer's answer when the {} key was last used", leaving(state)),
+            None if state.waived().contains(&Waived::LastUse) => {
+                format!("{}; without one, the waiver counts then", answer(called, state, &Query::LastUsed))
+            }
+            None => answer(called, state, &Query::LastUsed),
         },
         Awaited::Answer(Query::List) if state.phase() == Phase::Disable => UNLISTED.to_owned(),
-        Awaited::Answer(query) => answer(called, query),
+        Awaited::Answer(query) => answer(called, state, query),
     }
 }
 
@@ -243,7 +242,7 @@ fn of_phase(phase: Phase) -> &'static str {
     }
 }
 
-fn answer(called: &Called, query: &Query) -> String {
+fn answer(called: &Called, state: &State, query: &Query) -> String {
     match query {
         Query::Preflight => of_phase(Phase::Preflight).to_owned(),
         Query::StageCheck => of_phase(Phase::Stage).to_owned(),
@@ -253,7 +252,7 @@ fn answer(called: &Called, query: &Query) -> String {
         Query::Prove(consumer, _, which) => {
             format!("evidence that {} uses the {} key", called.consumer(*consumer), word(*which))
         }
-        Query::LastUsed => "the issuer's answer when the key was last used".to_owned(),
+        Query::LastUsed => format!("the issuer's answer when the {} key was last used", leaving(state)),
         Query::Refusals => "the issuer's answer how often it refused the old key".to_owned(),
         Query::Reconcile(_) => "the outcome of an operation that was cut off".to_owned(),
         Query::Sweep => of_phase(Phase::Sweep).to_owned(),

@@ -2,32 +2,22 @@
 //! nobody accepted.
 
 use keyroll_rotation::{
-    Awaited, ConsumerId, Difference, Fact, Hold, LastUse, LastUsed, Op, Outcome, Phase, Plan, Query, Reason,
-    SessionSeen, State, UnitStep, Waived, Want, Which, waiting, wants,
+    Awaited, ConsumerId, Difference, Fact, Hold, LastUse, Op, Outcome, Phase, Query, Reason, SessionSeen,
+    State, UnitStep, Waived, Want, Which, waiting, wants,
 };
 
 use super::cause::Observations;
 use super::old_key::clock;
 use super::plan_names::Called;
 use super::walk::world::{STRAY, Trouble};
-use super::walk::{self, Walk};
+use super::walk::{self, WINDOW_MS, Walk, plan_that_shows_use};
 use super::ways::ways;
 use super::{blockers, reasons, waiting as shown};
 use crate::plans::pending_changes::shown_before;
 
-const WINDOW_MS: u64 = 1_000;
-
-/// The plan of a rotation at an issuer that shows the last use.
-fn shows_use() -> Plan {
-    let mut plan = walk::plan();
-    plan.capabilities.last_used = LastUsed::PerKey { lag_ms: 0, granularity_ms: 0 };
-    plan.policy.idle_ms = WINDOW_MS;
-    plan
-}
-
 /// A rotation that has seen everything leave the old key, and asks the issuer when that was last used.
 fn asks_for_the_use() -> Walk {
-    let mut walk = Walk::of(shows_use());
+    let mut walk = Walk::of(plan_that_shows_use());
     walk.until(|state| wants(state).contains(&Want::Ask(Query::LastUsed)));
     walk
 }
@@ -88,7 +78,7 @@ fn an_issuer_that_does_not_say_when_the_key_was_used_is_waited_for_or_waived() {
 /// A waiver of the last use cuts off whoever uses the key.
 #[test]
 fn uses_that_the_issuer_shows_are_never_offered_to_be_waived() {
-    let mut walk = Walk::of(shows_use());
+    let mut walk = Walk::of(plan_that_shows_use());
     walk.until(|state| state.phase() == Phase::Quiesce);
     walk.world.strike(Trouble::Holder(STRAY, Which::Old));
     walk.until(|state| state.hold().is_some());

@@ -53,20 +53,15 @@ fn shown(called: &Called, state: &State) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_rotation::{Fact, LastUse, LastUsed, Phase, Query, Waived, Want, wants};
+    use keyroll_rotation::{Fact, LastUse, Phase, Query, Waived, Want, wants};
 
     use super::*;
     use crate::records::old_key::clock;
     use crate::records::walk::reach::{Row, reach};
-    use crate::records::walk::{Walk, plan};
-
-    const WINDOW_MS: u64 = 1_000;
+    use crate::records::walk::{WINDOW_MS, Walk, plan_that_shows_use};
 
     fn asks_for_the_use() -> Walk {
-        let mut plan = plan();
-        plan.capabilities.last_used = LastUsed::PerKey { lag_ms: 0, granularity_ms: 0 };
-        plan.policy.idle_ms = WINDOW_MS;
-        let mut walk = Walk::of(plan);
+        let mut walk = Walk::of(plan_that_shows_use());
         walk.until(|state| wants(state).contains(&Want::Ask(Query::LastUsed)));
         walk
     }
