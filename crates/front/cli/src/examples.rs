@@ -153,7 +153,7 @@ Example: keyroll status
 Exit codes: 0 nothing to do, 4 paused or no driver, 6 an operator must decide";
 pub(crate) const ABORT: &str = "\
 Example: keyroll abort
-Exit codes: 0 completed forward because the old key is dead, 1 refused or nothing
+Exit codes: 0 completed forward because the old key is dead, 1 refused, nothing
 changed, 5 rolled back, 6 an operator must decide";
 pub(crate) const RETRY: &str = "\
 Example: keyroll retry
@@ -161,7 +161,7 @@ Exit codes: 0 done, 4 paused, 5 rolled back, 6 an operator must decide,
 130 interrupted";
 pub(crate) const UNDO: &str = "\
 Example: keyroll undo
-Exit codes: 0 completed forward because the old key is dead, 1 refused or nothing
+Exit codes: 0 completed forward because the old key is dead, 1 refused, nothing
 changed, 5 rolled back, 6 an operator must decide";
 pub(crate) const ADOPT: &str = "\
 Example: keyroll consumer adopt 4711 --name mailer --restart ./restart.sh \\

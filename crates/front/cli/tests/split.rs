@@ -188,7 +188,7 @@ fn a_member_that_fails_goes_back_alone_and_a_stranger_holds_up_the_end_of_the_sh
     assert!(!old.disabled && keys.len() == 4, "{keys:?}");
     assert_eq!(fs::read_to_string(scene.path("log/refused")).unwrap(), "", "nobody was refused");
     // An abort at this point revokes nothing and moves no consumer; the key can be revoked separately later.
-    scene.run(&["abort"]).exits(1).ended("rolled_back");
+    scene.run(&["abort"]).exits(5).ended("rolled_back");
     scene.end(pid);
     // A member that the configuration does not name would not be asked whether it has moved.
     let end = ["revoke", "ring", "--version", "current", "--confirm", "ring"];
@@ -202,7 +202,7 @@ fn a_member_that_fails_goes_back_alone_and_a_stranger_holds_up_the_end_of_the_sh
     scene.restart("jobs", "run/late.env");
     carry_out(&scene, &second).exits(4).says(&["`jobs` does not use its own key, or did not prove it"]);
     assert!(scene.issuer.keys().iter().any(|key| key.id == scene.old), "the shared key is alive");
-    scene.run(&["abort"]).exits(1).ended("rolled_back");
+    scene.run(&["abort"]).exits(5).ended("rolled_back");
     scene.restart("jobs", "api/jobs.env");
     scene.run(&end).exits(0).ended("done");
     split(&scene, &["api", "mail", "jobs", "late"]);

@@ -14,11 +14,14 @@ pub(super) fn run(args: &IdArgs, context: &mut Context) -> Result<Exit, Problem>
     let id = resolve_rotation(args.id.as_deref(), &context.installation)?;
     let id = id.as_deref();
     refuse_decided(id, &context.installation)?;
-    resume(
+    let exit = resume(
         id,
         &ApplyOptions { back: true, ..ApplyOptions::default() },
         |_| vec![Fact::AbortAsked],
         &context.installation,
         &mut context.ui,
-    )
+    )?;
+    // Before a key was made nothing had been changed, which is a failure of `apply` alone. Here it is what was asked for, and
+    // 1 says that the rotation is open still.
+    Ok(if exit == Exit::Failed { Exit::RolledBack } else { exit })
 }

@@ -80,7 +80,7 @@ fn what_turned_it_back_is_told_afterwards() {
     scene.as_before();
     let id = scene.plan();
     scene.run(&[&["apply", &id, "--until", "mint"][..], &accept].concat()).exits(4);
-    scene.run(&["abort", &id[..30]]).exits(1).ended("rolled_back");
+    scene.run(&["abort", &id[..30]]).exits(5).ended("rolled_back");
     // An id by its beginning, an ambiguous beginning, and a mistyped id.
     scene.run(&["status", &id[..31]]).exits(0).says(&[&id]);
     scene.run(&["history", &id[..31]]).exits(0).says(&[&id]);

@@ -233,7 +233,7 @@ fn mistyped_and_back() {
     scene.issuer.end(&id);
     scene.fed(&["resume", "--value-stdin"], &value).refused(6, "K0112", &["it stays sealed"]);
     let ran = scene.run(&["abort", &open]);
-    ran.exits(1).ended("rolled_back").says(&["revoke it at the issuer's console"]);
+    ran.exits(5).ended("rolled_back").says(&["revoke it at the issuer's console"]);
 }
 
 fn born_late() {
@@ -254,7 +254,7 @@ fn not_awaited() {
     let id = scene.until("mint");
     let (_, value) = scene.issuer.mint("made at the console");
     scene.fed(&["resume", &id, "--value-stdin"], &value).refused(1, "K0112", &["keyroll status"]);
-    scene.run(&["abort", &id]).exits(1).ended("rolled_back");
+    scene.run(&["abort", &id]).exits(5).ended("rolled_back");
 }
 
 fn said_and_not_done() {
