@@ -11,9 +11,12 @@ const TEXT_CHARS_MAX: usize = 1_000;
 
 /// By what the journal remembers why an operation of this phase failed last, in the rotation with this id.
 pub fn digest_of_failure(rotation: &str, phase: Phase) -> u64 {
-    // FNV-1a, as for the descriptions of processes.
-    let all = format!("failed\0{rotation}\0{phase:?}");
-    all.bytes()
+    digest_of(&format!("failed\0{rotation}\0{phase:?}"))
+}
+
+/// FNV-1a, as for the descriptions of processes.
+pub(crate) fn digest_of(text: &str) -> u64 {
+    text.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

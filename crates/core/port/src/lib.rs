@@ -11,6 +11,7 @@ mod failure;
 mod host;
 mod issuer;
 mod journal;
+mod processes_outside;
 mod store;
 mod survey;
 mod truth;
@@ -28,6 +29,7 @@ pub use issuer::{
     Identity, Issuer, Listed, Listing, Minted, Probe, RefusalLog, RefusedUse, Session, ValueFormat,
 };
 pub use journal::{Journal, JournalError, Opening, Overview, Recorded, RotationId};
+pub use processes_outside::digest_of_outside;
 pub use store::{Label, MadeBy, Staging, Store, VersionInfo};
 pub use survey::{CopySeen, PendingChanges, Survey, Surveying, Surveyor};
 pub use truth::{GivenOut, Truth, TruthVersion};

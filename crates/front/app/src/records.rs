@@ -22,6 +22,7 @@ pub mod open_rotation_guard;
 pub mod past;
 pub(crate) mod pid_files;
 pub mod plan_names;
+pub(crate) mod processes_outside;
 pub mod reasons;
 pub mod recorded;
 pub(crate) mod remembered_names;

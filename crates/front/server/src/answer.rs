@@ -59,6 +59,9 @@ pub(crate) struct Rotation {
     /// What is known to hold the old key, and is not moved by this rotation.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) still_on_old: Vec<String>,
+    /// What was not visible to its driver, and may hold the old key too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) not_visible: Vec<String>,
     /// The next command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next: Option<String>,
@@ -93,6 +96,7 @@ impl Rotation {
                 }
             },
             still_on_old: still,
+            not_visible: row.not_visible.clone(),
             next: match status {
                 Status::Rolling => Some(next_words::follow(&row.id)),
                 // Also before the driver asks for it: the old key is what is left.

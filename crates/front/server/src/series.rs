@@ -332,6 +332,7 @@ mod tests {
             waived: Vec::new(),
             hosts_back: Vec::new(),
             hosts_not_searched: Vec::new(),
+            not_visible: Vec::new(),
             next: None,
             first: None,
         }

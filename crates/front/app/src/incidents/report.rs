@@ -117,9 +117,10 @@ fn steps(incident: &Incident, past: Option<&Past>, dead: Option<u64>) -> Vec<Ste
     rows.into_iter().filter(|(step, _, _)| moves || !OF_CONSUMERS.contains(step)).map(row).collect()
 }
 
-/// When the last consumer was proved to use the new key; none if one was not: every consumer is not verified then.
+/// When the last consumer was proved to use the new key; none if one was not, or if not all processes were visible: every consumer
+/// is not verified then.
 fn moved_all(shown: &EmergencyShown) -> Option<f64> {
-    shown.alert_to_moved_s.filter(|_| shown.not_proved.is_empty())
+    shown.alert_to_moved_s.filter(|_| shown.not_proved.is_empty() && shown.not_visible.is_empty())
 }
 
 fn not_visible(incident: &Incident, emergency: Option<&EmergencyShown>) -> Vec<String> {
@@ -130,7 +131,7 @@ fn not_visible(incident: &Incident, emergency: Option<&EmergencyShown>) -> Vec<S
             incident.id
         )],
     };
-    all.extend(emergency.into_iter().flat_map(unproved));
+    all.extend(emergency.into_iter().flat_map(|shown| unproved(shown).chain(shown.not_visible.clone())));
     all
 }
 
@@ -242,11 +243,14 @@ mod tests {
             alert_to_dead_s: None,
             consumers: 2,
             not_proved: Vec::new(),
+            not_visible: Vec::new(),
         };
         assert_eq!((moved_all(&shown), unproved(&shown).count()), (Some(4.0), 0));
         shown.not_proved.push("`job`: it was let go".to_owned());
         assert_eq!(moved_all(&shown), None);
         assert!(unproved(&shown).all(|line| line.ends_with(": `job`: it was let go")));
         assert_eq!(unproved(&shown).count(), 1);
+        shown = EmergencyShown { not_proved: Vec::new(), not_visible: vec!["processes".to_owned()], ..shown };
+        assert_eq!(moved_all(&shown), None, "not of each process");
     }
 }

@@ -19,4 +19,7 @@ pub struct EmergencyShown {
     /// Those that were not proved to use the new key although keyroll does not wait for them any more, each with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_proved: Vec<String>,
+    /// What was not visible to its driver, such as processes outside the container that it runs in. It holds up no emergency.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_visible: Vec<String>,
 }

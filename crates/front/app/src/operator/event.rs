@@ -329,6 +329,9 @@ pub struct StatusShown {
     /// Hosts of its configuration that it does not look at.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts_not_searched: Vec<String>,
+    /// What was not visible to a driver of this emergency: it is not held up by it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_visible: Vec<String>,
     /// The command that continues it.
     pub next: Option<String>,
     /// A process drives another rotation: until it was asked to pause by this command, the commands of this one are refused

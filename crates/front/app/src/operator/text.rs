@@ -2,8 +2,8 @@ use crate::operator::EmergencyShown;
 use crate::quantity::quantity;
 use crate::redact;
 
-/// The steps of an emergency, beside the minutes after the alert within which they should be done, and the consumers without a
-/// proof.
+/// The steps of an emergency, beside the minutes after the alert within which they should be done, the consumers without a proof,
+/// and what was not visible.
 pub fn clock(shown: &EmergencyShown) -> String {
     let (proved, unproved) = proved(shown);
     let steps = [
@@ -16,15 +16,18 @@ pub fn clock(shown: &EmergencyShown) -> String {
         let at = at.map_or_else(|| none.to_owned(), |at| format!("after {}", spent(at)));
         format!("\n  {what:<22} {at:<18} (keyroll's goal: {goal} min)")
     };
-    let missing = shown.not_proved.iter().map(|one| format!("\n  not proved: {one}")).collect::<String>();
-    format!("since the alert at {}{}{missing}", shown.alerted, steps.map(row).concat())
+    let missing = shown.not_proved.iter().map(|one| format!("\n  not proved: {one}"));
+    let unseen = shown.not_visible.iter().map(|one| format!("\n  not visible: {one}"));
+    let left: String = missing.chain(unseen).collect();
+    format!("since the alert at {}{}{left}", shown.alerted, steps.map(row).concat())
 }
 
 /// By how many consumers the new key was proved, and what stands for the time if there is none: keyroll may wait for no proof any
-/// more.
+/// more. Of a consumer with processes that are not visible, only the others proved it.
 fn proved(shown: &EmergencyShown) -> (String, &'static str) {
     match shown.not_proved.len() {
-        0 => ("proved by every consumer".to_owned(), "not yet"),
+        0 if shown.not_visible.is_empty() => ("proved by every consumer".to_owned(), "not yet"),
+        0 => ("proved by all visible".to_owned(), "not yet"),
         missing => {
             let proved = shown.consumers.saturating_sub(missing);
             let all = quantity(shown.consumers, "consumer");

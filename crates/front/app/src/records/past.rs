@@ -136,6 +136,8 @@ impl Clock {
             alert_to_dead_s: since(dead),
             consumers,
             not_proved: called.as_ref().map(named).unwrap_or_default(),
+            // The names beside the journal have it, and not its entries.
+            not_visible: Vec::new(),
         })
     }
 }
@@ -231,6 +233,7 @@ mod tests {
     use keyroll_port::{Opening, RotationId};
     use keyroll_rotation::{Emergency, Plan, Stamp};
 
+    use super::super::processes_outside::OUTSIDE;
     use super::super::walk::{Walk, plan};
     use super::*;
     use crate::operator::clock as text;
@@ -301,6 +304,18 @@ mod tests {
             assert!(said.contains(&format!("not proved: {named}")), "{said}");
             assert!(!said.contains("every consumer"), "{said}");
         }
+    }
+
+    /// Red where a report says that every consumer proved the new key, of a driver that did not see all processes.
+    #[test]
+    fn of_processes_that_no_driver_saw_nothing_is_claimed() {
+        let not_visible = vec![OUTSIDE.to_owned()];
+        let said = text(&EmergencyShown { not_visible: not_visible.clone(), ..emergency(plan(), None) });
+        assert!(said.contains("proved by all visible") && !said.contains("every consumer"), "{said}");
+        assert!(said.contains(&format!("not visible: {OUTSIDE}")), "{said}");
+        let gone = emergency(plan(), Some(Waived::Gone(LAST)));
+        let said = text(&EmergencyShown { not_visible, ..gone });
+        assert!(said.contains("proved by 1 of 2 consumers") && said.contains(OUTSIDE), "{said}");
     }
 
     /// Red where a waiver of one that had shown the new key takes the proof away.

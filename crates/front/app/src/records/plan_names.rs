@@ -7,7 +7,7 @@ use std::path::Path;
 use keyroll_config::{Bystander, Secret};
 use keyroll_fleet::place_digest_of;
 use keyroll_host::{LOCAL, place_digest};
-use keyroll_port::{Described, Named, Recorded, digest_of_failure};
+use keyroll_port::{Described, Named, Recorded, digest_of_failure, digest_of_outside};
 use keyroll_rotation::{
     BystanderId, ConsumerId, FileId, HostId, Incarnation, InstanceIdentity, Phase, digest_of_life,
 };
@@ -170,6 +170,11 @@ impl Called {
     /// Why an operation of this phase failed last, if a driver of this rotation said so.
     pub fn failure(&self, phase: Phase) -> Option<&str> {
         self.remembered.get(&digest_of_failure(&self.id, phase)).map(String::as_str)
+    }
+
+    /// What was outside of what a driver of this emergency saw.
+    pub(crate) fn outside(&self) -> Vec<String> {
+        self.remembered.get(&digest_of_outside(&self.id)).cloned().into_iter().collect()
     }
 
     /// The name of an undeclared copy, if the plan or an inspection saw it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use keyroll_port::{Journal, Named, Recorded, digest_of_failure};
+use keyroll_port::{Journal, Named, Recorded, digest_of_failure, digest_of_outside};
 use keyroll_rotation::{Debt, Hold, Phase, Reason, State, Waived, digest_of_life};
 
 use super::plan_names::Called;
@@ -51,6 +51,9 @@ fn digests(id: &str, state: &State) -> BTreeSet<u64> {
     // What turned a rotation round is told with its cause: the key was not made, not sealed, or not given out.
     if matches!(state.phase(), Phase::RollingBack | Phase::RolledBack) {
         all.extend([Phase::Mint, Phase::Stage, Phase::Roll].map(|phase| digest_of_failure(id, phase)));
+    }
+    if state.emergency().is_some() {
+        all.insert(digest_of_outside(id));
     }
     if state.debt() == Some(Debt::NotRevoked) {
         all.insert(digest_of_failure(id, Phase::Revoke));

@@ -152,6 +152,7 @@ impl<'p> StatusReader<'p> {
         row.last_s = last_unix_ms(&recorded) / 1_000;
         row.blocked_by = blockers::all(&called, &state);
         row.waived = waived::waived(&called, waivers, &state);
+        row.not_visible = called.outside();
         let left = HostsLeft::of(&recorded);
         for (at, unit) in row.units.iter_mut().enumerate() {
             if let Some(stage) = left.stage(&called, &state, at) {
@@ -260,6 +261,7 @@ fn unreadable(overview: &Overview, problem: &Problem) -> StatusShown {
         waived: Vec::new(),
         hosts_back: Vec::new(),
         hosts_not_searched: Vec::new(),
+        not_visible: Vec::new(),
         first: None,
         next: overview.open.then(|| format!("keyroll status {}", overview.id)),
     }
@@ -313,6 +315,7 @@ fn row(
         waived: Vec::new(),
         hosts_back: Vec::new(),
         hosts_not_searched: Vec::new(),
+        not_visible: Vec::new(),
         first: None,
         next: None,
     }

@@ -11,7 +11,7 @@ use super::options::DriveOptions;
 use super::watch::Watch;
 use crate::exit::Exit;
 use crate::interrupt;
-use crate::operator::{Event, Operator, Outcome, Residue, Summary};
+use crate::operator::{EmergencyShown, Event, Operator, Outcome, Residue, Summary};
 use crate::problem::Problem;
 use crate::records::hosts_left::HostsLeft;
 use crate::records::past::Past;
@@ -20,7 +20,7 @@ use crate::records::reasons::reason_text;
 use crate::records::recorded::state_of;
 use crate::records::waivers::Waivers;
 use crate::records::ways::ways;
-use crate::records::{blockers, old_key, reasons, remembered_names};
+use crate::records::{blockers, old_key, processes_outside, reasons, remembered_names};
 
 /// The most operator events that may wait for the driver.
 const COMMANDS_MAX: usize = 16;
@@ -40,6 +40,10 @@ pub(crate) async fn drive(
     let goes_on = |fact: &Fact| matches!(fact, Fact::Resumed | Fact::AbortAsked | Fact::Escalated { .. });
     let now = state_of(&opened).ok();
     let called = remembered_names::called(ports.journal.as_ref(), &opened, now.as_ref()).await;
+    let escalates = options.first.iter().any(|fact| matches!(fact, Fact::Escalated { .. }));
+    if escalates || now.as_ref().is_some_and(|state| state.emergency().is_some()) {
+        processes_outside::remember(ports.journal.as_ref(), id).await;
+    }
     let before = now.filter(|_| options.first.iter().any(goes_on));
     for fact in std::mem::take(&mut options.first) {
         tell.send(Command::Tell(fact)).await.map_err(|error| driving().because_of(&error))?;
@@ -87,15 +91,21 @@ pub(crate) async fn drive(
         downtimes,
         blocked_by: blocked,
         residues,
-        ..summary(&recorded, &state, outcome, not_there_s)
+        ..summary((&recorded, &called), &state, outcome, not_there_s)
     }));
     operator.settle();
     Ok(exit)
 }
 
 /// The summary, from the journal and the state.
-fn summary(recorded: &Recorded, state: &State, outcome: Outcome, not_there_s: Option<f64>) -> Summary {
+fn summary(
+    (recorded, called): (&Recorded, &Called),
+    state: &State,
+    outcome: Outcome,
+    not_there_s: Option<f64>,
+) -> Summary {
     let past = Past::of(recorded);
+    let with_outside = |shown| EmergencyShown { not_visible: called.outside(), ..shown };
     // If minting revokes the old value, consumers have no working value until they have moved.
     let exchange_s = past.mint_to_last_moved_s.filter(|_| state.plan().capabilities.overlap == Overlap::None);
     Summary {
@@ -109,7 +119,7 @@ fn summary(recorded: &Recorded, state: &State, outcome: Outcome, not_there_s: Op
         old_kept: !state.plan().aim.ends_old(),
         blocked_by: None,
         residues: Vec::new(),
-        emergency: past.emergency,
+        emergency: past.emergency.map(with_outside),
     }
 }
 

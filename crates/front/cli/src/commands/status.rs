@@ -104,6 +104,7 @@ fn show(rows: &[StatusShown], details: bool, context: &mut Context) {
         text.extend(row.waived.iter().map(|waived| format!("  waived: {waived}")));
         text.extend(row.hosts_back.iter().map(|host| format!("  {}", is_back(host))));
         text.extend(not_searched(row).map(|hosts| format!("  not looked at: {hosts}")));
+        text.extend(row.not_visible.iter().map(|what| format!("  not visible: {what}")));
         for holder in &row.blocked_by {
             let lines = holder.lines("blocked by ");
             text.extend(lines.into_iter().map(|line| format!("  {line}")));
@@ -231,6 +232,9 @@ fn card(row: &StatusShown) -> Vec<String> {
     if let Some(hosts) = not_searched(row) {
         line("not looked at", hosts);
     }
+    for what in &row.not_visible {
+        line("not visible", what.clone());
+    }
     if let Some(waits) = waits(row) {
         line("wait", waits);
     }
@@ -311,6 +315,7 @@ mod tests {
             waived: Vec::new(),
             hosts_back: Vec::new(),
             hosts_not_searched: Vec::new(),
+            not_visible: Vec::new(),
             first: None,
             next: None,
         }

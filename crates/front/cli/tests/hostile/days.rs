@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::hostile::Case;
 use crate::hostile::ran::{Ran, Running, wait};
-use crate::hostile::scene::Scene;
+use crate::hostile::scene::{Scene, put, side};
 use crate::kill::apart::namespaces_or_skip;
 
 pub const CASES: &[Case] = &[
@@ -22,6 +22,7 @@ pub const CASES: &[Case] = &[
     ("a driver that stands still", stopped_driver),
     ("a driver in another PID namespace", driver_elsewhere),
     ("commands where the processes of a rotation are not visible", unseen_from_here),
+    ("emergencies where a holder of the key is not visible", emergencies_in_a_part),
     ("a driver that comes back", returning_driver),
     ("a process that stands still while it writes the witness", held_witness),
     ("a wall clock that is set back a year", clock_set_back),
@@ -243,6 +244,39 @@ fn unseen_from_here() {
     inside(&["pause", &id]).exits(4);
     scene.run(&["abort", &id]).exits(5);
     scene.as_before();
+}
+
+/// A process of the machine that holds the key, and emergencies in a container. Red: what they cannot see holds them up; or their
+/// report, their status or their history says nothing of it.
+fn emergencies_in_a_part() {
+    if !namespaces_or_skip("emergencies where a holder of the key is not visible") {
+        return;
+    }
+    let scene = Scene::made(|config, _| config.push_str(&side("./also/side.env")));
+    let (id, value) = scene.issuer.mint("of the side");
+    put(&scene.path("also/side.env"), &["SIDE=", &value, "\n"], 0o600);
+    scene.add("side", &id, &value).exits(0);
+    drop(value);
+    let holder = scene.start_by_hand("two", &scene.path("also/side.env"), "idle=yes variable=SIDE");
+    let inside = |words: &[&str]| Ran::run(&mut scene.command_as("4000", words));
+    for how in ["roll-first", "revoke-now"] {
+        let planned = inside(&["plan", "side"]);
+        planned.exits(0).says(&["processes outside it are not listed"]);
+        let plan = planned.plan();
+        let ran = inside(&["apply", &plan, "--emergency", how, "--confirm", "side"]);
+        ran.exits(0).ended("done").says(&["processes outside it are not listed"]);
+        let (status, history) = (scene.run(&["status", &plan]), scene.run(&["history", &plan]));
+        let all = [
+            &ran.of("summary")[0]["emergency"]["not_visible"],
+            &status.of("status")[0]["not_visible"],
+            &history.of("past")[0]["emergency"]["not_visible"],
+        ];
+        for said in all {
+            let said = said[0].as_str().unwrap_or_default();
+            assert!(said.contains("outside the container or PID namespace"), "{how}: {}", ran.text);
+        }
+    }
+    scene.end(holder);
 }
 
 /// Somebody removed the lock of a stopped driver, which wakes up after another driver continued. The value in its

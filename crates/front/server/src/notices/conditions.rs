@@ -270,6 +270,7 @@ mod tests {
             waived: Vec::new(),
             hosts_back: Vec::new(),
             hosts_not_searched: Vec::new(),
+            not_visible: Vec::new(),
             first: None,
             next: Some("keyroll resume 0198 --confirm=openai".to_owned()),
         }
