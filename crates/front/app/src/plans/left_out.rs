@@ -22,7 +22,7 @@ pub struct Without {
 
 impl Without {
     /// The flags that ask for the same again, each after a space; none if nothing is left out.
-    pub(super) fn flags(&self) -> String {
+    pub(crate) fn flags(&self) -> String {
         let hosts: String = self.hosts.iter().map(|host| format!(" --without {}", quoted(host))).collect();
         match hosts.is_empty() {
             true => hosts,

@@ -61,7 +61,8 @@ pub fn plan(
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<String, Problem> {
-    plan_for(Purpose::Rotation, without, of, installation, operator)
+    let again = again(without, of.0.name.as_str());
+    plan_for(Purpose::Rotation, without, of, installation, operator).map_err(|problem| problem.then(&again))
 }
 
 /// Refuses a secret without a declared consumer.
@@ -78,28 +79,14 @@ fn refuse_unused(secret: &Secret, config_file: &Path) -> Result<(), Problem> {
         )))
 }
 
-/// As [`plan`]. In an emergency an undeclared copy does not hold up the consumers: it is named.
-pub fn plan_for(
-    purpose: Purpose,
-    without: &Without,
-    of: (&Secret, &Config),
-    installation: &Installation,
-    operator: &mut dyn Operator,
-) -> Result<String, Problem> {
-    let again = again(purpose, without, of.0.name.as_str());
-    planned(purpose, without, of, installation, operator).map_err(|problem| problem.then(&again))
-}
-
 /// The command that asks for the same plan again.
-fn again(purpose: Purpose, without: &Without, secret: &str) -> String {
-    let command = match purpose {
-        Purpose::Rotation => "plan",
-        Purpose::Emergency { .. } => "emergency",
-    };
-    format!("keyroll {command} {secret}{}", without.flags())
+fn again(without: &Without, secret: &str) -> String {
+    format!("keyroll plan {secret}{}", without.flags())
 }
 
-fn planned(
+/// As [`plan`]. In an emergency an undeclared copy does not hold up the consumers: it is named. Whoever plans for one names the
+/// command that comes after a failure.
+pub fn plan_for(
     purpose: Purpose,
     without_hosts: &Without,
     (secret, config): (&Secret, &Config),
@@ -392,10 +379,8 @@ mod tests {
         let hosts = ["web-2", "db-1"].map(str::to_owned).to_vec();
         let without = Without { hosts, reason: "its disk is dead".to_owned() };
         let flags = "--without web-2 --without db-1 --reason 'its disk is dead'";
-        let urgent = Purpose::Emergency { brought: false, revokes_first: false };
-        assert_eq!(again(Purpose::Rotation, &without, "acme"), format!("keyroll plan acme {flags}"));
-        assert_eq!(again(urgent, &without, "acme"), format!("keyroll emergency acme {flags}"));
-        assert_eq!(again(Purpose::Rotation, &Without::default(), "acme"), "keyroll plan acme");
+        assert_eq!(again(&without, "acme"), format!("keyroll plan acme {flags}"));
+        assert_eq!(again(&Without::default(), "acme"), "keyroll plan acme");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::manual_mint::{
     Given, Judge, ValueRejection, already_exists, is_sealed, keep, pending, read_value, same_value,
     stored_as, takes_key, warn_of_weakness,
 };
-use super::options::ApplyOptions;
+use super::options::{ApplyOptions, alerted_flag};
 use super::prompt_for_key::go_on;
 use super::rotate::{apply, resume, resumed};
 use crate::exit::Exit;
@@ -66,6 +66,22 @@ impl Default for Wanted {
     }
 }
 
+impl Wanted {
+    /// The command that asks for the same again; none if no command of this name does, as for an incident.
+    fn again(&self, name: &str) -> Option<String> {
+        let same = self.mode == Emergency::RollFirst && !self.new_leaked;
+        same.then(|| self.command(name, self.given.as_ref()))
+    }
+
+    /// The same with this key, and without the consent: that is given anew.
+    fn command(&self, name: &str, given: Option<&Given>) -> String {
+        let given = given.map(Given::flag).unwrap_or_default();
+        let rotation = self.rotation.as_ref().map(|id| format!(" --rotation {id}")).unwrap_or_default();
+        let (alerted, without) = (alerted_flag(self.alerted_unix_ms), self.without.flags());
+        format!("keyroll emergency {name}{given}{rotation}{alerted}{without}")
+    }
+}
+
 /// Moves every consumer of the secret to a new key: after one canary all at once. Returns when the rotation has ended, or
 /// waits for an operator.
 ///
@@ -77,13 +93,13 @@ pub fn replace(
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<Exit, Problem> {
-    let again = format!("keyroll emergency {name}");
+    let again = wanted.again(name).unwrap_or_else(|| format!("keyroll emergency {name}"));
     replaced(name, wanted, installation, operator).map_err(|problem| problem.then(&again))
 }
 
 fn replaced(
     name: &str,
-    wanted: Wanted,
+    mut wanted: Wanted,
     installation: &Installation,
     operator: &mut dyn Operator,
 ) -> Result<Exit, Problem> {
@@ -94,11 +110,11 @@ fn replaced(
     crate::configured::consent(wanted.confirm.as_deref(), name)?;
     // The configuration consents to the end of a key that nobody needs any more, and not to an outage.
     let consents = secret.emergency_revoke && wanted.mode == Emergency::RollFirst;
-    let confirm = wanted.confirm.or_else(|| consents.then(|| name.to_owned()));
+    let confirm = wanted.confirm.take().or_else(|| consents.then(|| name.to_owned()));
     let store = store(&places)?;
     let (_, old) = runtime(&places)?.block_on(current(store.as_ref(), secret))?;
     let brought = match &wanted.given {
-        Some(_) if described.spec.is_none() => return Err(chooses(secret)),
+        Some(_) if described.spec.is_none() => return Err(chooses(secret, &wanted.command(name, None))),
         Some(given) => Some(read_value(secret, &old, Some(given), operator)?),
         None => None,
     };
@@ -107,6 +123,7 @@ fn replaced(
         emergency: Some(wanted.mode),
         prompts: brought.is_none(),
         alerted_unix_ms: wanted.alerted_unix_ms,
+        again: wanted.again(name),
         ..ApplyOptions::default()
     };
     let open = open_rotation(name, &places)?;
@@ -360,8 +377,8 @@ fn several_fields(name: &str) -> Problem {
         ))
 }
 
-/// Nobody can bring a value here: keyroll or the issuer makes each.
-fn chooses(secret: &Secret) -> Problem {
+/// Nobody can bring a value here: keyroll or the issuer makes each. `without` is the command that brings none.
+fn chooses(secret: &Secret, without: &str) -> Problem {
     let name = &secret.name;
     let why = match secret.issuer == IssuerRef::AwsAccessKey {
         true => "AWS makes the access keys itself, and keyroll asks it for the next one",
@@ -369,7 +386,7 @@ fn chooses(secret: &Secret) -> Problem {
     };
     Problem::new(Code::MintByHand, format!("take in a new key of {name}"))
         .because(why)
-        .help(format!("leave the value out: keyroll emergency {name}"))
+        .help(format!("leave the value out: {without}"))
         .exits(Exit::Usage)
 }
 
@@ -415,5 +432,35 @@ fn accepted(
                 .because("nothing was begun: no consumer got it, and the old key is in use")
                 .help("send the same key again"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red where whoever gives the named command again loses the time of the alert, or begins without the key that was made.
+    #[test]
+    fn the_command_that_is_named_again_asks_for_the_same() {
+        let again = |wanted: &Wanted| wanted.again("acme");
+        assert_eq!(again(&Wanted::default()).unwrap(), "keyroll emergency acme");
+        let without = Without { hosts: vec!["web-2".to_owned()], reason: "its disk is dead".to_owned() };
+        let whole = Wanted {
+            given: Some(Given::File("./new key".into())),
+            confirm: Some("acme".to_owned()),
+            alerted_unix_ms: Some(1_767_225_600_000),
+            without,
+            ..Wanted::default()
+        };
+        let rest = "--alerted-at=2026-01-01T00:00:00Z --without web-2 --reason 'its disk is dead'";
+        let with_key = format!("keyroll emergency acme --value-file './new key' {rest}");
+        assert_eq!(again(&whole).unwrap(), with_key, "a consent is given anew");
+        assert_eq!(whole.command("acme", None), format!("keyroll emergency acme {rest}"));
+        let of_one =
+            Wanted { given: Some(Given::Stdin), rotation: Some("0192".to_owned()), ..Wanted::default() };
+        assert_eq!(again(&of_one).unwrap(), "keyroll emergency acme --value-stdin --rotation 0192");
+        // Neither moves consumers to another key first.
+        assert_eq!(again(&Wanted { mode: Emergency::RevokeNow, ..Wanted::default() }), None);
+        assert_eq!(again(&Wanted { new_leaked: true, ..Wanted::default() }), None);
     }
 }

@@ -3,7 +3,7 @@
 use keyroll_port::RotationId;
 use keyroll_rotation::{Emergency, Phase, State};
 
-use super::options::ApplyOptions;
+use super::options::{ApplyOptions, alerted_flag};
 use crate::installation::Installation;
 use crate::places::Places;
 use crate::problem::Problem;
@@ -46,14 +46,22 @@ impl Attempt<'_> {
         }
     }
 
-    /// This command.
+    /// This command, or the one that asked for it.
     pub(super) fn again(&self) -> String {
+        if let Some(again) = &self.asked.again {
+            return again.clone();
+        }
         let emergency = match self.asked.emergency {
             None => "",
             Some(Emergency::RollFirst) => " --emergency roll-first",
             Some(Emergency::RevokeNow) => " --emergency revoke-now",
         };
-        format!("keyroll {} {}{emergency}", self.verb, self.id)
+        // The clock of an open rotation is not set again.
+        let alerted = match self.verb {
+            "apply" => alerted_flag(self.asked.alerted_unix_ms),
+            _ => String::new(),
+        };
+        format!("keyroll {} {}{emergency}{alerted}", self.verb, self.id)
     }
 }
 
@@ -110,6 +118,17 @@ mod tests {
         assert_eq!(again("retry", &ApplyOptions::default()), "keyroll retry 0192");
         assert_eq!(again("abort", &back()), "keyroll abort 0192");
         assert_eq!(again("apply", &urgent), "keyroll apply 0192 --emergency roll-first");
+        let told = ApplyOptions { alerted_unix_ms: Some(1_767_225_600_000), ..urgent };
+        let flags = "--emergency roll-first --alerted-at=2026-01-01T00:00:00Z";
+        assert_eq!(again("apply", &told), format!("keyroll apply 0192 {flags}"));
+        assert_eq!(
+            again("resume", &told),
+            "keyroll resume 0192 --emergency roll-first",
+            "it has no such flag"
+        );
+        let command = "keyroll emergency acme --value-file new.key";
+        let by_name = ApplyOptions { again: Some(command.to_owned()), ..told };
+        assert_eq!(then("apply", &by_name, None), command);
     }
 
     #[test]

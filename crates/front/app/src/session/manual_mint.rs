@@ -28,6 +28,7 @@ use crate::operator::{Confirmation, Operator};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::recorded::{Opened, rotations_unread};
+use crate::shell_words::quoted;
 use crate::weak_values::Strength;
 use crate::wiring::issuer::Described;
 use crate::wiring::open::{journal, runtime, store};
@@ -51,6 +52,14 @@ impl Given {
     /// The source that two options name.
     pub fn named(stdin: bool, file: Option<&PathBuf>) -> Option<Self> {
         file.cloned().map(Self::File).or_else(|| stdin.then_some(Self::Stdin))
+    }
+
+    /// The option that names it again, after a space.
+    pub(crate) fn flag(&self) -> String {
+        match self {
+            Self::Stdin => " --value-stdin".to_owned(),
+            Self::File(path) => format!(" --value-file {}", quoted(&path.display().to_string())),
+        }
     }
 }
 

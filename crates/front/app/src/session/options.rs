@@ -37,6 +37,16 @@ pub struct ApplyOptions {
     pub sealed: bool,
     /// A new rotation begins with this key, which somebody brought.
     pub brought: Option<Credential>,
+    /// The command that asked for it, if it is another than the one that drives the rotation: it is named until the rotation has
+    /// recorded what was asked for.
+    pub again: Option<String>,
+}
+
+/// The flag that gives the time of an alert again, after a space.
+pub(crate) fn alerted_flag(alerted_unix_ms: Option<u64>) -> String {
+    let at = alerted_unix_ms.and_then(|ms| i64::try_from(ms).ok());
+    let at = at.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map(|at| format!(" --alerted-at={at}")).unwrap_or_default()
 }
 
 /// The options of one drive.

@@ -5,7 +5,7 @@ use keyroll_config::Secret;
 use keyroll_port::{JournalError, Label, RotationId, VersionInfo};
 use keyroll_rotation::Debt;
 
-use super::options::ApplyOptions;
+use super::options::{ApplyOptions, alerted_flag};
 use crate::exit::Exit;
 use crate::operator::{Confirmation, Operator};
 use crate::places::Places;
@@ -68,17 +68,13 @@ pub(crate) fn consent_to_outage(
         answer @ (Confirmation::No | Confirmation::Nobody | Confirmation::Stopped) => {
             Err(Problem::new(Code::UsageWrong, format!("revoke the key of {name} at once"))
                 .because(answer.refusal())
-                .help(format!("keyroll {command} --emergency revoke-now --confirm={name}{}", alerted(asked)))
+                .help(format!(
+                    "keyroll {command} --emergency revoke-now --confirm={name}{}",
+                    alerted_flag(asked.alerted_unix_ms)
+                ))
                 .exits(answer.exit()))
         }
     }
-}
-
-/// The time of the alert, if it is given again.
-fn alerted(asked: &ApplyOptions) -> String {
-    let at = asked.alerted_unix_ms.and_then(|ms| i64::try_from(ms).ok());
-    let at = at.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    at.map(|at| format!(" --alerted-at={at}")).unwrap_or_default()
 }
 
 /// Refuses to revoke a key first if only it could make the next one. `kept`: the settings to copy are known.
@@ -106,7 +102,10 @@ pub(crate) fn refuse_outage(
         format!("revoke the key of {name} before there is another"),
     )
     .because(why)
-    .help(format!("keyroll {command} --emergency roll-first --confirm={name}")))
+    .help(format!(
+        "keyroll {command} --emergency roll-first --confirm={name}{}",
+        alerted_flag(asked.alerted_unix_ms)
+    )))
 }
 
 pub(crate) fn not_opened(error: &JournalError, id: &RotationId) -> Problem {

@@ -29,6 +29,7 @@ pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Prob
         enables: false,
         brought: None,
         sealed: false,
+        again: None,
     };
     let by_hand = args.revoked_by_hand;
     let plain = emergency.is_none() && asked.given.is_none() && asked.until.is_none() && !by_hand;

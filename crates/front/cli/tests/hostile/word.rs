@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::hostile::Case;
 use crate::hostile::ran::wait;
-use crate::hostile::scene::Scene;
+use crate::hostile::scene::{Scene, put};
 
 pub const CASES: &[Case] = &[
     ("a decoy that is waived", waived_copy),
@@ -19,6 +19,7 @@ pub const CASES: &[Case] = &[
     ("an emergency: revoke now", revoke_now),
     ("an emergency in an open rotation", escalated),
     ("an emergency that is stopped before it began", stopped_before_it_began),
+    ("an emergency that is asked for again", asked_for_again),
 ];
 
 fn waived_copy() {
@@ -110,6 +111,21 @@ fn stopped_before_it_began() {
     let again = format!("keyroll apply {plan} --emergency roll-first");
     assert!(said.iter().any(|line| line.contains(&again)), "{said:?}");
     assert_eq!(scene.issuer.asked(Ask::Mint), 0);
+}
+
+/// Red where the command that is named leaves out the key that was made, or the time of the alert.
+fn asked_for_again() {
+    let scene = Scene::new();
+    let (_, value) = scene.issuer.mint("made at the console");
+    put(&scene.path("new.key"), &[&value, "\n"], 0o600);
+    drop(value);
+    let again = ["emergency", "ring", "--value-file", "./new.key", "--alerted-at=2026-01-01T00:00:00Z"];
+    scene.sh("mv admin.key kept");
+    scene.run(&again).refused(1, "K0310", &[&format!("then: keyroll {}", again.join(" "))]);
+    scene.sh("mv kept admin.key");
+    let ran = scene.run(&[&again[..], &["--confirm", "ring"]].concat());
+    ran.exits(0).ended("done");
+    assert_eq!(ran.of("summary")[0]["emergency"]["alerted"], "2026-01-01 00:00:00Z", "{}", ran.text);
 }
 
 /// An announced outage: the old key is dead before the consumers have moved.
