@@ -170,22 +170,23 @@ pub(crate) fn leave_behind(is_night: bool) -> Result<(), String> {
     Err(format!("could not start this program anew: {}", command.exec()))
 }
 
-/// Sets the limits that this program and all that it starts have; what the system does not allow stays as it is.
+/// Sets the limits that this program and all that it starts have; what the system does not allow stays as it is. No core is
+/// written, but a test may ask for one.
 pub(crate) fn set_limits() {
     let endless = [Resource::As, Resource::Cpu, Resource::Data, Resource::Fsize, Resource::Rss];
-    let all = endless.map(|resource| (resource, None)).into_iter().chain([
-        (Resource::Core, Some(0)),
-        (Resource::Nofile, Some(FILES)),
-        (Resource::Stack, Some(STACK_BYTES)),
+    // `None` is no limit.
+    let all = endless.map(|resource| (resource, None, None)).into_iter().chain([
+        (Resource::Core, Some(0), None),
+        (Resource::Nofile, Some(FILES), Some(FILES)),
+        (Resource::Stack, Some(STACK_BYTES), Some(STACK_BYTES)),
     ]);
-    for (resource, wanted) in all {
-        let maximum = getrlimit(resource).maximum;
-        // `None` is no limit.
-        let enough = maximum.is_none_or(|maximum| wanted.is_some_and(|wanted| wanted <= maximum));
-        let raised = Rlimit { current: wanted, maximum: if enough { maximum } else { wanted } };
-        if setrlimit(resource, raised).is_err() {
+    for (resource, current, least) in all {
+        let had = getrlimit(resource).maximum;
+        let maximum = had.zip(least).map(|(had, least): (u64, u64)| had.max(least));
+        if setrlimit(resource, Rlimit { current, maximum }).is_err() {
             // Only root raises what another may have at most.
-            let _ = setrlimit(resource, Rlimit { current: maximum, maximum });
+            let current = current.map_or(had, |wanted| Some(had.map_or(wanted, |had| had.min(wanted))));
+            let _ = setrlimit(resource, Rlimit { current, maximum: had });
         }
     }
 }
@@ -206,8 +207,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
     use std::process::Output;
-
-    use rustix::process::geteuid;
 
     use super::*;
     use crate::run::root;
@@ -284,16 +283,23 @@ mod tests {
         command.current_dir(folder).output().unwrap()
     }
 
-    /// Red if `main` does not set the limits: the program then says 256, and 1.
+    /// Red if `main` does not set the limits: the program then says 256, 1, and that it may ask for no core.
     #[test]
     fn a_unit_may_open_as_many_files_and_write_as_much_whoever_starts_the_runner() {
         let folder = tempfile::tempdir().unwrap();
-        let words = [world::CHORE, folder.path().to_str().unwrap(), "sh", "-c", "ulimit -n; ulimit -f"];
-        let output = limited("ulimit -S -n 256; ulimit -S -f 1", &words, folder.path());
+        let script = "ulimit -n; ulimit -f; ulimit -S -c; ulimit -H -c";
+        let words = [world::CHORE, folder.path().to_str().unwrap(), "sh", "-c", script];
+        let output = limited("ulimit -S -n 256; ulimit -S -f 1; ulimit -c 0", &words, folder.path());
         let told = String::from_utf8(output.stdout).unwrap();
-        let hard = getrlimit(Resource::Nofile).maximum.filter(|_| !geteuid().is_root());
-        let hard = hard.unwrap_or(FILES).min(FILES);
-        assert_eq!(told, format!("{hard}\nunlimited\n"), "{}", String::from_utf8_lossy(&output.stderr));
+        // Only with a right of root can a limit be raised again.
+        let raise =
+            Command::new("sh").args(["-c", "ulimit -c 0 && ulimit -H -c unlimited"]).output().unwrap();
+        let (files, core) = match raise.status.success() {
+            true => (FILES, "unlimited"),
+            false => (getrlimit(Resource::Nofile).maximum.unwrap_or(FILES).min(FILES), "0"),
+        };
+        let wanted = format!("{files}\nunlimited\n0\n{core}\n");
+        assert_eq!(told, wanted, "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Red if `main` leaves SIGCHLD ignored: then no child can be awaited.
