@@ -97,6 +97,8 @@ pub(crate) enum TestCount {
     All,
     /// Those that its words name.
     Named(u64),
+    /// At least one, of Python's `unittest`, which may find none and succeed.
+    Unittest,
 }
 
 impl Unit {
@@ -290,6 +292,7 @@ impl Running {
             None => true,
             Some(TestCount::All) => told.is_some(),
             Some(TestCount::Named(wanted)) => passed + broken + ignored == wanted,
+            Some(TestCount::Unittest) => ran_unittests(&output),
         };
         // A program that ends by itself in a test would leave out the rest.
         let failed = failed.or_else(|| (!ran).then(|| "it did not say that all its tests ran".to_owned()));
@@ -392,6 +395,12 @@ fn test_counts(log: &str) -> Option<(u64, u64, u64)> {
     Some((before("passed")?, before("failed")?, before("ignored").unwrap_or(0)))
 }
 
+/// Whether Python's `unittest` ran a test, by its line `Ran 3 tests in 0.1s`.
+fn ran_unittests(log: &str) -> bool {
+    let count = |line: &str| line.strip_prefix("Ran ")?.split(' ').next()?.parse::<u64>().ok();
+    log.lines().rev().find_map(count).is_some_and(|count| count > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -402,6 +411,14 @@ mod tests {
                    test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; finished in 0.1s\n";
         assert_eq!(test_counts(log), Some((3, 2, 0)));
         assert_eq!(test_counts("nothing was run"), None);
+    }
+
+    /// Red if a run of Python's tests that found none is a run.
+    #[test]
+    fn python_tests_ran_if_there_was_one() {
+        assert!(ran_unittests("..\n----\nRan 2 tests in 0.004s\n\nOK (skipped=1)\n"));
+        assert!(ran_unittests("Ran 1 test in 0.004s\n\nOK\n"));
+        assert!(!ran_unittests("\n----\nRan 0 tests in 0.000s\n\nOK\n") && !ran_unittests(""));
     }
 
     #[test]

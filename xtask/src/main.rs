@@ -4,6 +4,7 @@ mod apt;
 mod codegen;
 mod dist;
 mod figures;
+mod inherited;
 mod kill;
 mod lanes;
 mod mutants;
@@ -41,6 +42,11 @@ cargo xtask dist [--profile dist|release|dev] [--program PATH] [--out FOLDER]
 
 fn main() -> ExitCode {
     world::set_umask();
+    inherited::set_limits();
+    if let Err(why) = inherited::hear_children() {
+        eprintln!("xtask: {why}");
+        return ExitCode::FAILURE;
+    }
     let words: Vec<String> = std::env::args().skip(1).collect();
     let rest = words.get(1..).unwrap_or_default();
     if words.first().is_some_and(|word| word == world::CHORE) {
@@ -81,6 +87,7 @@ fn main() -> ExitCode {
 
 /// What a change must pass, or a night.
 fn test(words: &[String]) -> Result<(), String> {
+    inherited::leave_behind(words.first().is_some_and(|word| word == "--full"))?;
     match (words.first().map(String::as_str), words.get(1..).unwrap_or_default()) {
         (None, _) => rings::test(),
         (Some("--full"), parts) => night::night(parts),

@@ -33,6 +33,26 @@ pub(crate) fn output(program: &str, words: &[&str]) -> Result<String, String> {
     }
 }
 
+/// Runs the tests of one test program, by cargo's words for it, whose names have this text.
+pub(crate) fn named_tests(words: &[&str], text: &str) -> Result<(), String> {
+    have_tests(words, text)?;
+    run("cargo", &[&["test", "--quiet"][..], words, &["--", text]].concat())
+}
+
+/// Refuses a text that no name of a test has: cargo would run nothing, and succeed.
+pub(crate) fn have_tests(words: &[&str], text: &str) -> Result<(), String> {
+    let listed = output("cargo", &[&["test", "--quiet"][..], words, &["--", text, "--list"]].concat())?;
+    if lists_test(&listed) {
+        Ok(())
+    } else {
+        Err(format!("{}: no test has `{text}` in its name", words.join(" ")))
+    }
+}
+
+fn lists_test(listed: &str) -> bool {
+    listed.lines().any(|line| line.ends_with(": test"))
+}
+
 /// Whether a program is on the search path.
 pub(crate) fn have(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
@@ -49,4 +69,16 @@ pub(crate) fn home_bin(program: &str) -> PathBuf {
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
     cargo.or(home).unwrap_or_default().join("bin").join(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red if a list without tests is taken for one with some.
+    #[test]
+    fn a_list_without_tests_is_told_from_one_with_some() {
+        assert!(lists_test("kill::killed_anywhere: test\n\n1 test, 0 benchmarks\n"));
+        assert!(!lists_test("0 tests, 0 benchmarks\n") && !lists_test("") && !lists_test("one: benchmark\n"));
+    }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::lanes::Unit;
+use crate::lanes::{TestCount, Unit};
 use crate::parts::imports;
 use crate::run::{in_ci, root};
 
@@ -37,7 +37,7 @@ pub(crate) fn python() -> Vec<Unit> {
             let plain = Unit::plain(name, Path::new("python3"), &[&UNITTEST[..], &["-p", files]].concat());
             // CI's checkout stays as it is.
             let variables = vec![("PYTHONDONTWRITEBYTECODE".to_owned(), PathBuf::from("1"))];
-            Unit { folder: root().join(PYTHON), variables, ..plain }
+            Unit { folder: root().join(PYTHON), variables, tests: Some(TestCount::Unittest), ..plain }
         })
         .collect()
 }
@@ -79,7 +79,8 @@ pub(crate) fn python_built() -> Result<(), String> {
     }
 }
 
-/// The modules of the Python package for other libraries, with the libraries.
+/// The modules of the Python package for other libraries, with the libraries; and the other tests, of which some need one of
+/// them (aiohttp, boto3) and are skipped everywhere else.
 pub(crate) fn libraries() -> Result<(), String> {
     let its = emptied("target/sdk-libraries")?;
     environment("python3", &its)?;
@@ -87,7 +88,8 @@ pub(crate) fn libraries() -> Result<(), String> {
     let releases = format!("{LIBRARIES}/requirements.txt");
     ran(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r", &releases]))?;
     let words = ["-W", "ignore::ResourceWarning", "-m", "unittest", "discover", "-s", LIBRARIES, "-t", "."];
-    ran(Command::new(&python).args(words))
+    ran(Command::new(&python).args(words))?;
+    ran(Command::new(&python).args(UNITTEST))
 }
 
 /// A folder of the checkout, without what an earlier run left there.

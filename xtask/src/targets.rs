@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::inherited::is_of_tests;
 use crate::lanes::{self, Supply, TestCount, Unit};
 use crate::night;
 use crate::run::{output, root};
@@ -189,7 +190,7 @@ impl Units<'_> {
                 1 + LONGEST.iter().position(|name| unit.name.starts_with(name)).unwrap_or(LONGEST.len());
             unit.seconds_max = self.which.seconds_max();
             if let Which::Named(_) = self.which {
-                // A developer may select cases of a test.
+                // A developer may select cases of a test, or let it write what it compares.
                 unit.variables.extend(own_variables());
             }
             let more = self.variable.map(|(name, value)| (name.to_owned(), PathBuf::from(value)));
@@ -288,10 +289,10 @@ pub(crate) fn test(
     if names.is_empty() { Ok(()) } else { Err(format!("{}{excerpts}", names.join("; "))) }
 }
 
-/// The variables of this process that select or extend tests.
+/// The variables of this process that select, extend or rewrite tests.
 fn own_variables() -> impl Iterator<Item = (String, PathBuf)> {
     let all = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into())));
-    all.filter(|(name, _)| name.starts_with("KEYROLL_"))
+    all.filter(|(name, _)| is_of_tests(name))
 }
 
 /// Refuses a test file that is no module of a program: its tests would never run.
@@ -305,7 +306,7 @@ fn check_layout() -> Result<(), String> {
         let files = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
         for file in files.filter(|file| file.extension().is_some_and(|extension| extension == "rs")) {
             let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-            let module = main.lines().any(|line| line.ends_with(&format!("mod {name};")));
+            let module = main.lines().any(|line| declares(line, name));
             if !module && !text.contains(&format!("path = \"tests/{name}.rs\"")) {
                 left.push(file.display().to_string());
             }
@@ -316,6 +317,13 @@ fn check_layout() -> Result<(), String> {
     } else {
         Err(format!("add to tests/main.rs of its room: {}", left.join(", ")))
     }
+}
+
+/// Whether this line of a program makes the file of this name one of its modules.
+fn declares(line: &str, name: &str) -> bool {
+    let words: Vec<&str> = line.trim_end_matches(';').split_whitespace().collect();
+    let of = matches!(words.as_slice(), ["mod", one] | ["pub" | "pub(crate)", "mod", one] if *one == name);
+    of && line.ends_with(';')
 }
 
 /// Every room's Cargo.toml.
@@ -362,6 +370,8 @@ fn build(tell: &Sender<Built>) -> Result<(), String> {
 fn linted(words: &[&str], each: &mut dyn FnMut(&Value, &[Value])) -> Result<Vec<Value>, String> {
     let mut command = Command::new("cargo");
     command.args(words).args(["--workspace", "--quiet", "--message-format=json"]);
+    // Whatever a person configured for cargo: the tests look for the programs there, and would find old ones.
+    command.args(["--target-dir", "target"]);
     // It compiles as rustc does, and lints. The optimizations that it leaves out matter to no test.
     command.env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver");
     command.current_dir(root()).stdout(Stdio::piped()).stderr(Stdio::inherit());
@@ -436,8 +446,12 @@ fn program(artifact: &Value, built: &[Value]) -> Option<Unit> {
 fn split(program: Unit, which: &Which<'_>, named: &mut BTreeSet<&'static str>) -> Result<Vec<Unit>, String> {
     let Some(room) = program.name.strip_suffix(&format!("/{SUITE}")) else { return Ok(vec![program]) };
     let listed = output(&program.program.display().to_string(), &["--list", "--format", "terse"])?;
+    let modules = modules(&listed);
+    if modules.is_empty() {
+        return Err(format!("{} lists no test", program.name));
+    }
     let mut units = Vec::new();
-    for (module, mut tests) in modules(&listed) {
+    for (module, mut tests) in modules {
         tests.retain(|test| {
             let test = format!("{room}/{test}");
             named.extend(night::beginnings().filter(|beginning| test.starts_with(beginning)));
@@ -500,5 +514,64 @@ mod tests {
     #[test]
     fn every_file_of_tests_belongs_to_a_program() {
         check_layout().unwrap();
+    }
+
+    /// Red if a module that is only in a comment counts as one.
+    #[test]
+    fn a_module_is_declared_by_a_line_of_its_own() {
+        assert!(declares("mod kill;", "kill") && declares("pub(crate) mod kill;", "kill"));
+        for line in ["// mod kill;", "mod kills;", "mod kill {", "use kill;", "//! see mod kill;"] {
+            assert!(!declares(line, "kill"), "{line}");
+        }
+    }
+
+    /// Red if a suite that lists nothing is a suite without units: its room would pass untested.
+    #[test]
+    fn a_suite_that_lists_no_test_is_refused() {
+        let suite = |program: &str| {
+            let unit = Unit::plain("core/suite", Path::new(program), &[]);
+            split(unit, &Which::Change, &mut BTreeSet::new()).map(|units| units.len())
+        };
+        assert_eq!(suite("true"), Err("core/suite lists no test".to_owned()));
+        assert!(suite("false").is_err());
+    }
+
+    /// An ignored test is in neither the test of a change nor a night: each must be run by another one of its file.
+    #[test]
+    fn each_ignored_test_is_run_by_the_test_that_it_names() {
+        let (mut folders, mut ignored) = (vec![root().join("crates"), root().join("xtask")], 0);
+        while let Some(folder) = folders.pop() {
+            for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    let text = fs::read_to_string(&path).unwrap();
+                    ignored += ignored_tests(&text).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+                }
+            }
+        }
+        assert!(ignored > 0, "none was found");
+        let one = "#[test]\n#[ignore = \"run by all, alone\"]\nfn part() {}\n";
+        assert_eq!(ignored_tests(&format!("{one}fn all() {{ run(\"part\") }}")), Ok(1));
+        assert!(ignored_tests(one).is_err(), "nothing runs it");
+        assert!(ignored_tests(&format!("{one}fn all() {{}}")).is_err(), "another one runs nothing");
+        assert!(ignored_tests("#[ignore]\nfn part() {}\n").is_err());
+    }
+
+    /// How many tests this file ignores.
+    fn ignored_tests(text: &str) -> Result<usize, String> {
+        let (mut count, mut lines) = (0, text.lines());
+        while let Some(line) = lines.next() {
+            let Some(reason) = line.trim_start().strip_prefix("#[ignore") else { continue };
+            let by = reason.strip_prefix(" = \"run by ").and_then(|reason| reason.split(['"', ',']).next());
+            let by = by.ok_or_else(|| format!("an ignored test names no test that runs it: {line}"))?;
+            let name = lines.find_map(|line| line.trim_start().strip_prefix("fn ")?.split('(').next());
+            let name = name.ok_or("an ignored test has no name")?;
+            if !text.contains(&format!("fn {by}(")) || !text.contains(&format!("{name}\"")) {
+                return Err(format!("`{by}` does not run the ignored `{name}`"));
+            }
+            count += 1;
+        }
+        Ok(count)
     }
 }

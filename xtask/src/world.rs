@@ -3,7 +3,7 @@
 //! keyroll searches the memory of every process that it sees. As root, each unit therefore gets a process and a mount
 //! namespace of its own: it sees the processes that it started, and no other unit. When the unit or the runner ends, the
 //! kernel ends what is left. Signals, umask, open files, locale, terminal, home and temporary folder are the same whoever
-//! starts the runner.
+//! starts the runner; variables and limits: `inherited.rs`.
 
 use std::env;
 use std::ffi::OsString;
@@ -21,6 +21,7 @@ use rustix::fs::Mode;
 use rustix::mount::{MountFlags, mount};
 use rustix::process::{Pid, WaitOptions, geteuid, getpid, setsid, umask, wait};
 
+use crate::inherited::{is_inherited, no_proxy};
 use crate::run::have;
 
 /// The chore that is the first process of a world.
@@ -43,37 +44,6 @@ const UMASK: u32 = 0o022;
 
 /// What others may do with a program that was built, and with its folder.
 const MODE_OF_OTHERS: u32 = 0o055;
-
-/// Beginnings of the names of variables that a unit does not inherit: each changes what a program prints, where it
-/// keeps its files, which server it talks to, or how much is tested.
-const NOT_INHERITED: [&str; 25] = [
-    "KEYROLL_",
-    "PYTHON",
-    "VIRTUAL_ENV",
-    "LC_",
-    "LANGUAGE",
-    "XDG_",
-    "NO_COLOR",
-    "CLICOLOR",
-    "FORCE_COLOR",
-    "COLUMNS",
-    "LINES",
-    "DOCKER_",
-    "COMPOSE_",
-    "PG",
-    "NOTIFY_SOCKET",
-    "INVOCATION_ID",
-    "AWS_",
-    "BAO_",
-    "VAULT_",
-    "KUBECONFIG",
-    // A hook of git says which repository it is for.
-    "GIT_DIR",
-    "GIT_INDEX_FILE",
-    "GIT_WORK_TREE",
-    "GIT_PREFIX",
-    "BASH_ENV",
-];
 
 /// What one unit's processes get; the folder goes away with it.
 pub(crate) struct World {
@@ -116,10 +86,14 @@ impl World {
     }
 
     fn set_variables(&self, command: &mut Command) {
-        for (name, _) in env::vars_os() {
-            if NOT_INHERITED.iter().any(|beginning| name.to_string_lossy().starts_with(beginning)) {
-                command.env_remove(name);
-            }
+        for (name, _) in env::vars_os().filter(|(name, _)| !is_inherited(&name.to_string_lossy())) {
+            command.env_remove(name);
+        }
+        let all: Vec<(String, String)> = env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        if let Some(hosts) = no_proxy(&all) {
+            command.env("NO_PROXY", &hosts).env("no_proxy", &hosts);
         }
         let folder = self.folder.path();
         command.env("HOME", folder.join(HOME)).env("TMPDIR", folder.join(TEMPORARY));
@@ -128,7 +102,8 @@ impl World {
             command.env("USER", "root").env("LOGNAME", "root");
         }
         // Where tests install servers and managers once, and what their installers need of the home of the developer.
-        let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+        // Without HOME, as a service is started, it is that of the user: a relative path would be in the checkout.
+        let home = env::home_dir().filter(|home| home.is_absolute()).unwrap_or_else(|| PathBuf::from("/"));
         let place = |name: &str, otherwise: &str| {
             env::var_os(name).map_or_else(|| home.join(otherwise), PathBuf::from)
         };

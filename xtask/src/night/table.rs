@@ -1,6 +1,6 @@
 //! The parts of a night: what each runs, and what the test of a change leaves to it.
 
-use crate::run::run;
+use crate::run::{named_tests, run};
 use crate::{dist, parts, rings, sdk, sim};
 
 /// Seeds of the simulation for a night.
@@ -347,6 +347,10 @@ pub(crate) const PARTS: [Part; 29] = [
             "scanner/packed::what_asks_for_much_memory_",
             "scanner/trees::a_bomb_",
         ],
+        // Nothing else is built with this feature.
+        chore: Some(|| {
+            named_tests(&["-p", "keyroll-redact", "--features", "tracing", "--test", "suite"], "log::")
+        }),
         rooms: &["history", "leak", "needle", "redact", "scanner"],
         files: &["rules/"],
         ..NONE
