@@ -5,7 +5,7 @@
 //! Units that compute and start no keyroll, such as the simulation, run in the background: one at a time, with the
 //! processor time that no other unit uses.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -135,6 +135,8 @@ pub(crate) struct Ended {
     pub(crate) counts: (u64, u64),
     /// By the clock; of the processors, if it ran in the background.
     seconds: f64,
+    /// What its tests say that they left out on this machine.
+    left_out: Vec<String>,
 }
 
 struct Running {
@@ -200,6 +202,7 @@ pub(crate) fn run(own: &Path, supply: &mut dyn FnMut() -> Supply) -> Result<Vec<
                         excerpt: String::new(),
                         counts: (0, 0),
                         seconds: 0.0,
+                        left_out: Vec::new(),
                     });
                 }
             }
@@ -219,6 +222,7 @@ pub(crate) fn run(own: &Path, supply: &mut dyn FnMut() -> Supply) -> Result<Vec<
         }
     }
     print_slowest(&ended);
+    print_left_out(&ended);
     Ok(ended)
 }
 
@@ -241,6 +245,24 @@ fn print_slowest(ended: &[Ended]) {
         let mark = if one.seconds > UNIT_S_AIM { "  above 60 s" } else { "" };
         println!("{:>7.1} s  {}{mark}", one.seconds, one.name);
     }
+}
+
+/// What the tests left out, as root or a kernel can refuse it: nobody has to believe that it was tested.
+fn print_left_out(ended: &[Ended]) {
+    if ended.iter().any(|one| !one.left_out.is_empty()) {
+        println!("left out on this machine:");
+    }
+    for (one, what) in ended.iter().flat_map(|one| one.left_out.iter().map(move |what| (one, what))) {
+        println!("  {}: {what}", one.name);
+    }
+}
+
+/// What a test says that it leaves out, by its lines that begin so.
+fn left_out(output: &str) -> Vec<String> {
+    let what =
+        |line: &str| Some(line.strip_prefix("left out")?.trim_start_matches([':', ',', ' ']).to_owned());
+    let all: BTreeSet<String> = output.lines().filter_map(what).collect();
+    all.into_iter().collect()
 }
 
 fn start(own: &Path, unit: &Unit, logs: &Path) -> Result<Running, String> {
@@ -308,7 +330,7 @@ impl Running {
         let excerpt = if failed.is_some() { excerpt(&output) } else { String::new() };
         // By the clock one in the background takes as long as the others leave no processor to it.
         let seconds = if self.unit.background { processor } else { wall };
-        Ended { name, failed, excerpt, counts, seconds }
+        Ended { name, failed, excerpt, counts, seconds, left_out: left_out(&output) }
     }
 }
 
@@ -411,6 +433,14 @@ mod tests {
                    test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; finished in 0.1s\n";
         assert_eq!(test_counts(log), Some((3, 2, 0)));
         assert_eq!(test_counts("nothing was run"), None);
+    }
+
+    /// Red if what a test left out is passed over in silence.
+    #[test]
+    fn what_a_test_left_out_is_told() {
+        let output = "left out: strace may not trace\ntest a ... ok\nleft out, because files: whose pm2\n\
+                      it was left out: no\nleft out: strace may not trace\n";
+        assert_eq!(left_out(output), ["because files: whose pm2", "strace may not trace"]);
     }
 
     /// Red if a run of Python's tests that found none is a run.
