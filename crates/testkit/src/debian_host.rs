@@ -1,11 +1,14 @@
 //! A throw-away Debian in a container: its image, made once, and its start.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use rustix::fs::inotify;
 
 use crate::engine::{Engine, HostError, failed, have, said};
 
@@ -14,6 +17,11 @@ const IMAGE_MS_MAX: u64 = 600_000;
 /// How long a host may take to come up, milliseconds.
 const START_MS_MAX: u64 = 60_000;
 const LOOK_PAUSE_MS: u64 = 50;
+/// How many instances of inotify a host has. A user has 128 (`fs.inotify.max_user_instances`), and an editor or another run of
+/// tests takes of them.
+const INOTIFY_OF_HOST: usize = 9;
+/// How long a host may wait for them, milliseconds.
+const ROOM_MS_MAX: u64 = 300_000;
 
 /// The first process of a host. `make-rshared`: else `LoadCredential=` breaks; `bind`: a plain remount does nothing.
 const INIT: &str = "mount --make-rshared /\nmount -o remount,bind,rw /sys/fs/cgroup\n\
@@ -130,7 +138,8 @@ pub(crate) fn host(engine: &Engine, name: &str, mounts: &[&Path]) -> Command {
 /// Waits until a host's service manager has started everything.
 pub(crate) fn await_host(engine: &Engine, name: &str) -> Result<(), HostError> {
     let step = "start the host's service manager";
-    let end = Instant::now() + Duration::from_millis(START_MS_MAX);
+    let last = Instant::now() + Duration::from_millis(ROOM_MS_MAX);
+    let mut end = Instant::now() + Duration::from_millis(START_MS_MAX);
     loop {
         let output = engine.docker(&["exec", name, "systemctl", "is-system-running", "--wait"]).output();
         let output = output.map_err(failed(step))?;
@@ -139,17 +148,34 @@ pub(crate) fn await_host(engine: &Engine, name: &str) -> Result<(), HostError> {
         if output.status.success() || text.trim() == "degraded" {
             return Ok(());
         }
+        let room = has_room();
+        if !room && Instant::now() < last {
+            end = Instant::now() + Duration::from_millis(START_MS_MAX);
+        }
         if Instant::now() > end {
-            let last = engine.docker(&["logs", "--tail", "5", name]).output();
-            let last =
-                last.map(|last| String::from_utf8_lossy(&last.stdout).trim().to_owned()).unwrap_or_default();
-            return Err(HostError::Start {
-                step,
-                why: format!("{}; {}; {last}", text.trim(), engine.said()),
-            });
+            let told = engine.docker(&["logs", "--tail", "5", name]).output();
+            let told = told.map(|told| String::from_utf8_lossy(&told.stdout).trim().to_owned());
+            let used = if room { "" } else { "; fs.inotify.max_user_instances are used by others" };
+            let why = format!("{}; {}; {}{used}", text.trim(), engine.said(), told.unwrap_or_default());
+            return Err(HostError::Start { step, why });
+        }
+        // A service manager that gets no instance ends as soon as it starts.
+        if room && has_ended(engine, name) {
+            said("start the host again", engine.docker(&["start", name]).output())?;
         }
         sleep(Duration::from_millis(LOOK_PAUSE_MS));
     }
+}
+
+/// Whether a host could have its instances of inotify now.
+fn has_room() -> bool {
+    let one = |_| inotify::init(inotify::CreateFlags::CLOEXEC).ok();
+    (0..INOTIFY_OF_HOST).map_while(one).collect::<Vec<OwnedFd>>().len() == INOTIFY_OF_HOST
+}
+
+fn has_ended(engine: &Engine, name: &str) -> bool {
+    let asked = engine.docker(&["inspect", "--format", "{{.State.Running}}", name]).output();
+    asked.is_ok_and(|answer| answer.stdout.starts_with(b"false"))
 }
 
 /// What started, or `None` with a line that says what is left out, where containers cannot run.

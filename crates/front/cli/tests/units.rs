@@ -80,7 +80,7 @@ impl Units {
             std::fs::write(units.scene.path(name), text).unwrap();
         }
         units.inside(
-            "useradd -m deploy; chmod 755 .. .; chmod 666 log/refused; mkdir cred bot job; \
+            "chmod 755 .. .; chmod 666 log/refused; mkdir cred bot job; \
              sed -n 's/^KEY=//p' api/api.env | tr -d '\\n' > cred/key; echo other > cred/other; chmod 600 cred/*; \
              cp api/api.env bot/bot.env; cp api/api.env job/job.env; rm -r api; chown -R deploy bot; \
              cp cred.service job.service job.timer /etc/systemd/system/; \

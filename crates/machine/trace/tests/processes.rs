@@ -293,7 +293,8 @@ fn what_a_child_inherited_is_traced_to_whom_it_has_it_from() {
     let from = Evidence::InheritedFrom { process: shell.id(), value: seen.old };
     assert!(evidence.contains(&from), "the export of the shell at the top: {evidence:?}");
     assert!(seen.survey.evidence(&middle, &seen.versions()).contains(&from));
-    for process in [child, middle] {
+    // The middle one ends with its child.
+    for process in [middle, child] {
         let pid = rustix::process::Pid::from_raw(process.pid as i32).expect("a number");
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it ends");
     }

@@ -458,7 +458,7 @@ pub const ROWS: &[Row] = &[
         start: unit!(
             "environment=KEY",
             "EnvironmentFile=@DIR@/bot.env\n",
-            "useradd -m deploy; chmod 755 .. .; chmod 666 log/refused; chown deploy bot.env\n\
+            "chmod 755 .. .; chmod 666 log/refused; chown deploy bot.env\n\
              install -D -o deploy -m 644 bot.service /home/deploy/.config/systemd/user/bot.service\n\
              chown -R deploy /home/deploy/.config; loginctl enable-linger deploy; uid=$(id -u deploy)\n\
              until [ -S /run/user/$uid/bus ]; do sleep 0.05; done\n\
