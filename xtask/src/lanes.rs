@@ -56,6 +56,7 @@ const TICKS_PER_S: f64 = 100.0;
 
 /// How many lines of a failed unit are printed; its whole output stays in its file.
 const EXCERPT_LINES_MAX: usize = 60;
+const LINES_BEFORE_PANIC: usize = 20;
 
 /// The folder for each unit's output, in a file with its name.
 const LOGS: &str = "target/rings";
@@ -344,7 +345,10 @@ fn excerpt(output: &str) -> String {
         Some(from) => lines.iter().skip(from + 1).filter(|line| told(line)).copied().collect(),
         None => lines.iter().skip(lines.len().saturating_sub(EXCERPT_LINES_MAX)).copied().collect(),
     };
-    kept.into_iter().take(EXCERPT_LINES_MAX).collect::<Vec<_>>().join("\n")
+    // A test may print much before it fails.
+    let panic = kept.iter().position(|line| line.contains("panicked at")).unwrap_or_default();
+    let skipped = panic.saturating_sub(LINES_BEFORE_PANIC).min(kept.len().saturating_sub(EXCERPT_LINES_MAX));
+    kept.into_iter().skip(skipped).take(EXCERPT_LINES_MAX).collect::<Vec<_>>().join("\n")
 }
 
 fn told(line: &str) -> bool {
@@ -459,6 +463,8 @@ mod tests {
         assert_eq!(excerpt("a\nb: killed"), "a\nb: killed");
         let long = "x\n".repeat(1000);
         assert_eq!(excerpt(&long).lines().count(), EXCERPT_LINES_MAX);
+        let much = format!("{long}\nthread 'a' panicked at b.rs:1:1:\nit is 3");
+        assert!(excerpt(&much).ends_with("b.rs:1:1:\nit is 3"), "red if only the beginning is shown");
     }
 
     #[test]
