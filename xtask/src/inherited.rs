@@ -142,7 +142,12 @@ pub(crate) fn no_proxy(all: &[(String, String)]) -> Option<String> {
         all.iter().find(named).map(|(_, value)| value.as_str())
     };
     of(&PROXIES)?;
-    Some(of(&["NO_PROXY"]).map_or_else(|| LOOPBACK.to_owned(), |others| format!("{others},{LOOPBACK}")))
+    Some(match of(&["NO_PROXY"]) {
+        None => LOOPBACK.to_owned(),
+        // All servers; beside others it would be none.
+        Some("*") => "*".to_owned(),
+        Some(others) => format!("{others},{LOOPBACK}"),
+    })
 }
 
 /// Starts this program anew without the variables that decide what is tested, if one is set: the gate says the same
@@ -273,6 +278,8 @@ mod tests {
         assert_eq!(of(&[("https_proxy", "http://p.example")]).as_deref(), Some(LOOPBACK));
         let both = of(&[("ALL_PROXY", "http://p.example"), ("no_proxy", "a.example")]);
         assert_eq!(both, Some(format!("a.example,{LOOPBACK}")));
+        let all = of(&[("HTTPS_PROXY", "http://p.example"), ("NO_PROXY", "*")]);
+        assert_eq!(all.as_deref(), Some("*"), "red if a proxy is asked although a person wants none");
     }
 
     /// This program, started by a shell with these limits.

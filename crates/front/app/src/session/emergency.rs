@@ -459,6 +459,7 @@ mod tests {
         let of_one =
             Wanted { given: Some(Given::Stdin), rotation: Some("0192".to_owned()), ..Wanted::default() };
         assert_eq!(again(&of_one).unwrap(), "keyroll emergency acme --value-stdin --rotation 0192");
+        assert_eq!(Given::File("-k".into()).flag(), " --value-file=-k", "it is no flag");
         // Neither moves consumers to another key first.
         assert_eq!(again(&Wanted { mode: Emergency::RevokeNow, ..Wanted::default() }), None);
         assert_eq!(again(&Wanted { new_leaked: true, ..Wanted::default() }), None);

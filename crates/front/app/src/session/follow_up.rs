@@ -3,7 +3,7 @@
 use keyroll_port::RotationId;
 use keyroll_rotation::{Emergency, Phase, State};
 
-use super::options::{ApplyOptions, alerted_flag};
+use super::options::{ApplyOptions, alerted_again};
 use crate::installation::Installation;
 use crate::places::Places;
 use crate::problem::Problem;
@@ -56,11 +56,7 @@ impl Attempt<'_> {
             Some(Emergency::RollFirst) => " --emergency roll-first",
             Some(Emergency::RevokeNow) => " --emergency revoke-now",
         };
-        // The clock of an open rotation is not set again.
-        let alerted = match self.verb {
-            "apply" => alerted_flag(self.asked.alerted_unix_ms),
-            _ => String::new(),
-        };
+        let alerted = alerted_again(self.verb, self.asked.alerted_unix_ms);
         format!("keyroll {} {}{emergency}{alerted}", self.verb, self.id)
     }
 }

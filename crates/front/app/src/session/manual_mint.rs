@@ -58,7 +58,12 @@ impl Given {
     pub(crate) fn flag(&self) -> String {
         match self {
             Self::Stdin => " --value-stdin".to_owned(),
-            Self::File(path) => format!(" --value-file {}", quoted(&path.display().to_string())),
+            Self::File(path) => {
+                let path = path.display().to_string();
+                // After a space, a name that begins so would be a flag.
+                let between = if path.starts_with('-') { '=' } else { ' ' };
+                format!(" --value-file{between}{}", quoted(&path))
+            }
         }
     }
 }

@@ -49,6 +49,14 @@ pub(crate) fn alerted_flag(alerted_unix_ms: Option<u64>) -> String {
     at.map(|at| format!(" --alerted-at={at}")).unwrap_or_default()
 }
 
+/// The same for this command, `apply 0192`. The clock of an open rotation is not set again: `resume` has no such flag.
+pub(crate) fn alerted_again(command: &str, alerted_unix_ms: Option<u64>) -> String {
+    match command.split(' ').next() {
+        Some("apply") => alerted_flag(alerted_unix_ms),
+        Some(_) | None => String::new(),
+    }
+}
+
 /// The options of one drive.
 pub(crate) struct DriveOptions {
     /// The operator consented to revoking the old key.

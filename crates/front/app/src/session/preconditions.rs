@@ -5,7 +5,7 @@ use keyroll_config::Secret;
 use keyroll_port::{JournalError, Label, RotationId, VersionInfo};
 use keyroll_rotation::Debt;
 
-use super::options::{ApplyOptions, alerted_flag};
+use super::options::{ApplyOptions, alerted_again};
 use crate::exit::Exit;
 use crate::operator::{Confirmation, Operator};
 use crate::places::Places;
@@ -70,7 +70,7 @@ pub(crate) fn consent_to_outage(
                 .because(answer.refusal())
                 .help(format!(
                     "keyroll {command} --emergency revoke-now --confirm={name}{}",
-                    alerted_flag(asked.alerted_unix_ms)
+                    alerted_again(command, asked.alerted_unix_ms)
                 ))
                 .exits(answer.exit()))
         }
@@ -104,7 +104,7 @@ pub(crate) fn refuse_outage(
     .because(why)
     .help(format!(
         "keyroll {command} --emergency roll-first --confirm={name}{}",
-        alerted_flag(asked.alerted_unix_ms)
+        alerted_again(command, asked.alerted_unix_ms)
     )))
 }
 
@@ -183,4 +183,39 @@ pub(crate) fn several(secret: &str) -> Problem {
              shared key without waiting for open rotations"
         ))
         .exits(Exit::Usage)
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_config::Config;
+    use keyroll_rotation::Emergency;
+
+    use super::*;
+    use crate::hosts::nobody::Nobody;
+    use crate::wiring::issuer::described;
+
+    /// Red where `resume` is named with the time of an alert, as for an incident in an open rotation: it has no such flag.
+    #[test]
+    fn an_outage_that_nobody_consented_to_is_named_with_the_flags_that_the_command_has() {
+        let asked = ApplyOptions {
+            emergency: Some(Emergency::RevokeNow),
+            alerted_unix_ms: Some(1_767_225_600_000),
+            ..ApplyOptions::default()
+        };
+        let help = |command: &str| {
+            consent_to_outage(&asked, "acme", command, &mut Nobody::default()).unwrap_err().help.unwrap()
+        };
+        let rest = "--emergency revoke-now --confirm=acme";
+        assert_eq!(
+            help("apply 0192"),
+            format!("keyroll apply 0192 {rest} --alerted-at=2026-01-01T00:00:00Z")
+        );
+        assert_eq!(help("resume 0192"), format!("keyroll resume 0192 {rest}"));
+        let config = "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\n";
+        let config = Config::parse(config, "/x/keyroll.toml").unwrap();
+        let secret = config.secret("acme").unwrap();
+        let refused = refuse_outage(&asked, secret, &described(secret).unwrap(), false, "resume 0192");
+        let rolls = "keyroll resume 0192 --emergency roll-first --confirm=acme";
+        assert_eq!(refused.unwrap_err().help.as_deref(), Some(rolls));
+    }
 }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::door::{Door, Unanswered, usage};
 use super::table::Operation;
-use super::watch::{open_id, path, text, watch};
+use super::watch::{Ends, open_id, path, text, watch};
 use crate::args::{ApplyArgs, EmergencyArgs, PlanArgs, ResumeArgs};
 use crate::context::Context;
 
@@ -20,7 +20,7 @@ pub(super) fn run(operation: Operation<'_>, door: &Door, context: &mut Context) 
     match operation {
         Operation::Watch(args) => {
             args.id.as_deref().map_or(Ok(()), rotation_id)?;
-            watch(args.id.as_deref(), door, context)
+            watch(args.id.as_deref(), Ends::AsStatus, door, context)
         }
         Operation::Plan(args) => plan(args, door, context),
         Operation::Apply(args) => apply(args, door, context),
@@ -200,7 +200,7 @@ fn follow(rotation: &Value, door: &Door, context: &mut Context) -> Result<Exit, 
     if text(rotation, "state") == Some("queued") {
         context.ui.aside(&format!("rotation {id} begins at the server in its turn"));
     }
-    watch(Some(id), door, context)
+    watch(Some(id), Ends::AsDriver, door, context)
 }
 
 /// Refuses the options that the server has no request for.

@@ -56,9 +56,32 @@ pub(super) fn show_options(said: &Said, door: &Door, context: &mut Context) {
     }
 }
 
+/// As what a command ends that shows the status until there is no driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// `status`: it is no failure that a rotation was rolled back.
+    AsStatus,
+    /// A command that drives: it is one.
+    AsDriver,
+}
+
+impl Ends {
+    fn exit(self, status: Exit, rolled_back: bool) -> Exit {
+        match (self, status) {
+            (Self::AsDriver, Exit::Done) if rolled_back => Exit::RolledBack,
+            (Self::AsDriver | Self::AsStatus, status) => status,
+        }
+    }
+}
+
 /// Shows the status, of one rotation or of all, whenever it changes, until none of them has a driver. Ends as the last
-/// reading did.
-pub(super) fn watch(id: Option<&str>, door: &Door, context: &mut Context) -> Result<Exit, Problem> {
+/// reading did, or as the driver would.
+pub(super) fn watch(
+    id: Option<&str>,
+    ends: Ends,
+    door: &Door,
+    context: &mut Context,
+) -> Result<Exit, Problem> {
     let (mut last, mut failures, mut first) = (None::<Said>, 0, true);
     loop {
         match look(id, context.ui.look.json, door) {
@@ -84,7 +107,7 @@ pub(super) fn watch(id: Option<&str>, door: &Door, context: &mut Context) -> Res
                     if let Some(said) = &last {
                         show_options(said, door, context);
                     }
-                    let exit = last.map_or(Exit::Paused, |said| said.exit);
+                    let exit = last.map_or(Exit::Paused, |said| ends.exit(said.exit, standing.rolled_back));
                     return standing.refused.map_or(Ok(exit), |problem| Err(problem.exits(exit)));
                 }
             }
@@ -123,7 +146,7 @@ fn look(id: Option<&str>, json: bool, door: &Door) -> Result<(Standing, Option<S
         Some(id) => one(id, door)?,
         None => {
             let all = all(door)?;
-            Standing { moves: all.iter().any(moves), begun: true, refused: None }
+            Standing { moves: all.iter().any(moves), begun: true, rolled_back: false, refused: None }
         }
     };
     let said = standing.begun.then(|| said(&words, json, door)).transpose()?;
@@ -136,6 +159,8 @@ struct Standing {
     moves: bool,
     /// The journal has it.
     begun: bool,
+    /// It ended with the old key.
+    rolled_back: bool,
     /// Why its driver ended.
     refused: Option<Problem>,
 }
@@ -148,7 +173,7 @@ fn one(id: &str, door: &Door) -> Result<Standing, Unanswered> {
     let begun = rotation.get("status").is_some_and(|status| !status.is_null());
     // The journal does not have what a driver met that could not go on.
     let refused = text(&rotation, "code").map(|_| refused(&rotation));
-    Ok(Standing { moves: moves(&rotation), begun, refused })
+    Ok(Standing { moves: moves(&rotation), begun, rolled_back: rolled_back(&rotation), refused })
 }
 
 /// Every rotation that the server shows.
@@ -186,6 +211,10 @@ fn moves(rotation: &Value) -> bool {
     matches!(text(rotation, "state"), Some("queued" | "driven"))
 }
 
+fn rolled_back(rotation: &Value) -> bool {
+    rotation.get("status").and_then(|status| text(status, "outcome")) == Some("rolled_back")
+}
+
 /// A rotation that could not be begun or resumed, as its driver said it.
 fn refused(rotation: &Value) -> Problem {
     let code = text(rotation, "code").and_then(Code::parse).unwrap_or(Code::ServerRefused);
@@ -211,6 +240,19 @@ mod tests {
         let at = |second: u32, state: &str| format!("{{\"at\":\"{second}\",\"type\":\"{state}\"}}\nplain\n");
         assert_eq!(content(&at(1, "a")), content(&at(2, "a")));
         assert_ne!(content(&at(1, "a")), content(&at(1, "b")));
+    }
+
+    /// Red where `apply` of a rotation that went back ends as one that is done.
+    #[test]
+    fn a_rotation_that_was_rolled_back_is_not_done_for_who_asked_for_it() {
+        assert!(rolled_back(&json!({ "status": { "outcome": "rolled_back" } })));
+        for other in [json!({ "status": { "outcome": "done" } }), json!({ "status": null })] {
+            assert!(!rolled_back(&other), "{other}");
+        }
+        assert_eq!(Ends::AsDriver.exit(Exit::Done, true), Exit::RolledBack);
+        assert_eq!(Ends::AsDriver.exit(Exit::Done, false), Exit::Done);
+        assert_eq!(Ends::AsDriver.exit(Exit::NeedsPerson, true), Exit::NeedsPerson, "a debt");
+        assert_eq!(Ends::AsStatus.exit(Exit::Done, true), Exit::Done);
     }
 
     #[test]
