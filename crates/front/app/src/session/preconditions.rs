@@ -205,12 +205,9 @@ mod tests {
         let help = |command: &str| {
             consent_to_outage(&asked, "acme", command, &mut Nobody::default()).unwrap_err().help.unwrap()
         };
-        let rest = "--emergency revoke-now --confirm=acme";
-        assert_eq!(
-            help("apply 0192"),
-            format!("keyroll apply 0192 {rest} --alerted-at=2026-01-01T00:00:00Z")
-        );
-        assert_eq!(help("resume 0192"), format!("keyroll resume 0192 {rest}"));
+        let (rest, at) = ("--emergency revoke-now --confirm=acme", "--alerted-at=2026-01-01T00:00:00Z");
+        assert_eq!(help("apply 0192"), ["keyroll apply 0192", rest, at].join(" "));
+        assert_eq!(help("resume 0192"), ["keyroll resume 0192", rest].join(" "));
         let config = "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\n";
         let config = Config::parse(config, "/x/keyroll.toml").unwrap();
         let secret = config.secret("acme").unwrap();
