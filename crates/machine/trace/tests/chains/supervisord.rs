@@ -28,8 +28,13 @@ impl Supervisord {
         String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned()
     }
 
+    /// A process that supervisord has made has its own environment until the program is executed.
     fn pid(&self) -> u32 {
-        until("the program runs", || self.ctl(&["pid", "bot"]).trim().parse().ok().filter(|pid| *pid > 0))
+        let executed = |pid: &u32| {
+            let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+            name.is_ok_and(|name| name.trim() == "sleep")
+        };
+        until("the program runs", || self.ctl(&["pid", "bot"]).trim().parse().ok().filter(executed))
     }
 
     fn chain(&self, name: &str) -> NamedChain {
