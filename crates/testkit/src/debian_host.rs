@@ -148,19 +148,20 @@ pub(crate) fn await_host(engine: &Engine, name: &str) -> Result<(), HostError> {
         if output.status.success() || text.trim() == "degraded" {
             return Ok(());
         }
-        let room = has_room();
-        if !room && Instant::now() < last {
+        // A service manager that gets no instance of inotify ends as soon as it starts.
+        let ended = String::from_utf8_lossy(&output.stderr).contains("is not running");
+        let used_up = ended && !has_room();
+        if used_up && Instant::now() < last {
             end = Instant::now() + Duration::from_millis(START_MS_MAX);
         }
         if Instant::now() > end {
             let told = engine.docker(&["logs", "--tail", "5", name]).output();
             let told = told.map(|told| String::from_utf8_lossy(&told.stdout).trim().to_owned());
-            let used = if room { "" } else { "; fs.inotify.max_user_instances are used by others" };
+            let used = if used_up { "; fs.inotify.max_user_instances are used by others" } else { "" };
             let why = format!("{}; {}; {}{used}", text.trim(), engine.said(), told.unwrap_or_default());
             return Err(HostError::Start { step, why });
         }
-        // A service manager that gets no instance ends as soon as it starts.
-        if room && has_ended(engine, name) {
+        if ended && !used_up {
             said("start the host again", engine.docker(&["start", name]).output())?;
         }
         sleep(Duration::from_millis(LOOK_PAUSE_MS));
@@ -171,11 +172,6 @@ pub(crate) fn await_host(engine: &Engine, name: &str) -> Result<(), HostError> {
 fn has_room() -> bool {
     let one = |_| inotify::init(inotify::CreateFlags::CLOEXEC).ok();
     (0..INOTIFY_OF_HOST).map_while(one).collect::<Vec<OwnedFd>>().len() == INOTIFY_OF_HOST
-}
-
-fn has_ended(engine: &Engine, name: &str) -> bool {
-    let asked = engine.docker(&["inspect", "--format", "{{.State.Running}}", name]).output();
-    asked.is_ok_and(|answer| answer.stdout.starts_with(b"false"))
 }
 
 /// What started, or `None` with a line that says what is left out, where containers cannot run.

@@ -83,16 +83,14 @@ impl Standing {
             }
             let last = last_unix_ms(&recorded);
             standing.last_unix_ms = standing.last_unix_ms.max(Some(last));
-            let mut past = Past::of(&recorded);
+            let past = Past::of(&recorded);
             // One that was rolled back, or that gave one consumer a key of its own, left the version in use.
             let left = |state: &State| state.phase() == Phase::RolledBack || state.plan().aim == Aim::Part;
             if past.state.as_ref().is_none_or(left) {
                 continue;
             }
             let row = row(&one.id.0, places)?;
-            if let Some(shown) = &mut past.emergency {
-                shown.not_visible.clone_from(&row.not_visible);
-            }
+            let past = past.with_outside(row.not_visible.clone());
             standing.ending = Some(Ending { recorded, past, row });
             break;
         }

@@ -79,6 +79,14 @@ impl Past {
             state: Some(state),
         }
     }
+
+    /// With what was not visible to the drivers of an emergency: the names beside the journal have it, and not its entries.
+    pub(crate) fn with_outside(mut self, not_visible: Vec<String>) -> Self {
+        if let Some(shown) = &mut self.emergency {
+            shown.not_visible = not_visible;
+        }
+        self
+    }
 }
 
 /// When the steps of an emergency were done.
@@ -136,7 +144,6 @@ impl Clock {
             alert_to_dead_s: since(dead),
             consumers,
             not_proved: called.as_ref().map(named).unwrap_or_default(),
-            // The names beside the journal have it, and not its entries.
             not_visible: Vec::new(),
         })
     }

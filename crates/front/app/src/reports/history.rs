@@ -6,7 +6,7 @@ use tokio::runtime::Runtime;
 
 use crate::configured::secret;
 use crate::installation::Installation;
-use crate::operator::{ActShown, EmergencyShown, PastShown};
+use crate::operator::{ActShown, PastShown};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::downtimes::{Downtimes, Measured};
@@ -119,7 +119,6 @@ impl Reader<'_> {
         let old_key = state.map(|state| old_key::seen(&recorded, state).text());
         let called = self.runtime.block_on(remembered_names::called(self.journal, &recorded, state));
         let waived = state.map(|state| waived::waived(&called, &self.waivers, state));
-        let with_outside = |shown| EmergencyShown { not_visible: called.outside(), ..shown };
         let downtimes = |saved| Downtimes::past(&self.measured, self.places, &saved);
         Ok(PastShown {
             id: overview.id.to_string(),
@@ -135,7 +134,7 @@ impl Reader<'_> {
             cause: cause::of(&recorded, &called),
             waived: waived.unwrap_or_default(),
             asked: Vec::new(),
-            emergency: past.emergency.map(with_outside),
+            emergency: past.with_outside(called.outside()).emergency,
         })
     }
 }

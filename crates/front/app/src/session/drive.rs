@@ -11,7 +11,7 @@ use super::options::DriveOptions;
 use super::watch::Watch;
 use crate::exit::Exit;
 use crate::interrupt;
-use crate::operator::{EmergencyShown, Event, Operator, Outcome, Residue, Summary};
+use crate::operator::{Event, Operator, Outcome, Residue, Summary};
 use crate::problem::Problem;
 use crate::records::hosts_left::HostsLeft;
 use crate::records::past::Past;
@@ -104,8 +104,7 @@ fn summary(
     outcome: Outcome,
     not_there_s: Option<f64>,
 ) -> Summary {
-    let past = Past::of(recorded);
-    let with_outside = |shown| EmergencyShown { not_visible: called.outside(), ..shown };
+    let past = Past::of(recorded).with_outside(called.outside());
     // If minting revokes the old value, consumers have no working value until they have moved.
     let exchange_s = past.mint_to_last_moved_s.filter(|_| state.plan().capabilities.overlap == Overlap::None);
     Summary {
@@ -119,7 +118,7 @@ fn summary(
         old_kept: !state.plan().aim.ends_old(),
         blocked_by: None,
         residues: Vec::new(),
-        emergency: past.emergency.map(with_outside),
+        emergency: past.emergency,
     }
 }
 
