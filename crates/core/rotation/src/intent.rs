@@ -56,7 +56,9 @@ fn rests_on_look(state: &State, op: &Op) -> bool {
 fn stir(next: &mut State, op: &Op) {
     if op.moves() {
         next.looks.moved(next.seq());
-        next.uses.moved(next.heeds_new_use());
+        if next.heeds_new_use() {
+            next.use_new_again();
+        }
     }
 }
 

@@ -81,10 +81,18 @@ fn is_about(state: &State, hold: Hold, host: HostId) -> bool {
 /// every other one. Returns whether the look shows everything: only waived hosts did not answer.
 pub(crate) fn shows_all(next: &mut State, seen: &Enumeration) -> bool {
     let (before, gone) = (next.left_hosts(), next.gone_consumers());
+    let mut nobody_first = pace::canary(next).is_empty();
     next.exceptions.end_absence(|host| seen.absent.contains(&host));
+    if !next.is_since(18) {
+        nobody_first = pace::canary(next).is_empty();
+    }
     let back: Vec<HostId> = before.into_iter().filter(|host| !next.has_left(*host)).collect();
     let returned = return_gone(next, seen, &gone);
     if !back.is_empty() || !returned.is_empty() {
+        if nobody_first && !pace::canary(next).is_empty() {
+            // Without a canary none was watched.
+            next.units.pacing.recall();
+        }
         let is_back = |(id, consumer): (ConsumerId, &Consumer)| {
             consumer.follows_live() && (back.contains(&consumer.host) || returned.contains(&id))
         };
@@ -99,14 +107,8 @@ fn return_gone(next: &mut State, seen: &Enumeration, gone: &[ConsumerId]) -> Vec
     if gone.is_empty() || !seen.complete {
         return Vec::new();
     }
-    let nobody_first = pace::canary(next).is_empty();
     next.exceptions.end_leave(|consumer| shows_running(seen, consumer));
-    let returned: Vec<ConsumerId> = gone.iter().copied().filter(|id| !next.has_gone(*id)).collect();
-    if nobody_first && !pace::canary(next).is_empty() {
-        // Without a canary none was watched.
-        next.units.pacing.recall();
-    }
-    returned
+    gone.iter().copied().filter(|id| !next.has_gone(*id)).collect()
 }
 
 /// What was asked of all hosts while some were away is asked of those too: who holds a version before it is given out (`follows`:

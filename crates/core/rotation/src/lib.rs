@@ -64,8 +64,10 @@ mod way_steps;
 /// 14: a plan declares bystanders, and a look names the processes that are; no earlier plan has any.
 /// 15: in a rollback a consumer that is waived after its restart failed is not restarted any more, and the rotation is stuck at one
 /// whose restart fails until the time is over. 16: after a waiver of the last use the issuer is asked again, and an answer ends the
-/// waiver. 17: a rollback waits until the new key is unused too, where the issuer shows that.
-pub const PROTOCOL: u32 = 17;
+/// waiver. 17: a rollback waits until the new key is unused too, where the issuer shows that. 18: until the canary of a paced roll has
+/// passed, the waves are those of the consumers of which one is it; a rollback waits for the last use of the new key again after each
+/// restoration, also where a deletion was begun before it and not carried out.
+pub const PROTOCOL: u32 = 18;
 
 pub use bystander::standing;
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};

@@ -170,11 +170,12 @@ pub(crate) fn pass_canary(next: &mut State) -> bool {
 
 /// Where everybody who might be the canary was let go, the others begin without one.
 fn pass_without(next: &mut State) -> bool {
-    let has_gone = next.exceptions.gone().next().is_some();
-    if has_gone {
+    let has_left = || next.is_since(18) && next.exceptions.left().next().is_some();
+    let nobody = next.exceptions.gone().next().is_some() || has_left();
+    if nobody {
         next.units.pacing.pass(next.now());
     }
-    has_gone
+    nobody
 }
 
 /// Whether a unit goes back to the old value alone: until it is there, nobody begins with the new one.
@@ -203,7 +204,8 @@ pub(crate) fn next_unit(state: &State, pulled: bool) -> Option<Option<usize>> {
     hosts.sort_unstable();
     hosts.dedup();
     // Only units of a wave in which somebody has not arrived wait.
-    let open = |pulls: bool| state.units.open_wave(pulls).filter(|_| pulled || !pulls);
+    let counts = in_waves(state);
+    let open = |pulls: bool| state.units.open_wave(pulls, &counts).filter(|_| pulled || !pulls);
     if passed && hosts.len() < usize::from(roll.hosts_max) {
         let first =
             |pulls| open(pulls).and_then(|(_, units)| state.units.waiting_of(Which::New, units).next());
@@ -217,6 +219,20 @@ pub(crate) fn next_unit(state: &State, pulled: bool) -> Option<Option<usize>> {
     let may_begin = |at: &usize| waits(state, *at) && turn(state, *at).is_some_and(has_come);
     let fits = if passed { on_hosts(state, &hosts) } else { canaries(state) };
     Some(fits.into_iter().filter(may_begin).min_by_key(|at| (turn(state, *at), *at)))
+}
+
+/// Whether a unit counts in the waves. Until the canary has passed only those do of which one is it: one that was adopted meanwhile,
+/// or that has gone, begins behind it, in whatever wave. In rotations of protocol 17 and before the canary waited for their wave,
+/// and they waited for the canary.
+fn in_waves(state: &State) -> impl Fn(usize) -> bool {
+    let waits = state.is_since(18) && paced(state).is_some() && !state.units.pacing.passed();
+    let alone = waits && first(state).is_some();
+    move |at| !alone || is_first(state, at)
+}
+
+/// Every consumer whose files keyroll writes, of those that count in the waves, has arrived.
+pub(crate) fn are_pushed(state: &State) -> bool {
+    state.units.open_wave(false, in_waves(state)).is_none()
 }
 
 /// The units on these hosts.

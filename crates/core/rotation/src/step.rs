@@ -33,6 +33,18 @@ impl State {
     pub(crate) fn heeds_new_use(&self) -> bool {
         self.phase() == Phase::RollingBack && self.is_since(17)
     }
+
+    /// Until what is restored in a rollback is back, something unseen may take the new key: its last use is waited for anew.
+    pub(crate) fn use_new_again(&mut self) {
+        self.uses.forget_idle();
+        self.new.wait_anew();
+    }
+
+    /// The last use of the new key is not waited for any more: the deletion that was begun after it may have ended the key. In
+    /// rotations of protocol 17 and before, whatever was restored since.
+    pub(crate) fn has_waited_for_new(&self) -> bool {
+        if self.is_since(18) { self.new.was_waited_for() } else { self.new.is_deleting() }
+    }
 }
 
 /// How many transitions may follow from a single event, and how many more for each consumer; more would be a loop.

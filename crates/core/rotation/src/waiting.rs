@@ -131,7 +131,7 @@ pub fn waits_for_new_to_be_unused(state: &State) -> bool {
     state.hold() == Some(Hold::Stuck(Reason::Overdue(Phase::RollingBack)))
         && deadlines::unused_ms(state).is_some()
         && state.units.have_all_settled(Which::Old)
-        && !state.new.is_deleting()
+        && !state.has_waited_for_new()
 }
 
 /// Whether the issuer's answers about the last use come, or came until the rotation paused. A window may be shorter than the

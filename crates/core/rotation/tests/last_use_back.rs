@@ -2,8 +2,9 @@
 //! use, the new key ends only once it is unused.
 
 use keyroll_rotation::{
-    Awaited, Fact, FileId, Hold, Holds, LastUse, Next, OldKeyUse, Op, Outside, Phase, Plan, Query, Reason,
-    Step, Until, Waiting, Waived, Want, old_key_use, step, waiting, waits_for_new_to_be_unused, wants, way,
+    Awaited, Fact, FileId, Hold, Holds, LastUse, Next, OldKeyUse, Op, Outcome, Outside, PROTOCOL, Phase,
+    Plan, Query, Reason, Step, Until, Waiting, Waived, Want, old_key_use, step, waiting,
+    waits_for_new_to_be_unused, wants, way,
 };
 
 use crate::walk::world::Trouble;
@@ -188,6 +189,37 @@ fn what_is_restored_once_more_begins_the_window_anew() {
     assert!(!deletes(&walk));
     walk.until(|state| wants(state).contains(&ASKS) || wants(state).contains(&Want::Do(Op::DeleteNew)));
     assert_eq!(wants(&walk.state), [ASKS]);
+}
+
+/// The deletion is begun and certainly not carried out, and another party writes the new value back. Red: the key is deleted right
+/// after the second restoration, because its last use was waited for before the first.
+#[test]
+fn what_is_restored_after_a_deletion_that_did_not_happen_begins_the_window_anew() {
+    for protocol in [17, PROTOCOL] {
+        let mut before = plan();
+        before.protocol = protocol;
+        let mut walk = back_from(before, Phase::Quiesce);
+        used(&mut walk, 5);
+        walk.wait(WINDOW_MS);
+        used(&mut walk, 5);
+        walk.until(|state| wants(state).contains(&Want::Do(Op::DeleteNew)));
+        walk.say(Fact::Intended(Op::DeleteNew));
+        let intent = walk.state.seq();
+        walk.say(Fact::Ended { intent, outcome: Outcome::Failed { retry: true } });
+        let mut again = walk.clone();
+        again.another_driver();
+        again.until(|state| wants(state).contains(&Want::Do(Op::DeleteNew)) || wants(state).contains(&ASKS));
+        assert!(
+            !wants(&again.state).contains(&ASKS),
+            "nothing was restored: the first deletion may have ended it"
+        );
+
+        walk.world.strike(Trouble::File(FileId(0), Holds::New));
+        walk.say(walk.see(&Query::Enumerate));
+        walk.until(|state| state.units().iter().any(|unit| unit.stage.is_moving()));
+        walk.until(|state| wants(state).contains(&ASKS) || wants(state).contains(&Want::Do(Op::DeleteNew)));
+        assert_eq!(wants(&walk.state).contains(&ASKS), protocol == PROTOCOL);
+    }
 }
 
 /// Everybody is back on the old key, and it ends. Red where that is seen only when the window is over.

@@ -2,9 +2,9 @@
 
 use keyroll_rotation::{
     Adoptee, Awaited, Canary, Consumer, ConsumerId, Delivery, Emergency, Fact, FileId, Hold, HostId, Kinds,
-    Op, Outcome, Overlap, Phase, Plan, PlanDefect, PreflightSeen, ProbeResult, Proof, Query, Reason,
-    Reconciled, ReloadMode, RollPolicy, Stamp, State, UnitStep, Until, Waived, Want, Which, step, waiting,
-    wants,
+    Op, Outcome, Overlap, PROTOCOL, Phase, Plan, PlanDefect, PreflightSeen, ProbeResult, Proof, Query,
+    Reason, Reconciled, ReloadMode, RollPolicy, Stamp, State, UnitStep, Until, Waived, Want, Which, step,
+    waiting, wants,
 };
 
 use crate::walk::{Walk, plan, proof_of, who_of};
@@ -353,6 +353,61 @@ fn a_consumer_that_is_adopted_later_is_not_the_canary() {
     });
     assert!(walk.state.units()[0].watched, "it is the canary still");
     assert!(!does_something(&walk.state));
+}
+
+/// A process on the second host that is adopted in this wave.
+fn adopt(walk: &mut Walk, wave: u8) {
+    let file = FileId(u16::try_from(walk.state.plan().files.len()).unwrap());
+    let of = walk.state.plan().consumers[0].clone();
+    let (delivery, uptake) = (Delivery::Push, ReloadMode::Verb);
+    let consumer = Consumer { wave, files: vec![file], host: HostId(1), delivery, uptake, ..of };
+    let explains = Adoptee::Copy(7);
+    walk.say(Fact::Adopted { consumer, files: vec![HostId(1)], explains, names: "".into() });
+}
+
+/// The canary is in a later wave than a consumer that was adopted meanwhile. Red: each waits for the other, for ever, and the
+/// rotation says nothing.
+#[test]
+fn a_consumer_that_is_adopted_in_an_earlier_wave_does_not_hold_up_the_canary() {
+    for protocol in [17, PROTOCOL] {
+        let mut plan = paced(PACE, &[(0, 1), (0, 2)]);
+        plan.protocol = protocol;
+        let mut walk = Walk::of(plan);
+        walk.until(|state| state.phase() == Phase::Stage);
+        adopt(&mut walk, 0);
+        walk.until(|state| state.phase() == Phase::Roll);
+        if protocol == PROTOCOL {
+            walk.until(|state| state.phase() == Phase::Quiesce);
+            assert_eq!(restarted(&walk), [(0, 0), (2, 0), (1, 0)], "the canary, and then the waves");
+        } else {
+            assert!(wants(&walk.state).is_empty(), "an earlier rotation is read as it was");
+        }
+    }
+}
+
+/// The consumers fetch the value, and a process that was adopted has a file. Red: it waits for the canary, and nothing is given out
+/// to the canary before it.
+#[test]
+fn a_consumer_that_is_adopted_with_a_file_does_not_hold_up_a_canary_that_fetches() {
+    let mut plan = paced(PACE, &[(0, 0), (0, 0)]);
+    plan.consumers.iter_mut().for_each(|it| it.delivery = Delivery::Fetch);
+    let mut walk = Walk::of(plan);
+    walk.until(|state| state.phase() == Phase::Stage);
+    adopt(&mut walk, 0);
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    assert_eq!(restarted(&walk), [(0, 0), (2, 0), (1, 0)]);
+}
+
+/// The hosts of everybody who might be the canary have left. Red: who was adopted elsewhere waits for a canary for ever.
+#[test]
+fn where_every_host_of_the_canary_has_left_the_others_begin_without_one() {
+    let mut walk = Walk::of(paced(PACE, &[(0, 0), (0, 0)]));
+    walk.until(|state| state.phase() == Phase::Stage);
+    adopt(&mut walk, 0);
+    walk.until(|state| state.phase() == Phase::Roll);
+    walk.say(Fact::Waived(Waived::Host(HostId(0))));
+    walk.until(|state| state.units()[2].has_arrived());
+    assert_eq!(restarted(&walk), [(2, 0)]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Where the issuer shows when a key was last used: a key ends only after it was unused for the whole window.
 
-use keyroll_rotation::{Fact, LastUsed, Op, Phase, Which};
+use keyroll_rotation::{Event, Fact, LastUsed, Op, Phase, Which};
 
 use crate::issuer::{OLD, Value};
 use crate::scene::{GRAIN_MS, LAG_MS};
@@ -41,8 +41,11 @@ impl Run {
             )
         };
         let given_out = since.iter().any(|event| matches!(&event.fact, Fact::Intended(op) if gives_out(op)));
-        // What was asked before the first deletion counts: the key may have ended with it.
-        let deletes = since.iter().find(|event| event.fact == Fact::Intended(Op::DeleteNew));
+        // What was asked before the first deletion since then counts: the key may have ended with it.
+        let moves = |event: &&Event| matches!(&event.fact, Fact::Intended(op) if op.moves());
+        let moved = since.iter().rposition(|event| moves(&event)).unwrap_or(0);
+        let mut last = since.get(moved..).unwrap_or_default().iter().chain(since);
+        let deletes = last.find(|event| event.fact == Fact::Intended(Op::DeleteNew));
         let deletes = deletes.filter(|_| shown && given_out && !self.use_is_waived())?;
         let asked = self.world.asked_use.filter(|asked| asked.0 == deletes.at.epoch);
         let from = self.world.moved_at.max(self.world.rolling_since);

@@ -103,13 +103,16 @@ impl Entry<'_> {
         pairs.filter_map(move |(other, pair)| (other != at && is_busy(pair.0)).then_some(pair))
     }
 
-    /// Why a unit may not begin, whatever the canary and the pauses say.
-    fn out_of_turn(&self, at: usize) -> Option<String> {
+    /// Why a unit may not begin, whatever the canary and the pauses say. Before the canary has passed, only those count in the waves
+    /// of which one is it.
+    fn out_of_turn(&self, at: usize, counts: impl Fn(usize) -> bool) -> Option<String> {
         let of = self.plan.consumers.get(at)?;
-        let mut pairs = self.after.units().iter().zip(&self.plan.consumers);
+        let mut pairs = self.after.units().iter().zip(&self.plan.consumers).enumerate();
+        let is_earlier =
+            |unit: &Unit, it: &Consumer| pulls(it) == pulls(of) && it.wave < of.wave && !arrived(unit);
         let earlier = pairs
-            .find(|(unit, it)| pulls(it) == pulls(of) && it.wave < of.wave && !arrived(unit))
-            .map(|(_, it)| it.wave);
+            .find(|(place, (unit, it))| counts(*place) && is_earlier(unit, it))
+            .map(|(_, (_, it))| it.wave);
         if let Some(wave) = earlier {
             return Some(format!("before wave {wave} has arrived"));
         }
@@ -172,9 +175,7 @@ impl Pace {
     /// The units of the canary, by the plan: of those that were there at the beginning, have not gone and are on no host that has
     /// left.
     pub(crate) fn canary(&self, plan: &Plan, roll: RollPolicy) -> Vec<usize> {
-        let all = plan.consumers.iter().enumerate().take(self.first.unwrap_or_default());
-        let is_gone = |at: usize| self.gone.iter().any(|id| id.index() == at);
-        let all = all.filter(|(at, it)| !self.left.contains(&it.host) && !is_gone(*at));
+        let all = plan.consumers.iter().enumerate().filter(|(at, it)| self.is_there(*at, it));
         let Some((first, of)) = all.clone().min_by_key(|(_, it)| (pulls(it), it.wave)) else {
             return Vec::new();
         };
@@ -183,6 +184,16 @@ impl Pace {
             Canary::Instance | Canary::Consumer => vec![first],
             Canary::Host => all.filter(|(_, it)| beside(it)).map(|(at, _)| at).collect(),
         }
+    }
+
+    /// It was there at the beginning, has not gone and is on no host that has left.
+    fn is_there(&self, at: usize, consumer: &Consumer) -> bool {
+        let is_gone = self.gone.iter().any(|id| id.index() == at);
+        at < self.first.unwrap_or_default() && !self.left.contains(&consumer.host) && !is_gone
+    }
+
+    fn may_be_canary(&self, at: usize, entry: &Entry) -> bool {
+        entry.plan.consumers.get(at).is_some_and(|it| self.is_there(at, it))
     }
 
     /// Why an operation should not have been begun, if one of the units that it belongs to began too early.
@@ -250,7 +261,9 @@ impl Pace {
         match entry.moves(at)? {
             Moves::Begins => {
                 let waits = self.last.is_some_and(|last| !now.at_least(pause_ms, last));
-                let what = entry.out_of_turn(at).or_else(|| self.beside_canary(at, canary, entry));
+                let what = entry
+                    .out_of_turn(at, |it| self.passed || self.may_be_canary(it, entry))
+                    .or_else(|| self.beside_canary(at, canary, entry));
                 what.or_else(|| waits.then(|| "before the pause is over".to_owned()))
             }
             Moves::GoesOn => {

@@ -11,7 +11,12 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         unit::wants(state, at, out);
     }
     let pauses = pace::pause_ms(state).is_some();
-    if out.is_empty() && pushed(state) && !state.promoted() && !state.units.is_any_moving() && !pauses {
+    if out.is_empty()
+        && pace::are_pushed(state)
+        && !state.promoted()
+        && !state.units.is_any_moving()
+        && !pauses
+    {
         unit::offer(state, Op::Promote, out);
     }
     pace::wants(state, out);
@@ -32,18 +37,13 @@ pub(super) fn settle(next: &mut State) -> bool {
     false
 }
 
-/// Every consumer whose files keyroll writes has arrived.
-fn pushed(state: &State) -> bool {
-    state.units.open_wave(false).is_none()
-}
-
 /// Lets a waiting unit begin: push before pull, the canary alone, then as many at once as the plan allows.
 fn start_some(next: &mut State) -> bool {
     if pace::retreats(next) {
         return start_retreat(next);
     }
     // The others get the value only once it is given out.
-    let pulled = pushed(next) && next.promoted();
+    let pulled = pace::are_pushed(next) && next.promoted();
     let Some(paced) = pace::next_unit(next, pulled) else {
         return start_unpaced(next, pulled);
     };

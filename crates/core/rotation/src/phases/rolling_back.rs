@@ -94,7 +94,7 @@ fn waits_for_use(state: &State) -> bool {
     let look = state.fresh_look(state.position.entered()).filter(|_| restored(state));
     look.is_some_and(|look| blockers(state, look, Which::Old).is_empty())
         && last_use::open_window(state).is_some()
-        && !state.new.is_deleting()
+        && !state.has_waited_for_new()
 }
 
 /// The window may be long, and everybody is back on the old key: one that ends meanwhile is seen to, and the rotation turns round.
@@ -286,7 +286,7 @@ fn react(next: &mut State) -> bool {
                     next.looks.moved(next.seq());
                 }
                 if next.is_since(17) {
-                    next.uses.forget_idle();
+                    next.use_new_again();
                 }
                 return true;
             }

@@ -41,6 +41,8 @@ pub(crate) struct NewKey {
     /// Its value was written, fetched or given out, or may have been: anybody may have taken it.
     given_out: bool,
     deletion: Deletion,
+    /// Its last use was waited for before its deletion was begun, and nothing was restored since.
+    waited_for: bool,
     /// The sealed values of the version that goes were dropped.
     retired: bool,
 }
@@ -83,6 +85,16 @@ impl NewKey {
         self.given_out
     }
 
+    /// Its last use was waited for before its deletion was begun, and nothing was restored since.
+    pub(crate) fn was_waited_for(&self) -> bool {
+        self.waited_for
+    }
+
+    /// Something is restored: something unseen may have taken it meanwhile.
+    pub(crate) fn wait_anew(&mut self) {
+        self.waited_for = false;
+    }
+
     pub(crate) fn is_retired(&self) -> bool {
         self.retired
     }
@@ -95,7 +107,7 @@ impl NewKey {
     pub(super) fn make(&mut self, mint: Seq, credential: &CredId) {
         self.version = Some(NewVersion { mint, credential: credential.clone() });
         (self.staged, self.checked, self.retired) = (false, false, false);
-        self.deletion = Deletion::No;
+        (self.deletion, self.waited_for) = (Deletion::No, false);
     }
 
     pub(crate) fn stage(&mut self) {
@@ -111,6 +123,7 @@ impl NewKey {
         if matches!(op, Op::DeleteNew | Op::Retire(Which::New)) && self.deletion == Deletion::No {
             self.deletion = Deletion::Begun;
         }
+        self.waited_for |= *op == Op::DeleteNew;
         self.given_out |= matches!(
             op,
             Op::Deliver(_, Which::New) | Op::Apply(_, _, Which::New) | Op::Fetch(_) | Op::Promote

@@ -68,13 +68,6 @@ impl OldUses {
         }
     }
 
-    /// An operation moves something. Until what is restored once more is, something unseen may take the new key (`back`).
-    pub(crate) fn moved(&mut self, back: bool) {
-        if back {
-            self.idle = None;
-        }
-    }
-
     /// The idle window of the old key begins anew.
     pub(crate) fn forget_idle(&mut self) {
         self.idle = None;

@@ -232,10 +232,11 @@ impl Units {
         self.classes.count(toward(Which::Old, WAITING | MOVING | FAILED)) > 0
     }
 
-    /// The first wave, of those whose files keyroll writes or of the others (`pulled`), in which a unit has not arrived.
-    pub(crate) fn open_wave(&self, pulled: bool) -> Option<(u8, &PlaceSet)> {
+    /// The first wave, of those whose files keyroll writes or of the others (`pulled`), in which a unit that `counts` has not
+    /// arrived.
+    pub(crate) fn open_wave(&self, pulled: bool, counts: impl Fn(usize) -> bool) -> Option<(u8, &PlaceSet)> {
         let open =
-            |units: &PlaceSet| self.classes.places_of(!toward(Which::New, SETTLED), units).next().is_some();
+            |units: &PlaceSet| self.classes.places_of(!toward(Which::New, SETTLED), units).any(&counts);
         self.index.waves(pulled).find(|(_, units)| open(units))
     }
 
