@@ -137,7 +137,8 @@ pub(crate) fn settle(next: &mut State) -> bool {
     for at in units {
         let there = |unit: &&crate::Unit| unit.stage != UnitStep::Settled || unit.toward != toward;
         if next.units.get(at).filter(there).is_some() {
-            next.units.leave(at, toward, next.now());
+            // A journal of an earlier protocol took the canary for proven once its host was back.
+            next.units.leave(at, toward, next.is_since(18), next.now());
             changed = true;
         }
     }

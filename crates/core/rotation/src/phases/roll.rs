@@ -1,5 +1,5 @@
 use crate::state::{OldKey, Phase, State};
-use crate::{Emergency, Op, Overlap, Want, Which, pace, unit};
+use crate::{ConsumerId, Emergency, Op, Overlap, Want, Which, pace, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     // Consumers may still need the old key until they are moved.
@@ -21,7 +21,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     if next.must_enable() {
         return false;
     }
-    if pace::pass_canary(next) || start_some(next) {
+    if return_canary(next) || pace::pass_canary(next) || start_some(next) {
         return true;
     }
     if next.units.have_all_settled(Which::New) && next.promoted() {
@@ -30,6 +30,27 @@ pub(super) fn settle(next: &mut State) -> bool {
         return true;
     }
     false
+}
+
+/// A consumer of the canary settled because its host had left, and that host is back before the canary has passed: nothing shows
+/// that the consumer works, so it is moved and proven like every canary. Returns whether there was one.
+fn return_canary(next: &mut State) -> bool {
+    if next.plan().policy.roll.is_none() || next.units.pacing.passed() {
+        return false;
+    }
+    let mut canary = pace::canary(next).into_iter().map(ConsumerId::index);
+    let Some(at) = canary.find(|at| is_unseen(next, *at)) else { return false };
+    // Nobody waits for a canary where nothing is paced.
+    if pace::next_unit(next, false).is_none() {
+        return false;
+    }
+    next.units.send(at, Which::New, 0, next.now());
+    true
+}
+
+/// Whether a unit settled because its host had left, so that nothing shows which version it has.
+fn is_unseen(state: &State, at: usize) -> bool {
+    state.units.get(at).is_some_and(|unit| unit.left)
 }
 
 /// Every consumer whose files keyroll writes has arrived.
@@ -54,7 +75,8 @@ fn start_some(next: &mut State) -> bool {
 
 /// The same where the plan has no pace, or nobody waits for it. `pulled`: also those whose files keyroll does not write.
 fn start_unpaced(next: &mut State, pulled: bool) -> bool {
-    let settled = next.units.settled(Which::New).any(|at| !next.is_out_of_reach(at));
+    let shown = |at: usize| !next.is_out_of_reach(at) && !is_unseen(next, at);
+    let settled = next.units.settled(Which::New).any(shown);
     let gap = matches!(next.plan().capabilities.overlap, Overlap::None);
     let whole = next.emergency().is_some() || gap;
     let canary_done = settled || gap || next.emergency() == Some(Emergency::RevokeNow);

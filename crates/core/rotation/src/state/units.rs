@@ -95,6 +95,8 @@ pub struct Unit {
     pub unrestarted: bool,
     /// The operator waived it after that, in a rollback: it is not restarted any more.
     pub excused: bool,
+    /// Its host had left when it settled: nothing shows which version it has. Always false before protocol 18.
+    pub left: bool,
 }
 
 impl Unit {
@@ -117,6 +119,7 @@ impl Unit {
             shown: None,
             unrestarted: false,
             excused: false,
+            left: false,
         }
     }
 
@@ -293,10 +296,10 @@ impl Units {
     }
 
     /// Its host has left: the unit is settled as it is, and nothing shows which version it has.
-    pub(crate) fn leave(&mut self, at: usize, toward: Which, now: Stamp) {
+    pub(crate) fn leave(&mut self, at: usize, toward: Which, left: bool, now: Stamp) {
         self.with(at, |unit| {
             unit.send(toward, 0, now);
-            unit.stage = UnitStep::Settled;
+            (unit.stage, unit.left) = (UnitStep::Settled, left);
         });
     }
 
