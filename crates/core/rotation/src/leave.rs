@@ -108,7 +108,11 @@ fn return_gone(next: &mut State, seen: &Enumeration, gone: &[ConsumerId]) -> Vec
         return Vec::new();
     }
     next.exceptions.end_leave(|consumer| shows_running(seen, consumer));
-    gone.iter().copied().filter(|id| !next.has_gone(*id)).collect()
+    let returned: Vec<ConsumerId> = gone.iter().copied().filter(|id| !next.has_gone(*id)).collect();
+    if next.is_since(18) {
+        returned.iter().for_each(|id| next.units.return_gone(id.index()));
+    }
+    returned
 }
 
 /// What was asked of all hosts while some were away is asked of those too: who holds a version before it is given out (`follows`:
@@ -139,7 +143,8 @@ pub(crate) fn settle(next: &mut State) -> bool {
     for at in units {
         let there = |unit: &&crate::Unit| unit.stage != UnitStep::Settled || unit.toward != toward;
         if next.units.get(at).filter(there).is_some() {
-            next.units.leave(at, toward, next.now());
+            // A journal of an earlier protocol took the canary for proven once its host was back.
+            next.units.leave(at, toward, next.is_since(18), next.now());
             changed = true;
         }
     }

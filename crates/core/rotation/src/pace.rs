@@ -221,12 +221,16 @@ pub(crate) fn next_unit(state: &State, pulled: bool) -> Option<Option<usize>> {
     Some(fits.into_iter().filter(may_begin).min_by_key(|at| (turn(state, *at), *at)))
 }
 
+/// The roll is paced, and its canary has not passed.
+pub(crate) fn waits_for_canary(state: &State) -> bool {
+    paced(state).is_some() && !state.units.pacing.passed()
+}
+
 /// Whether a unit counts in the waves. Until the canary has passed only those do of which one is it: one that was adopted meanwhile,
 /// or that has gone, begins behind it, in whatever wave. In rotations of protocol 17 and before the canary waited for their wave,
 /// and they waited for the canary.
 fn in_waves(state: &State) -> impl Fn(usize) -> bool {
-    let waits = state.is_since(18) && paced(state).is_some() && !state.units.pacing.passed();
-    let alone = waits && first(state).is_some();
+    let alone = state.is_since(18) && waits_for_canary(state) && first(state).is_some();
     move |at| !alone || is_first(state, at)
 }
 

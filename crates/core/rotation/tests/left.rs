@@ -1,10 +1,10 @@
 //! Hosts that were waived: nothing is asked of what is on them while they are away, and everything once they are back.
 
 use keyroll_rotation::{
-    Blocker, Canary, Consumer, ConsumerId, Emergency, EndpointId, Enumeration, Fact, FileId, Hold, Holds,
-    HostId, ObservedInstance, OldKey, OnFailure, Op, Outcome, Phase, Plan, ProbeResult, Query, Reason,
-    ReloadMode, RollPolicy, State, UnitStep, Visibility, Waived, Want, Which, blockers, canary,
-    consent_digest, step, wants,
+    Blocker, Canary, Consumer, ConsumerId, Delivery, Emergency, EndpointId, Enumeration, Event, Fact, FileId,
+    Hold, Holds, HostId, ObservedInstance, OldKey, OnFailure, Op, Outcome, PROTOCOL, Phase, Plan,
+    ProbeResult, Query, Reason, ReloadMode, RollPolicy, State, UnitStep, Visibility, Waived, Want, Which,
+    blockers, canary, consent_digest, step, wants,
 };
 
 use crate::walk::{Walk, plan, who_of};
@@ -447,6 +447,45 @@ fn what_was_said_about_a_canary_does_not_count_for_the_next_one() {
                 "nobody was asked about the next canary"
             );
             walk.go_on();
+        }
+    }
+}
+
+/// The canary and what reads the store again are on the host that leaves, and the operator waives it when asked about the canary.
+/// Red if a consumer that settled with its host passes as the canary once that host is back.
+#[test]
+fn a_canary_whose_host_is_back_is_proven_before_the_others_begin() {
+    let asked = Some(Hold::Paused(Reason::Canary(ConsumerId(0))));
+    // What an earlier protocol did stays as it was.
+    for (protocol, held) in [(PROTOCOL, asked), (17, None)] {
+        let mut plan = two_hosts();
+        plan.protocol = protocol;
+        plan.files = vec![GONE; 2];
+        plan.consumers.iter_mut().for_each(|consumer| consumer.host = GONE);
+        let (delivery, uptake) = (Delivery::Follow, ReloadMode::Rereads);
+        let live = Consumer { delivery, uptake, files: Vec::new(), ..plan.consumers[0].clone() };
+        plan.consumers.push(live);
+        plan.policy.roll = Some(RollPolicy {
+            canary: Canary::Consumer,
+            bake_ms: 5_000,
+            ask: true,
+            pause_ms: 0,
+            hosts_max: 9,
+        });
+        let mut walk = Walk::of(plan);
+        walk.until(|state| state.hold() == asked);
+        waive(&mut walk);
+        walk.until(|state| state.phase() == Phase::Quiesce);
+        walk.say(Fact::Enumerated(walk.look()));
+        assert_eq!((walk.state.has_left(GONE), walk.state.phase()), (false, Phase::Roll));
+        walk.until(|state| state.hold().is_some() || state.phase() == Phase::Quiesce);
+        assert_eq!(walk.state.hold(), held);
+        if held.is_some() {
+            let begun = |event: &Event| event.fact == Fact::Intended(Op::Apply(AWAY, 0, Which::New));
+            assert!(!walk.said.iter().any(begun), "nobody was asked about the canary");
+            walk.say(Fact::Resumed);
+            walk.until(|state| state.phase() == Phase::Done);
+            assert!(walk.said.iter().any(begun));
         }
     }
 }

@@ -6,7 +6,7 @@ use keyroll_rotation::{
     Reason, ReloadMode, State, Waived, step,
 };
 
-use crate::issuer::{FOREIGN, OLD, OWN};
+use crate::issuer::{FOREIGN, OLD, OWN, Value};
 use crate::process::Proc;
 use crate::quirks::Quirk;
 use crate::scene::Family;
@@ -230,6 +230,8 @@ impl Run {
             }
         }
         self.world.procs.retain(|proc| !proc.waived);
+        // An instance that started with another party's edit shows no evidence, also once its file is mended: keyroll names it.
+        self.restart_members(|value| value == FOREIGN);
     }
 
     /// The operator reads and accepts the pending changes because of which a restart was refused.
@@ -247,13 +249,20 @@ impl Run {
             if self.world.file(file) == FOREIGN || (ended && self.world.file(file) == OLD) {
                 self.world.write(file, self.world.first_value(), false);
             }
-            // A rotation that only ends a key moves no consumer: the operator repairs a consumer that returned to the
-            // key.
-            let behind = |it: &Proc| ended && it.consumer.is_some() && it.loaded != OWN;
-            for at in 0..self.world.procs.len() {
-                if self.world.procs.get(at).is_some_and(behind) {
-                    self.world.restart(at, false);
-                }
+        }
+        // The operator repairs a consumer that returned to the key, also one that has no file.
+        self.restart_members(|value| value != OWN);
+    }
+
+    /// A rotation that only ends a key moves no consumer: the operator restarts its instances with such a value.
+    fn restart_members(&mut self, is_astray: impl Fn(Value) -> bool) {
+        if self.world.scene.family != Family::End {
+            return;
+        }
+        let astray = |it: &Proc| it.consumer.is_some() && is_astray(it.loaded);
+        for at in 0..self.world.procs.len() {
+            if self.world.procs.get(at).is_some_and(&astray) {
+                self.world.restart(at, false);
             }
         }
     }

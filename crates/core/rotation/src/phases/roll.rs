@@ -1,5 +1,5 @@
 use crate::state::{OldKey, Phase, State};
-use crate::{Emergency, Op, Overlap, Want, Which, pace, unit};
+use crate::{ConsumerId, Emergency, Op, Overlap, Want, Which, pace, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     // Consumers may still need the old key until they are moved.
@@ -26,7 +26,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     if next.must_enable() {
         return false;
     }
-    if pace::pass_canary(next) || start_some(next) {
+    if return_canary(next) || pace::pass_canary(next) || start_some(next) {
         return true;
     }
     if next.units.have_all_settled(Which::New) && next.promoted() {
@@ -37,6 +37,23 @@ pub(super) fn settle(next: &mut State) -> bool {
     false
 }
 
+/// A consumer of the canary settled because it had gone or its host had left, and is back before the canary has passed: nothing shows
+/// that the consumer works, so it is moved and proven like every canary. Returns whether there was one.
+fn return_canary(next: &mut State) -> bool {
+    // Nobody waits for a canary where nothing is paced.
+    if !pace::waits_for_canary(next) {
+        return false;
+    }
+    let mut canary = pace::canary(next).into_iter().map(ConsumerId::index);
+    let Some(at) = canary.find(|at| is_unseen(next, *at)) else { return false };
+    next.units.send(at, Which::New, 0, next.now());
+    true
+}
+
+/// Whether a unit settled while it had gone or its host had left, so that nothing shows which version it has.
+fn is_unseen(state: &State, at: usize) -> bool {
+    state.units.get(at).is_some_and(|unit| unit.left)
+}
 /// Lets a waiting unit begin: push before pull, the canary alone, then as many at once as the plan allows.
 fn start_some(next: &mut State) -> bool {
     if pace::retreats(next) {
@@ -54,7 +71,8 @@ fn start_some(next: &mut State) -> bool {
 
 /// The same where the plan has no pace, or nobody waits for it. `pulled`: also those whose files keyroll does not write.
 fn start_unpaced(next: &mut State, pulled: bool) -> bool {
-    let settled = next.units.settled(Which::New).any(|at| !next.is_out_of_reach(at));
+    let shown = |at: usize| !next.is_out_of_reach(at) && !is_unseen(next, at);
+    let settled = next.units.settled(Which::New).any(shown);
     let gap = matches!(next.plan().capabilities.overlap, Overlap::None);
     let whole = next.emergency().is_some() || gap;
     let canary_done = settled || gap || next.emergency() == Some(Emergency::RevokeNow);

@@ -95,6 +95,8 @@ pub struct Unit {
     pub unrestarted: bool,
     /// The operator waived it after that, in a rollback: it is not restarted any more.
     pub excused: bool,
+    /// It settled while it had gone or its host had left: nothing shows which version it has. Always false before protocol 18.
+    pub left: bool,
 }
 
 impl Unit {
@@ -117,6 +119,7 @@ impl Unit {
             shown: None,
             unrestarted: false,
             excused: false,
+            left: false,
         }
     }
 
@@ -294,11 +297,16 @@ impl Units {
     }
 
     /// Its host has left: the unit is settled as it is, and nothing shows which version it has.
-    pub(crate) fn leave(&mut self, at: usize, toward: Which, now: Stamp) {
+    pub(crate) fn leave(&mut self, at: usize, toward: Which, left: bool, now: Stamp) {
         self.with(at, |unit| {
             unit.send(toward, 0, now);
-            unit.stage = UnitStep::Settled;
+            (unit.stage, unit.left) = (UnitStep::Settled, left);
         });
+    }
+
+    /// It had gone, and is back.
+    pub(crate) fn return_gone(&mut self, at: usize) {
+        self.with(at, |unit| unit.left = unit.stage == UnitStep::Settled);
     }
 
     /// A unit that is proven as far as it was moved is watched from now on, or must be proven again.
