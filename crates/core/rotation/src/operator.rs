@@ -333,6 +333,7 @@ pub(crate) fn escalated(
         return Err("the old key is being ended already");
     }
     next.decisions.escalate(mode);
+    look_for_label_again(next);
     let refused = next.hold() == Some(Hold::Paused(Reason::NewKeyRefused));
     if next.phase() == Phase::Sweep {
         // Sessions that were ended before the key was seen dead may have been opened again.
@@ -367,6 +368,17 @@ pub(crate) fn escalated(
         next.enter(Phase::Revoke);
     }
     Ok(())
+}
+
+/// An emergency ends a hold at an unknown label: whether the label is still there is looked for again, as after a retry, with the
+/// whole time of the phase. With the old key disabled, what follows reads another list in any case, if the issuer ever gave one.
+/// In rotations of protocol 17 and before, the last search ended beside the key.
+fn look_for_label_again(next: &mut State) {
+    let at_label = matches!(next.hold(), Some(Hold::Stuck(Reason::UnknownLabel(_))));
+    if at_label && next.is_since(18) && !matches!(next.old_key(), OldKey::Off(_)) {
+        next.old.forget_list();
+        next.restart_window();
+    }
 }
 
 pub(crate) fn hand_minted(next: &mut State, credential: &CredId) -> Result<(), &'static str> {

@@ -100,6 +100,32 @@ fn a_key_of_another_keyroll_does_not_hold_a_rollback() {
     assert_eq!(walk.state.phase(), Phase::RolledBack);
 }
 
+/// Red where the emergency ends the hold and nothing looks for the label again: the old value is dropped, and the rotation is done
+/// beside the key. In a rotation of protocol 17 and before it was.
+#[test]
+fn an_emergency_in_the_last_search_looks_for_an_unknown_label_again() {
+    let emergency = || Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: false };
+    let stuck = Some(Hold::Stuck(Reason::UnknownLabel(u64::MAX)));
+    for (protocol, again) in [(17, false), (PROTOCOL, true)] {
+        let mut walk = Walk::of(Plan { protocol, ..plan() });
+        walk.until(|state| state.phase() == Phase::Sweep);
+        walk.say(of_another(&walk));
+        assert_eq!(walk.state.hold(), stuck);
+        walk.say(emergency());
+        assert_eq!(walk.state.hold(), None);
+        assert_eq!(wants(&walk.state).contains(&Want::Ask(Query::List)), again, "{protocol}");
+        if again {
+            walk.say(of_another(&walk));
+            assert_eq!(walk.state.hold(), stuck);
+            // The hold may last longer than the phase.
+            walk.wait(2 * walk.state.plan().policy.phase_ms_max);
+            walk.say(emergency());
+            assert_eq!((walk.state.phase(), walk.state.hold()), (Phase::Sweep, None));
+            assert!(wants(&walk.state).contains(&Want::Ask(Query::List)));
+        }
+    }
+}
+
 /// In a rotation of protocol 12 and before it did, until the operator retried. Both are in its journal.
 #[test]
 fn a_rollback_of_before_that_a_key_of_another_keyroll_held_is_read_as_it_was() {

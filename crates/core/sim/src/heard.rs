@@ -1,6 +1,6 @@
 //! What an answer of the issuer shows is as old as the moment at which it was given, however late it comes.
 
-use keyroll_rotation::{Event, Fact, LastUse, Phase, Refusals, Waived};
+use keyroll_rotation::{Event, Fact, LastUse, Phase, Refusals, State, Waived, step};
 
 use crate::quirks::Quirk;
 use crate::schedule::Run;
@@ -15,16 +15,34 @@ pub(crate) fn unmeasured(fact: &Fact) -> Fact {
 }
 
 impl Run {
-    /// The operator waived the last use, which the issuer did not show, and has not shown since. A journal that lost its last
-    /// entries may not have its answer.
+    /// The operator waived the last use of the key that ends: the issuer did not show it, and has not shown it since. A waiver from
+    /// before the rotation was turned round was about the other key. A journal that lost its last entries may not have the answer.
     pub(crate) fn use_is_waived(&self) -> bool {
-        let last = |entries: &[Event]| {
-            let is_about = |fact: &Fact| matches!(fact, Fact::Waived(Waived::LastUse) | Fact::LastUsed(_));
-            entries.iter().map(|event| &event.fact).rfind(|fact| is_about(fact)).cloned()
-        };
-        [self.ledger.ever(), self.ledger.entries.as_slice()]
-            .into_iter()
-            .any(|entries| last(entries) == Some(Fact::Waived(Waived::LastUse)))
+        let journals = [self.ledger.ever(), self.ledger.entries.as_slice()];
+        journals.into_iter().any(|entries| self.is_use_waived_in(entries))
+    }
+
+    fn is_use_waived_in(&self, entries: &[Event]) -> bool {
+        let is_about =
+            |event: &Event| matches!(event.fact, Fact::Waived(Waived::LastUse) | Fact::LastUsed(_));
+        let Some(last) = entries.iter().rposition(is_about) else { return false };
+        let waived = entries.get(last).is_some_and(|event| event.fact == Fact::Waived(Waived::LastUse));
+        waived && !self.turns_after(last, entries)
+    }
+
+    /// Whether the rotation is turned round after this entry: a rollback begins, or is given up.
+    fn turns_after(&self, last: usize, entries: &[Event]) -> bool {
+        let Ok(mut state) = State::open(self.ledger.plan.clone(), self.ledger.opened) else { return false };
+        for (at, event) in entries.iter().enumerate() {
+            let Ok((next, _)) = step(&state, event) else { return false };
+            let goes_back = |it: &State| matches!(it.phase(), Phase::RollingBack | Phase::RolledBack);
+            let [before, after] = [&state, &next].map(goes_back);
+            if at > last && before != after {
+                return true;
+            }
+            state = next;
+        }
+        false
     }
 
     /// Refused uses were asked for in this epoch: the record was read at this moment. What a driver reads that was replaced counts

@@ -2,8 +2,8 @@
 
 use keyroll_engine::{Command, DriverState};
 use keyroll_rotation::{
-    Adoptee, Consumer, ConsumerId, CredId, Emergency, Event, Fact, FileId, Hold, Incarnation, Person, Phase,
-    Reason, ReloadMode, State, Waived, step,
+    Adoptee, Consumer, ConsumerId, CredId, Emergency, Event, Fact, FileId, Hold, Incarnation, OldKeyUse,
+    Outside, Person, Phase, Reason, ReloadMode, State, Waived, old_key_use, step,
 };
 
 use crate::issuer::{FOREIGN, OLD, OWN, Value};
@@ -162,11 +162,13 @@ impl Run {
             }
             Reason::Overdue(_) => self.help_overdue(hold),
             Reason::LastUseNotShown if self.rng.one_in(2) => {
-                self.tell(at, Fact::Waived(Waived::LastUse));
-                return;
+                return self.tell(at, Fact::Waived(Waived::LastUse));
             }
             // The issuer answers now and then, and shows a use each time: a waiver would never end that.
-            Reason::LastUseNotShown => self.help_overdue(hold),
+            Reason::LastUseNotShown => {
+                self.help_overdue(hold);
+                self.end_shown_users(at);
+            }
             Reason::Canary(_) if self.rng.one_in(8) && self.can_abort(at) => {
                 return self.word(at, Fact::AbortAsked);
             }
@@ -232,6 +234,17 @@ impl Run {
         self.world.procs.retain(|proc| !proc.waived);
         // An instance that started with another party's edit shows no evidence, also once its file is mended: keyroll names it.
         self.restart_members(|value| value == FOREIGN);
+    }
+
+    /// The rotation says that the issuer still shows uses of the key that ends, and a waiver did not end that: the operator ends
+    /// what uses the key, on a host that is only cut off from keyroll too.
+    fn end_shown_users(&mut self, at: usize) {
+        let Some(state) = self.snapshot(at) else { return };
+        let is_waiver = |event: &Event| event.fact == Fact::Waived(Waived::LastUse);
+        let waived = self.ledger.ever().iter().any(is_waiver);
+        if waived && matches!(old_key_use(&state), Some(OldKeyUse::Shown(_))) {
+            self.do_outside(at, &state, Outside::EndUsers);
+        }
     }
 
     /// The operator reads and accepts the pending changes because of which a restart was refused.
