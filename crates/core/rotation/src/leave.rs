@@ -90,6 +90,7 @@ pub(crate) fn shows_all(next: &mut State, seen: &Enumeration) -> bool {
         };
         let follows = (0..).map(ConsumerId).zip(&next.plan().consumers).any(is_back);
         are_back(next, follows);
+        watch_again(next, &back);
     }
     seen.complete && seen.absent.iter().all(|host| next.has_left(*host))
 }
@@ -122,6 +123,31 @@ fn are_back(next: &mut State, follows: bool) {
         let begins = next.exchanges() && next.phase() == Phase::Decide && next.new_version().is_none();
         next.return_to(if begins { Phase::Decide } else { Phase::Quiesce });
     }
+}
+
+/// A canary that was not watched to the end when its host was waived is moved and watched again: that nothing was asked of it
+/// meanwhile is no proof.
+fn watch_again(next: &mut State, back: &[HostId]) {
+    let rolled = [Phase::Roll, Phase::Quiesce, Phase::Disable, Phase::Soak, Phase::Decide];
+    if !next.is_since(18) || !rolled.contains(&next.phase()) || next.decided() {
+        return;
+    }
+    let mut rolling = next.clone();
+    if next.phase() != Phase::Roll {
+        rolling.return_to(Phase::Roll);
+    }
+    let is_unwatched = |id: &ConsumerId| {
+        let is_back = next.consumer(*id).is_some_and(|consumer| back.contains(&consumer.host));
+        let arrived = next.units.get(id.index()).is_some_and(crate::Unit::has_arrived);
+        is_back && arrived && pace::stays(&rolling, id.index(), false)
+    };
+    let again: Vec<ConsumerId> = pace::canary(next).into_iter().filter(is_unwatched).collect();
+    if again.is_empty() {
+        return;
+    }
+    let now = next.now();
+    *next = rolling;
+    again.iter().for_each(|id| next.units.send(id.index(), Which::New, 0, now));
 }
 
 /// Nothing is waited for on a host that has left: its units are settled, and it stays unknown whether an operation there was
