@@ -151,7 +151,8 @@ impl Executor {
                 let answer = self.ask_from(place, new).await;
                 if answer == ProbeResult::Dead && state.phase() > Phase::Quiesce {
                     self.note_from(place, "the new key is refused");
-                    self.note(Note::Failed(new_refused(&place.endpoint)));
+                    let ended = state.phase() == Phase::ConfirmDead;
+                    self.note(Note::Failed(new_refused(&place.endpoint, ended)));
                 }
                 (answer, None)
             }
@@ -207,13 +208,20 @@ fn other_endpoints() -> Failure {
         .because("the issuer has fewer or more now")
 }
 
-/// After the roll, an endpoint refuses the new key.
-fn new_refused(endpoint: &str) -> Failure {
-    Failure::new(
-        Class::Permanent,
-        Code::NewKeyRefused,
-        "see the new key accepted before the old one is ended",
-    )
-    .because(format!("{endpoint} refuses it"))
-    .help("see at the issuer what happened to the new key; the old one is kept")
+/// After the roll, an endpoint refuses the new key. `ended`: the old one was revoked before.
+fn new_refused(endpoint: &str, ended: bool) -> Failure {
+    let (attempted, help) = if ended {
+        (
+            "see the new key accepted beside the refused old one",
+            "see at the issuer what happened to the new key; the old one was revoked",
+        )
+    } else {
+        (
+            "see the new key accepted before the old one is ended",
+            "see at the issuer what happened to the new key; the old one is kept",
+        )
+    };
+    Failure::new(Class::Permanent, Code::NewKeyRefused, attempted)
+        .because(format!("{endpoint} refuses it"))
+        .help(help)
 }

@@ -81,23 +81,22 @@ fn is_about(state: &State, hold: Hold, host: HostId) -> bool {
 /// every other one. Returns whether the look shows everything: only waived hosts did not answer.
 pub(crate) fn shows_all(next: &mut State, seen: &Enumeration) -> bool {
     let (before, gone) = (next.left_hosts(), next.gone_consumers());
-    let mut nobody_first = pace::canary(next).is_empty();
+    let nobody_before = pace::canary(next).is_empty();
     next.exceptions.end_absence(|host| seen.absent.contains(&host));
-    if !next.is_since(18) {
-        nobody_first = pace::canary(next).is_empty();
-    }
+    let nobody_first = if next.is_since(18) { nobody_before } else { pace::canary(next).is_empty() };
     let back: Vec<HostId> = before.into_iter().filter(|host| !next.has_left(*host)).collect();
     let returned = return_gone(next, seen, &gone);
     if !back.is_empty() || !returned.is_empty() {
         if nobody_first && !pace::canary(next).is_empty() {
-            // Without a canary none was watched.
-            next.units.pacing.recall();
+            let anew = !next.is_since(18);
+            next.units.pacing.recall(anew);
         }
         let is_back = |(id, consumer): (ConsumerId, &Consumer)| {
             consumer.follows_live() && (back.contains(&consumer.host) || returned.contains(&id))
         };
         let follows = (0..).map(ConsumerId).zip(&next.plan().consumers).any(is_back);
         are_back(next, follows);
+        return_canary(next);
     }
     seen.complete && seen.absent.iter().all(|host| next.has_left(*host))
 }
@@ -127,6 +126,20 @@ fn are_back(next: &mut State, follows: bool) {
         // Where minting itself ends the old value there is nothing to quiesce yet.
         let begins = next.exchanges() && next.phase() == Phase::Decide && next.new_version().is_none();
         next.return_to(if begins { Phase::Decide } else { Phase::Quiesce });
+    }
+}
+
+/// A canary that had not passed when its host was waived, or it was let go, and is back, is moved and proven again: that nothing was
+/// asked of it meanwhile is no proof.
+fn return_canary(next: &mut State) {
+    let rolled = matches!(next.phase(), Phase::Quiesce | Phase::Disable | Phase::Soak | Phase::Decide);
+    let open = rolled && !next.decided() && next.new_version().is_some() && next.emergency().is_none();
+    if !next.is_since(18) || !open || next.units.pacing.passed() {
+        return;
+    }
+    let is_unseen = |id: &ConsumerId| next.units.get(id.index()).is_some_and(|unit| unit.left);
+    if pace::canary(next).iter().any(is_unseen) {
+        next.return_to(Phase::Roll);
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::state::{Hold, List, OldKey, Phase, Reason, State, UnitStep};
 use crate::{
     ConsumerId, EndpointId, Enumeration, Labelled, LastUse, ListedState, Op, PreflightSeen, ProbeResult,
-    Proof, Seq, TruthValue, Which, bystander, course, leave, unit, unrestarted,
+    Proof, Seq, TruthValue, Which, bystander, course, leave, phases, unit, unrestarted,
 };
 
 pub(crate) fn preflight(next: &mut State, seen: PreflightSeen) {
@@ -60,7 +60,7 @@ pub(crate) fn probed(
         let ending = course::must_stand(next);
         let passes = answer == ProbeResult::Unknown && next.emergency().is_some() && ending;
         next.answers.count_new(endpoint, alive || passes, now);
-        if answer == ProbeResult::Dead && ending {
+        if answer == ProbeResult::Dead && (ending || phases::doubts_new(next)) {
             next.decisions.drop_consent();
             next.stand(Hold::Paused(Reason::NewKeyRefused));
         }

@@ -173,7 +173,7 @@ fn pass_without(next: &mut State) -> bool {
     let has_left = || next.is_since(18) && next.exceptions.left().next().is_some();
     let nobody = next.exceptions.gone().next().is_some() || has_left();
     if nobody {
-        next.units.pacing.pass(next.now());
+        next.units.pacing.pass_without(next.now());
     }
     nobody
 }

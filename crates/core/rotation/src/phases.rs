@@ -15,6 +15,7 @@ mod soak;
 mod stage;
 mod sweep;
 
+pub(crate) use confirm_dead::doubts_new;
 pub(crate) use last_use::{asked_again_until_ms, still_used};
 pub(crate) use mint::was_chosen_at_once;
 pub(crate) use revoke::wants_at_once;

@@ -174,3 +174,32 @@ fn refusals_at_the_beginning_of_the_propagation_time_alone_prove_no_death() {
     walk.say(probed(ProbeResult::Dead));
     assert_eq!(walk.state.phase(), Phase::Sweep);
 }
+
+/// Red if the rotation ends with a debt that nothing can pay, because the control beside the old key is refused too.
+#[test]
+fn a_new_key_that_is_refused_beside_the_revoked_one_is_named_and_another_one_ends_the_rotation() {
+    let refused = |version| {
+        let control = (version == Which::Old).then_some(ProbeResult::Dead);
+        Fact::Probed { endpoint: EndpointId(0), version, answer: ProbeResult::Dead, control }
+    };
+    let asks_new = Want::Ask(Query::Probe(EndpointId(0), Which::New));
+    let mut walk = Walk::to(Phase::ConfirmDead);
+    walk.say(refused(Which::Old));
+    assert_eq!(walk.state.phase(), Phase::ConfirmDead, "no control was accepted");
+    assert!(!wants(&walk.state).contains(&asks_new), "it may take a while");
+    walk.wait(walk.state.plan().policy.phase_ms_max / 2);
+    walk.say(refused(Which::Old));
+    assert!(wants(&walk.state).contains(&asks_new));
+    let mut works = walk.clone();
+    walk.say(refused(Which::New));
+    assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::NewKeyRefused)));
+    walk.say(Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: true });
+    walk.until(|state| state.phase() == Phase::Done);
+    assert_eq!(walk.state.debt(), None);
+    // An accepted new key is asked about once, and the old one has the rest of its time.
+    works.say(works.see(&Query::Probe(EndpointId(0), Which::New)));
+    assert!(!wants(&works.state).contains(&asks_new));
+    works.wait(works.state.plan().policy.phase_ms_max / 2);
+    works.until(|state| state.phase() == Phase::Done);
+    assert_eq!(works.state.debt(), Some(Debt::NotDead));
+}

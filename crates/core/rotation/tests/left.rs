@@ -571,3 +571,26 @@ fn a_host_that_is_only_searched_holds_up_the_rotation_until_it_answers_or_is_wai
     assert!(walk.state.left_hosts().is_empty());
     walk.until(|state| state.phase() == Phase::Done);
 }
+
+/// Red if a canary passes because its host was waived while it was watched, and is back.
+#[test]
+fn a_canary_whose_host_was_waived_while_it_was_watched_is_watched_again_once_that_is_back() {
+    let mut plan = two_hosts();
+    plan.files = vec![GONE, GONE];
+    plan.consumers.iter_mut().for_each(|consumer| consumer.host = GONE);
+    let bake_ms = 5_000;
+    let canary = Canary::Consumer;
+    plan.policy.roll = Some(RollPolicy { canary, bake_ms, ask: false, pause_ms: 0, hosts_max: 1 });
+    let mut walk = Walk::of(plan);
+    walk.until(|state| state.units()[0].watched);
+    waive(&mut walk);
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    // The host answers: it was there all the time.
+    walk.say(Fact::Enumerated(walk.look()));
+    assert_eq!(walk.state.phase(), Phase::Roll);
+    assert!(walk.state.units()[0].stage.is_moving(), "it was not watched to the end");
+    walk.until(|state| state.units()[0].watched);
+    let since = walk.at.ms;
+    walk.until(|state| state.units()[1].stage.is_moving());
+    assert!(walk.at.ms >= since + bake_ms, "nobody else begins before");
+}

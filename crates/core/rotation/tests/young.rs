@@ -99,3 +99,32 @@ fn a_revoke_needs_the_evidence_still() {
     walk.say(walk.see(&Query::Enumerate));
     assert_eq!(walk.state.phase(), Phase::Quiesce);
 }
+
+/// Red if a look counts that began before the operator consented.
+#[test]
+fn a_look_that_was_under_way_at_the_consent_is_not_the_one_after_it() {
+    let mut walk = Walk::to(Phase::Decide);
+    let consent = |state: &State| {
+        wants(state).into_iter().find_map(|want| match want {
+            Want::Person(keyroll_rotation::Person::Consent(digest)) => Some(digest),
+            Want::Do(_) | Want::Ask(_) | Want::Decide(_) | Want::Wait(_) | Want::Person(_) => None,
+        })
+    };
+    while consent(&walk.state).is_none() {
+        for want in wants(&walk.state) {
+            if let Want::Ask(query) = want {
+                walk.say(walk.see(&query));
+            }
+        }
+    }
+    let digest = consent(&walk.state).unwrap();
+    walk.wait(100);
+    walk.say(Fact::Consented(digest));
+    walk.say(Fact::Enumerated(Enumeration { took_ms: 50, ..walk.look() }));
+    walk.say(walk.see(&Query::Refusals));
+    assert!(!wants(&walk.state).contains(&Want::Decide(digest)), "it began before the consent");
+    assert!(wants(&walk.state).contains(&Want::Ask(Query::Enumerate)));
+    walk.say(walk.see(&Query::Enumerate));
+    walk.say(walk.see(&Query::Refusals));
+    assert!(wants(&walk.state).contains(&Want::Decide(digest)));
+}

@@ -1,7 +1,7 @@
 //! The invariants of a rotation's end.
 
 use keyroll_engine::Drive;
-use keyroll_rotation::{Fact, Phase, State, Which};
+use keyroll_rotation::{Event, Fact, Outcome, Phase, Reconciled, State, Which};
 
 use crate::issuer::{Cred, FOREIGN, OLD, OWN, Value};
 use crate::process::Proc;
@@ -111,9 +111,22 @@ impl Run {
             // A disabled key is refused like the one that an operator says was revoked.
             let disabled = (others && unlisted || self.audit.said_revoked) && cred.off.is_some();
             let theirs = cred.of_colleague() || (kept && cred.value == OLD);
-            cred.value != stays && alive && !unseen && !disabled && !theirs
+            let nobodys = self.world.issuer.is_replaced_by_a_mint(cred) && !self.was_named(cred);
+            cred.value != stays && alive && !unseen && !disabled && !theirs && !nobodys
         });
         left.map(|cred| format!("credential {} is left at the end", cred.id))
+    }
+
+    /// An answer named this credential to keyroll. What else a lost mint left in the free slot is nobody's: the server chose its
+    /// value, no list shows whose it is, and the next mint replaces it.
+    fn was_named(&self, cred: &Cred) -> bool {
+        let names = |event: &Event| match &event.fact {
+            Fact::Ended { outcome: Outcome::Done(Some(id)), .. }
+            | Fact::Reconciled { found: Reconciled::Executed(Some(id)), .. }
+            | Fact::HandMinted(id) => *id == cred.id,
+            _ => false,
+        };
+        self.ledger.ever().iter().any(names)
     }
 
     /// The value that stays. Consumers of a shared key that was to be ended have a key of their own.

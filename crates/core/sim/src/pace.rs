@@ -37,8 +37,8 @@ pub(crate) struct Pace {
     baked: bool,
     answered: bool,
     passed: bool,
-    /// Nobody is there who might be the canary.
-    without: bool,
+    /// Nobody was there who might be the canary.
+    unwatched: bool,
     /// When a unit last arrived.
     last: Option<Stamp>,
 }
@@ -145,11 +145,11 @@ impl Pace {
         self.units.resize_with(after.units().len(), Progress::default);
         self.begin_anew(&entry);
         let canary = self.canary(plan, roll);
-        if !canary.is_empty() && std::mem::take(&mut self.without) {
+        if !canary.is_empty() && std::mem::take(&mut self.unwatched) {
             // Who might be the canary is back: nobody was watched.
             (self.baked, self.answered, self.passed) = (false, false, false);
         }
-        self.without = canary.is_empty();
+        self.unwatched |= canary.is_empty() && !self.passed;
         // What was watched until this entry counts, also if this entry ends the watching.
         let stands = |at: &usize| after.units().get(*at).is_some_and(|unit| unit.toward == Which::New);
         self.baked |= canary.iter().all(stands) && self.is_baked(&canary, &entry);

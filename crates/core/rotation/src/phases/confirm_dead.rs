@@ -56,9 +56,27 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     if !open.is_empty() && state.old.is_missing() && state.plan().capabilities.list && !listed {
         out.push(Want::Ask(Query::List));
     }
+    if !open.is_empty() && doubts_new(state) {
+        let unseen = own_endpoints(state).filter(|endpoint| !is_new_seen(state, *endpoint));
+        out.extend(unseen.map(|endpoint| Want::Ask(Query::Probe(endpoint, Which::New))));
+    }
     for endpoint in open {
         out.push(Want::Ask(Query::Probe(endpoint, Which::Old)));
     }
+}
+
+/// Half of the time is over, and the old key is not seen dead: perhaps because the new one, the control beside it, is refused too.
+/// Then nobody has a key that works, and no later look would show the old one dead.
+pub(crate) fn doubts_new(state: &State) -> bool {
+    let half_ms = deadlines::grace_ms(state).saturating_add(state.plan().policy.phase_ms_max / 2);
+    let asks = state.is_since(18) && state.phase() == Phase::ConfirmDead && state.new_version().is_some();
+    asks && state.overdue(half_ms)
+}
+
+/// Whether an endpoint accepted the new key in this wait.
+fn is_new_seen(state: &State, endpoint: EndpointId) -> bool {
+    let streak = state.answers.accepted_new().get(endpoint.index()).copied().unwrap_or_default();
+    streak.last.is_some_and(|last| last.since(state.position.since()).is_some())
 }
 
 /// In an emergency, sessions are ended once more when the key is dead and no new session can be opened.

@@ -2,7 +2,7 @@ use crate::course::refusals_visible;
 use crate::deadlines;
 use crate::gate::{Blocker, blockers, digest, unsearched};
 use crate::state::{Look, OldKey, Phase, State};
-use crate::{MintedBy, Person, Query, Want, Which, course};
+use crate::{MintedBy, Person, Query, Stamp, Want, Which, course};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     let Some(look) = state.fresh_look(state.position.entered()) else {
@@ -44,7 +44,11 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         }
     }
     match state.decisions.consent() {
-        Some(given) if given.digest == digest && look.seq > given.seq => out.push(decide),
+        Some(given)
+            if given.digest == digest && look.seq > given.seq && !was_under_way(state, look, given.at) =>
+        {
+            out.push(decide);
+        }
         Some(given) if given.digest == digest => out.push(Want::Ask(Query::Enumerate)),
         Some(_) | None => {
             out.push(Want::Person(Person::Consent(digest)));
@@ -54,6 +58,13 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
             }
         }
     }
+}
+
+/// A look shows what was there when it began: one that was under way when the operator consented is not the one after that.
+fn was_under_way(state: &State, look: &Look, consented: Stamp) -> bool {
+    // One of another driver began later in any case.
+    let of_same = look.at.since(consented).is_some();
+    state.is_since(18) && of_same && look.at.before(look.seen.took_ms).since(consented).is_none()
 }
 
 /// The old key is disabled, and refused uses of it are visible.

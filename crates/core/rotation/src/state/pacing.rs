@@ -7,12 +7,14 @@ pub(crate) struct Pacing {
     first: usize,
     answered: bool,
     passed: bool,
+    /// It passed while nobody was there to be the canary.
+    unwatched: bool,
     last: Option<Stamp>,
 }
 
 impl Pacing {
     pub(super) fn open(consumers: usize) -> Self {
-        Self { first: consumers, answered: false, passed: false, last: None }
+        Self { first: consumers, answered: false, passed: false, unwatched: false, last: None }
     }
 
     /// The consumers of which one is the canary.
@@ -38,9 +40,17 @@ impl Pacing {
         (self.passed, self.last) = (true, Some(now));
     }
 
-    /// Nobody had been there to be the canary.
-    pub(crate) fn recall(&mut self) {
-        (self.passed, self.answered) = (false, false);
+    /// Nobody is there to be the canary: the others may begin.
+    pub(crate) fn pass_without(&mut self, now: Stamp) {
+        self.pass(now);
+        self.unwatched = true;
+    }
+
+    /// Somebody is there again to be the canary: without one nobody was watched. `anew`: also if one had passed before.
+    pub(crate) fn recall(&mut self, anew: bool) {
+        if anew || self.unwatched {
+            (self.passed, self.answered, self.unwatched) = (false, false, false);
+        }
     }
 
     /// A unit failed: what the operator said was about a canary that worked.

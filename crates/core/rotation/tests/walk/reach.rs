@@ -100,6 +100,8 @@ rows! {
     NewKeyRefused,
     /// The same.
     NewKeyRefusedAhead,
+    /// The same, after the old key was revoked.
+    NewKeyRefusedAfter,
     /// Nobody was there to consent.
     ConsentPaused,
     /// A consumer did not take the new value, and has the old one again.
@@ -316,6 +318,7 @@ fn of_hold(state: &State, hold: Hold) -> Row {
             of(Row::ChangedElsewhere, Row::ChangedElsewhereAhead, Row::ChangedElsewhereBack)
         }
         Reason::RefusedUse => Row::RefusedUse,
+        Reason::NewKeyRefused if state.phase() == Phase::ConfirmDead => Row::NewKeyRefusedAfter,
         Reason::NewKeyRefused => of(Row::NewKeyRefused, Row::NewKeyRefusedAhead, Row::NewKeyRefusedAhead),
         Reason::Consent => Row::ConsentPaused,
         Reason::Unit(_) if !state.plan().aim.makes_new() => Row::UnitShared,
@@ -476,6 +479,7 @@ pub(crate) fn phases(row: Row) -> &'static [Phase] {
             &[Disable, Soak, Decide]
         }
         Row::NewKeyRefusedAhead | Row::RevokeByHand => &[Revoke],
+        Row::NewKeyRefusedAfter => &[ConfirmDead],
         Row::Consent | Row::ConsentPaused => &[Decide],
         Row::Unit | Row::UnitAlone | Row::Canary | Row::Unaccepted | Row::Moving | Row::Watch => &[Roll],
         Row::Pause | Row::Drifting | Row::DriftingAhead | Row::UnitAhead | Row::MovingAhead => &[Roll],
@@ -527,6 +531,11 @@ pub(crate) fn reach(row: Row) -> Walk {
         Row::RefusedUse => held(Walk::to(Phase::Soak), Trouble::Users),
         Row::NewKeyRefused => held(Walk::to(Phase::Decide), Trouble::NewKeyRefused),
         Row::NewKeyRefusedAhead => held(taken_over(Walk::to(Phase::Revoke)), Trouble::NewKeyRefused),
+        Row::NewKeyRefusedAfter => {
+            let mut walk = Walk::to(Phase::ConfirmDead);
+            walk.wait(PHASE_MS / 2);
+            held(walk, Trouble::NewKeyRefused)
+        }
         Row::ConsentPaused => unanswered(),
         Row::Unit => held(Walk::of(plan()), Trouble::Restart(FIRST, Which::New)),
         Row::UnitAhead => held(drifted_ahead(), Trouble::Restart(FIRST, Which::New)),

@@ -31,6 +31,9 @@ const UNKNOWN_LABEL: &str = "the issuer has a key with a label that this journal
 const NEW_KEY_REFUSED: &str =
     "the issuer refuses the new key, which it accepted before (K0718); the old key is kept";
 
+const NEW_KEY_REFUSED_AFTER: &str = "the issuer refuses the new key, which it accepted before (K0718); the old key was revoked, and cannot be \
+                                     seen dead without a key that works";
+
 const MINT_BY_HAND: &str = "waiting for you to make the new key at the issuer's console";
 
 const REVOKE_BY_HAND: &str = "waiting for you to revoke the old key at the issuer's console";
@@ -184,6 +187,7 @@ pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
         Reason::RefusedUse => {
             "the old key was used while it was disabled: keyroll enabled it again".to_owned()
         }
+        Reason::NewKeyRefused if state.phase() == Phase::ConfirmDead => NEW_KEY_REFUSED_AFTER.to_owned(),
         Reason::NewKeyRefused => NEW_KEY_REFUSED.to_owned(),
         Reason::ChangedElsewhere => CHANGED_ELSEWHERE.to_owned(),
         Reason::Consent => CONSENT.to_owned(),
