@@ -405,6 +405,11 @@ pub(crate) fn hand_revoked(next: &mut State) -> Result<(), &'static str> {
     if next.phase() != Phase::Revoke && !failed {
         return Err("the old key is not to be ended yet");
     }
+    let ends_by_mint = next.exchanges() && !next.decided() && next.emergency().is_none();
+    if next.is_since(18) && ends_by_mint && next.old_key() != OldKey::Ended {
+        // The statement would stand for the operator's consent to what the mint ends.
+        return Err("the new key ends the old one when it is made, which was not consented to yet");
+    }
     if failed {
         next.holding.release();
         next.restart_window();

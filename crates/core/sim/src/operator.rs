@@ -152,11 +152,15 @@ impl Run {
             Reason::Unaccepted(_) => self.accept(at),
             Reason::Overdue(Phase::Probe) if self.unaccepted_often(at) => return self.make_another(at),
             Reason::Failed(phase) | Reason::Overdue(phase)
-                if phase != Phase::Stage && self.old_is_gone() && self.world.scene.family != Family::Part =>
+                if phase != Phase::Stage
+                    && self.old_is_gone()
+                    && self.may_be_said(at, &Fact::HandRevoked) =>
             {
                 return self.tell(at, Fact::HandRevoked);
             }
-            Reason::Failed(_) | Reason::Overdue(_) if self.is_wrong(at) => {
+            Reason::Failed(_) | Reason::Overdue(_)
+                if self.is_wrong() && self.may_be_said(at, &Fact::HandRevoked) =>
+            {
                 self.audit.said_revoked = true;
                 return self.word(at, Fact::HandRevoked);
             }
@@ -203,10 +207,16 @@ impl Run {
     }
 
     /// The operator believes wrongly that the old key ended. While that is still to be exchanged for the new one, nobody does.
-    fn is_wrong(&mut self, at: usize) -> bool {
-        let phase = self.slots.get(at).map(|slot| slot.driver.state().phase());
-        let exchanges = phase == Some(Phase::Decide) && self.world.plan.capabilities.exchanges();
-        self.world.scene.quirks.has(Quirk::WrongWords) && !exchanges && self.rng.one_in(4)
+    fn is_wrong(&mut self) -> bool {
+        self.world.scene.quirks.has(Quirk::WrongWords) && self.rng.one_in(4)
+    }
+
+    /// The rotation takes this in now.
+    fn may_be_said(&self, at: usize, fact: &Fact) -> bool {
+        let Some(slot) = self.slots.get(at) else { return false };
+        let state = slot.driver.state();
+        let event = Event { at: state.now(), fact: fact.clone() };
+        step(state, &event).is_ok()
     }
 
     /// The operator writes the old value over another party's content. A host that was waived may be back with a value that was

@@ -6,10 +6,12 @@ use crate::issuer::Value;
 use crate::quirks::{Quirk, Quirks};
 
 /// What looks see of a process's memory.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Memory {
     /// From when, until when and why it is not searched.
     pub(crate) unsearched: Option<(u64, u64, SearchLimit)>,
+    /// When it was not searched before that.
+    pub(crate) before: Vec<std::ops::Range<u64>>,
     /// Nothing but its memory holds its value.
     pub(crate) only: bool,
     /// A look showed it as an undeclared holder of the old value.
@@ -21,6 +23,7 @@ pub(crate) struct Memory {
 impl Memory {
     pub(crate) fn is_unsearched(&self, at: u64) -> bool {
         self.unsearched.is_some_and(|(from, until, _)| (from..until).contains(&at))
+            || self.before.iter().any(|times| times.contains(&at))
     }
 
     /// Whether a look at this moment could not see the value.

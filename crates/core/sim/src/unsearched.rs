@@ -71,6 +71,8 @@ impl Run {
         let until = from + self.rng.between(1_000, 20_000);
         let limit = if self.rng.one_in(2) { SearchLimit::Size } else { SearchLimit::Time };
         if let Some(proc) = self.world.procs.get_mut(place) {
+            let before = proc.memory.unsearched.map(|(from, until, _)| from..until.min(now + 1));
+            proc.memory.before.extend(before);
             proc.memory.unsearched = Some((from, until, limit));
         }
     }
