@@ -1,8 +1,9 @@
 //! What is never relied on again: a value that is being dropped, a list that misses a key, an older look.
 
 use keyroll_rotation::{
-    ConsumerId, CredId, Debt, Emergency, EndpointId, Fact, Hold, ListedState, MintedBy, OldKey, Op, Outcome,
-    Overlap, Phase, ProbeResult, Query, Reason, Reconciled, UnitStep, Want, Which, wants,
+    ConsumerId, CredId, Debt, Emergency, EndpointId, Event, Fact, Hold, ListedState, MintedBy, OldKey, Op,
+    Outcome, Overlap, PROTOCOL, Phase, ProbeResult, Query, Reason, Reconciled, UnitStep, Want, Which, step,
+    wants,
 };
 
 use crate::walk::{self, Walk};
@@ -33,6 +34,30 @@ fn dropping() -> (Walk, u64) {
     assert!(wanted(&walk, DROP));
     let intent = walk.begin(&DROP);
     (walk, intent)
+}
+
+/// Making the new key ends the old one. Red: the operator says by mistake that the old key is revoked, and it ends although nobody
+/// consented to that.
+#[test]
+fn a_statement_is_no_consent_to_a_mint_that_ends_the_old_key() {
+    for protocol in [17, PROTOCOL] {
+        let mut plan = walk::plan();
+        plan.protocol = protocol;
+        plan.capabilities.minted_by = MintedBy::Us;
+        plan.capabilities.overlap = Overlap::None;
+        plan.capabilities.disable = false;
+        let mut walk = Walk::of(plan);
+        walk.until(|state| wants(state).contains(&Want::Do(Op::Choose)));
+        let intent = walk.begin(&Op::Choose);
+        walk.end(intent, Outcome::Failed { retry: false });
+        assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::Failed(Phase::Mint))));
+        let says = Event { at: walk.at, fact: Fact::HandRevoked };
+        assert_eq!(step(&walk.state, &says).is_err(), protocol == PROTOCOL);
+        walk.say(Fact::Resumed);
+        walk.until(|state| state.decided());
+        assert_eq!(walk.state.old_key(), OldKey::On, "it ends with the mint");
+        walk.until(|state| state.phase() == Phase::Done);
+    }
 }
 
 #[test]
