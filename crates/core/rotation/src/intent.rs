@@ -56,9 +56,7 @@ fn rests_on_look(state: &State, op: &Op) -> bool {
 fn stir(next: &mut State, op: &Op) {
     if op.moves() {
         next.looks.moved(next.seq());
-        if next.heeds_new_use() {
-            next.use_new_again();
-        }
+        next.use_new_again();
     }
 }
 

@@ -287,9 +287,7 @@ impl State {
     pub(crate) fn enter(&mut self, phase: Phase) {
         let other_key = self.is_since(17) && [self.phase(), phase].contains(&Phase::RollingBack);
         self.uses.enter(phase, other_key);
-        if other_key {
-            self.new.wait_anew();
-        }
+        self.new.enter(other_key);
         self.exceptions.enter(other_key);
         self.position.enter(phase, self.seq, self.now);
         self.attempts.begin();

@@ -36,8 +36,10 @@ impl State {
 
     /// Until what is restored in a rollback is back, something unseen may take the new key: its last use is waited for anew.
     pub(crate) fn use_new_again(&mut self) {
-        self.uses.forget_idle();
-        self.new.wait_anew();
+        if self.heeds_new_use() {
+            self.uses.forget_idle();
+            self.new.wait_anew();
+        }
     }
 
     /// The last use of the new key is not waited for any more: the deletion that was begun after it may have ended the key. In

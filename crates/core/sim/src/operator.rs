@@ -152,15 +152,11 @@ impl Run {
             Reason::Unaccepted(_) => self.accept(at),
             Reason::Overdue(Phase::Probe) if self.unaccepted_often(at) => return self.make_another(at),
             Reason::Failed(phase) | Reason::Overdue(phase)
-                if phase != Phase::Stage
-                    && self.old_is_gone()
-                    && self.may_be_said(at, &Fact::HandRevoked) =>
+                if phase != Phase::Stage && self.old_is_gone() && self.may_say_revoked(at) =>
             {
                 return self.tell(at, Fact::HandRevoked);
             }
-            Reason::Failed(_) | Reason::Overdue(_)
-                if self.is_wrong() && self.may_be_said(at, &Fact::HandRevoked) =>
-            {
+            Reason::Failed(_) | Reason::Overdue(_) if self.is_wrong() && self.may_say_revoked(at) => {
                 self.audit.said_revoked = true;
                 return self.word(at, Fact::HandRevoked);
             }
@@ -211,11 +207,11 @@ impl Run {
         self.world.scene.quirks.has(Quirk::WrongWords) && self.rng.one_in(4)
     }
 
-    /// The rotation takes this in now.
-    fn may_be_said(&self, at: usize, fact: &Fact) -> bool {
+    /// The rotation takes the statement in.
+    fn may_say_revoked(&self, at: usize) -> bool {
         let Some(slot) = self.slots.get(at) else { return false };
         let state = slot.driver.state();
-        let event = Event { at: state.now(), fact: fact.clone() };
+        let event = Event { at: state.now(), fact: Fact::HandRevoked };
         step(state, &event).is_ok()
     }
 

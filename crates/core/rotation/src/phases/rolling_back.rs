@@ -285,9 +285,7 @@ fn react(next: &mut State) -> bool {
                 if waived || next.consumer(consumer).is_some_and(crate::Consumer::follows_live) {
                     next.looks.moved(next.seq());
                 }
-                if next.is_since(17) {
-                    next.use_new_again();
-                }
+                next.use_new_again();
                 return true;
             }
             Blocker::Unsearched(who, limit) if deadlines::unsearched_for_long(next, limit) => {

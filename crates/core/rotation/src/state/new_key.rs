@@ -90,6 +90,11 @@ impl NewKey {
         self.waited_for
     }
 
+    /// A phase begins. What was waited for so far may have been the other key.
+    pub(super) fn enter(&mut self, other_key: bool) {
+        self.waited_for &= !other_key;
+    }
+
     /// Something is restored: something unseen may have taken it meanwhile.
     pub(crate) fn wait_anew(&mut self) {
         self.waited_for = false;
