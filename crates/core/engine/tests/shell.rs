@@ -637,7 +637,8 @@ fn a_leaked_key_is_kept_only_where_the_new_one_is_refused() {
     for (first, instead, ended, reason) in [
         (escalated(Emergency::RollFirst), Probe::Dead, false, Some(Reason::NewKeyRefused)),
         (escalated(Emergency::RollFirst), silent(), true, None),
-        (escalated(Emergency::RevokeNow), Probe::Dead, true, None),
+        // Nothing would show the old one dead beside a new one that is refused: that is told.
+        (escalated(Emergency::RevokeNow), Probe::Dead, true, Some(Reason::NewKeyRefused)),
         (None, silent(), false, Some(Reason::Overdue(Phase::Decide))),
     ] {
         let scene = Scene::shortly();

@@ -36,9 +36,14 @@ impl State {
 
     /// Until what is restored in a rollback is back, something unseen may take the new key: its last use is waited for anew.
     pub(crate) fn use_new_again(&mut self) {
-        if self.heeds_new_use() {
-            self.uses.forget_idle();
-            self.new.wait_anew();
+        if !self.heeds_new_use() {
+            return;
+        }
+        self.uses.forget_idle();
+        self.new.wait_anew();
+        if self.is_since(18) {
+            // An issuer whose silence was waived may show by now who took it.
+            self.uses.ask_again(None);
         }
     }
 

@@ -1,8 +1,8 @@
 //! What a person or a list says of the old key is believed only as long as the issuer does not show otherwise.
 
 use keyroll_rotation::{
-    Debt, Emergency, EndpointId, Fact, Hold, ListedState, OldKey, Op, Outcome, Phase, ProbeResult, Query,
-    Reason, Want, Which, wants,
+    Debt, Emergency, EndpointId, Event, Fact, Hold, ListedState, Next, OldKey, Op, Outcome, Overlap,
+    PROTOCOL, Phase, ProbeResult, Query, Reason, State, Want, Which, step, wants, way,
 };
 
 use crate::walk::{self, Walk};
@@ -202,4 +202,28 @@ fn a_new_key_that_is_refused_beside_the_revoked_one_is_named_and_another_one_end
     works.wait(works.state.plan().policy.phase_ms_max / 2);
     works.until(|state| state.phase() == Phase::Done);
     assert_eq!(works.state.debt(), Some(Debt::NotDead));
+}
+
+/// No look is possible, and the mint that ends the old key was not consented to. Red: the operator's statement stands for the consent,
+/// and the key is exchanged under consumers that nobody has seen.
+#[test]
+fn a_statement_is_no_consent_to_the_mint_that_ends_the_old_key() {
+    for protocol in [17, PROTOCOL] {
+        let mut plan = walk::plan();
+        plan.protocol = protocol;
+        plan.capabilities.overlap = Overlap::None;
+        plan.capabilities.disable = false;
+        let mut walk = Walk::of(plan);
+        walk.until(|state| state.phase() == Phase::Decide);
+        walk.wait(walk.state.plan().policy.phase_ms_max);
+        assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::Overdue(Phase::Decide))));
+        let says = Event { at: walk.at, fact: Fact::HandRevoked };
+        assert_eq!(step(&walk.state, &says).is_err(), protocol == PROTOCOL);
+        let named = way(&walk.state).expect("a way").forward;
+        assert!(named.iter().all(|step| !step.then.contains(&Next::HandRevoked)), "{named:?}");
+        walk.say(Fact::Resumed);
+        walk.until(State::decided);
+        walk.until(State::ended);
+        assert_eq!((walk.state.phase(), walk.state.debt()), (Phase::Done, None));
+    }
 }

@@ -222,6 +222,31 @@ fn what_is_restored_after_a_deletion_that_did_not_happen_begins_the_window_anew(
     }
 }
 
+/// The issuer was silent, which was waived, and another party writes the new value back after that. Red: the key is deleted right
+/// after the second restoration, although the issuer may answer by now.
+#[test]
+fn what_is_restored_after_a_waiver_is_asked_about_once_more() {
+    for protocol in [17, PROTOCOL] {
+        let mut before = plan();
+        before.protocol = protocol;
+        let mut walk = back_from(before, Phase::Quiesce);
+        time_is_over(&mut walk);
+        walk.say(Fact::Waived(Waived::LastUse));
+        walk.until(|state| wants(state).contains(&ASKS));
+        // It is silent still.
+        walk.wait(20_000);
+        assert!(!wants(&walk.state).contains(&ASKS), "it was asked in vain");
+
+        walk.world.strike(Trouble::File(FileId(0), Holds::New));
+        walk.say(walk.see(&Query::Enumerate));
+        walk.until(|state| state.units().iter().any(|unit| unit.stage.is_moving()));
+        walk.until(|state| wants(state).contains(&ASKS) || wants(state).contains(&Want::Do(Op::DeleteNew)));
+        assert_eq!(wants(&walk.state).contains(&ASKS), protocol == PROTOCOL);
+        // It answers, or goes on to be silent: the rollback ends.
+        walk.until(|state| state.phase() == Phase::RolledBack);
+    }
+}
+
 /// Everybody is back on the old key, and it ends. Red where that is seen only when the window is over.
 #[test]
 fn the_old_key_is_seen_again_while_the_window_passes() {

@@ -122,7 +122,9 @@ impl Run {
     fn was_named(&self, cred: &Cred) -> bool {
         let names = |event: &Event| match &event.fact {
             Fact::Ended { outcome: Outcome::Done(Some(id)), .. }
-            | Fact::Reconciled { found: Reconciled::Executed(Some(id)), .. }
+            | Fact::Reconciled {
+                found: Reconciled::Executed(Some(id)) | Reconciled::ValueLost(id), ..
+            }
             | Fact::HandMinted(id) => *id == cred.id,
             _ => false,
         };

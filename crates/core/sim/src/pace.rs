@@ -17,6 +17,8 @@ struct Progress {
     watched: Option<Stamp>,
     /// Since when it has been proven as far as a canary must be.
     shown: Option<Stamp>,
+    /// It settled while it had gone or its host had left: nothing was proven.
+    unseen: bool,
     /// Why it should not have begun, or not have gone on to its next slot.
     early: Option<String>,
 }
@@ -150,6 +152,8 @@ impl Pace {
             (self.baked, self.answered, self.passed) = (false, false, false);
         }
         self.unwatched |= canary.is_empty() && !self.passed;
+        // The others begin without one.
+        self.passed |= self.unwatched;
         // What was watched until this entry counts, also if this entry ends the watching.
         let stands = |at: &usize| after.units().get(*at).is_some_and(|unit| unit.toward == Which::New);
         self.baked |= canary.iter().all(stands) && self.is_baked(&canary, &entry);
@@ -245,10 +249,14 @@ impl Pace {
     /// Which units are proven as far as a canary must be.
     fn show(&mut self, entry: &Entry) {
         let pairs = entry.after.units().iter().zip(&entry.plan.consumers);
-        for (progress, (unit, consumer)) in self.units.iter_mut().zip(pairs) {
+        for (id, (progress, (unit, consumer))) in (0..).map(ConsumerId).zip(self.units.iter_mut().zip(pairs))
+        {
+            let settles = arrived(unit) && !entry.before.units().get(id.index()).is_some_and(arrived);
+            let away = entry.after.has_left(consumer.host) || entry.after.has_gone(id);
+            progress.unseen = arrived(unit) && (progress.unseen || (settles && away));
             let whole = consumer.uptake != ReloadMode::Verb || unit.slots == 0;
             let far = unit.watched && (whole || holds_slots(entry.roll));
-            let shown = unit.toward == Which::New && (far || unit.stage == UnitStep::Settled);
+            let shown = unit.toward == Which::New && (far || (arrived(unit) && !progress.unseen));
             progress.shown = shown.then(|| progress.shown.unwrap_or(entry.event.at));
         }
     }
