@@ -522,7 +522,8 @@ fn walk(waits: &Waits, way: &Value, is_back: bool, what: &Value) {
 /// Red: nothing blocks, the issuer's console is named, and the rollback is stuck at its deadline with the new key in every file.
 fn emptied_pid_file() {
     let scene = Scene::new();
-    let id = scene.until("quiesce");
+    // The line names the process that the look of Quiesce saw, after the restart.
+    let id = scene.until("disable");
     let file = scene.path("run/api.pid");
     let pid = fs::read_to_string(&file).unwrap();
     fs::write(&file, "").unwrap();
