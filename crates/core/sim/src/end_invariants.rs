@@ -1,7 +1,7 @@
 //! The invariants of a rotation's end.
 
 use keyroll_engine::Drive;
-use keyroll_rotation::{Event, Fact, Outcome, Phase, Reconciled, State, Which};
+use keyroll_rotation::{Event, Fact, Op, Outcome, Phase, Reconciled, State, Which};
 
 use crate::issuer::{Cred, FOREIGN, OLD, OWN, Value};
 use crate::process::Proc;
@@ -159,16 +159,26 @@ impl Run {
         }
     }
 
-    /// A file of the plan that does not hold the value that stays, although the last look saw the file.
+    /// When the last look before a value began to be dropped was heard of.
+    fn seen_before_drop(&self) -> Option<u64> {
+        let drops = |event: &Event| matches!(event.fact, Fact::Intended(Op::Retire(_)));
+        let dropped = self.ledger.entries.iter().rposition(drops)?;
+        let mut before = self.ledger.entries.get(..dropped)?.iter();
+        before.rfind(|event| matches!(event.fact, Fact::Enumerated(_))).map(|event| event.at.ms)
+    }
+
+    /// A file of the plan that does not hold the value that stays, although the last look saw the file: the one before the old value
+    /// began to be dropped, because nothing can be compared with that afterwards.
     fn file_behind(&self, stays: Value) -> Option<String> {
         let look = self.world.look?;
+        let seen = look.at.min(self.seen_before_drop().unwrap_or(u64::MAX));
         let files = self.world.files.iter().zip(&self.world.edited).enumerate();
         let read = |at: usize| {
             self.world.plan.consumers.iter().any(|it| it.files.iter().any(|file| file.index() == at))
         };
         let there = |at: usize| self.world.plan.files.get(at).is_some_and(|host| !look.misses(*host));
         let mut behind = files.filter(|(at, (value, edited))| {
-            let behind = **value != stays && **value != FOREIGN && **edited < look.at;
+            let behind = **value != stays && **value != FOREIGN && **edited < seen;
             there(*at) && behind && read(*at) && !self.may_hold_anything(*at)
         });
         behind.next().map(|(at, (value, _))| format!("file {at} ended with value {value}, not {stays}"))

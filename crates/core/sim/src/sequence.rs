@@ -165,20 +165,21 @@ impl Run {
         }
     }
 
-    /// Enabling the old key failed for good, or again and again, since it was disabled.
+    /// Enabling the old key failed for good, or again and again, since it was disabled; the last driver tried it too.
     fn enable_given_up(&self) -> bool {
-        let (mut open, mut failed) = (None, 0);
+        let (mut open, mut failed, mut tried) = (None, 0, false);
         for (seq, event) in (1..).zip(&self.ledger.entries) {
             match &event.fact {
-                Fact::Intended(Op::Disable) | Fact::DriverStarted => failed = 0,
+                Fact::Intended(Op::Disable) => failed = 0,
+                Fact::DriverStarted => tried = false,
                 Fact::Intended(Op::Enable) => open = Some(seq),
                 Fact::Ended { intent, outcome: Outcome::Failed { retry } } if open == Some(*intent) => {
-                    failed += if *retry { 1 } else { ENABLES_MAX };
+                    (failed, tried) = (failed + if *retry { 1 } else { ENABLES_MAX }, true);
                 }
                 _ => {}
             }
         }
-        failed >= ENABLES_MAX
+        tried && failed >= ENABLES_MAX
     }
 
     /// Only the operator ends a *stuck* hold; it never turns into a pause before that.
