@@ -123,8 +123,14 @@ impl<C: Core> Driver<C> {
         self.state = pending.next;
         if matches!(pending.event.fact, Fact::Escalated { .. } | Fact::HandMinted(_)) {
             // "The new version" may be another one by now.
-            self.asking.values_mut().for_each(|asking| asking.stale = true);
-            self.inbox.retain(|(_, fact, told)| *told || matches!(fact, Fact::Ended { .. }));
+            let same = matches!(pending.event.fact, Fact::Escalated { pending_compromised: false, .. });
+            // What an endpoint says about the old key is so whatever the emergency: an acceptance ends its refusals in a row.
+            let stays = |query: &Query| same && matches!(query, Query::Probe(_, Which::Old));
+            self.asking.iter_mut().for_each(|(query, asking)| asking.stale |= !stays(query));
+            self.inbox.retain(|(_, fact, told)| {
+                let of_old = matches!(fact, Fact::Probed { version: Which::Old, .. });
+                *told || matches!(fact, Fact::Ended { .. }) || same && of_old
+            });
         }
         if matches!(pending.event.fact, Fact::Waived(Waived::Host(_) | Waived::Gone(_))) {
             // A look that began while the host was there, or the consumer ran, would end its waiver.

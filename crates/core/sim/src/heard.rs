@@ -22,6 +22,13 @@ impl Run {
         journals.into_iter().any(|entries| self.is_use_waived_in(entries))
     }
 
+    /// The same when this entry was written: what the rotation is told later changes nothing about what was begun then.
+    pub(crate) fn use_was_waived_at(&self, entry: &Event) -> bool {
+        let entries = self.ledger.entries.as_slice();
+        let at = entries.iter().rposition(|event| event == entry);
+        at.and_then(|at| entries.get(..at)).is_some_and(|before| self.is_use_waived_in(before))
+    }
+
     fn is_use_waived_in(&self, entries: &[Event]) -> bool {
         let is_about =
             |event: &Event| matches!(event.fact, Fact::Waived(Waived::LastUse) | Fact::LastUsed(_));

@@ -47,6 +47,9 @@ impl Run {
         let mut last = since.get(moved..).unwrap_or_default().iter().chain(since);
         let deletes = last.find(|event| event.fact == Fact::Intended(Op::DeleteNew));
         let deletes = deletes.filter(|_| shown && given_out && !self.use_is_waived())?;
+        if self.use_was_waived_at(deletes) {
+            return None;
+        }
         let asked = self.world.asked_use.filter(|asked| asked.0 == deletes.at.epoch);
         let from = self.world.moved_at.max(self.world.rolling_since);
         match asked.filter(|asked| asked.1 >= from) {

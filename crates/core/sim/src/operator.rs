@@ -2,8 +2,8 @@
 
 use keyroll_engine::{Command, DriverState};
 use keyroll_rotation::{
-    Adoptee, Consumer, ConsumerId, CredId, Emergency, Event, Fact, FileId, Hold, Incarnation, OldKeyUse,
-    Outside, Person, Phase, Reason, ReloadMode, State, Waived, old_key_use, step,
+    Adoptee, Consumer, ConsumerId, CredId, Emergency, Event, Fact, FileId, Hold, Incarnation, OldKey,
+    OldKeyUse, Outside, Person, Phase, Reason, ReloadMode, State, Waived, old_key_use, step,
 };
 
 use crate::issuer::{FOREIGN, OLD, OWN, Value};
@@ -195,7 +195,18 @@ impl Run {
     fn make_another(&mut self, at: usize) {
         let anew = Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: true };
         let back = self.can_abort(at);
+        self.enable_at_console(at);
         self.word(at, if back { Fact::AbortAsked } else { anew });
+    }
+
+    /// A rollback that does not end needs the old key: the operator looks at the console, and enables it where the issuer did not
+    /// although it answered *done*.
+    fn enable_at_console(&mut self, at: usize) {
+        let Some(state) = self.snapshot(at) else { return };
+        if state.phase() == Phase::RollingBack && state.old_key() == OldKey::On && self.old_is_off() {
+            let (old, now) = (self.world.old_id(), self.world.now);
+            self.world.issuer.switch(&old, true, now);
+        }
     }
 
     pub(crate) fn can_abort(&self, at: usize) -> bool {

@@ -79,8 +79,10 @@ impl Run {
         let Some(truth) = &mut self.world.truth else { return };
         truth.pending = truth.pending.filter(|(mint, _)| mint.is_some());
         if truth.gives == FOREIGN {
-            truth.gives = new.filter(|_| self.rng.one_in(2)).unwrap_or(OLD);
-            truth.changed_at = now;
+            let gives = new.filter(|_| self.rng.one_in(2)).unwrap_or(OLD);
+            (truth.gives, truth.changed_at) = (gives, now);
+            // What is given out is pending no more.
+            truth.pending = truth.pending.filter(|(_, value)| *value != gives);
         }
         self.world.follow(false);
     }
