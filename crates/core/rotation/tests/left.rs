@@ -160,6 +160,36 @@ fn a_host_that_is_back_before_the_end_is_moved_like_every_other() {
     walk.until(|state| state.phase() == Phase::Done);
 }
 
+/// Red: a process that is back with a value that leaked and was abandoned is neither stale nor proven, and nobody moves it.
+#[test]
+fn a_host_that_is_back_with_neither_version_is_moved_in_each_slot() {
+    for protocol in [17, PROTOCOL] {
+        let mut plan = Plan { protocol, ..two_hosts() };
+        plan.consumers[1].slots = 2;
+        let mut walk = Walk::of(plan);
+        walk.until(|state| state.phase() == Phase::Roll);
+        waive(&mut walk);
+        until_without(&mut walk, |state| state.phase() == Phase::Quiesce);
+        let mut seen = back_as_it_was(&walk);
+        let mut there = seen.instances.pop().unwrap();
+        there.old = Visibility::No;
+        let other = ObservedInstance { who: who_of(AWAY, 1), slot: 1, ..there.clone() };
+        seen.instances.extend([there, other]);
+        // Its file was written before the host was waived.
+        seen.files.last_mut().unwrap().1 = Holds::New;
+        walk.say(Fact::Enumerated(seen));
+        let moved = protocol == PROTOCOL;
+        assert_eq!(walk.state.phase(), if moved { Phase::Roll } else { Phase::Quiesce });
+        let from = walk.said.len();
+        if moved {
+            walk.until(|state| state.phase() == Phase::Quiesce);
+        }
+        let restart = |slot| Fact::Intended(Op::Apply(AWAY, slot, Which::New));
+        let done = |slot| walk.said[from..].iter().any(|event| event.fact == restart(slot));
+        assert_eq!([done(0), done(1)], [moved; 2], "protocol {protocol}");
+    }
+}
+
 #[test]
 fn a_host_that_is_back_at_the_point_of_no_return_keeps_the_old_key_alive() {
     let mut walk = Walk::of(two_hosts());

@@ -4,7 +4,10 @@ use super::last_use;
 use crate::deadlines;
 use crate::gate::{Blocker, blockers};
 use crate::state::{Hold, OldKey, Phase, Reason, State, UnitStep, bit};
-use crate::{FileId, Holds, Op, Query, Waived, Want, Which, course, unit};
+use crate::{
+    ConsumerId, FileId, Holds, Incarnation, ObservedInstance, Op, Query, Visibility, Waived, Want, Which,
+    course, unit,
+};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     if state.must_enable() {
@@ -37,11 +40,7 @@ pub(super) fn prove<'a>(blocked: impl Iterator<Item = &'a Blocker>, which: Which
 }
 
 /// Asks each of these consumers once for evidence.
-pub(super) fn prove_each(
-    consumers: impl IntoIterator<Item = crate::ConsumerId>,
-    which: Which,
-    out: &mut Vec<Want>,
-) {
+pub(super) fn prove_each(consumers: impl IntoIterator<Item = ConsumerId>, which: Which, out: &mut Vec<Want>) {
     let mut asked = BTreeSet::new();
     for consumer in consumers {
         if asked.insert(consumer) {
@@ -120,12 +119,13 @@ fn react(next: &mut State, blocked: &[Blocker]) -> bool {
     fallen_back(next, blocked, false)
 }
 
-/// Copies that drifted and instances that run on the old value re-enter Roll; with `unproven_too`, also unproven
-/// instances.
+/// Copies that drifted, instances that run on the old value and those that are back with neither re-enter Roll; with
+/// `unproven_too`, also other unproven instances.
 pub(super) fn fallen_back(next: &mut State, blocked: &[Blocker], unproven_too: bool) -> bool {
     if !next.aim().makes_new() {
         return behind(next, blocked, unproven_too);
     }
+    let returned = returned(next);
     let mut again = false;
     for blocker in blocked {
         match blocker {
@@ -134,7 +134,7 @@ pub(super) fn fallen_back(next: &mut State, blocked: &[Blocker], unproven_too: b
                 let bits = bit(*slot);
                 again |= reroll(next, consumer.index(), bits);
             }
-            Blocker::Unproven(consumer, who, _) if unproven_too => {
+            Blocker::Unproven(consumer, who, _) if unproven_too || returned.contains(who) => {
                 let bits = bit(next.looks.slot_of(*who));
                 again |= reroll(next, consumer.index(), bits);
             }
@@ -157,6 +157,16 @@ pub(super) fn fallen_back(next: &mut State, blocked: &[Blocker], unproven_too: b
     again
 }
 
+/// Instances of consumers that settled while they had gone or their host had left, and that the look shows without the new
+/// value. One that has no old value either keeps a value that leaked and was abandoned: nothing else would move it. None before
+/// protocol 18.
+fn returned(state: &State) -> BTreeSet<Incarnation> {
+    let has_left = |id: ConsumerId| state.units.get(id.index()).is_some_and(|unit| unit.left);
+    let is_back = |it: &&ObservedInstance| it.new == Visibility::No && it.consumer.is_some_and(has_left);
+    let seen = state.look().into_iter().flat_map(|look| &look.seen.instances);
+    seen.filter(is_back).map(|it| it.who).collect()
+}
+
 /// Where the key is ended without a new one, no consumer can be moved: the rotation pauses at a consumer that uses the
 /// key again.
 fn behind(next: &mut State, blocked: &[Blocker], unproven_too: bool) -> bool {
@@ -177,9 +187,9 @@ fn behind(next: &mut State, blocked: &[Blocker], unproven_too: bool) -> bool {
     true
 }
 
-fn reader(state: &State, file: FileId) -> Option<crate::ConsumerId> {
+fn reader(state: &State, file: FileId) -> Option<ConsumerId> {
     let at = *state.units.index().readers(file).first()?;
-    u16::try_from(at).ok().map(crate::ConsumerId)
+    u16::try_from(at).ok().map(ConsumerId)
 }
 
 /// Another party wrote the old value back: the file's readers re-enter Roll at Deliver.
