@@ -152,7 +152,7 @@ impl Run {
             Reason::Unaccepted(_) => self.accept(at),
             Reason::Overdue(Phase::Probe) if self.unaccepted_often(at) => return self.make_another(at),
             Reason::Failed(phase) | Reason::Overdue(phase)
-                if phase != Phase::Stage && self.old_is_gone() && self.may_say_revoked(at) =>
+                if phase != Phase::Stage && self.finds_revoked(at) =>
             {
                 return self.tell(at, Fact::HandRevoked);
             }
@@ -218,6 +218,13 @@ impl Run {
         self.world.scene.quirks.has(Quirk::WrongWords) && self.rng.one_in(4)
     }
 
+    /// The operator finds at the console that the old key has ended, and the rotation does not know that yet: said again and again
+    /// it would end no wait for something else.
+    fn finds_revoked(&self, at: usize) -> bool {
+        let known = self.slots.get(at).is_some_and(|slot| slot.driver.state().old_key() == OldKey::Ended);
+        self.old_is_gone() && !known && self.may_say_revoked(at)
+    }
+
     /// The rotation takes the statement in.
     fn may_say_revoked(&self, at: usize) -> bool {
         let Some(slot) = self.slots.get(at) else { return false };
@@ -249,8 +256,9 @@ impl Run {
             }
         }
         self.world.procs.retain(|proc| !proc.waived);
-        // An instance that started with another party's edit shows no evidence, also once its file is mended: keyroll names it.
-        self.restart_members(|value| value == FOREIGN);
+        // An instance that started with another party's edit, or took the old value late, shows no evidence, also once its file is
+        // mended: keyroll names it.
+        self.restart_members(|value| value != OWN);
     }
 
     /// The rotation says that the issuer still shows uses of the key that ends, and a waiver did not end that: the operator ends
