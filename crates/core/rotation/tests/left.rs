@@ -173,7 +173,7 @@ fn a_host_that_is_back_with_neither_version_is_moved_in_each_slot() {
         let mut seen = back_as_it_was(&walk);
         let mut there = seen.instances.pop().unwrap();
         there.old = Visibility::No;
-        let other = ObservedInstance { who: who_of(AWAY, 1), slot: 1, ..there.clone() };
+        let other = ObservedInstance { who: who_of(AWAY, 1), slot: 1, ..there };
         seen.instances.extend([there, other]);
         // Its file was written before the host was waived.
         seen.files.last_mut().unwrap().1 = Holds::New;
