@@ -137,8 +137,7 @@ fn return_canary(next: &mut State) {
     if !next.is_since(18) || !open || next.units.pacing.passed() {
         return;
     }
-    let is_unseen = |id: &ConsumerId| next.units.get(id.index()).is_some_and(|unit| unit.left);
-    if pace::canary(next).iter().any(is_unseen) {
+    if pace::canary(next).iter().any(|id| next.units.is_unseen(id.index())) {
         next.return_to(Phase::Roll);
     }
 }

@@ -11,6 +11,9 @@ use crate::walk::{Walk, plan, who_of};
 
 const GONE: HostId = HostId(2);
 const AWAY: ConsumerId = ConsumerId(1);
+/// The operator is asked about the canary.
+const ASKED: RollPolicy =
+    RollPolicy { canary: Canary::Consumer, bake_ms: 5_000, ask: true, pause_ms: 0, hosts_max: 9 };
 
 /// One consumer on each of two hosts, and one endpoint for each; on the host that leaves it is the second.
 fn two_hosts() -> Plan {
@@ -455,13 +458,7 @@ fn what_was_said_about_a_canary_does_not_count_for_the_next_one() {
         let mut plan = two_hosts();
         plan.consumers.swap(0, 1);
         plan.consumers.push(plan.consumers[1].clone());
-        plan.policy.roll = Some(RollPolicy {
-            canary: Canary::Consumer,
-            bake_ms: 5_000,
-            ask: true,
-            pause_ms: 0,
-            hosts_max: 9,
-        });
+        plan.policy.roll = Some(ASKED);
         let mut walk = Walk::of(plan);
         walk.until(|state| state.hold() == Some(Hold::Paused(Reason::Canary(ConsumerId(0)))));
         if answered {
@@ -495,13 +492,7 @@ fn a_canary_whose_host_is_back_is_proven_before_the_others_begin() {
         let (delivery, uptake) = (Delivery::Follow, ReloadMode::Rereads);
         let live = Consumer { delivery, uptake, files: Vec::new(), ..plan.consumers[0].clone() };
         plan.consumers.push(live);
-        plan.policy.roll = Some(RollPolicy {
-            canary: Canary::Consumer,
-            bake_ms: 5_000,
-            ask: true,
-            pause_ms: 0,
-            hosts_max: 9,
-        });
+        plan.policy.roll = Some(ASKED);
         let mut walk = Walk::of(plan);
         walk.until(|state| state.hold() == asked);
         waive(&mut walk);

@@ -213,7 +213,7 @@ impl Run {
         self.slots.get(at).is_some_and(|slot| may_abort(slot.driver.state()))
     }
 
-    /// The operator believes wrongly that the old key ended. While that is still to be exchanged for the new one, nobody does.
+    /// The operator believes wrongly that the old key ended.
     fn is_wrong(&mut self) -> bool {
         self.world.scene.quirks.has(Quirk::WrongWords) && self.rng.one_in(4)
     }

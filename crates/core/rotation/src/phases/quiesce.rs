@@ -161,8 +161,8 @@ pub(super) fn fallen_back(next: &mut State, blocked: &[Blocker], unproven_too: b
 /// value. One that has no old value either keeps a value that leaked and was abandoned: nothing else would move it. None before
 /// protocol 18.
 fn returned(state: &State) -> BTreeSet<Incarnation> {
-    let has_left = |id: ConsumerId| state.units.get(id.index()).is_some_and(|unit| unit.left);
-    let is_back = |it: &&ObservedInstance| it.new == Visibility::No && it.consumer.is_some_and(has_left);
+    let is_unseen = |id: ConsumerId| state.units.is_unseen(id.index());
+    let is_back = |it: &&ObservedInstance| it.new == Visibility::No && it.consumer.is_some_and(is_unseen);
     let seen = state.look().into_iter().flat_map(|look| &look.seen.instances);
     seen.filter(is_back).map(|it| it.who).collect()
 }

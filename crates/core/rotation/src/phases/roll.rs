@@ -45,15 +45,11 @@ fn return_canary(next: &mut State) -> bool {
         return false;
     }
     let mut canary = pace::canary(next).into_iter().map(ConsumerId::index);
-    let Some(at) = canary.find(|at| is_unseen(next, *at)) else { return false };
+    let Some(at) = canary.find(|at| next.units.is_unseen(*at)) else { return false };
     next.units.send(at, Which::New, 0, next.now());
     true
 }
 
-/// Whether a unit settled while it had gone or its host had left, so that nothing shows which version it has.
-fn is_unseen(state: &State, at: usize) -> bool {
-    state.units.get(at).is_some_and(|unit| unit.left)
-}
 /// Lets a waiting unit begin: push before pull, the canary alone, then as many at once as the plan allows.
 fn start_some(next: &mut State) -> bool {
     if pace::retreats(next) {
@@ -71,7 +67,7 @@ fn start_some(next: &mut State) -> bool {
 
 /// The same where the plan has no pace, or nobody waits for it. `pulled`: also those whose files keyroll does not write.
 fn start_unpaced(next: &mut State, pulled: bool) -> bool {
-    let shown = |at: usize| !next.is_out_of_reach(at) && !is_unseen(next, at);
+    let shown = |at: usize| !next.is_out_of_reach(at) && !next.units.is_unseen(at);
     let settled = next.units.settled(Which::New).any(shown);
     let gap = matches!(next.plan().capabilities.overlap, Overlap::None);
     let whole = next.emergency().is_some() || gap;

@@ -304,6 +304,11 @@ impl Units {
         });
     }
 
+    /// It settled while it had gone or its host had left: nothing shows which version it has.
+    pub(crate) fn is_unseen(&self, at: usize) -> bool {
+        self.get(at).is_some_and(|unit| unit.left)
+    }
+
     /// It had gone, and is back.
     pub(crate) fn return_gone(&mut self, at: usize) {
         self.with(at, |unit| unit.left = unit.stage == UnitStep::Settled);
