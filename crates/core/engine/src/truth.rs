@@ -145,7 +145,28 @@ impl Executor {
         // be gone: in one slot, the new one took its place.
         let current = if state.has_abandoned() { self.sealed_current().await? } else { None };
         let expected = current.filter(|current| *current != number).unwrap_or(old.number);
-        self.ports.store.promote(self.secret(), expected, number).await
+        self.ports.store.promote(self.secret(), expected, number).await?;
+        self.see_promoted(state).await
+    }
+
+    /// The number of the new version is the one of the store that it was sealed in. Where another store took its place since, it
+    /// may be the number of a version that was given up: then a look tells that the new one is not given out, and it is promoted
+    /// by its own number.
+    async fn see_promoted(&self, state: &State) -> Result<(), Failure> {
+        if !state.has_abandoned() {
+            return Ok(());
+        }
+        // What cannot be read now says nothing against it.
+        let versions = self.ports.store.versions(self.secret()).await.unwrap_or_default();
+        if !versions.iter().any(|it| it.label == Label::Current && self.is_given_up(it, state)) {
+            return Ok(());
+        }
+        let attempted = format!("give out the new version of '{}'", self.secret());
+        Err(Failure::new(Class::Unknown, Code::StoreOlderThanJournal, attempted)
+            .because(
+                "the store gives out a version that was given up: another store took its place meanwhile",
+            )
+            .help("leave the right store in its place; keyroll looks, and gives the new version out again"))
     }
 
     /// Makes the old version current again: at the source of truth first, then in the store.
