@@ -1,8 +1,8 @@
 //! The invariants. The world and its answers decide about them, never what a core believes.
 
 use keyroll_rotation::{
-    Canary, Consumer, Effect, Emergency, Event, Fact, Hold, Kinds, OldKey, Op, Outcome, Overlap, Phase,
-    Reason, Reconciled, Stamp, State, Unit, UnitStep, Waived, Which, step,
+    Canary, Consumer, Delivery, Effect, Emergency, Event, Fact, Hold, Kinds, OldKey, Op, Outcome, Overlap,
+    Phase, Reason, Reconciled, Stamp, State, Unit, UnitStep, Waived, Which, step,
 };
 
 use crate::calls::{Call, CallResult};
@@ -26,7 +26,15 @@ impl Run {
         let stood: Vec<Value> = self.world.issuer.live().map(|cred| cred.value).collect();
         let stood: Vec<Value> = stood.into_iter().filter(|value| self.world.issuer.stands(*value)).collect();
         let hosts = self.world.host_epoch;
-        let foreign = |world: &World| world.files.iter().filter(|held| **held == FOREIGN).count();
+        // Nobody edits what a consumer's own command fetches: what is foreign there was given out.
+        let fetched = |world: &World, at: usize| {
+            let mut consumers = world.plan.consumers.iter().filter(|it| it.delivery == Delivery::Fetch);
+            consumers.any(|it| it.files.iter().any(|file| file.index() == at))
+        };
+        let foreign = |world: &World| {
+            let held = world.files.iter().enumerate().filter(|(_, held)| **held == FOREIGN);
+            held.filter(|(at, _)| !fetched(world, *at)).count()
+        };
         let foreign_before = foreign(&self.world);
         if epoch >= self.ledger.epoch {
             self.check_order(effect, state);
