@@ -95,6 +95,8 @@ pub(crate) struct Audit {
     pub(crate) listed: Vec<(u64, u64)>,
     /// What each driver last read at the source of truth for the outcome of an intent: its epoch, the intent, the value.
     pub(crate) truth_reads: Vec<(u64, Seq, Value)>,
+    /// When the last rollback was asked for: its entry may have waited for the journal.
+    pub(crate) back_asked: u64,
     /// The last Demote that was carried out.
     pub(crate) demoted: Seq,
     /// The last entry before an older store took the place of the right one.

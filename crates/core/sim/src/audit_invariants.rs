@@ -412,8 +412,8 @@ impl Run {
             return;
         }
         let need = usize::from(self.world.plan.policy.probes_alive);
-        // Answers that were under way when the rollback began count.
-        let from = self.world.rolling_since.saturating_sub(2 * REQUEST_MS_MAX);
+        // Answers that were under way when the rollback was asked for count, and those that came before its entry was durable.
+        let from = self.audit.back_asked.saturating_sub(2 * REQUEST_MS_MAX);
         let doubted = self.own_pairs().into_iter().find(|endpoint| {
             self.audit.of(*endpoint, OLD, epoch).is_none_or(|it| it.accepted.since(from).0 < need)
         });

@@ -2,8 +2,8 @@
 
 use keyroll_engine::DriverState;
 use keyroll_rotation::{
-    Delivery, Effect, Emergency, Enumeration, Event, Fact, Hold, MintedBy, OldKey, Op, Outcome, Phase, State,
-    UnitStep, Waived, Which,
+    Delivery, Effect, Emergency, Enumeration, Event, Fact, Hold, MintedBy, OldKey, Op, Outcome, Phase,
+    Reason, State, UnitStep, Waived, Which,
 };
 
 use crate::calls::DriverRequest;
@@ -71,7 +71,8 @@ impl Run {
                 // A fetch that was begun for an abandoned version, or before a rollback, fetches the version that took its
                 // place, or that was put back.
                 let newest = self.slots.last().map(|it| it.driver.state());
-                let back = newest.is_some_and(|state| state.phase() == Phase::RollingBack);
+                let back = newest
+                    .is_some_and(|state| matches!(state.phase(), Phase::RollingBack | Phase::RolledBack));
                 let newest = newest.and_then(|state| self.world.value_of(Which::New, state));
                 let current = Some(self.world.store.current());
                 let ours = !self.world.store_is_older() && current != newest;
@@ -200,6 +201,13 @@ impl Run {
         }
     }
 
+    /// The rollback has lasted for as long as it may at least.
+    fn is_back_late(&self) -> bool {
+        let policy = &self.world.plan.policy;
+        let limit_ms = policy.phase_ms_max.saturating_add(policy.unit_ms_max);
+        self.world.now.saturating_sub(self.audit.back_asked) >= limit_ms
+    }
+
     /// What must be true before a rotation is held.
     pub(crate) fn check_standstill(&mut self, at: usize) {
         let Some(slot) = self.slots.get(at) else { return };
@@ -230,10 +238,15 @@ impl Run {
                 && !self.world.down(consumer.host)
                 && !self.world.is_away(consumer.host)
         });
-        let stuck = matches!(
-            hold,
-            Hold::Stuck(keyroll_rotation::Reason::Unit(_) | keyroll_rotation::Reason::Foreign(_))
-        );
+        let stuck = match hold {
+            Hold::Stuck(Reason::Foreign(_)) => true,
+            // When the time of the phase ends, the rotation is stuck at a unit whose restart is still tried.
+            Hold::Stuck(Reason::Unit(id)) => {
+                let failed = state.units().get(id.index()).is_some_and(|unit| unit.stage == UnitStep::Failed);
+                failed || !self.is_back_late()
+            }
+            Hold::Stuck(_) | Hold::Paused(_) => false,
+        };
         if state.phase() == Phase::RollingBack && stuck && left {
             self.violate("I5", format!("{hold:?} during a rollback although others could be restored"));
         }

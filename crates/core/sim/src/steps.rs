@@ -97,6 +97,7 @@ impl Run {
         }
         if phase == Phase::RollingBack {
             self.world.rolling_since = self.world.now;
+            self.audit.back_asked = self.last_told();
         }
         self.note_turn(from);
         self.check_idle(at, epoch, from, phase);
@@ -106,6 +107,13 @@ impl Run {
             coverage.transition(from, phase);
         }
         self.check_ways(at);
+    }
+
+    /// When the driver heard what the last entry says.
+    fn last_told(&self) -> u64 {
+        let here = |event: &&Event| event.at.boot == self.world.boot;
+        let at = self.ledger.entries.last().filter(here);
+        at.map_or(self.world.now, |event| event.at.ms.saturating_add(self.world.boot_at).min(self.world.now))
     }
 
     pub(crate) fn happen(&mut self, due: Due) {
