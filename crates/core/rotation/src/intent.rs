@@ -259,7 +259,7 @@ fn failed(next: &mut State, intent: &Intent, retry: bool) {
 /// Minutes may have passed between the look and this failed Revoke: the next Revoke needs a new look.
 fn in_vain(next: &mut State, op: &Op) {
     if *op == Op::Revoke {
-        next.ending.fail_revoke(next.seq());
+        next.ending.fail_revoke(next.seq(), next.now());
     }
 }
 

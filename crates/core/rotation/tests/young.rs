@@ -1,6 +1,8 @@
 //! What ends a key rests on a young look, whatever the state before says.
 
-use keyroll_rotation::{Enumeration, Event, Fact, Op, Phase, Query, Stamp, State, Want, step, wants};
+use keyroll_rotation::{
+    Enumeration, Event, Fact, Op, Outcome, Phase, Query, Stamp, State, Want, step, wants,
+};
 
 use crate::walk::{Walk, proof};
 
@@ -127,4 +129,21 @@ fn a_look_that_was_under_way_at_the_consent_is_not_the_one_after_it() {
     walk.say(walk.see(&Query::Enumerate));
     walk.say(walk.see(&Query::Refusals));
     assert!(wants(&walk.state).contains(&Want::Decide(digest)));
+}
+
+/// Red if the Revoke is sent once more on a look that began before the first one had failed.
+#[test]
+fn a_look_that_was_under_way_when_a_revoke_failed_is_not_the_one_after_it() {
+    let mut walk = until_wanted(Phase::Revoke, &Op::Revoke);
+    walk.say(Fact::Intended(Op::Revoke));
+    let intent = walk.state.intents().first().unwrap().seq;
+    walk.wait(100);
+    walk.say(Fact::Ended { intent, outcome: Outcome::Failed { retry: true } });
+    walk.say(Fact::Enumerated(Enumeration { took_ms: 50, ..walk.look() }));
+    assert!(!legal_after(&walk, 1, Fact::Intended(Op::Revoke)), "it began before the Revoke failed");
+    assert!(wants(&walk.state).contains(&Want::Ask(Query::Enumerate)));
+    walk.say(walk.see(&Query::Enumerate));
+    while !wanted(&walk.state, &Op::Revoke) {
+        walk.go_on();
+    }
 }

@@ -60,11 +60,12 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     }
 }
 
-/// A look shows what was there when it began: one that was under way when the operator consented is not the one after that.
-fn was_under_way(state: &State, look: &Look, consented: Stamp) -> bool {
+/// A look shows what was there when it began: one that was under way when the operator consented, or when a Revoke failed,
+/// is not the one after that.
+pub(super) fn was_under_way(state: &State, look: &Look, then: Stamp) -> bool {
     // One of another driver began later in any case.
-    let of_same = look.at.since(consented).is_some();
-    state.is_since(18) && of_same && look.at.before(look.seen.took_ms).since(consented).is_none()
+    let of_same = look.at.since(then).is_some();
+    state.is_since(18) && of_same && look.at.before(look.seen.took_ms).since(then).is_none()
 }
 
 /// The old key is disabled, and refused uses of it are visible.

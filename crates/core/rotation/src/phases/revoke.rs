@@ -1,6 +1,7 @@
 use crate::course::rolled;
 use crate::deadlines;
 use crate::gate::blockers;
+use crate::phases::decide::was_under_way;
 use crate::state::{Hold, OldKey, Phase, Reason, State};
 use crate::{Emergency, Op, Person, Query, Want, Which, course, unit};
 
@@ -47,7 +48,10 @@ fn needs_look(state: &State) -> bool {
     let after = looked_after(state);
     let look = if state.plan().bound { state.young_look(after) } else { state.fresh_look(after) };
     // Evidence may have been lost since that look.
-    look.is_none_or(|look| state.bounds_looks() && !blockers(state, look, Which::New).is_empty())
+    look.is_none_or(|look| {
+        let lost = state.bounds_looks() && !blockers(state, look, Which::New).is_empty();
+        lost || state.ending.revoke_failed_at().is_some_and(|failed| was_under_way(state, look, failed))
+    })
 }
 
 /// This driver has just passed the point of no return.

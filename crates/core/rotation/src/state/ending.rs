@@ -1,11 +1,11 @@
-use crate::Seq;
 use crate::phase::Debt;
+use crate::{Seq, Stamp};
 
 /// How far the end of the old key has come, and the debt.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Ending {
     /// The entry at which a Revoke failed. Before it is sent again, instances that started since are looked for.
-    revoke_failed: Seq,
+    revoke_failed: Option<(Seq, Stamp)>,
     sessions_ended: Option<Seq>,
     debt: Option<Debt>,
     /// Copies of the old value that the last search could not remove.
@@ -14,7 +14,11 @@ pub(crate) struct Ending {
 
 impl Ending {
     pub(crate) fn revoke_failed(&self) -> Seq {
-        self.revoke_failed
+        self.revoke_failed.map_or(0, |(seq, _)| seq)
+    }
+
+    pub(crate) fn revoke_failed_at(&self) -> Option<Stamp> {
+        self.revoke_failed.map(|(_, at)| at)
     }
 
     pub(crate) fn sessions_ended(&self) -> Option<Seq> {
@@ -29,8 +33,8 @@ impl Ending {
         self.residues
     }
 
-    pub(crate) fn fail_revoke(&mut self, seq: Seq) {
-        self.revoke_failed = seq;
+    pub(crate) fn fail_revoke(&mut self, seq: Seq, at: Stamp) {
+        self.revoke_failed = Some((seq, at));
     }
 
     pub(crate) fn end_sessions(&mut self, seq: Seq) {
