@@ -1,7 +1,7 @@
 //! How long each phase, and the outcome of an operation, may be waited for.
 
 use crate::state::{Intent, IntentStatus, OldKey, State};
-use crate::{LastUsed, Op, Overlap, Phase, SearchLimit, Seq};
+use crate::{LastUsed, ListedState, Op, Overlap, Phase, SearchLimit, Seq, Stamp};
 
 /// How long Preflight asks again after unclear answers, milliseconds; nothing was changed yet.
 const PREFLIGHT_MS_MAX: u64 = 60_000;
@@ -117,6 +117,19 @@ pub(crate) fn settle_ms(state: &State, op: &Op) -> u64 {
         (op, _) if op.at_issuer() => request,
         _ => 0,
     }
+}
+
+/// Whether a Disable may still arrive although the key is seen disabled: an earlier one whose answer was lost may have done that
+/// or, as the last list before this one showed, another party. Its intent is closed only when it cannot arrive any more: a late
+/// one would undo an Enable. Before protocol 18 only an earlier one counted.
+pub(crate) fn may_still_disable(state: &State, intent: &Intent, since: Stamp) -> bool {
+    if intent.op != Op::Disable || state.now().at_least(settle_ms(state, &intent.op), since) {
+        return false;
+    }
+    let of_others = state.old.list().is_some_and(|list| {
+        list.old == ListedState::Off && state.switching.enabled() < list.seq && list.seq < intent.seq
+    });
+    state.switching.is_disabled_again() || (of_others && state.is_since(18))
 }
 
 /// Until when it may stay unknown whether an operation was carried out.

@@ -321,11 +321,8 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Reconciled) -> Resu
         return Err("the outcome of this intent is not in question");
     };
     match found {
-        Reconciled::Executed(_)
-            if repeated(next, &intent.op)
-                && !next.now().at_least(deadlines::settle_ms(next, &intent.op), since) =>
-        {
-            // The effect may be that of the earlier Disable; this Disable may still arrive.
+        Reconciled::Executed(_) if deadlines::may_still_disable(next, &intent, since) => {
+            // The effect may be that of another Disable; this one may still arrive.
         }
         Reconciled::Executed(credential) => {
             next.intents.close(seq);
@@ -388,12 +385,6 @@ fn foreign_truth(next: &mut State, intent: &Intent, since: crate::Stamp) {
         next.new.doubt_promotion();
         next.stand(Hold::Stuck(Reason::ChangedElsewhere));
     }
-}
-
-/// Whether this Disable was sent again because the answer to an earlier one was lost. Its intent is closed only when
-/// neither request can still arrive: a late one would undo an Enable.
-fn repeated(state: &State, op: &Op) -> bool {
-    *op == Op::Disable && state.switching.is_disabled_again()
 }
 
 /// Absence counts for a mint only after several complete looks over the issuer's visibility time.

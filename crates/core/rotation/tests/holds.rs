@@ -365,6 +365,42 @@ fn a_disable_that_was_sent_twice_is_over_when_neither_can_arrive() {
     assert_eq!(once.state.phase(), Phase::Soak);
 }
 
+/// Red where a key that another party had disabled is taken for one that this Disable disabled: it would arrive after an Enable.
+#[test]
+fn a_disable_beside_another_partys_is_over_when_it_cannot_arrive() {
+    for protocol in [17, PROTOCOL] {
+        let mut walk = Walk::of(Plan { protocol, ..plan() });
+        let lists = |state: &State| wants(state).contains(&Want::Ask(Query::List));
+        walk.until(|state| state.phase() == Phase::Disable && lists(state));
+        walk.say(Fact::Listed { complete: true, labelled: Vec::new(), old: ListedState::Off });
+        walk.until(|state| wants(state).contains(&Want::Do(Op::Disable)));
+        let intent = walk.begin(&Op::Disable);
+        walk.another_driver();
+        let seen = Fact::Reconciled { intent, found: Reconciled::Executed(None) };
+        walk.say(seen.clone());
+        if protocol == PROTOCOL {
+            walk.say(Fact::AbortAsked);
+            assert_eq!(wants(&walk.state), [Want::Ask(Query::Reconcile(intent))]);
+            walk.wait(100);
+            walk.say(seen);
+            assert_eq!(wants(&walk.state), [ENABLE]);
+        } else {
+            assert_eq!(walk.state.phase(), Phase::Soak);
+        }
+    }
+    // A list from before keyroll's own Enable shows keyroll's own Disable.
+    let mut again = Walk::to(Phase::Soak);
+    again.say(again.see(&Query::List));
+    again.say(Fact::PauseAsked);
+    done(&mut again, &Op::Enable);
+    again.say(Fact::Resumed);
+    again.until(|state| wants(state).contains(&Want::Do(Op::Disable)));
+    let intent = again.begin(&Op::Disable);
+    again.another_driver();
+    again.say(Fact::Reconciled { intent, found: Reconciled::Executed(None) });
+    assert_eq!(again.state.phase(), Phase::Soak);
+}
+
 #[test]
 fn nothing_is_minted_while_a_deletion_is_carried_out() {
     let mut walk = Walk::to(Phase::RollingBack);

@@ -229,8 +229,10 @@ impl Run {
             Fact::Adopted { .. } => self.audit.consent = None,
             // The operator says that the cause is removed: the next list shows whether it is.
             Fact::Retried => self.audit.unexplained = false,
-            Fact::Listed { labelled, .. } => {
+            Fact::Listed { complete, labelled, .. } => {
                 self.audit.unexplained = labelled.iter().any(|found| !self.gave(found.intent));
+                let read = self.slots.get(at).and_then(|slot| slot.listed_at).filter(|_| *complete);
+                self.world.listed_at = read.unwrap_or(self.world.listed_at);
             }
             Fact::Decided(_) => {
                 self.check_question("decided", None);

@@ -224,7 +224,11 @@ impl Run {
         match (query, call) {
             (Query::LastUsed, Call::List) => self.world.asked_use = Some((scope.epoch, now)),
             (Query::Refusals, Call::Refusals { .. }) => self.read_record(scope.epoch),
-            (Query::List, Call::List) if lens == Lens::Clear => self.world.listed_at = now,
+            (Query::List, Call::List) => {
+                if let Some(slot) = self.slots.get_mut(scope.slot) {
+                    slot.listed_at = (lens == Lens::Clear).then_some(now);
+                }
+            }
             (Query::Enumerate, Call::Sessions(_) | Call::Enumerate { .. }) => {
                 if let Some(slot) = self.slots.get_mut(scope.slot) {
                     let sessions = matches!(call, Call::Sessions(_));

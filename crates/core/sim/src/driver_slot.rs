@@ -27,6 +27,8 @@ pub(crate) struct DriverSlot {
     /// When its shell last read sessions and processes for an enumeration.
     pub(crate) sessions_at: u64,
     pub(crate) enumerated_at: u64,
+    /// When its shell last read a list of keys, if that lacks nothing.
+    pub(crate) listed_at: Option<u64>,
     /// What the source of truth gave out when its shell last read it for an enumeration.
     pub(crate) truth_read: Option<Value>,
     /// The last complete look that it heard of.
@@ -64,6 +66,7 @@ impl DriverSlot {
             starting: VecDeque::new(),
             sessions_at: 0,
             enumerated_at: 0,
+            listed_at: None,
             truth_read: None,
             look: None,
             started_at,

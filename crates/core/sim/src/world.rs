@@ -97,7 +97,8 @@ pub(crate) struct World {
     pub(crate) asked_use: Option<(u64, u64)>,
     /// Until when lists miss the old key.
     pub(crate) skips_until: u64,
-    /// When a complete list was last read.
+    /// When the last complete list was read that is in the journal. A driver drops some: one that does not show the old key is
+    /// believed only if the next one does not either, and that is not asked for in each phase.
     pub(crate) listed_at: u64,
     /// When the rollback began.
     pub(crate) rolling_since: u64,
