@@ -391,7 +391,9 @@ impl Run {
         self.world.files.push(value);
         self.world.edited.push(self.world.now);
         match place.and_then(|place| self.world.procs.get_mut(place)) {
-            Some(proc) => proc.consumer = Some(id),
+            // A waiver of it may have been lost with a driver. Whoever adopts it does not end it as one that was waived, and it is
+            // judged as each other instance.
+            Some(proc) => (proc.consumer, proc.waived) = (Some(id), false),
             None => {
                 let place = self.world.process(Some(id), 0, consumer.host, value);
                 if let Some(proc) = self.world.procs.get_mut(place) {
