@@ -228,7 +228,10 @@ impl Run {
             Fact::HandRevoked | Fact::DriverStarted => self.audit.word_since = self.world.now,
             Fact::Adopted { .. } => self.audit.consent = None,
             // The operator says that the cause is removed: the next list shows whether it is.
-            Fact::Retried => self.audit.unexplained = false,
+            Fact::Retried => {
+                self.audit.unexplained = false;
+                self.settle_mint(at);
+            }
             Fact::Listed { complete, labelled, .. } => {
                 self.audit.unexplained = labelled.iter().any(|found| !self.gave(found.intent));
                 let read = self.slots.get(at).and_then(|slot| slot.listed_at).filter(|_| *complete);

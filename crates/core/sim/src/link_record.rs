@@ -1,8 +1,8 @@
 //! What hosts remember of the connections to them, and what a link holds up.
 //!
 //! What a host does with an order is keyroll-host's own (`crates/fleet/onhost`), and is tested there. Here are no records, locks
-//! and clocks, only the three rules that its orders keep: none of a connection that another one took over from, none twice,
-//! none after its time.
+//! and clocks, only the rules that its orders keep: none of a connection that another one took over from, none twice, none behind a
+//! later one, none after its time.
 
 use keyroll_rotation::{Enumeration, FileId, Holds, HostId, ObservedInstance, Seq};
 
@@ -26,6 +26,8 @@ pub(crate) struct HeldUp {
     /// The connection that it was sent on.
     pub(crate) sent: Connection,
     pub(crate) intent: Seq,
+    /// The next action after it was sent.
+    pub(crate) next: usize,
     /// Until when it may begin.
     pub(crate) until: u64,
 }
@@ -43,6 +45,8 @@ struct Step {
 struct Memory {
     /// The last connection of each.
     opened: [Connection; HOSTS_MAX],
+    /// The latest action that called on it.
+    heard: [usize; HOSTS_MAX],
     steps: Vec<Step>,
 }
 
@@ -70,9 +74,11 @@ pub(crate) struct LinkRecord {
 }
 
 impl Memory {
-    fn opens(&mut self, host: HostId, connection: Connection) {
-        if let Some(opened) = self.opened.get_mut(host.index()) {
-            *opened = connection.max(*opened);
+    fn opens(&mut self, host: HostId, connection: Connection, action: usize) {
+        let last = self.opened.get_mut(host.index()).zip(self.heard.get_mut(host.index()));
+        if let Some((opened, heard)) = last.filter(|(opened, _)| connection >= **opened) {
+            let before = if connection == *opened { *heard } else { 0 };
+            (*opened, *heard) = (connection, action.max(before));
         }
     }
 
@@ -84,6 +90,13 @@ impl Memory {
     /// Also a step of the driver before, as long as the host has none of this one.
     fn has(&self, epoch: u64, intent: Seq) -> bool {
         self.steps.iter().any(|step| step.epoch <= epoch && step.intent == intent)
+    }
+
+    /// An action called on the same connection that began after this order was sent.
+    fn is_past(&self, order: &HeldUp) -> bool {
+        let at = order.host.index();
+        let heard = self.opened.get(at).zip(self.heard.get(at));
+        heard.is_some_and(|(opened, heard)| *opened == order.sent && *heard >= order.next)
     }
 
     /// This order was carried out before.
@@ -106,11 +119,11 @@ impl LinkRecord {
         }
     }
 
-    /// A call of this driver has reached a host.
-    pub(crate) fn opens(&mut self, host: HostId, epoch: u64) {
+    /// A call of this driver has reached a host, in this action.
+    pub(crate) fn opens(&mut self, host: HostId, epoch: u64, action: usize) {
         let connection = self.connection(host, epoch);
-        self.known.opens(host, connection);
-        self.ever.opens(host, connection);
+        self.known.opens(host, connection, action);
+        self.ever.opens(host, connection, action);
     }
 
     /// A host has carried out a step. Its record has the steps of one driver alone.
@@ -126,20 +139,24 @@ impl LinkRecord {
         self.known.has(epoch, intent)
     }
 
-    /// What a host knows against an order: whether another connection took over, and whether it was carried out before.
+    /// What a host knows against an order: whether another connection took over, and whether it was carried out before or a later
+    /// one came.
     pub(crate) fn against(&self, order: &HeldUp) -> (bool, bool) {
-        (self.known.fences(order), self.known.repeats(order))
+        (self.known.fences(order), self.known.repeats(order) || self.known.is_past(order))
     }
 
     /// The same, if no host had ever lost anything.
     pub(crate) fn ever_against(&self, order: &HeldUp) -> (bool, bool) {
-        (self.ever.fences(order), self.ever.repeats(order))
+        (self.ever.fences(order), self.ever.repeats(order) || self.ever.is_past(order))
     }
 
     /// A host is as it was before the rotation.
     pub(crate) fn forget(&mut self, host: HostId) {
         if let Some(opened) = self.known.opened.get_mut(host.index()) {
             *opened = Connection::default();
+        }
+        if let Some(heard) = self.known.heard.get_mut(host.index()) {
+            *heard = 0;
         }
         self.known.steps.retain(|step| step.host != host);
     }
@@ -183,5 +200,22 @@ mod tests {
         links.carried_out(HostId(1), 4, 20);
         assert_eq!(known(&links, 4), [false, false, true, true]);
         assert_eq!(known(&links, 3), [false, false, true, false]);
+    }
+
+    /// Red where an order that failed and comes again is carried out behind a later one, or where one that came first is refused.
+    #[test]
+    fn an_order_is_behind_the_actions_that_began_after_it_on_its_connection() {
+        let mut links = LinkRecord::default();
+        let host = HostId(1);
+        links.opens(host, 1, 6);
+        let sent = links.connection(host, 1);
+        let order = HeldUp { host, scope: 5, call: Call::Trial, sent, intent: 9, next: 7, until: 100 };
+        assert_eq!(links.against(&order), (false, false), "an action that began before it was sent");
+        links.opens(HostId(2), 1, 7);
+        assert_eq!(links.against(&order), (false, false), "another host");
+        links.opens(host, 1, 7);
+        assert_eq!(links.against(&order), (false, true));
+        links.forget(host);
+        assert_eq!((links.against(&order), links.ever_against(&order)), ((false, false), (false, true)));
     }
 }

@@ -93,7 +93,7 @@ impl Run {
         let epoch = asked.map_or(self.ledger.epoch, |asked| asked.epoch);
         let reached = self.world.reached_by(call);
         for host in &reached {
-            self.world.links.opens(*host, epoch);
+            self.world.links.opens(*host, epoch, scope.unwrap_or_default());
         }
         let Call::AwaitEnd { intent, .. } = call else { return None };
         if reached.is_empty() {
@@ -126,7 +126,8 @@ impl Run {
         let left_ms = asked.until_ms.saturating_sub(self.world.mono());
         let until = self.world.now.saturating_add(left_ms);
         let sent = self.world.links.connection(host, asked.epoch);
-        let order = HeldUp { host, scope: at, call: call.clone(), sent, intent: asked.after, until };
+        let (intent, next) = (asked.after, self.scopes.len());
+        let order = HeldUp { host, scope: at, call: call.clone(), sent, intent, next, until };
         self.world.links.is_watched = true;
         Some(order)
     }
@@ -165,7 +166,7 @@ impl Run {
             || (is_late && world.mutation != Mutation::OrdersUntimely);
         let wrong = match (world.links.ever_against(order), is_late) {
             ((true, _), _) => Some("although another connection took over"),
-            ((_, true), _) => Some("for the second time"),
+            ((_, true), _) => Some("for the second time, or behind a later one"),
             (_, true) => Some("after its time"),
             _ => None,
         };

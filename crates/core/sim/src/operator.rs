@@ -3,7 +3,7 @@
 use keyroll_engine::{Command, DriverState};
 use keyroll_rotation::{
     Adoptee, Consumer, ConsumerId, CredId, Emergency, Event, Fact, FileId, Hold, Incarnation, OldKey,
-    OldKeyUse, Outside, Person, Phase, Reason, ReloadMode, State, Waived, old_key_use, step,
+    OldKeyUse, Op, Outside, Person, Phase, Reason, ReloadMode, State, Waived, old_key_use, step,
 };
 
 use crate::issuer::{FOREIGN, OLD, OWN, Value};
@@ -352,6 +352,17 @@ impl Run {
             if let Some(cred) = self.world.issuer.by_value_mut(value) {
                 cred.ended = Some(now);
             }
+        }
+    }
+
+    /// `retry` is durable. Where nothing shows what became of a mint, it says that the operator has found out and left no key: one
+    /// whose word was on its way before that question looks now.
+    pub(crate) fn settle_mint(&mut self, at: usize) {
+        let Some(slot) = self.slots.get(at) else { return };
+        let state = slot.driver.state();
+        let Some(Hold::Stuck(Reason::Unclear(seq))) = state.hold() else { return };
+        if state.intents().iter().any(|open| open.seq == seq && open.op == Op::Mint) {
+            self.clean_console(at);
         }
     }
 

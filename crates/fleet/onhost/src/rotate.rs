@@ -187,8 +187,16 @@ impl Rotating {
             return Ok(reply);
         }
         opened.machine.trust(order)?;
-        if order.asked().is_some_and(|asked| heard.is_late(asked)) {
-            return Err(late());
+        if let Some(asked) = order.asked() {
+            if heard.is_late(asked) {
+                return Err(late(
+                    "the order came after its time: the connection, keyroll or this host stood still meanwhile",
+                ));
+            }
+            // It failed when it came first, and keyroll went on: what it would change may be right by now.
+            if heard.is_behind() {
+                return Err(late("the order came again behind a later one"));
+            }
         }
         opened.ledger.begin(order)?;
         let reply = runtime.block_on(carry_out(&opened.machine.local, order, &sent, heard));
@@ -216,10 +224,10 @@ impl Rotating {
     }
 }
 
-/// An order came when its time was over: it is not carried out.
-fn late() -> Failure {
+/// An order came when its time was over, or once more behind a later one: it is not carried out.
+fn late(because: &'static str) -> Failure {
     Failure::new(Class::Retryable, Code::HostUnreachable, "begin with an order of keyroll in its time")
-        .because("the order came after its time: the connection, keyroll or this host stood still meanwhile")
+        .because(because)
 }
 
 /// Whether an order that changes nothing for consumers still writes or removes temporary files beside theirs, or ends a

@@ -117,6 +117,29 @@ fn a_delivery_that_was_made_is_not_made_again_over_what_came_after_it() {
     host.driver.end();
 }
 
+/// Red where a delivery that failed, and comes again, writes over what was put right after it.
+#[test]
+fn a_delivery_that_failed_is_not_made_when_it_comes_again_behind_a_later_order() {
+    let scene = Scene::new();
+    let mut host = scene.opened(1, 1);
+    fs::write(scene.file(), scene.text(&keyroll_testkit::alphanumeric(32))).unwrap();
+    let sent_ms = host.driver.now_ms();
+    let order = deliver(&host, &scene, 41, u64::MAX);
+    let differs = failed(host.driver.order_sent(sent_ms, order.clone()));
+    assert_ne!(differs.code, "K0960", "{differs:?}");
+    // keyroll rolls back, and somebody has put the old value back.
+    fs::write(scene.file(), scene.text(&scene.old)).unwrap();
+    assert!(matches!(host.driver.order_sent(sent_ms + 1, Order::Live), Reply::Live(_)));
+    let again = failed(host.driver.order_sent(sent_ms, order));
+    assert_eq!((again.class, again.code.as_str()), (ClassForm::Retryable, "K0960"), "{again:?}");
+    assert!(scene.holds(&scene.old));
+    // What the same step tries after that is sent later.
+    let next = deliver(&host, &scene, 41, u64::MAX);
+    assert_eq!(host.driver.order_sent(sent_ms + 2, next), Reply::Done);
+    assert!(scene.holds(&scene.new));
+    host.driver.end();
+}
+
 #[test]
 fn a_command_that_was_begun_when_its_program_ended_is_not_run_again() {
     let scene = counted();

@@ -4,6 +4,9 @@
 //! Each order says when it was sent, by the driver's clock. By how much this host's clock is ahead when the order comes is the
 //! true difference of the clocks plus the time that the order was under way, so the least difference of a connection is the
 //! nearest one. By it a time limit is never earlier than the driver meant it: an order that is in time is never refused.
+//!
+//! A driver has one order at a time on a connection, and reads its clock right before it sends one: an order that was sent before
+//! one that came already is that order once more, as something on the way repeats it.
 
 use keyroll_link::AskedForm;
 use keyroll_port::Asked;
@@ -13,7 +16,11 @@ const DRIFT_PARTS: i128 = 1_000;
 
 /// What the orders of a connection have shown so far.
 #[derive(Debug, Default)]
-pub(super) struct DriverClock(Option<Difference>);
+pub(super) struct DriverClock {
+    difference: Option<Difference>,
+    /// When the last order was sent, by the driver's clock.
+    sent_ms: u64,
+}
 
 /// How far this host's clock is ahead of the driver's, and by which order.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +38,8 @@ pub(super) struct Heard {
     now_ms: u64,
     /// How far that is ahead of the driver's.
     ahead_ms: i128,
+    /// It was sent before one that came already.
+    is_behind: bool,
 }
 
 impl DriverClock {
@@ -41,11 +50,13 @@ impl DriverClock {
     pub(super) fn heard(&mut self, sent_ms: u64, now_ms: u64, asked: Option<AskedForm>) -> Heard {
         let ahead_ms = i128::from(now_ms) - i128::from(sent_ms);
         let seen = Difference { ahead_ms, at_ms: now_ms };
-        let least = self.0.map_or(ahead_ms, |known| known.later(now_ms).min(ahead_ms));
-        let heard = Heard { now_ms, ahead_ms: least };
-        if least == ahead_ms || asked.is_some_and(|asked| heard.is_late(asked)) {
-            self.0 = Some(seen);
+        let least = self.difference.map_or(ahead_ms, |known| known.later(now_ms).min(ahead_ms));
+        let is_behind = sent_ms < self.sent_ms;
+        let heard = Heard { now_ms, ahead_ms: least, is_behind };
+        if least == ahead_ms || (!is_behind && asked.is_some_and(|asked| heard.is_late(asked))) {
+            self.difference = Some(seen);
         }
+        self.sent_ms = sent_ms.max(self.sent_ms);
         heard
     }
 }
@@ -62,6 +73,12 @@ impl Heard {
     pub(super) fn here(&self, asked: AskedForm) -> Asked {
         let until_ms = (i128::from(asked.until_ms) + self.ahead_ms).max(0);
         Asked { intent: asked.intent, until_ms: u64::try_from(until_ms).unwrap_or(u64::MAX) }
+    }
+
+    /// Whether it was sent before an order that came already: what the driver began after it may rest on how it ended when it
+    /// came first.
+    pub(super) fn is_behind(&self) -> bool {
+        self.is_behind
     }
 
     /// Whether the time of the effect was over when the order came.
@@ -132,6 +149,23 @@ mod tests {
         let heard = clock.heard(2_100, 3_602_100, Some(asked));
         assert!(!heard.is_late(asked));
         assert_eq!(heard.here(asked).until_ms, 3_607_000);
+    }
+
+    /// Red where a repeated order makes the difference of the clocks larger, or counts as the last one.
+    #[test]
+    fn an_order_that_comes_again_behind_a_later_one_is_recognised_and_measures_nothing() {
+        let mut clock = DriverClock::default();
+        let asked = until(7_000);
+        assert!(!clock.heard(2_000, 52_000, Some(asked)).is_behind());
+        assert!(!clock.heard(2_000, 52_000, None).is_behind(), "sent in the same millisecond");
+        assert!(!clock.heard(3_000, 53_000, None).is_behind());
+        let again = clock.heard(2_000, 58_000, Some(asked));
+        assert!(again.is_behind() && again.is_late(asked));
+        assert!(clock.heard(2_999, 58_000, None).is_behind());
+        // Under way for half a second.
+        let next = clock.heard(8_000, 58_500, None);
+        assert!(!next.is_behind());
+        assert_eq!(next.here(until(9_000)).until_ms, 59_000 + 5);
     }
 
     #[test]

@@ -14,6 +14,9 @@
 //! | writes a file (`deliver`) | carried out | answered as before | carried out: one intent may try several versions |
 //! | `remove_superseded` | carried out | carried out: one intent may remove several versions' entries | carried out |
 //!
+//! An order that is carried out here once more has been sent once more: one that comes again behind a later one is refused by when
+//! it was sent.
+//!
 //! Whether a damaged record is about an order, nobody can say. To take it for an empty one could run a command twice; to
 //! refuse everything from then on would hold up the rotation, and a rollback, until somebody logs in there. So the orders that
 //! are recorded are refused under the driver that found it, and the next driver begins a new record: then a command that was

@@ -357,7 +357,7 @@ mod tests {
     use std::net::{SocketAddr, TcpListener};
 
     use keyroll_host::{LOCAL, incarnation};
-    use keyroll_rotation::{Blocker, ConsumerId, Fact, Outside, ways_past};
+    use keyroll_rotation::{Blocker, ConsumerId, Fact, Op, Outside, Want, wants, ways_past};
 
     use super::super::blockers::{unexplained, user};
     use super::super::store_process::accepts_at;
@@ -406,6 +406,27 @@ mod tests {
             let shown = command(&called, &walk.state, next);
             assert!(!shown.command.contains(&id), "{shown:?}");
         }
+    }
+
+    /// Red where somebody who finds that the key was made is not told to delete it: `retry` has another one made.
+    #[test]
+    fn a_key_that_a_lost_mint_left_is_deleted_before_another_is_made() {
+        let called = Called::of_rotation("0192", "acme");
+        let told = |op: Op, replaces: bool| {
+            let mut plan = plan();
+            plan.capabilities.mint_replaces = replaces;
+            let mut walk = Walk::of(plan);
+            walk.until(|state| wants(state).contains(&Want::Do(op.clone())));
+            let intent = walk.begin(&op);
+            outside(&called, &walk.state, Outside::FindOut(intent))
+        };
+        let made = "find out whether this was done: make the new key at the issuer";
+        assert_eq!(
+            told(Op::Mint, false),
+            format!("{made}; if it was, delete that key at the issuer's console")
+        );
+        assert_eq!(told(Op::Mint, true), made);
+        assert_eq!(told(Op::Stage, false), "find out whether this was done: seal the new key");
     }
 
     #[test]

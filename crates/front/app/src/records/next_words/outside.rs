@@ -2,8 +2,8 @@
 
 use keyroll_host::process_of;
 use keyroll_rotation::{
-    ConsumerId, Debt, FileId, Hold, Holds, Incarnation, InstanceIdentity, OldKeyUse, Outside, Phase, Reason,
-    SearchLimit, Seq, State, Which, old_key_use,
+    ConsumerId, Debt, FileId, Hold, Holds, Incarnation, InstanceIdentity, OldKeyUse, Op, Outside, Phase,
+    Reason, SearchLimit, Seq, State, Which, old_key_use,
 };
 
 use crate::records::blocking_pods::{KEY_READABLE, PODS_RUN, WORKLOAD_BACK};
@@ -239,7 +239,20 @@ fn at_the_console(state: &State) -> &'static str {
 
 fn found_out(called: &Called, state: &State, seq: Seq) -> String {
     match in_question(called, state, seq) {
+        Some(operation) if may_leave_a_key(state, seq) => {
+            format!(
+                "find out whether this was done: {operation}; if it was, delete that key at the issuer's console"
+            )
+        }
         Some(operation) => format!("find out whether this was done: {operation}"),
         None => format!("find out whether step {seq} was done"),
     }
+}
+
+/// Whether another key is made after this one, beside it. Where the next one takes its place, or an operator makes that, nothing is
+/// left.
+fn may_leave_a_key(state: &State, seq: Seq) -> bool {
+    let capabilities = &state.plan().capabilities;
+    let is_mint = state.intents().iter().any(|open| open.seq == seq && open.op == Op::Mint);
+    is_mint && !capabilities.exchanges() && !capabilities.mint_replaces
 }
