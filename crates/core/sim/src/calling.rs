@@ -138,7 +138,10 @@ impl Run {
 
     /// The issuer says that it did it.
     fn ignored(&mut self, call: &Call) -> CallResult {
-        self.world.moved_at = self.world.now;
+        // A deletion that did not happen moves nobody: what was seen before it counts still.
+        if call.moves() {
+            self.world.moved_at = self.world.now;
+        }
         self.audit.ignored = true;
         self.audit.ignored_deletion |= matches!(call, Call::Revoke(_));
         match call {

@@ -222,6 +222,11 @@ impl Call {
         matches!(self, Self::StageTruth { .. } | Self::GiveOut { .. } | Self::Withdraw { .. })
     }
 
+    /// Whether the call changes files, instances, or which version is given out.
+    pub(crate) fn moves(&self) -> bool {
+        self.on_host() || matches!(self, Self::Promote { .. } | Self::Demote { .. } | Self::GiveOut { .. })
+    }
+
     /// Whether the call changes something.
     pub(crate) fn changes(&self) -> bool {
         match self {
