@@ -391,7 +391,7 @@ impl State {
 
     /// The old key was enabled. Earlier answers about it do not count any more.
     pub(crate) fn enable_old(&mut self) {
-        self.old.enable();
+        self.old.enable(self.goes_on_from_end());
         self.switching.enable(self.seq);
         self.answers.forget_old();
     }

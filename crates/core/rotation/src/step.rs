@@ -29,6 +29,14 @@ impl State {
         self.plan().protocol >= protocol
     }
 
+    /// The rotation looks whether the old key is dead, of which an operator or lists say that it ended: nobody consented to its end.
+    /// An Enable that was under way may have been carried out before that end, so only a probe or a list shows that the key exists.
+    /// In rotations of protocol 17 and before the key counted as enabled there, and was revoked without a consent.
+    pub(crate) fn goes_on_from_end(&self) -> bool {
+        let beyond = matches!(self.phase(), Phase::Revoke | Phase::ConfirmDead | Phase::Sweep);
+        self.is_since(18) && beyond && !self.decided()
+    }
+
     /// The rotation rolls back, and what the issuer shows of a last use is about the new key.
     pub(crate) fn heeds_new_use(&self) -> bool {
         self.phase() == Phase::RollingBack && self.is_since(17)

@@ -161,6 +161,38 @@ fn the_late_outcome_of_a_disable_does_not_make_an_ended_key_a_disabled_one() {
     assert_eq!(walk.state.phase(), Phase::Revoke);
 }
 
+/// The Enable of a hold is answered after the statement. Red: the key counts as enabled in Revoke, and is revoked although nobody
+/// consented.
+#[test]
+fn an_enable_that_is_answered_after_a_statement_leads_to_no_revoke_without_a_consent() {
+    for protocol in [17, PROTOCOL] {
+        let mut plan = walk::plan();
+        plan.protocol = protocol;
+        plan.capabilities.sessions = true;
+        let mut walk = Walk::of(plan);
+        walk.until(|state| state.phase() == Phase::Soak);
+        walk.wait(walk.state.plan().policy.phase_ms_max + 1_000);
+        assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::Overdue(Phase::Soak))));
+        let enable = walk.begin(&Op::Enable);
+        walk.say(Fact::HandRevoked);
+        walk.end(enable, Outcome::Done(None));
+        walk.say(walk.see(&Query::Enumerate));
+        assert_eq!((walk.state.phase(), walk.state.decided()), (Phase::Revoke, false));
+        let revokes = wants(&walk.state).contains(&Want::Do(Op::Revoke));
+        assert_eq!(revokes, protocol != PROTOCOL);
+        if revokes {
+            continue;
+        }
+        assert_eq!(walk.state.old_key(), OldKey::Ended);
+        walk.until(|state| state.phase() == Phase::ConfirmDead);
+        walk.wait(walk.state.plan().capabilities.request_ms_max);
+        walk.say(probed(ProbeResult::Alive));
+        assert_eq!((walk.state.old_key(), walk.state.phase()), (OldKey::On, Phase::Quiesce));
+        walk.until(State::ended);
+        assert!(walk.state.decided());
+    }
+}
+
 #[test]
 fn refusals_at_the_beginning_of_the_propagation_time_alone_prove_no_death() {
     let mut plan = walk::plan();

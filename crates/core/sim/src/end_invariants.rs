@@ -5,7 +5,7 @@ use keyroll_rotation::{Event, Fact, Op, Outcome, Phase, Reconciled, State, Which
 
 use crate::issuer::{Cred, FOREIGN, OLD, OWN, Value};
 use crate::process::Proc;
-use crate::scene::Family;
+use crate::scene::{DEATH_MS_MAX, Family};
 use crate::schedule::Run;
 
 impl Run {
@@ -78,11 +78,15 @@ impl Run {
         }
     }
 
-    /// An idle session on a leaked key was not ended, on a host that the last look saw.
+    /// An idle session on a leaked key was not ended, on a host that the last look saw. One that an issuer took later than it
+    /// declares was perhaps opened after the key had been seen dead.
     fn leaked_session_lives(&self, stays: Value, state: &State) -> bool {
         let leaked = state.emergency().is_some() && self.world.plan.capabilities.sessions;
         let ends = leaked && !self.audit.ignored && !self.world.plan.capabilities.exchanges();
-        let idle = |(value, busy)| value == OLD && self.world.now >= busy;
+        let end = self.world.issuer.by_value(OLD).and_then(|cred| cred.ended);
+        let late =
+            |busy: u64| end.is_some_and(|at| busy.saturating_sub(150) >= at.saturating_add(DEATH_MS_MAX));
+        let idle = |(value, busy)| value == OLD && self.world.now >= busy && !late(busy);
         let held = |proc: &Proc| proc.session.is_some_and(idle) && !self.is_unseen(proc);
         ends && stays != OLD && self.world.procs.iter().any(held)
     }

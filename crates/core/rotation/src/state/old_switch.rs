@@ -85,8 +85,11 @@ impl OldSwitch {
         self.key = OldKey::Off(now);
     }
 
-    pub(super) fn enable(&mut self) {
-        self.key = OldKey::On;
+    /// The key was enabled. One that ended while the Enable was under way stays ended, if the rotation goes on from there.
+    pub(super) fn enable(&mut self, goes_on_from_end: bool) {
+        if self.key != OldKey::Ended || !goes_on_from_end {
+            self.key = OldKey::On;
+        }
     }
 
     /// A list showed for too long that the end of the key had no effect.
