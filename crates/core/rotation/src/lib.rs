@@ -69,7 +69,8 @@ mod way_steps;
 /// for the last use of the new key again after each restoration, also where a deletion was begun before it and not carried out; the
 /// look after a consent began after it; in ConfirmDead the new key is asked about too; an emergency looks for an unknown label again;
 /// neither a statement nor a list stands for the consent to a mint that ends the old key; a consumer that is back with neither version
-/// is moved; where a list showed another party's Disable, a lost one of ours is waited for.
+/// is moved; where a list showed another party's Disable, a lost one of ours is waited for; a rollback to a shared key that an operator
+/// says has ended goes forward.
 pub const PROTOCOL: u32 = 18;
 
 pub use bystander::standing;
