@@ -70,7 +70,8 @@ mod way_steps;
 /// look after a consent began after it; in ConfirmDead the new key is asked about too; an emergency looks for an unknown label again;
 /// neither a statement nor a list stands for the consent to a mint that ends the old key; a consumer that is back with neither version
 /// is moved; where a list showed another party's Disable, a lost one of ours is waited for;
-/// an Enable that is answered after a statement that the key was revoked does not undo that.
+/// an Enable that is answered after a statement that the key was revoked does not undo that; a rollback to a shared key that an
+/// operator says has ended goes forward.
 pub const PROTOCOL: u32 = 18;
 
 pub use bystander::standing;

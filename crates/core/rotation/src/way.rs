@@ -10,7 +10,7 @@ use crate::phase::{Debt, Hold, Phase, Reason};
 use crate::state::{Look, State};
 use crate::unread::{has_failed_reader, unread};
 use crate::waiting::{Awaited, Until, old_key_use, waiting, waits_for_new_to_be_unused};
-use crate::way_by_hand::by_hand;
+use crate::way_by_hand::{by_hand, found_ended};
 use crate::way_past_stale::{past_accepted, past_stale, still_stale};
 use crate::way_past_use::past_use;
 use crate::way_steps::{HERE, corrected, host_of, if_gone, is_away, possible, seen_absent, waived, without};
@@ -187,6 +187,7 @@ fn past_deadline(state: &State, phase: Phase) -> Vec<Step> {
             (false, _) => Step::only(on),
         };
         all.extend(Some(last).filter(|last| !all.contains(last)));
+        all.extend(found_ended(state));
     }
     let shows = |host: HostId| look_of_phase(state).is_some_and(|look| !look.seen.absent.contains(&host));
     for host in other_hosts(state).into_iter().filter(|host| !shows(*host)) {

@@ -1,9 +1,10 @@
 //! A key that several consumers share: what a member's rotation does not touch, and what the end of the key requires.
 
 use keyroll_rotation::{
-    Aim, ConsumerId, Emergency, EndpointId, Enumeration, Event, Fact, FileId, FoundBy, Hold, Holds, HostId,
-    Incarnation, InstanceIdentity, ObservedInstance, OldKey, Op, Outcome, Overlap, Phase, Plan, PlanDefect,
-    PreflightSeen, ProbeResult, Reason, SessionSeen, Stamp, State, Visibility, Want, Which, wants,
+    Aim, ConsumerId, CredId, Emergency, EndpointId, Enumeration, Event, Fact, FileId, FoundBy, Hold, Holds,
+    HostId, Incarnation, InstanceIdentity, Next, ObservedInstance, OldKey, Op, Outcome, Overlap, PROTOCOL,
+    Phase, Plan, PlanDefect, PreflightSeen, ProbeResult, Reason, Reconciled, SessionSeen, Stamp, State,
+    Visibility, Want, Which, wants, way,
 };
 
 use crate::walk::{Walk, plan, proof, who};
@@ -105,6 +106,71 @@ fn neither_a_persons_word_nor_an_emergency_ends_a_shared_key() {
         }
         assert!(refuses(&walk, Fact::HandRevoked), "{aim:?}");
     }
+}
+
+/// A member is rolled back at an issuer without a list. The answer about the deletion of its new key is lost, the deletion arrives
+/// late, and another party ends the shared key: no key is accepted beside which a refusal would count.
+fn without_any_key(protocol: u32) -> Walk {
+    let mut plan = of(Aim::Part);
+    plan.protocol = protocol;
+    (plan.capabilities.list, plan.capabilities.label) = (false, false);
+    let mut walk = Walk::of(plan);
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    walk.until(|state| wants(state).contains(&Want::Do(Op::DeleteNew)));
+    let intent = walk.begin(&Op::DeleteNew);
+    walk.another_driver();
+    walk.wait(1_000);
+    walk.say(Fact::Reconciled { intent, found: Reconciled::Absent });
+    let refused = Some(ProbeResult::Dead);
+    walk.say(Fact::Probed {
+        endpoint: EndpointId(0),
+        version: Which::Old,
+        answer: ProbeResult::Dead,
+        control: refused,
+    });
+    walk.wait(walk.state.plan().policy.phase_ms_max * 2);
+    assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::Overdue(Phase::RollingBack))));
+    walk
+}
+
+fn names_the_statement(walk: &Walk) -> bool {
+    let forward = way(&walk.state).expect("a way").forward;
+    forward.iter().any(|step| step.first.is_none() && step.then == [Next::HandRevoked])
+}
+
+/// Red: no command ends the wait of a member for a key that is not there any more.
+#[test]
+fn a_member_without_any_key_goes_forward_by_the_operators_word() {
+    let mut before = without_any_key(17);
+    assert!(refuses(&before, Fact::HandRevoked) && !names_the_statement(&before));
+    before.say(Fact::Retried);
+    before.wait(before.state.plan().policy.phase_ms_max * 2);
+    assert_eq!(before.state.hold(), Some(Hold::Stuck(Reason::Overdue(Phase::RollingBack))));
+
+    let mut walk = without_any_key(PROTOCOL);
+    assert!(names_the_statement(&walk));
+    walk.say(Fact::HandRevoked);
+    assert_eq!((walk.state.phase(), walk.state.hold()), (Phase::Mint, None), "the deletion was begun");
+    walk.until(|state| wants(state).contains(&Want::Do(Op::Mint)));
+    let mint = walk.begin(&Op::Mint);
+    walk.end(mint, Outcome::Done(Some(CredId::new("another"))));
+    walk.until(|state| state.ended());
+    assert_eq!((walk.state.phase(), walk.state.debt()), (Phase::Done, None));
+    let ends = |event: &Event| matches!(event.fact, Fact::Intended(Op::Disable | Op::Revoke));
+    assert!(!walk.said.iter().any(ends), "others may use the shared key");
+}
+
+/// Red: the statement turns a member's rollback that waits for something else, or that is not over yet.
+#[test]
+fn a_members_rollback_is_turned_by_no_word_before_its_time_is_over() {
+    let mut walk = Walk::of(of(Aim::Part));
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    assert!(refuses(&walk, Fact::HandRevoked));
+    walk.until_the_first_is_stuck();
+    assert!(matches!(walk.state.hold(), Some(Hold::Stuck(Reason::Unit(_)))));
+    assert!(refuses(&walk, Fact::HandRevoked) && !names_the_statement(&walk));
 }
 
 #[test]

@@ -232,6 +232,9 @@ fn words(called: &Called, state: &State, next: Next) -> String {
         Next::HandMint => {
             format!("keyroll resume {id}, at a terminal, or with --value-file FILE or --value-stdin")
         }
+        Next::HandRevoked if state.phase() == Phase::RollingBack => {
+            format!("{command} (only if the old key is not there any more: the rotation goes forward)")
+        }
         Next::AnotherKey => format!("{command}, which takes another key"),
         Next::Resume
         | Next::Retry
@@ -427,6 +430,16 @@ mod tests {
         );
         assert_eq!(told(Op::Mint, true), made);
         assert_eq!(told(Op::Stage, false), "find out whether this was done: seal the new key");
+    }
+
+    /// Red where the statement reads as if the key were still to be ended.
+    #[test]
+    fn in_a_rollback_the_statement_says_when_it_is_true() {
+        let (called, walk) = (Called::of_rotation("0192", "acme"), at(Phase::RollingBack));
+        let step = Step { first: None, then: vec![Next::HandRevoked] };
+        let all = "keyroll resume 0192 --revoked-by-hand (only if the old key is not there any more: the rotation goes \
+             forward)";
+        assert_eq!(said(&called, &walk.state, &[step]), all);
     }
 
     #[test]

@@ -107,6 +107,9 @@ fn summary(
     let past = Past::of(recorded).with_outside(called.outside());
     // If minting revokes the old value, consumers have no working value until they have moved.
     let exchange_s = past.mint_to_last_moved_s.filter(|_| state.plan().capabilities.overlap == Overlap::None);
+    let kept = !state.plan().aim.ends_old();
+    // No phase of such a rotation watches the key that others use: an operator's statement alone is no sight of its end.
+    let only_said = kept && recorded.events.iter().any(|event| event.fact == Fact::HandRevoked);
     Summary {
         outcome,
         requests: None,
@@ -114,8 +117,8 @@ fn summary(
         mint_to_last_moved_s: past.mint_to_last_moved_s,
         downtime_s: [not_there_s, exchange_s].into_iter().flatten().reduce(f64::max),
         downtimes: Vec::new(),
-        dead_confirmed: saw_dead(state.phase(), state.debt(), state.old_key()),
-        old_kept: !state.plan().aim.ends_old(),
+        dead_confirmed: !only_said && saw_dead(state.phase(), state.debt(), state.old_key()),
+        old_kept: kept && state.old_key() != OldKey::Ended,
         blocked_by: None,
         residues: Vec::new(),
         emergency: past.emergency,
