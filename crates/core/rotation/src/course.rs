@@ -32,12 +32,17 @@ pub(crate) fn refusals_visible(state: &State) -> bool {
     state.plan().capabilities.refusals != Refusals::NotVisible
 }
 
+/// The operator makes the new key at the issuer's console.
+pub(crate) fn made_by_hand(state: &State) -> bool {
+    state.plan().capabilities.minted_by == MintedBy::Human || state.minting.is_by_hand()
+}
+
 /// Whether a mint of ours ends the old value, by a decision that rests on a look. An operator who makes the value at a
 /// console takes their time.
 pub(crate) fn mint_ends_old(state: &State) -> bool {
-    let by_hand = state.plan().capabilities.minted_by == MintedBy::Human || state.minting.is_by_hand();
     let ended = state.old_key() == OldKey::Ended;
-    state.exchanges() && !by_hand && state.decided() && !ended && state.emergency().is_none()
+    let ours = state.exchanges() && !made_by_hand(state);
+    ours && state.decided() && !ended && state.emergency().is_none()
 }
 
 /// The phase after Preflight.

@@ -3,8 +3,8 @@
 use crate::phase::{Hold, Reason};
 use crate::state::State;
 use crate::{
-    Adoptee, ConsumerId, Emergency, Event, Fact, FileId, HostId, Incarnation, Person, Phase, SearchLimit,
-    Seq, Stamp, Waived, Want, step, wants,
+    Adoptee, ConsumerId, CredId, Emergency, Event, Fact, FileId, HostId, Incarnation, Person, Phase,
+    SearchLimit, Seq, Stamp, Waived, Want, course, step, wants,
 };
 
 /// One command of the operator.
@@ -154,7 +154,10 @@ impl Next {
             (Self::Adopt(_), None) => {
                 !state.ended() && state.phase() != Phase::RollingBack && state.aim().makes_new()
             }
-            (Self::HandMint, None) => makes_by_hand(&state),
+            (Self::HandMint, None) => {
+                let made = Fact::HandMinted(CredId::new("made"));
+                course::made_by_hand(&state) && taken(&state, made).is_some()
+            }
             (_, None) => !state.ended(),
         }
     }
@@ -165,12 +168,6 @@ fn consent(state: &State) -> Option<u64> {
     wants(state)
         .into_iter()
         .find_map(|want| if let Want::Person(Person::Consent(digest)) = want { Some(digest) } else { None })
-}
-
-/// Whether the operator is asked for the new key, now or once the rotation goes on.
-fn makes_by_hand(state: &State) -> bool {
-    let asked = |state: &State| wants(state).contains(&Want::Person(Person::MintByHand));
-    asked(state) || behind(state).is_some_and(|behind| asked(&behind))
 }
 
 /// The state once a paused rotation has been resumed.

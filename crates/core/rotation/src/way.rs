@@ -139,19 +139,16 @@ fn of_hold(state: &State, hold: Hold) -> Vec<Step> {
     }
 }
 
-/// What a paused rotation will need of the operator once it goes on.
+/// What a paused rotation needs of the operator: the new key, which it takes at once, or what it will need once it goes on.
 fn behind_the_pause(state: &State) -> Step {
-    let person = behind(state).and_then(|behind| {
-        wants(&behind).into_iter().find_map(|want| match want {
-            Want::Person(person @ (Person::MintByHand | Person::RevokeByHand)) => Some(person),
-            Want::Person(Person::Consent(_))
-            | Want::Do(_)
-            | Want::Ask(_)
-            | Want::Decide(_)
-            | Want::Wait(_) => None,
-        })
-    });
-    person.map_or_else(|| Step::only(Next::Resume), |person| of_person(&person))
+    if Next::HandMint.is_possible(state) {
+        return of_person(&Person::MintByHand);
+    }
+    let revokes = |later: State| wants(&later).contains(&Want::Person(Person::RevokeByHand));
+    if behind(state).is_some_and(revokes) {
+        return of_person(&Person::RevokeByHand);
+    }
+    Step::only(Next::Resume)
 }
 
 /// Only the store says whether it dropped the old value: of any other operation the operator may find it out.

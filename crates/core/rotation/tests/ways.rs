@@ -4,13 +4,13 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use keyroll_rotation::{
-    Adoptee, Consumer, ConsumerId, CredId, Delivery, Event, Fact, FileId, Hold, HostId, Next, Outside, Phase,
-    ReloadMode, Step, Until, Waived, step, wants, way,
+    Adoptee, Consumer, ConsumerId, CredId, Delivery, Emergency, Event, Fact, FileId, Hold, HostId, MintedBy,
+    Next, Op, Outside, Person, Phase, Query, ReloadMode, Step, Until, Waived, Want, Which, step, wants, way,
 };
 
-use crate::walk::Walk;
 use crate::walk::reach::{Row, phases, reach, row_of};
 use crate::walk::world::{STRAY, Trouble};
+use crate::walk::{self, Walk};
 
 /// How often a driver answers everything that is wanted, before it is going round in circles.
 const PASSES_MAX: usize = 1_000;
@@ -160,6 +160,60 @@ fn every_wait_is_left_by_each_of_its_ways() {
         faults.extend(ways.back.iter().filter_map(|step| fault(&walk, *row, step, true)));
     }
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+/// A rotation of a key that the operator makes.
+fn by_hand() -> Walk {
+    let mut plan = walk::plan();
+    plan.capabilities.minted_by = MintedBy::Human;
+    Walk::of(plan)
+}
+
+/// The one way forward past the present wait.
+fn only_way(walk: &Walk) -> Step {
+    let ways = way(&walk.state).unwrap();
+    assert_eq!(ways.forward.len(), 1, "{ways:?}");
+    ways.forward[0].clone()
+}
+
+/// Red where the command counts as refused as long as the outcome of an operation is unknown.
+#[test]
+fn a_key_by_hand_is_taken_in_a_pause_while_an_operation_is_under_way() {
+    let restores = |want: &Want| matches!(want, Want::Do(Op::Deliver(_, Which::Old)));
+    let mut walk = by_hand();
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::AbortAsked);
+    walk.until(|state| wants(state).iter().any(restores));
+    let restore = walk.first_op().unwrap();
+    walk.begin(&restore);
+    walk.say(Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: true });
+    walk.say(Fact::PauseAsked);
+    assert_eq!((walk.state.phase(), walk.state.intents().len()), (Phase::Mint, 1));
+    for another_drives in [false, true] {
+        let mut walk = walk.clone();
+        if another_drives {
+            walk.another_driver();
+        }
+        let named = only_way(&walk);
+        assert_eq!((named.first, named.then.as_slice()), (Some(Outside::MakeKey), &[Next::HandMint][..]));
+        take(&mut walk, &named);
+        assert!(walk.state.new_version().is_some(), "another driver: {another_drives}");
+    }
+}
+
+/// Red where what a rotation will ask for once it goes on is named before that.
+#[test]
+fn a_key_by_hand_is_not_named_before_it_is_taken() {
+    let mut walk = by_hand();
+    walk.say(Fact::PauseAsked);
+    walk.say(walk.see(&Query::Preflight));
+    assert_eq!(walk.state.phase(), Phase::Preflight);
+    assert!(!Next::HandMint.is_possible(&walk.state));
+    let named = only_way(&walk);
+    assert_eq!((named.first, named.then.as_slice()), (None, &[Next::Resume][..]));
+    take(&mut walk, &named);
+    assert!(wants(&walk.state).contains(&Want::Person(Person::MintByHand)));
+    assert!(Next::HandMint.is_possible(&walk.state));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use keyroll_config::{Name, Secret};
 use keyroll_issuer::Spec;
 use keyroll_journal::SqliteJournal;
 use keyroll_port::{Failure, FailureKind, Journal as _, Recorded, RotationId, Staging, Store};
-use keyroll_rotation::{CredId, Fact, MintedBy, Person, Phase, State, Want, step, wants};
+use keyroll_rotation::{CredId, Fact, MintedBy, Next, State, step};
 use keyroll_secret::{Credential, CredentialId, Fields};
 use tokio::runtime::Runtime;
 
@@ -70,9 +70,7 @@ impl Given {
 
 /// True while a rotation waits for a key that the operator makes, also while it is paused.
 pub fn awaited(state: &State) -> bool {
-    let asked = wants(state).contains(&Want::Person(Person::MintByHand));
-    let human = state.plan().capabilities.minted_by == MintedBy::Human;
-    asked || (human && state.phase() == Phase::Mint && state.new_version().is_none())
+    Next::HandMint.is_possible(state)
 }
 
 /// True from the beginning of a rotation until it has a key that a person makes or brings.
