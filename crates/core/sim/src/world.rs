@@ -400,11 +400,12 @@ impl World {
         self.pids += 1;
         let pid = self.pids;
         if let Some(proc) = self.procs.get_mut(at) {
-            // A worker that is forked from a preloaded master holds the master's value again.
+            // A worker that is forked from a preloaded master holds the master's value again. What starts by itself, as after a
+            // host was put back, starts with its master.
             let loaded = match proc.master {
-                Some(held) if held != value && by_us => {
+                Some(held) if held != value => {
                     proc.master = None;
-                    held
+                    if by_us { held } else { value }
                 }
                 Some(_) | None => value,
             };
