@@ -23,7 +23,8 @@ impl World {
     /// store is read only after a while.
     pub(crate) fn follow(&mut self, by_us: bool) {
         let value = self.given_out();
-        self.gave_new |= value != OLD && value != FOREIGN;
+        // What another party gives out keyroll only knows where a look reads it: then it takes that back.
+        self.gave_new |= by_us && value != OLD && value != FOREIGN;
         for at in 0..self.procs.len() {
             let Some(id) = self.procs.get(at).and_then(|proc| proc.consumer) else { continue };
             let follows = self.plan.consumers.get(id.index()).is_some_and(Consumer::follows_live);

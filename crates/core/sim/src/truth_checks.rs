@@ -30,8 +30,10 @@ impl World {
         match call {
             Call::StageTruth { by, old, new } => truth.stage(*by, *old, *new),
             Call::GiveOut { before, after } => {
+                let takes_back = ![OLD, FOREIGN].contains(&truth.gives);
                 let answer = truth.give_out(*before, *after, mutation == Mutation::TruthOverwritten);
                 self.moved_at = now;
+                self.gave_new |= takes_back;
                 self.follow(true);
                 answer
             }

@@ -51,7 +51,7 @@ pub(crate) struct World {
     pub(crate) files: Vec<Value>,
     /// The files in which a new value ever was.
     pub(crate) had_new: Vec<FileId>,
-    /// Whether the new value was ever given out.
+    /// Whether keyroll ever gave out the new value, or took it back where another party did.
     pub(crate) gave_new: bool,
     /// When another party last wrote each file.
     pub(crate) edited: Vec<u64>,
@@ -324,8 +324,8 @@ impl World {
         }
     }
 
-    /// Whether the new value may have reached a consumer: it was in one of its files, or was given out to those that read the
-    /// store, or the consumer fetches.
+    /// Whether the new value may have reached a consumer, as far as keyroll can know: it was in one of its files, or was given
+    /// out to those that read the store, or the consumer fetches.
     pub(crate) fn is_reached(&self, id: ConsumerId) -> bool {
         self.plan.consumers.get(id.index()).is_some_and(|it| match it.delivery {
             Delivery::Push => it.files.iter().any(|file| self.had_new.contains(file)),
@@ -400,11 +400,12 @@ impl World {
         self.pids += 1;
         let pid = self.pids;
         if let Some(proc) = self.procs.get_mut(at) {
-            // A worker that is forked from a preloaded master holds the master's value again.
+            // A worker that is forked from a preloaded master holds the master's value again. What starts by itself, as after a
+            // host was put back, starts with its master.
             let loaded = match proc.master {
-                Some(held) if held != value && by_us => {
+                Some(held) if held != value => {
                     proc.master = None;
-                    held
+                    if by_us { held } else { value }
                 }
                 Some(_) | None => value,
             };
