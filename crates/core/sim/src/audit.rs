@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use keyroll_rotation::{ConsumerId, Enumeration, Incarnation, Phase, Seq, Visibility, Waived};
 
 use crate::issuer::Value;
+use crate::look::WholeLook;
 use crate::pace::Pace;
 
 /// How many answers in a row are remembered: more than any policy asks for.
@@ -105,8 +106,8 @@ pub(crate) struct Audit {
     pub(crate) unexplained: bool,
     /// The driver that last read the use of the old key from a list that shows it.
     pub(crate) read_use: Option<u64>,
-    /// Another party enabled the old key.
-    pub(crate) enabled_by_others: bool,
+    /// When another party last enabled the old key.
+    pub(crate) enabled_at: u64,
     /// Another party disabled the old key.
     pub(crate) disabled_by_others: bool,
     /// When another party ended the new key.
@@ -121,6 +122,8 @@ pub(crate) struct Audit {
     pub(crate) word_since: u64,
     /// A host was waived.
     pub(crate) waives_hosts: bool,
+    /// The last look when a value began to be dropped.
+    pub(crate) look_before_drop: Option<WholeLook>,
     /// How far a paced roll has come.
     pub(crate) pace: Pace,
 }

@@ -253,6 +253,9 @@ impl Run {
             Fact::Intended(op) => {
                 self.check_question(&format!("{op:?} is intended"), Some(op));
                 self.check_labels(at, op);
+                if matches!(op, Op::Retire(_)) {
+                    self.audit.look_before_drop = self.world.look;
+                }
                 // An issuer that is slower than it declares refuses and accepts the key in turn.
                 if *op == Op::Retire(Which::Old)
                     && !self.world.scene.quirks.has(Quirk::SlowIssuer)
@@ -403,7 +406,7 @@ impl Run {
                 (ms < plan.policy.soak_ms).then(|| format!("decided after a soak of {ms} ms"))
             }
             // What another party did is seen by the next list.
-            None if self.audit.enabled_by_others || self.audit.ignored => None,
+            None if self.audit.enabled_at > 0 || self.audit.ignored => None,
             None => Some("decided although the old key was not disabled".to_owned()),
         }
     }

@@ -1,9 +1,11 @@
 //! The invariants of a rotation's end.
 
 use keyroll_engine::Drive;
-use keyroll_rotation::{Event, Fact, Op, Outcome, Phase, Reconciled, State, Which};
+use keyroll_rotation::{Event, Fact, Outcome, Phase, Reconciled, State, Which};
 
+use crate::audit::Answers;
 use crate::issuer::{Cred, FOREIGN, OLD, OWN, Value};
+use crate::look::WholeLook;
 use crate::process::Proc;
 use crate::scene::{DEATH_MS_MAX, Family};
 use crate::schedule::Run;
@@ -60,13 +62,12 @@ impl Run {
         if let Some(what) = self.file_behind(stays).filter(|_| !back) {
             return self.violate("end", what);
         }
+        let look = self.compared();
         let behind = self.world.procs.iter().find(|proc| {
-            let late = self
-                .world
-                .look
-                .is_none_or(|look| proc.began >= look.at || (proc.since >= look.at && !proc.by_us));
+            let late =
+                look.is_none_or(|look| proc.began >= look.at || (proc.since >= look.at && !proc.by_us));
             // The last search sees only what memory shows.
-            let masked = self.world.look.is_some_and(|look| proc.masked_until >= look.at);
+            let masked = look.is_some_and(|look| proc.masked_until >= look.at);
             // It was given another party's value after the look had seen it.
             let followed = !proc.by_us && self.changed_unseen();
             let known = proc.consumer.is_some() && !late && !masked && !followed && !self.excused(proc);
@@ -91,9 +92,30 @@ impl Run {
         ends && stays != OLD && self.world.procs.iter().any(held)
     }
 
-    /// The host of a process did not answer the last look.
+    /// The last look, or the one before a value began to be dropped: nothing can be compared with that value afterwards.
+    pub(crate) fn compared(&self) -> Option<WholeLook> {
+        self.audit.look_before_drop.or(self.world.look)
+    }
+
+    /// The host of a process did not answer that look.
     fn is_unseen(&self, proc: &Proc) -> bool {
-        self.world.look.is_some_and(|look| look.misses(proc.host))
+        self.compared().is_some_and(|look| look.misses(proc.host))
+    }
+
+    /// Where no list shows it, a key that is only disabled looks like one that ended. It is refused like the one that an operator
+    /// says was revoked.
+    fn takes_disabled_for_ended(&self) -> bool {
+        let unlisted = !self.world.plan.capabilities.list || self.world.skips_until > 0;
+        self.audit.disabled_unknown() && unlisted || self.audit.said_revoked
+    }
+
+    /// Another party enabled such a key once it had been seen dead, and nobody asked about it after that: the rotation ends as it
+    /// does beside one that stays disabled.
+    pub(crate) fn is_enabled_unseen(&self) -> bool {
+        let at = self.audit.enabled_at;
+        let accepted = |it: &Answers| it.value == OLD && it.accepted.since(at).0 > 0;
+        let seen = at <= self.audit.confirming_since || self.audit.answers.iter().any(accepted);
+        !seen && self.takes_disabled_for_ended()
     }
 
     /// A credential that is left although it is neither the value that stays nor somebody else's.
@@ -103,17 +125,15 @@ impl Run {
         if self.audit.ignored_deletion {
             return None;
         }
-        // Where no list shows it, a key that is only disabled looks like one that ended.
-        let others = self.audit.disabled_unknown();
-        let unlisted = !self.world.plan.capabilities.list || self.world.skips_until > 0;
+        let for_ended = self.takes_disabled_for_ended();
+        let unseen_old = self.is_enabled_unseen();
         let left = self.world.issuer.creds.iter().find(|cred| {
             // The check is by credential: one that is made late may have the same value as one that was ended.
             let alive = cred.ended.is_none_or(|at| at > now);
             let unseen = self.unseen(cred.label, cred.shows_from, state)
                 || (cred.strange()
                     && (cred.shows_from >= self.world.listed_at || state.phase() == Phase::RolledBack));
-            // A disabled key is refused like the one that an operator says was revoked.
-            let disabled = (others && unlisted || self.audit.said_revoked) && cred.off.is_some();
+            let disabled = (for_ended && cred.off.is_some()) || (unseen_old && cred.value == OLD);
             let theirs = cred.of_colleague() || (kept && cred.value == OLD);
             let nobodys = self.world.issuer.is_replaced_by_a_mint(cred) && !self.was_named(cred);
             cred.value != stays && alive && !unseen && !disabled && !theirs && !nobodys
@@ -163,26 +183,16 @@ impl Run {
         }
     }
 
-    /// When the last look before a value began to be dropped was heard of.
-    fn seen_before_drop(&self) -> Option<u64> {
-        let drops = |event: &Event| matches!(event.fact, Fact::Intended(Op::Retire(_)));
-        let dropped = self.ledger.entries.iter().rposition(drops)?;
-        let mut before = self.ledger.entries.get(..dropped)?.iter();
-        before.rfind(|event| matches!(event.fact, Fact::Enumerated(_))).map(|event| event.at.ms)
-    }
-
-    /// A file of the plan that does not hold the value that stays, although the last look saw the file: the one before the old value
-    /// began to be dropped, because nothing can be compared with that afterwards.
+    /// A file of the plan that does not hold the value that stays, although the last look saw the file that can be compared.
     fn file_behind(&self, stays: Value) -> Option<String> {
-        let look = self.world.look?;
-        let seen = look.at.min(self.seen_before_drop().unwrap_or(u64::MAX));
+        let look = self.compared()?;
         let files = self.world.files.iter().zip(&self.world.edited).enumerate();
         let read = |at: usize| {
             self.world.plan.consumers.iter().any(|it| it.files.iter().any(|file| file.index() == at))
         };
         let there = |at: usize| self.world.plan.files.get(at).is_some_and(|host| !look.misses(*host));
         let mut behind = files.filter(|(at, (value, edited))| {
-            let behind = **value != stays && **value != FOREIGN && **edited < seen;
+            let behind = **value != stays && **value != FOREIGN && **edited < look.at;
             there(*at) && behind && read(*at) && !self.may_hold_anything(*at)
         });
         behind.next().map(|(at, (value, _))| format!("file {at} ended with value {value}, not {stays}"))

@@ -353,9 +353,10 @@ impl Run {
             self.violate("I5", "the value of a shared key is dropped".into());
         }
         // An issuer that is slower than it declares refuses and accepts the key in turn for longer than anybody asks; one
-        // that did not carry a Revoke out refuses a key that is only disabled.
+        // that did not carry a Revoke out refuses a key that is only disabled, which another party may enable.
         let slow = self.world.scene.quirks.has(Quirk::SlowIssuer) || self.audit.ignored_deletion;
-        if *op == Op::Retire(Which::Old) && !slow && self.world.issuer.accepts(OLD, self.world.now) {
+        let excused = slow || self.is_enabled_unseen();
+        if *op == Op::Retire(Which::Old) && !excused && self.world.issuer.accepts(OLD, self.world.now) {
             self.violate("I5", "the old value is dropped while the old key is accepted".into());
         }
     }

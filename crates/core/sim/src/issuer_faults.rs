@@ -69,9 +69,11 @@ impl Run {
         let there = there.filter(|_| on || self.audit.new_ended == 0);
         if there.is_some_and(|cred| cred.off.is_some() == on) {
             self.world.issuer.switch(&old, on, now);
-            let audit = &mut self.audit;
-            let by_others = if on { &mut audit.enabled_by_others } else { &mut audit.disabled_by_others };
-            *by_others = true;
+            if on {
+                self.audit.enabled_at = now;
+            } else {
+                self.audit.disabled_by_others = true;
+            }
         }
     }
 

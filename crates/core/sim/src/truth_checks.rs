@@ -154,14 +154,14 @@ impl Run {
         }
     }
 
-    /// Whether another party changed what is given out when the last look was taken already, or while it was.
+    /// Whether another party changed what is given out when the last look that can be compared was taken already, or while it was.
     pub(crate) fn changed_unseen(&self) -> bool {
-        let look = self.world.look.map_or(0, |look| look.at);
+        let look = self.compared().map_or(0, |look| look.at);
         let changed_at = self.world.truth.as_ref().map_or(0, |truth| truth.changed_at);
         changed_at > 0 && changed_at + 2 * REQUEST_MS_MAX >= look
     }
 
-    /// What is wrong at the source of truth at the end. What another party changed since the last look was not seen.
+    /// What is wrong at the source of truth at the end. What another party changed since that look was not seen.
     pub(crate) fn truth_left(&self, stays: Value) -> Option<String> {
         let truth = self.world.truth.as_ref()?;
         if let Some((Some(mint), value)) = truth.pending {
