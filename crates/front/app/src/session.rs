@@ -24,6 +24,7 @@ mod refuse_running;
 mod refuse_shown_use;
 pub mod rotate;
 pub mod rotate_due;
+pub mod said_revoked;
 pub mod split;
 pub mod waive;
 pub mod waive_host;

@@ -411,7 +411,8 @@ mod tests {
         }
     }
 
-    /// Red where somebody who finds that the key was made is not told to delete it: `retry` has another one made.
+    /// Red where somebody who finds that the key was made is not told to delete it: `retry` has another one made. Also where
+    /// a key in use is deleted: an issuer may have answered with the id of a version.
     #[test]
     fn a_key_that_a_lost_mint_left_is_deleted_before_another_is_made() {
         let called = Called::of_rotation("0192", "acme");
@@ -426,7 +427,7 @@ mod tests {
         let made = "find out whether this was done: make the new key at the issuer";
         assert_eq!(
             told(Op::Mint, false),
-            format!("{made}; if it was, delete that key at the issuer's console")
+            format!("{made}; if it was, and nothing uses that key, delete it at the issuer's console")
         );
         assert_eq!(told(Op::Mint, true), made);
         assert_eq!(told(Op::Stage, false), "find out whether this was done: seal the new key");

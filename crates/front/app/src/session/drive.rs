@@ -37,7 +37,6 @@ pub(crate) async fn drive(
     let opened = ports.journal.load(id).await.map_err(|error| driving().because_of(&error))?;
     // The driver reads only once it runs, so the channel has room for the first events and a request to pause.
     let (tell, commands) = mpsc::channel(COMMANDS_MAX.saturating_add(options.first.len()).saturating_add(1));
-    let goes_on = |fact: &Fact| matches!(fact, Fact::Resumed | Fact::AbortAsked | Fact::Escalated { .. });
     let now = state_of(&opened).ok();
     let called = remembered_names::called(ports.journal.as_ref(), &opened, now.as_ref()).await;
     let escalates = options.first.iter().any(|fact| matches!(fact, Fact::Escalated { .. }));
@@ -95,6 +94,11 @@ pub(crate) async fn drive(
     }));
     operator.settle();
     Ok(exit)
+}
+
+/// The events of the operator that end a hold.
+fn goes_on(fact: &Fact) -> bool {
+    matches!(fact, Fact::Resumed | Fact::AbortAsked | Fact::Escalated { .. } | Fact::HandRevoked)
 }
 
 /// The summary, from the journal and the state.

@@ -4,6 +4,7 @@ use keyroll_app::records::resolve_rotation::resolve_rotation;
 use keyroll_app::session::manual_mint::Given;
 use keyroll_app::session::options::ApplyOptions;
 use keyroll_app::session::rotate::{resume, resumed};
+use keyroll_app::session::said_revoked::said_revoked;
 use keyroll_app::session::{prompt_for_key, split};
 use keyroll_rotation::{Fact, State};
 
@@ -38,12 +39,14 @@ pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Prob
     }
     let first = |state: &State| {
         // An emergency never waits for the reason for which the rotation is paused.
-        let mut facts = match emergency {
-            Some(mode) => vec![Fact::Escalated { mode, pending_compromised: false }],
+        match emergency {
+            Some(mode) => {
+                let escalated = Fact::Escalated { mode, pending_compromised: false };
+                std::iter::once(escalated).chain(by_hand.then_some(Fact::HandRevoked)).collect()
+            }
+            None if by_hand => said_revoked(state),
             None => resumed(state),
-        };
-        facts.extend(by_hand.then_some(Fact::HandRevoked));
-        facts
+        }
     };
     let exit = resume(id, &asked, first, &context.installation, &mut context.ui)?;
     prompt_for_key::go_on(id, exit, &asked, &context.installation, &mut context.ui)

@@ -240,8 +240,10 @@ fn at_the_console(state: &State) -> &'static str {
 fn found_out(called: &Called, state: &State, seq: Seq) -> String {
     match in_question(called, state, seq) {
         Some(operation) if may_leave_a_key(state, seq) => {
+            // The answer may have named a key of before: that one is never deleted.
             format!(
-                "find out whether this was done: {operation}; if it was, delete that key at the issuer's console"
+                "find out whether this was done: {operation}; if it was, and nothing uses that key, delete it at the issuer's \
+                 console"
             )
         }
         Some(operation) => format!("find out whether this was done: {operation}"),
