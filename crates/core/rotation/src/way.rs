@@ -185,6 +185,9 @@ fn past_deadline(state: &State, phase: Phase) -> Vec<Step> {
         };
         all.extend(Some(last).filter(|last| !all.contains(last)));
         all.extend(found_ended(state));
+    } else if look_of_phase(state).is_none() {
+        // A host that an earlier look missed is not what the phase waited for.
+        all.extend(found_ended(state));
     }
     let shows = |host: HostId| look_of_phase(state).is_some_and(|look| !look.seen.absent.contains(&host));
     for host in other_hosts(state).into_iter().filter(|host| !shows(*host)) {

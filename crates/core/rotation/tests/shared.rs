@@ -2,9 +2,9 @@
 
 use keyroll_rotation::{
     Aim, ConsumerId, CredId, Emergency, EndpointId, Enumeration, Event, Fact, FileId, FoundBy, Hold, Holds,
-    HostId, Incarnation, InstanceIdentity, Next, ObservedInstance, OldKey, Op, Outcome, Overlap, PROTOCOL,
-    Phase, Plan, PlanDefect, PreflightSeen, ProbeResult, Reason, Reconciled, SessionSeen, Stamp, State,
-    Visibility, Want, Which, wants, way,
+    HostId, Incarnation, InstanceIdentity, Next, ObservedInstance, OldKey, Op, Outcome, Outside, Overlap,
+    PROTOCOL, Phase, Plan, PlanDefect, PreflightSeen, ProbeResult, Reason, Reconciled, SessionSeen, Stamp,
+    State, Visibility, Want, Which, wants, way,
 };
 
 use crate::walk::{Walk, plan, proof, who};
@@ -159,6 +159,24 @@ fn a_member_without_any_key_goes_forward_by_the_operators_word() {
     assert_eq!((walk.state.phase(), walk.state.debt()), (Phase::Done, None));
     let ends = |event: &Event| matches!(event.fact, Fact::Intended(Op::Disable | Op::Revoke));
     assert!(!walk.said.iter().any(ends), "others may use the shared key");
+}
+
+/// Red where a host that was away before the rollback hides the only way past it: once it is back, nothing else is named.
+#[test]
+fn a_host_that_was_away_does_not_hide_the_operators_word() {
+    let mut walk = Walk::of(of(Aim::Part));
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    walk.say(Fact::Enumerated(Enumeration { absent: vec![HostId(1)], ..walk.look() }));
+    walk.say(Fact::AbortAsked);
+    let (answer, control) = (ProbeResult::Dead, Some(ProbeResult::Dead));
+    walk.say(Fact::Probed { endpoint: EndpointId(0), version: Which::Old, answer, control });
+    walk.wait(walk.state.plan().policy.phase_ms_max * 2);
+    assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::Overdue(Phase::RollingBack))));
+    let forward = way(&walk.state).expect("a way").forward;
+    assert!(forward.iter().any(|step| step.first == Some(Outside::BringUp(HostId(1)))), "{forward:?}");
+    assert!(names_the_statement(&walk));
+    walk.say(Fact::HandRevoked);
+    assert_eq!((walk.state.phase(), walk.state.hold()), (Phase::Probe, None));
 }
 
 /// Red: the statement turns a member's rollback that waits for something else, or that is not over yet.
