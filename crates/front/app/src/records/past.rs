@@ -43,6 +43,8 @@ impl Past {
         };
         let (mut minted, mut moved, mut dead) = (None, None, None);
         let (mut clock, mut proven) = (Clock::default(), Proven::default());
+        // No phase of a rotation that keeps the old key looks whether that is dead.
+        let mut only_said = false;
         for (event, unix_ms) in recorded.events.iter().zip(&recorded.unix_ms) {
             let before = moved_units(&state);
             let Ok((next, _)) = step(&state, event) else {
@@ -54,8 +56,9 @@ impl Past {
             if moved_units(&next) > before {
                 moved = Some(*unix_ms);
             }
+            only_said |= event.fact == Fact::HandRevoked && !next.plan().aim.ends_old();
             let over = matches!(next.phase(), Phase::Sweep | Phase::Done) && next.debt().is_none();
-            if over && next.old_key() == OldKey::Ended && dead.is_none() {
+            if over && !only_said && next.old_key() == OldKey::Ended && dead.is_none() {
                 dead = Some(*unix_ms);
             }
             clock.see(&state, event, *unix_ms);
@@ -238,7 +241,7 @@ pub fn outcome(state: &State) -> Option<Outcome> {
 #[cfg(test)]
 mod tests {
     use keyroll_port::{Opening, RotationId};
-    use keyroll_rotation::{Emergency, Plan, Stamp};
+    use keyroll_rotation::{Aim, Emergency, Plan, Stamp};
 
     use super::super::processes_outside::OUTSIDE;
     use super::super::walk::{Walk, plan};
@@ -278,13 +281,35 @@ mod tests {
     }
 
     fn read(walk: &Walk) -> EmergencyShown {
+        past(walk).emergency.unwrap()
+    }
+
+    fn past(walk: &Walk) -> Past {
         let at = Stamp { epoch: 0, ..walk.said[0].at };
         let plan = walk.state.plan().clone();
         let (secret, names) = ("acme".to_owned(), String::new());
         let opening = Opening { secret, from_version: 1, plan, names, at, unix_ms: 1 };
         let (events, unix_ms) = (walk.said.clone(), (1_000..).take(walk.said.len()).collect());
         let recorded = Recorded { id: RotationId("0192".to_owned()), opening, events, unix_ms };
-        Past::of(&recorded).emergency.unwrap()
+        Past::of(&recorded)
+    }
+
+    /// Red where the history of a rotation that keeps the old key has a time at which it was seen dead: an operator said so.
+    #[test]
+    fn a_shared_key_whose_end_was_only_said_was_not_seen_dead() {
+        let ended = |aim: Aim| {
+            let mut walk = Walk::of(Plan { aim, ..plan() });
+            walk.until(|state| state.phase() == Phase::Quiesce);
+            walk.say(Fact::AbortAsked);
+            walk.wait(walk.state.plan().policy.phase_ms_max * 2);
+            walk.say(Fact::HandRevoked);
+            walk.until(State::ended);
+            assert_eq!((walk.state.phase(), walk.state.old_key()), (Phase::Done, OldKey::Ended));
+            past(&walk)
+        };
+        let part = ended(Aim::Part);
+        assert_eq!((part.dead_unix_ms, part.mint_to_dead_s), (None, None));
+        assert!(ended(Aim::Replace).dead_unix_ms.is_some(), "it was probed");
     }
 
     #[test]
