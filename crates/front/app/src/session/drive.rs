@@ -261,7 +261,30 @@ fn next(called: &Called, state: &State) -> String {
 
 #[cfg(test)]
 mod tests {
+    use keyroll_port::Opening;
+    use keyroll_rotation::{Aim, Plan, Stamp};
+
     use super::*;
+    use crate::records::walk::{Walk, plan};
+
+    /// Red where the statement about a shared key is shown as a sight of its end, or the key as one that lives.
+    #[test]
+    fn the_end_of_a_shared_key_that_was_only_said_is_shown_neither_as_seen_nor_as_alive() {
+        let mut walk = Walk::of(Plan { aim: Aim::Part, ..plan() });
+        walk.until(|state| state.phase() == Phase::Quiesce);
+        walk.say(Fact::AbortAsked);
+        walk.wait(walk.state.plan().policy.phase_ms_max * 2);
+        walk.say(Fact::HandRevoked);
+        walk.until(State::ended);
+        let at = Stamp { epoch: 0, ..walk.said[0].at };
+        let (plan, names) = (walk.state.plan().clone(), String::new());
+        let opening = Opening { secret: "acme".to_owned(), from_version: 1, plan, names, at, unix_ms: 1 };
+        let (events, unix_ms) = (walk.said.clone(), (1_000..).take(walk.said.len()).collect());
+        let recorded = Recorded { id: RotationId("0192".to_owned()), opening, events, unix_ms };
+        let called = Called::of_rotation("0192", "acme");
+        let shown = summary((&recorded, &called), &walk.state, Outcome::Done, None);
+        assert!(!shown.dead_confirmed && !shown.old_kept, "{shown:?}");
+    }
 
     #[test]
     fn a_key_that_was_seen_dead_is_reported_as_dead_whatever_the_list_lacks() {
