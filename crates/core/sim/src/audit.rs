@@ -116,6 +116,8 @@ pub(crate) struct Audit {
     pub(crate) ignored: bool,
     /// What the issuer did not carry out was the end of a key.
     pub(crate) ignored_deletion: bool,
+    /// What the issuer did not carry out was an Enable.
+    pub(crate) ignored_enable: bool,
     /// An operator said wrongly that the old key was revoked.
     pub(crate) said_revoked: bool,
     /// Since when the word of an operator that the old key was revoked is believed by the present driver.

@@ -191,7 +191,20 @@ impl Run {
     /// Probes of this driver found the key accepted after an operator had said that it was revoked, and after the issuer's
     /// own delay: the word is undone.
     pub(crate) fn is_word_undone(&self, epoch: u64) -> bool {
-        let from = self.audit.word_since + DEATH_MS_MAX + REQUEST_MS_MAX;
+        self.is_found_accepted(self.audit.word_since, epoch)
+    }
+
+    /// The issuer said that it had enabled the key, and did not; another party enabled it once it had been seen dead, and probes of
+    /// this driver have not found it accepted since.
+    pub(crate) fn is_enabled_unheard(&self, epoch: u64) -> bool {
+        let at = self.audit.enabled_at;
+        let unheard = !self.is_found_accepted(at.max(self.audit.word_since), epoch);
+        self.audit.ignored_enable && at > 0 && unheard
+    }
+
+    /// Probes of this driver found the old key accepted, longer after that than the issuer's own delay.
+    fn is_found_accepted(&self, since: u64, epoch: u64) -> bool {
+        let from = since + DEATH_MS_MAX + REQUEST_MS_MAX;
         (0..self.world.plan.endpoints.len()).any(|endpoint| {
             let answers = self.audit.of(endpoint, OLD, epoch);
             answers.is_some_and(|it| it.accepted.since(from).0 >= UNDONE_BY)

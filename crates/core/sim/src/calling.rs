@@ -144,6 +144,7 @@ impl Run {
         }
         self.audit.ignored = true;
         self.audit.ignored_deletion |= matches!(call, Call::Revoke(_));
+        self.audit.ignored_enable |= matches!(call, Call::Switch { on: true, .. });
         match call {
             Call::Mint { label, value } => {
                 let value = value.unwrap_or_else(|| self.world.fresh_value());

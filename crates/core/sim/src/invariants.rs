@@ -457,8 +457,8 @@ impl Run {
         let gap = state.plan().capabilities.exchanges();
         // What others did, or an operator said wrongly, is found out by the next probes.
         let said = self.ledger.entries.iter().any(|event| event.fact == Fact::HandRevoked);
-        let said = said && !self.is_word_undone(slot.epoch);
-        let alive = self.world.issuer.stands(OLD) && !self.audit.disabled_by_others && !said;
+        let unheard = (said && !self.is_word_undone(slot.epoch)) || self.is_enabled_unheard(slot.epoch);
+        let alive = self.world.issuer.stands(OLD) && !self.audit.disabled_by_others && !unheard;
         let minting = state.intents().iter().any(|open| open.op == Op::Mint);
         if state.decided() && legal {
             self.violate("I5", "an abort is taken after the point of no return".into());
