@@ -71,7 +71,7 @@ mod way_steps;
 /// neither a statement nor a list stands for the consent to a mint that ends the old key; a consumer that is back with neither version
 /// is moved; where a list showed another party's Disable, a lost one of ours is waited for;
 /// an Enable that is answered after a statement that the key was revoked does not undo that; a rollback to a shared key that an
-/// operator says has ended goes forward.
+/// operator says has ended goes forward; where a rollback only has to enable the old key, that statement is checked by a list.
 pub const PROTOCOL: u32 = 18;
 
 pub use bystander::standing;

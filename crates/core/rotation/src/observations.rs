@@ -117,7 +117,7 @@ pub(crate) fn listed(next: &mut State, complete: bool, labelled: &[Labelled], ol
         // Lists alone may miss a key for long. Where the mint ends it, no step follows in which a probe would find it again.
         let asks_first = next.exchanges() && next.new_version().is_none() && next.is_since(18);
         let lag_ms = if asks_first { u64::MAX } else { next.plan().capabilities.list_ms_max() };
-        let off = matches!(next.old_key(), OldKey::Off(_));
+        let off = matches!(next.old_key(), OldKey::Off(_)) || next.old.is_only_said();
         if !next.ended() && next.old.listed(old, lag_ms, next.now()) {
             found_again(next, old);
         }

@@ -175,6 +175,7 @@ pub(crate) fn retried(next: &mut State) -> Result<(), &'static str> {
     let overdue = next.hold() == Some(Hold::Stuck(Reason::Overdue(Phase::RollingBack)));
     if overdue && next.new_version().is_none() && next.bounds_looks() {
         next.minting.seek_by_hand();
+        next.old.believe_word();
     }
     // A refused use was read during a stronger hold: the rotation pauses for it now.
     let unnamed = stuck && next.holding.refused_use();
@@ -397,6 +398,11 @@ fn lacks_a_key(state: &State) -> bool {
     overdue && state.new_version().is_some() && state.is_since(18)
 }
 
+/// A rollback that has no new key, and only has to enable the old one.
+fn owes_enabling_alone(state: &State) -> bool {
+    state.phase() == Phase::RollingBack && state.new_version().is_none() && state.must_enable()
+}
+
 /// The operator's statement is no proof: the old key must still be seen dead.
 pub(crate) fn hand_revoked(next: &mut State) -> Result<(), &'static str> {
     // Where disabling or revoking failed for good, the operator may have found that the key had already ended.
@@ -421,6 +427,10 @@ pub(crate) fn hand_revoked(next: &mut State) -> Result<(), &'static str> {
     if failed {
         next.holding.release();
         next.restart_window();
+    }
+    // Nothing would ask about the key before such a rollback is over: it would end with a disabled key on the operator's word alone.
+    if next.is_since(18) && owes_enabling_alone(next) {
+        next.old.say_ended();
     }
     // The issuer may refuse a key that is only disabled. Journals of protocol 3 and before believed the statement.
     let ours = next.decided() && !next.bounds_looks();

@@ -2,9 +2,9 @@
 
 use keyroll_rotation::{
     Aim, ConsumerId, CredId, Emergency, EndpointId, Enumeration, Event, Fact, FileId, FoundBy, Hold, Holds,
-    HostId, Incarnation, InstanceIdentity, Next, ObservedInstance, OldKey, Op, Outcome, Outside, Overlap,
-    PROTOCOL, Phase, Plan, PlanDefect, PreflightSeen, ProbeResult, Reason, Reconciled, SessionSeen, Stamp,
-    State, Visibility, Want, Which, wants, way,
+    HostId, Incarnation, InstanceIdentity, ListedState, MintedBy, Next, ObservedInstance, OldKey, Op,
+    Outcome, Outside, Overlap, PROTOCOL, Phase, Plan, PlanDefect, PreflightSeen, ProbeResult, Query, Reason,
+    Reconciled, SessionSeen, Stamp, State, Visibility, Want, Which, wants, way,
 };
 
 use crate::walk::{Walk, plan, proof, who};
@@ -231,6 +231,76 @@ fn nobody_is_moved_by_the_end_of_a_shared_key() {
     let intent = walk.begin(&Op::Enable);
     walk.end(intent, Outcome::Done(None));
     assert_eq!(walk.state.phase(), Phase::RolledBack);
+}
+
+fn listed(complete: bool, old: ListedState) -> Fact {
+    Fact::Listed { complete, labelled: Vec::new(), old }
+}
+
+/// The end of a shared key is rolled back, the key cannot be enabled, and an operator says that it was revoked.
+fn said_while_disabled(change: impl Fn(&mut Plan)) -> Walk {
+    let mut plan = of(Aim::End);
+    change(&mut plan);
+    let mut walk = Walk::of(plan);
+    walk.until(|state| matches!(state.old_key(), OldKey::Off(_)));
+    walk.say(Fact::AbortAsked);
+    let enable = walk.begin(&Op::Enable);
+    walk.end(enable, Outcome::Failed { retry: false });
+    assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::Failed(Phase::RollingBack))));
+    walk.say(Fact::HandRevoked);
+    walk
+}
+
+/// Red: the rotation is over at once, and the shared key stays disabled although each list shows it.
+#[test]
+fn a_shared_key_that_is_only_said_to_have_ended_is_looked_for_in_a_list() {
+    let before = said_while_disabled(|plan| plan.protocol = 17);
+    assert_eq!(before.state.phase(), Phase::RolledBack);
+
+    let walk = said_while_disabled(|_| ());
+    let asks = [Want::Ask(Query::List)];
+    assert_eq!((walk.state.phase(), wants(&walk.state)), (Phase::RollingBack, asks.to_vec()));
+    let by_hand = said_while_disabled(|plan| plan.capabilities.minted_by = MintedBy::Human);
+    assert_eq!(wants(&by_hand.state), asks);
+
+    let mut ended = walk.clone();
+    ended.say(listed(true, ListedState::Gone));
+    assert_eq!(ended.state.phase(), Phase::RolledBack);
+
+    // An issuer that is slower than it declares still shows it enabled.
+    for shown in [ListedState::Off, ListedState::On] {
+        let mut wrong = walk.clone();
+        wrong.say(listed(true, shown));
+        assert_eq!(wants(&wrong.state), asks, "the list may lag");
+        wrong.wait(1_000);
+        wrong.say(listed(true, shown));
+        assert_eq!(wants(&wrong.state), [Want::Do(Op::Enable)], "{shown:?}");
+        let enable = wrong.begin(&Op::Enable);
+        wrong.end(enable, Outcome::Done(None));
+        assert_eq!((wrong.state.phase(), wrong.state.old_key()), (Phase::RolledBack, OldKey::On));
+    }
+}
+
+/// Red: a rollback waits for ever for a list that does not come, or that cannot show the key.
+#[test]
+fn where_no_list_shows_a_shared_key_the_operators_word_ends_the_rollback() {
+    let unlisted = said_while_disabled(|plan| {
+        (plan.capabilities.list, plan.capabilities.label) = (false, false);
+    });
+    assert_eq!(unlisted.state.phase(), Phase::RolledBack);
+
+    let mut unknown = said_while_disabled(|_| ());
+    let mut never = unknown.clone();
+    unknown.say(listed(true, ListedState::NotVisible));
+    assert_eq!(unknown.state.phase(), Phase::RolledBack);
+
+    never.say(listed(false, ListedState::NotVisible));
+    never.wait(never.state.plan().policy.phase_ms_max * 2);
+    assert_eq!(never.state.hold(), Some(Hold::Stuck(Reason::Overdue(Phase::RollingBack))));
+    let forward = way(&never.state).expect("a way").forward;
+    assert!(forward.iter().any(|step| step.first == Some(Outside::LookAtConsole)), "{forward:?}");
+    never.say(Fact::Retried);
+    assert_eq!(never.state.phase(), Phase::RolledBack);
 }
 
 #[test]

@@ -105,8 +105,12 @@ impl Run {
     /// Where no list shows it, a key that is only disabled looks like one that ended. It is refused like the one that an operator
     /// says was revoked.
     fn takes_disabled_for_ended(&self) -> bool {
-        let unlisted = !self.world.plan.capabilities.list || self.world.skips_until > 0;
-        self.audit.disabled_unknown() && unlisted || self.audit.said_revoked
+        self.audit.disabled_unknown() && self.is_unlisted() || self.audit.said_revoked
+    }
+
+    /// There is no list of keys, or it missed one.
+    fn is_unlisted(&self) -> bool {
+        !self.world.plan.capabilities.list || self.world.skips_until > 0
     }
 
     /// Another party enabled such a key once it had been seen dead, and nobody asked about it after that: the rotation ends as it
@@ -173,7 +177,9 @@ impl Run {
     fn old_left(&self, stays: bool, shared: bool) -> Option<&'static str> {
         let off = |cred: &Cred| cred.ended.is_none() && cred.off.is_some();
         let (dropped, ends) = (self.world.store.old_retired(), self.world.scene.family == Family::End);
-        if shared && !self.audit.disabled_unknown() && self.world.issuer.creds.first().is_some_and(off) {
+        // Where no list shows the key, an operator's wrong word that it ended is not found out.
+        let unknown = self.audit.disabled_unknown() || (self.audit.said_revoked && self.is_unlisted());
+        if shared && !unknown && self.world.issuer.creds.first().is_some_and(off) {
             return Some("a shared key stays disabled");
         }
         match (stays, dropped) {

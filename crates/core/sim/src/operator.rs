@@ -243,8 +243,10 @@ impl Run {
 
     /// What an operator does about a phase that lasts too long.
     fn help_overdue(&mut self, hold: Hold) {
-        // Nothing is accepted any more: the operator enables the old key that somebody disabled.
-        if matches!(hold, Hold::Stuck(_)) && self.audit.disabled_by_others {
+        // Nothing is accepted any more: the operator enables the old key that somebody disabled. So does one who said wrongly that a
+        // shared key was revoked, and looks at the console because no list comes.
+        let said = self.audit.said_revoked && self.world.scene.family == Family::End;
+        if matches!(hold, Hold::Stuck(_)) && (self.audit.disabled_by_others || said) {
             let (old, now) = (self.world.old_id(), self.world.now);
             self.world.issuer.switch(&old, true, now);
         }

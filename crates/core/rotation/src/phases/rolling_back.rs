@@ -68,7 +68,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     out.push(Want::Ask(Query::Enumerate));
 }
 
-/// When nothing uses the new version, or none was made: drops what is sealed, and reads a last list.
+/// When nothing uses the new version, or none was made: drops what is sealed, and reads the last lists.
 fn finish(state: &State, out: &mut Vec<Want>) {
     let sealed = state.new.is_staged() || state.chosen().is_some() || state.minted().is_some();
     if sealed && !state.new.is_retired() {
@@ -76,9 +76,16 @@ fn finish(state: &State, out: &mut Vec<Want>) {
         if state.intents().iter().all(|open| open.op == Op::Retire(Which::New)) {
             unit::offer(state, Op::Retire(Which::New), out);
         }
-    } else if state.plan().capabilities.list && !listed(state) && state.minting.may_be_left() {
+    } else if is_doubted(state)
+        || (state.plan().capabilities.list && !listed(state) && state.minting.may_be_left())
+    {
         out.push(Want::Ask(Query::List));
     }
+}
+
+/// Only an operator says that the old key ended, which was disabled, and a list can say it too.
+fn is_doubted(state: &State) -> bool {
+    state.plan().capabilities.list && state.old.is_only_said()
 }
 
 fn listed(state: &State) -> bool {
@@ -116,7 +123,7 @@ pub(super) fn settle(next: &mut State) -> bool {
             return true;
         }
         if (left.is_empty() && next.intents().is_empty())
-            || (human && next.minted().is_none() && next.intents().is_empty())
+            || (human && next.minted().is_none() && next.intents().is_empty() && !is_doubted(next))
         {
             next.enter(Phase::RolledBack);
             return true;

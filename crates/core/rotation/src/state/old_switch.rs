@@ -31,11 +31,13 @@ pub(crate) struct OldSwitch {
     list: Option<List>,
     /// A list that a rollback read shows a key of a rotation that the journal does not have.
     has_stranger: bool,
+    /// An operator said in a rollback that the key ended which it was about to enable, and no complete list has shown that yet.
+    only_said: bool,
 }
 
 impl OldSwitch {
     pub(super) fn open(key: OldKey) -> Self {
-        Self { key, missing_since: None, ended: None, list: None, has_stranger: false }
+        Self { key, missing_since: None, ended: None, list: None, has_stranger: false, only_said: false }
     }
 
     /// A rollback goes on beside a key of a rotation that the journal does not have.
@@ -50,6 +52,20 @@ impl OldSwitch {
 
     pub(crate) fn has_stranger(&self) -> bool {
         self.has_stranger
+    }
+
+    /// The end of the key is an operator's word, and the next complete list counts.
+    pub(crate) fn say_ended(&mut self) {
+        self.only_said = true;
+    }
+
+    /// The operator looked at the issuer's console, in place of a list.
+    pub(crate) fn believe_word(&mut self) {
+        self.only_said = false;
+    }
+
+    pub(crate) fn is_only_said(&self) -> bool {
+        self.only_said && self.key == OldKey::Ended
     }
 
     pub(crate) fn key(&self) -> OldKey {
@@ -88,7 +104,7 @@ impl OldSwitch {
     /// The key was enabled. One that ended while the Enable was under way stays ended, if the rotation goes on from there.
     pub(super) fn enable(&mut self, goes_on_from_end: bool) {
         if self.key != OldKey::Ended || !goes_on_from_end {
-            self.key = OldKey::On;
+            (self.key, self.only_said) = (OldKey::On, false);
         }
     }
 
@@ -140,7 +156,8 @@ impl OldSwitch {
                 (self.key, self.missing_since) = (OldKey::On, None);
             }
             (ListedState::On | ListedState::Off, OldKey::On | OldKey::Off(_)) => self.missing_since = None,
-            (ListedState::Gone, OldKey::Ended) | (ListedState::NotVisible, _) => {}
+            (ListedState::Gone | ListedState::NotVisible, OldKey::Ended) => self.only_said = false,
+            (ListedState::NotVisible, OldKey::On | OldKey::Off(_)) => {}
         }
         false
     }
@@ -148,6 +165,6 @@ impl OldSwitch {
     /// A key that another party seemed to have ended exists, enabled or disabled.
     pub(crate) fn find_again(&mut self, off: bool, now: Stamp) {
         self.key = if off { OldKey::Off(now) } else { OldKey::On };
-        self.missing_since = None;
+        (self.missing_since, self.only_said) = (None, false);
     }
 }
