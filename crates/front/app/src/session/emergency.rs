@@ -9,7 +9,7 @@ use keyroll_codes::Code;
 use keyroll_config::{IssuerRef, Secret};
 use keyroll_host::SystemClock;
 use keyroll_port::{Clock as _, Failure, Journal as _, Recorded, Staging, Store};
-use keyroll_rotation::{Emergency, Fact, Hold, MintedBy, Phase, Reason, State};
+use keyroll_rotation::{Emergency, Fact, Hold, MintedBy, Next, Phase, Reason, State, Step, way};
 use keyroll_secret::{Credential, Fields, SecretBytes};
 
 use super::manual_mint::{
@@ -137,9 +137,8 @@ fn replaced(
             return Err(goes_on(host, &open));
         }
         let brought = brought.map(|brought| (brought, old));
-        // An operator asks for another key in place of one that the issuer refuses; a driver of a server only goes on.
-        let refused = open.state.hold() == Some(Hold::Paused(Reason::NewKeyRefused));
-        let anew = refused && brought.is_none() && wanted.rotation.is_none();
+        // A driver of a server only goes on.
+        let anew = gives_up(&open.state, wanted.mode) && brought.is_none() && wanted.rotation.is_none();
         let asked = Asked { asked, new_leaked: wanted.new_leaked || anew };
         return escalate(&open, brought, (secret, &described), asked, installation, operator);
     }
@@ -189,6 +188,17 @@ fn open_rotation(name: &str, places: &Places) -> Result<Option<Opened>, Problem>
     let (journal, runtime) = (journal(places)?, runtime(places)?);
     let open = runtime.block_on(open_own(&journal, name)).map_err(rotations_unread)?;
     open.map(|id| runtime.block_on(opened(&journal, Some(&id.0)))).transpose()
+}
+
+/// Whether an operator's emergency asks for another key in place of the one that the rotation moves to: the issuer refuses that, or the
+/// hold names the command for it.
+fn gives_up(state: &State, mode: Emergency) -> bool {
+    let refused = state.hold() == Some(Hold::Paused(Reason::NewKeyRefused));
+    refused || (mode == Emergency::RollFirst && names_another_key(state))
+}
+
+fn names_another_key(state: &State) -> bool {
+    way(state).is_some_and(|way| way.forward.contains(&Step::only(Next::AnotherKey)))
 }
 
 /// How an open rotation goes on.
@@ -252,6 +262,9 @@ fn moved_on(open: &Opened) -> Problem {
     let help = match refused {
         true => format!(
             "the issuer refuses that key: keyroll emergency {name} gives it up, and then takes this one"
+        ),
+        false if names_another_key(&open.state) => format!(
+            "keyroll status {id} says what it waits for; keyroll emergency {name} gives that key up, and then takes this one"
         ),
         false => format!(
             "keyroll status {id} says what it waits for; to speed it up, leave the key out: keyroll emergency {name}"
@@ -438,6 +451,24 @@ fn accepted(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::records::walk::{Walk, plan};
+
+    /// Red where the command that a hold names for another key keeps the key that the issuer does not know.
+    #[test]
+    fn an_emergency_gives_up_the_key_where_the_hold_says_that_it_takes_another() {
+        let mut walk = Walk::of(plan());
+        walk.until(|state| state.phase() == Phase::Probe);
+        assert!(!gives_up(&walk.state, Emergency::RollFirst), "it is only sped up");
+        walk.wait(walk.state.plan().policy.phase_ms_max * 2);
+        assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::Overdue(Phase::Probe))));
+        assert!(gives_up(&walk.state, Emergency::RollFirst));
+        assert!(!gives_up(&walk.state, Emergency::RevokeNow), "that one is not named there");
+        let given_up = Next::AnotherKey.facts(&walk.state).unwrap();
+        let meant = Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: true };
+        assert_eq!(given_up, [meant.clone()]);
+        walk.say(meant);
+        assert_eq!((walk.state.phase(), walk.state.new_version()), (Phase::Mint, None));
+    }
 
     /// Red where whoever gives the named command again loses the time of the alert, or begins without the key that was made.
     #[test]
