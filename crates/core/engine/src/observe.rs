@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use keyroll_codes::Code;
 use keyroll_port::{Class, Described, Evidence, Failure, Label, Listed, Listing, Named, Proving, Swept};
 use keyroll_rotation::{
-    ConsumerId, Delivery, Fact, HostId, Incarnation, KeyList, LastUse, Phase, PreflightDefect, Proof, Query,
-    Seq, State, Which, digest_of_life,
+    ConsumerId, CredId, Delivery, Fact, HostId, Incarnation, KeyList, LastUse, Phase, PreflightDefect, Proof,
+    Query, Seq, State, Which, digest_of_life,
 };
 use keyroll_secret::{Credential, CredentialId};
 
@@ -147,6 +147,10 @@ impl Executor {
                 .because("it carries the label of this rotation's own mint and is not the key that was kept")
                 .help("nobody has its value: end it at the issuer's console"),
             ));
+        }
+        if list.complete && state.phase() != Phase::RollingBack {
+            let alone = labelled.iter().filter(|found| found.stands_for_new(&labelled, state));
+            alone.for_each(|found| self.note(Note::Failed(new_unlisted(&found.credential))));
         }
         let old = list.standing(old_id.as_ref(), new);
         Ok(Fact::Listed { complete: list.complete, labelled, old })
@@ -381,6 +385,17 @@ fn same(one: &Credential, other: &Credential) -> bool {
         other.fields.get(name).is_some_and(|there| there.value == field.value)
     };
     one.fields.iter().count() == other.fields.iter().count() && one.fields.iter().all(equal)
+}
+
+/// A complete list shows this key, which has the new key's value, and not the new key.
+fn new_unlisted(found: &CredId) -> Failure {
+    Failure::new(Class::Permanent, Code::NewKeyRefused, "see the new key in the issuer's list")
+        .because(format!(
+            "it lists {}, which an earlier request made with the same value, and not the key that keyroll knows: the \
+             consumers may be using this one",
+            found.as_str()
+        ))
+        .help("leave that key alone: keyroll deletes it when nothing uses its value any more")
 }
 
 /// A key whose label names a rotation that the journal does not have.

@@ -1,7 +1,7 @@
 //! What a list of the issuer shows: the state of the old key, the labels, and the credential of a mint whose answer was
 //! lost. This module decides; another one reads the list.
 
-use crate::{CredId, Labelled, ListedState, NewVersion, Reconciled, Seq};
+use crate::{CredId, Labelled, ListedState, NewVersion, Reconciled, Seq, State};
 
 /// One credential as the issuer lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +63,16 @@ impl Labelled {
     /// can see which of the two is the version.
     pub fn is_twin_of(&self, new: &NewVersion) -> bool {
         self.intent == new.mint && self.credential != new.credential
+    }
+
+    /// Whether this credential of a mint that seemed lost may be what consumers use: it was made with the value that we chose
+    /// for the new version too, and the list, of which these have a label of ours, does not show the new version's own.
+    pub fn stands_for_new(&self, labelled: &[Self], state: &State) -> bool {
+        let Some(new) = state.new_version() else { return false };
+        let chosen = state.chosen_for(new.mint);
+        let made_with_it = self.intent != new.mint && state.closed_mints().contains(&self.intent);
+        let has_its_value = made_with_it && chosen.is_some() && state.chosen_for(self.intent) == chosen;
+        has_its_value && labelled.iter().all(|listed| listed.credential != new.credential)
     }
 }
 

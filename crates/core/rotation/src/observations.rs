@@ -95,6 +95,7 @@ pub(crate) fn listed(next: &mut State, complete: bool, labelled: &[Labelled], ol
     if complete {
         next.old.forget_strangers();
     }
+    let mut lacks_new = false;
     for found in labelled {
         let known = next.new.version().is_some_and(|new| new.credential == found.credential)
             || next.abandoned().contains(&found.credential)
@@ -102,7 +103,9 @@ pub(crate) fn listed(next: &mut State, complete: bool, labelled: &[Labelled], ol
         if known {
             continue;
         }
-        if next.closed_mints().contains(&found.intent) {
+        if next.is_since(18) && found.stands_for_new(labelled, next) {
+            lacks_new = true;
+        } else if next.closed_mints().contains(&found.intent) {
             // A label whose intent was closed re-opens the intent: its credential appeared late.
             next.intents.reopen_mint(found.intent, &found.credential);
         } else if found.intent == Seq::MAX && next.phase() == Phase::RollingBack && next.is_since(13) {
@@ -130,7 +133,22 @@ pub(crate) fn listed(next: &mut State, complete: bool, labelled: &[Labelled], ol
                 next.stand(Hold::Paused(Reason::RefusedUse));
             }
         }
+        if lacks_new {
+            new_unlisted(next);
+        }
     }
+}
+
+/// A complete list shows a credential with the new version's value, and not the new version's own. What is in use cannot be ended
+/// by the id that keyroll knows, and what it does not know must not be ended. A rollback leaves it until nobody uses it.
+fn new_unlisted(next: &mut State) {
+    if next.phase() == Phase::RollingBack || course::old_dropped(next) {
+        return;
+    }
+    next.decisions.drop_consent();
+    next.stand(Hold::Paused(Reason::NewKeyRefused));
+    // Whoever goes on asks again.
+    next.old.forget_list();
 }
 
 /// The source of truth does not give out what it should. In a rollback the new version is taken back, whoever gave it out:

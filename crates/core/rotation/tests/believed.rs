@@ -1,8 +1,9 @@
 //! What a person or a list says of the old key is believed only as long as the issuer does not show otherwise.
 
 use keyroll_rotation::{
-    Debt, Emergency, EndpointId, Event, Fact, Hold, ListedState, Next, OldKey, Op, Outcome, Overlap,
-    PROTOCOL, Phase, ProbeResult, Query, Reason, State, Want, Which, step, wants, way,
+    CredId, Debt, Emergency, EndpointId, Event, Fact, Hold, Labelled, ListedState, MintedBy, Next, OldKey,
+    Op, Outcome, Overlap, PROTOCOL, Phase, Plan, ProbeResult, Query, Reason, Seq, State, Want, Which, step,
+    wants, way,
 };
 
 use crate::walk::{self, Walk};
@@ -258,4 +259,103 @@ fn a_statement_is_no_consent_to_the_mint_that_ends_the_old_key() {
         walk.until(State::ended);
         assert_eq!((walk.state.phase(), walk.state.debt()), (Phase::Done, None));
     }
+}
+
+/// The credential that a lost mint made.
+const LATE: &str = "late";
+
+/// A rotation with a value that we choose, whose first mint seemed to come to nothing. Returns that mint.
+fn with_a_lost_mint(protocol: u32) -> (Walk, Seq) {
+    let mut plan = Plan { protocol, ..walk::plan() };
+    plan.capabilities.minted_by = MintedBy::Us;
+    let mut walk = Walk::of(plan);
+    walk.until(|state| wants(state).contains(&Want::Do(Op::Mint)));
+    let lost = walk.begin(&Op::Mint);
+    walk.end(lost, Outcome::Failed { retry: true });
+    (walk, lost)
+}
+
+/// A list that shows what the lost mint made, beside the new key or alone.
+fn shows_late(walk: &Walk, lost: Seq, beside: bool) -> Fact {
+    let new = walk.state.new_version().filter(|_| beside);
+    let new = new.map(|new| Labelled { intent: new.mint, credential: new.credential.clone() });
+    let late = Labelled { intent: lost, credential: CredId::new(LATE) };
+    let old = if walk.state.old_key() == OldKey::On { ListedState::On } else { ListedState::Gone };
+    Fact::Listed { complete: true, labelled: [late].into_iter().chain(new).collect(), old }
+}
+
+fn deletes_late(state: &State) -> bool {
+    wants(state).contains(&Want::Do(Op::DeleteOrphan(CredId::new(LATE))))
+}
+
+fn asks_for_a_list(state: &State) -> bool {
+    wants(state).contains(&Want::Ask(Query::List))
+}
+
+/// Red where it is deleted: every consumer was moved to its value, and the issuer has no other key with that value. A rotation of
+/// protocol 17 and before deletes it.
+#[test]
+fn what_a_lost_mint_made_with_the_new_value_is_not_deleted_in_place_of_the_new_key() {
+    for (protocol, deleted) in [(17, true), (PROTOCOL, false)] {
+        let (mut walk, lost) = with_a_lost_mint(protocol);
+        walk.until(|state| state.phase() == Phase::Disable && asks_for_a_list(state));
+        walk.say(shows_late(&walk, lost, false));
+        assert_eq!(deletes_late(&walk.state), deleted, "{protocol}");
+        if deleted {
+            continue;
+        }
+        assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::NewKeyRefused)));
+        // Whoever goes on asks again, and learns the same as long as the new key is not listed.
+        walk.say(Fact::Resumed);
+        walk.until(|state| state.phase() == Phase::Disable && asks_for_a_list(state));
+        walk.say(shows_late(&walk, lost, false));
+        assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::NewKeyRefused)));
+        walk.say(Fact::Resumed);
+        walk.until(|state| state.phase() == Phase::Disable && asks_for_a_list(state));
+        walk.say(shows_late(&walk, lost, true));
+        assert_eq!(walk.state.hold(), None);
+        assert!(deletes_late(&walk.state), "it is left beside the new key");
+        walk.until(|state| state.phase() == Phase::Done);
+    }
+}
+
+/// Red where the rollback deletes it before everybody is back, or leaves it.
+#[test]
+fn a_rollback_deletes_what_a_lost_mint_made_when_everybody_is_back() {
+    let (mut walk, lost) = with_a_lost_mint(PROTOCOL);
+    walk.until(|state| state.phase() == Phase::Disable && asks_for_a_list(state));
+    walk.say(shows_late(&walk, lost, false));
+    walk.say(Fact::AbortAsked);
+    assert_eq!(walk.state.phase(), Phase::RollingBack);
+    walk.say(shows_late(&walk, lost, false));
+    assert!(!deletes_late(&walk.state), "consumers use its value");
+    assert_eq!(walk.state.hold(), None);
+    walk.until(|state| state.new_version().is_none() && asks_for_a_list(state));
+    walk.say(shows_late(&walk, lost, false));
+    assert!(deletes_late(&walk.state));
+    walk.until(State::ended);
+    assert_eq!(walk.state.phase(), Phase::RolledBack);
+}
+
+/// Red where it is deleted, or where the rotation is done beside a key that it does not know.
+#[test]
+fn in_the_last_search_too_it_is_kept_and_another_key_is_named() {
+    let (mut walk, lost) = with_a_lost_mint(PROTOCOL);
+    walk.until(|state| state.phase() == Phase::Sweep && asks_for_a_list(state));
+    for _ in 0..2 {
+        walk.say(shows_late(&walk, lost, false));
+        assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::NewKeyRefused)));
+        assert!(!deletes_late(&walk.state));
+        walk.say(Fact::Resumed);
+        assert!(asks_for_a_list(&walk.state));
+    }
+    walk.say(shows_late(&walk, lost, false));
+    assert!(Next::AnotherKey.is_possible(&walk.state));
+    // Nobody uses its value once everybody has another one.
+    walk.say(Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: true });
+    walk.until(|state| state.phase() == Phase::Sweep && asks_for_a_list(state));
+    walk.say(shows_late(&walk, lost, true));
+    assert!(deletes_late(&walk.state));
+    walk.until(State::ended);
+    assert_eq!(walk.state.phase(), Phase::Done);
 }

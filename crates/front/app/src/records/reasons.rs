@@ -34,6 +34,9 @@ const NEW_KEY_REFUSED: &str =
 const NEW_KEY_REFUSED_AFTER: &str = "the issuer refuses the new key, which it accepted before (K0718); the old key was revoked, and cannot be \
                                      seen dead without a key that works";
 
+const NEW_KEY_UNLISTED: &str = "the issuer lists another key with the new key's value, and not the new key (K0718); the \
+                                old key was revoked";
+
 const MINT_BY_HAND: &str = "waiting for you to make the new key at the issuer's console";
 
 const REVOKE_BY_HAND: &str = "waiting for you to revoke the old key at the issuer's console";
@@ -188,6 +191,8 @@ pub fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
             "the old key was used while it was disabled: keyroll enabled it again".to_owned()
         }
         Reason::NewKeyRefused if state.phase() == Phase::ConfirmDead => NEW_KEY_REFUSED_AFTER.to_owned(),
+        // By then only a list shows that.
+        Reason::NewKeyRefused if state.phase() == Phase::Sweep => NEW_KEY_UNLISTED.to_owned(),
         Reason::NewKeyRefused => NEW_KEY_REFUSED.to_owned(),
         Reason::ChangedElsewhere => CHANGED_ELSEWHERE.to_owned(),
         Reason::Consent => CONSENT.to_owned(),
