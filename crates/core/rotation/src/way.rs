@@ -170,6 +170,8 @@ fn past_deadline(state: &State, phase: Phase) -> Vec<Step> {
         // Everything has left the key that ends: only the issuer's answer keeps the rotation here.
         all.extend(past_use(state));
     }
+    // A host that an earlier look missed is not what the phase waited for.
+    let asks = all.is_empty() || look_of_phase(state).is_none();
     if all.is_empty() {
         let unlisted = phase == Phase::Decide
             && state.plan().capabilities.list
@@ -184,11 +186,8 @@ fn past_deadline(state: &State, phase: Phase) -> Vec<Step> {
             (false, _) => Step::only(on),
         };
         all.extend(Some(last).filter(|last| !all.contains(last)));
-        all.extend(found_ended(state));
-    } else if look_of_phase(state).is_none() {
-        // A host that an earlier look missed is not what the phase waited for.
-        all.extend(found_ended(state));
     }
+    all.extend(found_ended(state).filter(|_| asks));
     let shows = |host: HostId| look_of_phase(state).is_some_and(|look| !look.seen.absent.contains(&host));
     for host in other_hosts(state).into_iter().filter(|host| !shows(*host)) {
         all.extend(if_gone(state, host).filter(|step| !all.contains(step)));

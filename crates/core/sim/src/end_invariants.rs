@@ -7,7 +7,7 @@ use crate::audit::Answers;
 use crate::issuer::{Cred, FOREIGN, OLD, OWN, Value};
 use crate::look::WholeLook;
 use crate::process::Proc;
-use crate::scene::{DEATH_MS_MAX, Family};
+use crate::scene::{DEATH_MS_MAX, Family, SESSION_MS};
 use crate::schedule::Run;
 
 impl Run {
@@ -85,8 +85,10 @@ impl Run {
         let leaked = state.emergency().is_some() && self.world.plan.capabilities.sessions;
         let ends = leaked && !self.audit.ignored && !self.world.plan.capabilities.exchanges();
         let end = self.world.issuer.by_value(OLD).and_then(|cred| cred.ended);
-        let late =
-            |busy: u64| end.is_some_and(|at| busy.saturating_sub(150) >= at.saturating_add(DEATH_MS_MAX));
+        let late = |busy: u64| {
+            let opened = busy.saturating_sub(SESSION_MS);
+            end.is_some_and(|at| opened >= at.saturating_add(DEATH_MS_MAX))
+        };
         let idle = |(value, busy)| value == OLD && self.world.now >= busy && !late(busy);
         let held = |proc: &Proc| proc.session.is_some_and(idle) && !self.is_unseen(proc);
         ends && stays != OLD && self.world.procs.iter().any(held)

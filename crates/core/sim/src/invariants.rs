@@ -10,7 +10,7 @@ use crate::issuer::{Cred, FOREIGN, OLD, Value};
 use crate::look::WholeLook;
 use crate::process::Proc;
 use crate::quirks::Quirk;
-use crate::scene::{Family, REQUEST_MS_MAX};
+use crate::scene::{Family, REQUEST_MS_MAX, SESSION_MS};
 use crate::schedule::Run;
 use crate::world::World;
 
@@ -248,9 +248,9 @@ impl Run {
                 }
             }
             let busy = newest_waived_busy(state);
-            let session = proc
-                .session
-                .is_some_and(|(held, until)| held == value && until.saturating_sub(150) <= look.sessions_at);
+            let session = proc.session.is_some_and(|(held, until)| {
+                held == value && until.saturating_sub(SESSION_MS) <= look.sessions_at
+            });
             if session && !busy {
                 return Some(format!("{:?} although consumer {id:?} has a session on it", effect.op));
             }

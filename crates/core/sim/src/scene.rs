@@ -97,6 +97,8 @@ const WAVES: u64 = 3;
 /// Delays of the simulated issuer and the windows of the policy, in milliseconds.
 pub(crate) const BIRTH_MS_MAX: u64 = 1_500;
 pub(crate) const DEATH_MS_MAX: u64 = 1_500;
+/// How long the work of a session takes, milliseconds.
+pub(crate) const SESSION_MS: u64 = 150;
 pub(crate) const REQUEST_MS_MAX: u64 = 2_000;
 pub(crate) const GRACE_MS: u64 = 170_000;
 pub(crate) const LAG_MS: u64 = 400;

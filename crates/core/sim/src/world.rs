@@ -17,7 +17,7 @@ use crate::mutant::Mutation;
 use crate::process::{Memory, Proc};
 use crate::quirks::Quirk;
 use crate::rng::Rng;
-use crate::scene::{Family, HOSTS, HOSTS_MAX, Kind, Scene};
+use crate::scene::{Family, HOSTS, HOSTS_MAX, Kind, SESSION_MS, Scene};
 use crate::shared::Shared;
 use crate::store::Store;
 use crate::truth::Truth;
@@ -454,7 +454,7 @@ impl World {
                 }
                 cred.last_used = Some(now);
                 if self.plan.capabilities.sessions && proc.session.is_none() {
-                    proc.session = Some((proc.loaded, now + 150));
+                    proc.session = Some((proc.loaded, now + SESSION_MS));
                 }
             }
             // A pool opens a session on its own value again while the issuer accepts it.
@@ -462,7 +462,7 @@ impl World {
                 proc.pool.filter(|_| self.plan.capabilities.sessions && proc.session.is_none())
                 && self.issuer.accepts(value, now)
             {
-                proc.session = Some((value, now + 150));
+                proc.session = Some((value, now + SESSION_MS));
             }
             // A session on a value that is no longer loaded closes when its work is done.
             if proc.session.is_some_and(|(value, busy)| value != proc.loaded && now >= busy) {

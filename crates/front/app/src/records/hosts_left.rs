@@ -164,10 +164,10 @@ fn key_of(state: &State, at: usize) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_port::{Opening, RotationId};
-    use keyroll_rotation::{Consumer, Enumeration, FileId, Plan, ReloadMode, Stamp};
+    use keyroll_rotation::{Consumer, Enumeration, FileId, Plan, ReloadMode};
 
     use super::super::past::moved_units;
+    use super::super::recorded::of_walk;
     use super::super::walk::{Walk, plan};
     use super::*;
 
@@ -190,24 +190,8 @@ mod tests {
         plan
     }
 
-    fn recorded(walk: &Walk) -> Recorded {
-        let at = Stamp { epoch: 0, ..walk.said[0].at };
-        let plan = walk.state.plan().clone();
-        let opening = Opening {
-            secret: "acme".to_owned(),
-            from_version: 1,
-            plan,
-            names: String::new(),
-            at,
-            unix_ms: 1,
-        };
-        let unix_ms = vec![1; walk.said.len()];
-        let id = RotationId("0192".to_owned());
-        Recorded { id, opening, events: walk.said.clone(), unix_ms }
-    }
-
     fn read(walk: &Walk) -> HostsLeft {
-        HostsLeft::of(&recorded(walk))
+        HostsLeft::of(&of_walk(walk))
     }
 
     /// A look in which the host does not answer.
@@ -233,7 +217,7 @@ mod tests {
     fn a_consumer_that_was_not_begun_when_its_host_was_waived_has_the_old_key_and_does_not_count_as_moved() {
         let mut walk = Walk::of(two_hosts());
         walk.until(|state| state.phase() == Phase::Roll);
-        let asked = |walk: &Walk| before(&recorded(walk), &called(), &walk.state, GONE, "gone").unwrap();
+        let asked = |walk: &Walk| before(&of_walk(walk), &called(), &walk.state, GONE, "gone").unwrap();
         assert_eq!(asked(&walk).consumers[0].key, "old");
         waive(&mut walk);
         assert_eq!(asked(&walk).consumers[0].key, "old", "a second waiver says nothing new");

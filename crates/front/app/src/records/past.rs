@@ -43,8 +43,7 @@ impl Past {
         };
         let (mut minted, mut moved, mut dead) = (None, None, None);
         let (mut clock, mut proven) = (Clock::default(), Proven::default());
-        // No phase of a rotation that keeps the old key looks whether that is dead.
-        let mut only_said = false;
+        let only_said = is_only_said(recorded);
         for (event, unix_ms) in recorded.events.iter().zip(&recorded.unix_ms) {
             let before = moved_units(&state);
             let Ok((next, _)) = step(&state, event) else {
@@ -56,7 +55,6 @@ impl Past {
             if moved_units(&next) > before {
                 moved = Some(*unix_ms);
             }
-            only_said |= event.fact == Fact::HandRevoked && !next.plan().aim.ends_old();
             let over = matches!(next.phase(), Phase::Sweep | Phase::Done) && next.debt().is_none();
             if over && !only_said && next.old_key() == OldKey::Ended && dead.is_none() {
                 dead = Some(*unix_ms);
@@ -229,6 +227,13 @@ fn is_let_go(state: &State, id: ConsumerId, host: HostId) -> bool {
     state.has_left(host) || state.has_gone(id)
 }
 
+/// Whether the old key, which others use, ended by an operator's word alone: no phase of a rotation that keeps it looks whether it
+/// is dead.
+pub(crate) fn is_only_said(recorded: &Recorded) -> bool {
+    let kept = !recorded.opening.plan.aim.ends_old();
+    kept && recorded.events.iter().any(|event| event.fact == Fact::HandRevoked)
+}
+
 /// How the rotation ended; none while it is open.
 pub fn outcome(state: &State) -> Option<Outcome> {
     if state.debt().is_some() {
@@ -240,10 +245,10 @@ pub fn outcome(state: &State) -> Option<Outcome> {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_port::{Opening, RotationId};
-    use keyroll_rotation::{Aim, Emergency, Plan, Stamp};
+    use keyroll_rotation::{Aim, Emergency, Plan};
 
     use super::super::processes_outside::OUTSIDE;
+    use super::super::recorded::of_walk;
     use super::super::walk::{Walk, plan};
     use super::*;
     use crate::operator::clock as text;
@@ -285,13 +290,8 @@ mod tests {
     }
 
     fn past(walk: &Walk) -> Past {
-        let at = Stamp { epoch: 0, ..walk.said[0].at };
-        let plan = walk.state.plan().clone();
-        let (secret, names) = ("acme".to_owned(), String::new());
-        let opening = Opening { secret, from_version: 1, plan, names, at, unix_ms: 1 };
-        let (events, unix_ms) = (walk.said.clone(), (1_000..).take(walk.said.len()).collect());
-        let recorded = Recorded { id: RotationId("0192".to_owned()), opening, events, unix_ms };
-        Past::of(&recorded)
+        let unix_ms = (1_000..).take(walk.said.len()).collect();
+        Past::of(&Recorded { unix_ms, ..of_walk(walk) })
     }
 
     /// Red where the history of a rotation that keeps the old key has a time at which it was seen dead: an operator said so.

@@ -114,3 +114,18 @@ async fn owing(journal: &SqliteJournal, all: &[Overview]) -> Result<Option<Rotat
     }
     Ok(None)
 }
+
+/// What a journal has of a walk.
+#[cfg(test)]
+pub(crate) fn of_walk(walk: &super::walk::Walk) -> Recorded {
+    let opening = keyroll_port::Opening {
+        secret: "acme".to_owned(),
+        from_version: 1,
+        plan: walk.state.plan().clone(),
+        names: String::new(),
+        at: keyroll_rotation::Stamp { epoch: 0, ..walk.said[0].at },
+        unix_ms: 1,
+    };
+    let unix_ms = vec![1; walk.said.len()];
+    Recorded { id: RotationId("0192".to_owned()), opening, events: walk.said.clone(), unix_ms }
+}

@@ -2,32 +2,24 @@
 
 use keyroll_codes::Code;
 use keyroll_host::{LOCAL, incarnation};
-use keyroll_port::{Class, Described, Failure, Named, Opening, Recorded, RotationId};
+use keyroll_port::{Class, Described, Failure, Named};
 use keyroll_rotation::{
     Awaited, Blocker, Consumer, ConsumerId, Delivery, Enumeration, Fact, FileId, Hold, Holds, HostId,
     Incarnation, InstanceIdentity, ObservedInstance, OnFailure, Op, Outcome, Outside, Phase, Query, Reason,
-    ReloadMode, SessionSeen, Stamp, State, Unit, UnitStep, Visibility, Waived, Want, Which, digest_of_life,
-    waiting, wants, ways_past,
+    ReloadMode, SessionSeen, State, Unit, UnitStep, Visibility, Waived, Want, Which, digest_of_life, waiting,
+    wants, ways_past,
 };
 
 use super::cause::{self, Observations};
 use super::next_words::{fitted, outside, said as sentence};
 use super::plan_names::Called;
+use super::recorded::of_walk;
 use super::walk::{self, Walk};
 use super::ways::ways;
 use super::{blockers, reasons, waiting as shown};
 
 /// The processes of the last two slots, which are not moved.
 const UNMOVED: [u32; 2] = [900, 901];
-
-fn recorded(walk: &Walk) -> Recorded {
-    let at = Stamp { epoch: 0, ..walk.said[0].at };
-    let plan = walk.state.plan().clone();
-    let opening =
-        Opening { secret: "acme".to_owned(), from_version: 1, plan, names: String::new(), at, unix_ms: 1 };
-    let unix_ms = vec![1; walk.said.len()];
-    Recorded { id: RotationId("0192".to_owned()), opening, events: walk.said.clone(), unix_ms }
-}
 
 #[test]
 fn the_reason_of_a_rollback_stays_beside_what_keeps_it_from_its_end() {
@@ -36,12 +28,12 @@ fn the_reason_of_a_rollback_stays_beside_what_keeps_it_from_its_end() {
     walk.say(Fact::AbortAsked);
     walk.until_the_first_is_stuck();
     assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::Unit(ConsumerId(0)))));
-    let said = cause::of(&recorded(&walk), &Called::default()).unwrap();
+    let said = cause::of(&of_walk(&walk), &Called::default()).unwrap();
     let (why, now) = said.split_once("; now ").unwrap();
     assert!(why.starts_with("the operator asked for it"), "{said}");
     assert!(now.starts_with("consumer 0 did not load the old key"), "{said}");
     walk.say(Fact::Retried);
-    let said = cause::of(&recorded(&walk), &Called::default()).unwrap();
+    let said = cause::of(&of_walk(&walk), &Called::default()).unwrap();
     assert_eq!(said, why);
 }
 
@@ -56,11 +48,11 @@ fn a_key_that_could_not_be_made_is_told_with_the_answer_of_the_issuer() {
     walk.end(intent, Outcome::Failed { retry: false });
     assert!(matches!(walk.state.phase(), Phase::RollingBack | Phase::RolledBack));
     let mut called = Called::of_rotation("0192", "acme");
-    let bare = cause::of(&recorded(&walk), &called).unwrap();
+    let bare = cause::of(&of_walk(&walk), &called).unwrap();
     assert!(bare.starts_with("the new key could not be made, at "), "{bare}");
     let failure = Failure::new(Class::Retryable, Code::RequestFailed, "mint a key").because("status 500");
     called.learn([Named::of_failure("0192", Phase::Mint, &failure)]);
-    let said = cause::of(&recorded(&walk), &called).unwrap();
+    let said = cause::of(&of_walk(&walk), &called).unwrap();
     let why = "the new key could not be made: could not mint a key (K0105): status 500, at ";
     assert!(said.starts_with(why), "{said}");
 }

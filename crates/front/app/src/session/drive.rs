@@ -14,7 +14,7 @@ use crate::interrupt;
 use crate::operator::{Event, Operator, Outcome, Residue, Summary};
 use crate::problem::Problem;
 use crate::records::hosts_left::HostsLeft;
-use crate::records::past::Past;
+use crate::records::past::{Past, is_only_said};
 use crate::records::plan_names::Called;
 use crate::records::reasons::reason_text;
 use crate::records::recorded::state_of;
@@ -112,8 +112,6 @@ fn summary(
     // If minting revokes the old value, consumers have no working value until they have moved.
     let exchange_s = past.mint_to_last_moved_s.filter(|_| state.plan().capabilities.overlap == Overlap::None);
     let kept = !state.plan().aim.ends_old();
-    // No phase of such a rotation watches the key that others use: an operator's statement alone is no sight of its end.
-    let only_said = kept && recorded.events.iter().any(|event| event.fact == Fact::HandRevoked);
     Summary {
         outcome,
         requests: None,
@@ -121,7 +119,7 @@ fn summary(
         mint_to_last_moved_s: past.mint_to_last_moved_s,
         downtime_s: [not_there_s, exchange_s].into_iter().flatten().reduce(f64::max),
         downtimes: Vec::new(),
-        dead_confirmed: !only_said && saw_dead(state.phase(), state.debt(), state.old_key()),
+        dead_confirmed: !is_only_said(recorded) && saw_dead(state.phase(), state.debt(), state.old_key()),
         old_kept: kept && state.old_key() != OldKey::Ended,
         blocked_by: None,
         residues: Vec::new(),
@@ -261,10 +259,10 @@ fn next(called: &Called, state: &State) -> String {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_port::Opening;
-    use keyroll_rotation::{Aim, Plan, Stamp};
+    use keyroll_rotation::{Aim, Plan};
 
     use super::*;
+    use crate::records::recorded::of_walk;
     use crate::records::walk::{Walk, plan};
 
     /// Red where the statement about a shared key is shown as a sight of its end, or the key as one that lives.
@@ -276,13 +274,8 @@ mod tests {
         walk.wait(walk.state.plan().policy.phase_ms_max * 2);
         walk.say(Fact::HandRevoked);
         walk.until(State::ended);
-        let at = Stamp { epoch: 0, ..walk.said[0].at };
-        let (plan, names) = (walk.state.plan().clone(), String::new());
-        let opening = Opening { secret: "acme".to_owned(), from_version: 1, plan, names, at, unix_ms: 1 };
-        let (events, unix_ms) = (walk.said.clone(), (1_000..).take(walk.said.len()).collect());
-        let recorded = Recorded { id: RotationId("0192".to_owned()), opening, events, unix_ms };
         let called = Called::of_rotation("0192", "acme");
-        let shown = summary((&recorded, &called), &walk.state, Outcome::Done, None);
+        let shown = summary((&of_walk(&walk), &called), &walk.state, Outcome::Done, None);
         assert!(!shown.dead_confirmed && !shown.old_kept, "{shown:?}");
     }
 

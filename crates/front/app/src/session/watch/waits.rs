@@ -234,29 +234,15 @@ fn ago(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_port::{Opening, RotationId};
-    use keyroll_rotation::{ConsumerId, Fact, Op, Stamp, UnitStep, Want, Which, wants};
+    use keyroll_rotation::{ConsumerId, Fact, Op, UnitStep, Want, Which, wants};
 
     use super::*;
     use crate::hosts::nobody::Nobody;
+    use crate::records::recorded::of_walk;
     use crate::records::walk::{Walk, plan};
 
     /// A wait as it is shown: for what, since when, and the ways past it.
     type Shown = (String, Option<String>, Option<String>, Option<String>);
-
-    fn recorded(walk: &Walk) -> Recorded {
-        let (plan, at) = (walk.state.plan().clone(), Stamp { epoch: 0, ..walk.said[0].at });
-        let opening = Opening {
-            secret: "acme".to_owned(),
-            from_version: 1,
-            plan,
-            names: String::new(),
-            at,
-            unix_ms: 1,
-        };
-        let unix_ms = vec![1; walk.said.len()];
-        Recorded { id: RotationId("0192".to_owned()), opening, events: walk.said.clone(), unix_ms }
-    }
 
     /// What is shown of the present wait 1, 3 and 5 s after a time that is so many seconds from now.
     fn shown(waits: &mut Waits, walk: &Walk, from_s: u64) -> Vec<Shown> {
@@ -279,10 +265,10 @@ mod tests {
         walk.until(|state| matches!(state.units()[0].stage, UnitStep::Proving(_)));
         walk.say(Fact::Proved { consumer: ConsumerId(0), proofs: Vec::new(), trouble: false });
         let mut waits = Waits::new();
-        waits.begin(&recorded(&walk));
+        waits.begin(&of_walk(&walk));
         walk.another_driver();
         waits.see(walk.said.last().unwrap(), &walk.state);
-        let status = Track::of(&recorded(&walk)).unwrap().since_ms();
+        let status = Track::of(&of_walk(&walk)).unwrap().since_ms();
         let [(what, since, ..)] = <[Shown; 1]>::try_from(shown(&mut waits, &walk, 0)).unwrap();
         assert_eq!(what, "evidence that consumer 0 uses the new key: no process of it was running");
         assert_eq!(since, Some(old_key::clock(status)));
@@ -295,7 +281,7 @@ mod tests {
         let mut walk = Walk::of(plan());
         walk.until(|state| wants(state).iter().any(consent));
         let mut waits = Waits::new();
-        waits.begin(&recorded(&walk));
+        waits.begin(&of_walk(&walk));
         waits.asks(true);
         assert_eq!(shown(&mut waits, &walk, 0), []);
         waits.asks(false);
@@ -312,7 +298,7 @@ mod tests {
         walk.begin(&restart);
         walk.say(Fact::PauseAsked);
         let mut waits = Waits::new();
-        waits.begin(&recorded(&walk));
+        waits.begin(&of_walk(&walk));
         let [(what, _, forward, back)] = <[Shown; 1]>::try_from(shown(&mut waits, &walk, 0)).unwrap();
         let both = "the operation in progress: make consumer 0 load the new key; then for you: keyroll was asked to pause";
         assert!(what.starts_with(both), "{what}");
