@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use keyroll_port::Recorded;
 use keyroll_rotation::{
-    ConsumerId, Event, Fact, HostId, OldKey, Op, Outcome as Seen, Phase, State, Unit, Waived, Which, step,
+    ConsumerId, Event, Fact, HostId, OldKey, Op, Outcome as Seen, Phase, Reconciled, State, Unit, Waived,
+    Which, step,
 };
 
 use super::old_key;
@@ -59,7 +60,7 @@ impl Past {
             if over && !only_said && next.old_key() == OldKey::Ended && dead.is_none() {
                 dead = Some(*unix_ms);
             }
-            clock.see(&state, event, *unix_ms);
+            clock.see(&state, &next, event, *unix_ms);
             proven.see(&state, &next);
             state = next;
         }
@@ -99,18 +100,21 @@ struct Clock {
 }
 
 impl Clock {
-    fn see(&mut self, before: &State, event: &Event, unix_ms: u64) {
+    fn see(&mut self, before: &State, next: &State, event: &Event, unix_ms: u64) {
         if matches!(event.fact, Fact::Escalated { .. }) && self.declared.is_none() {
             self.declared = Some(unix_ms);
         }
-        if matches!(event.fact, Fact::HandMinted(_)) {
-            self.made = Some(unix_ms);
+        // Another key than before was taken: where the one before was written says nothing of it.
+        if next.minted().is_some() && before.minted() != next.minted() {
+            (self.made, self.stored) = (Some(unix_ms), None);
         }
-        let Fact::Ended { intent, outcome: Seen::Done(_) } = &event.fact else { return };
+        let (Fact::Ended { intent, outcome: Seen::Done(_) }
+        | Fact::Reconciled { intent, found: Reconciled::Executed(_) }) = &event.fact
+        else {
+            return;
+        };
         let op = before.intents().iter().find(|one| one.seq == *intent).map(|one| &one.op);
-        if matches!(op, Some(Op::Mint)) {
-            self.made = Some(unix_ms);
-        } else if matches!(op, Some(Op::Deliver(_, Which::New))) {
+        if matches!(op, Some(Op::Deliver(_, Which::New))) {
             self.stored = Some(unix_ms);
         }
     }
@@ -318,6 +322,20 @@ mod tests {
         assert!(shown.alert_to_moved_s.is_some());
         assert_eq!((shown.consumers, shown.not_proved.len()), (2, 0));
         assert!(text(&shown).contains("proved by every consumer"), "{}", text(&shown));
+    }
+
+    /// Red where the time at which a key was written stands beside the key that is taken instead of it.
+    #[test]
+    fn a_key_that_is_taken_instead_has_its_own_times() {
+        let mut walk = declared(plan());
+        walk.until(|state| moved_units(state) > 0);
+        let (first, before) = (walk.state.minted(), read(&walk));
+        assert!(before.alert_to_stored_s.is_some());
+        walk.say(Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: true });
+        walk.until(|state| state.new_version().is_some() && state.minted() != first);
+        let shown = read(&walk);
+        assert!(shown.alert_to_minted_s > before.alert_to_stored_s);
+        assert_eq!(shown.alert_to_stored_s, None);
     }
 
     /// Red where a consumer that settles on a waiver counts as proven.
