@@ -65,14 +65,15 @@ mod way_steps;
 /// 15: in a rollback a consumer that is waived after its restart failed is not restarted any more, and the rotation is stuck at one
 /// whose restart fails until the time is over. 16: after a waiver of the last use the issuer is asked again, and an answer ends the
 /// waiver. 17: a rollback waits until the new key is unused too, where the issuer shows that. 18: until the canary of a paced roll has
-/// passed, the waves are those of the consumers of which one is it, and one that was away meanwhile is moved again; a rollback waits
-/// for the last use of the new key again after each restoration, also where a deletion was begun before it and not carried out; the
-/// look after a consent began after it; in ConfirmDead the new key is asked about too; an emergency looks for an unknown label again;
-/// neither a statement nor a list stands for the consent to a mint that ends the old key; a consumer that is back with neither version
-/// is moved; where a list showed another party's Disable, a lost one of ours is waited for; an Enable that is answered after a
-/// statement that the key was revoked does not undo that; a rollback to a shared key that an operator says has ended goes forward;
-/// where a rollback only has to enable the old key, that statement is checked by a list; a look that was under way when a Revoke failed
-/// is not the one after it; what a lost mint made with the new version's value is not deleted in place of that.
+/// passed, the waves are those of the consumers of which one is it, and one that was away meanwhile is moved and proven again; a
+/// rollback waits for the last use of the new key again after each restoration, also where a deletion was begun before it and not
+/// carried out; the look after a consent began after it; in ConfirmDead the new key is asked about too; an emergency looks for an
+/// unknown label again; neither a statement nor a list stands for the consent to a mint that ends the old key; a consumer that is
+/// back with neither version is moved; where a list showed another party's Disable, a lost one of ours is waited for; an Enable
+/// that is answered after a statement that the key was revoked does not undo that; a rollback to a shared key that an operator
+/// says has ended goes forward; where a rollback only has to enable the old key, that statement is checked by a list; a look that
+/// was under way when a Revoke failed is not the one after it; what a lost mint made with the new version's value is not deleted
+/// in place of that.
 pub const PROTOCOL: u32 = 18;
 
 pub use bystander::standing;

@@ -5,7 +5,7 @@ use crate::next::{Outside, Step, go_on};
 use crate::phase::Phase;
 use crate::state::{Look, State};
 use crate::way_steps::{corrected, host_of, possible, without};
-use crate::{ConsumerId, FileId, Holds, Incarnation, Waived, Which};
+use crate::{ConsumerId, FileId, Holds, Incarnation, ObservedInstance, Visibility, Waived, Which};
 
 /// keyroll moves an instance again that still uses the version that goes. It restarts the pods of a consumer only by its
 /// workload, and nothing where it moves nobody.
@@ -51,10 +51,19 @@ pub(crate) fn past_accepted(state: &State, id: ConsumerId) -> Vec<Step> {
     all
 }
 
-/// A process in which the last look saw only the version that goes. Whoever ended the writers finds it there still, where its file
-/// was accepted as it stands.
+/// A process that keeps a rotation forward from its end although nobody writes the old value any more: the last look saw only that
+/// value in it, as where its file was accepted as it stands; or it saw both, and the process has not proven the new one. Nothing that
+/// is written moves such a process.
 pub(crate) fn still_stale(state: &State) -> Option<Incarnation> {
-    let stale = |it: Blocker| if let Blocker::Stale(_, who, _) = it { Some(who) } else { None };
-    let mut all = blockers(state, state.look()?, Which::New).into_iter().filter_map(stale);
-    all.find(|who| who.life.runs() && !who.life.is_container())
+    let look = state.look()?;
+    let found = blockers(state, look, Which::New);
+    let is_process = |who: &Incarnation| who.life.runs() && !who.life.is_container();
+    let shows_old = |who: &Incarnation| {
+        let shows = |it: &ObservedInstance| it.who == *who && it.old == Visibility::Yes;
+        look.seen.instances.iter().any(shows)
+    };
+    let stale = |it: &Blocker| if let Blocker::Stale(_, who, _) = *it { Some(who) } else { None };
+    let unproven = |it: &Blocker| if let Blocker::Unproven(_, who, _) = *it { Some(who) } else { None };
+    let only_old = found.iter().filter_map(stale).find(is_process);
+    only_old.or_else(|| found.iter().filter_map(unproven).find(|who| is_process(who) && shows_old(who)))
 }

@@ -7,7 +7,7 @@ use keyroll_rotation::{
     blockers, canary, consent_digest, step, wants,
 };
 
-use crate::walk::{Walk, plan, who_of};
+use crate::walk::{Walk, plan, proof, who_of};
 
 const GONE: HostId = HostId(2);
 const AWAY: ConsumerId = ConsumerId(1);
@@ -614,4 +614,29 @@ fn a_canary_whose_host_was_waived_while_it_was_watched_is_watched_again_once_tha
     let since = walk.at.ms;
     walk.until(|state| state.units()[1].stage.is_moving());
     assert!(walk.at.ms >= since + bake_ms, "nobody else begins before");
+}
+
+/// Its file has the new key, and it reads that again by itself: nothing is done there once the host is back. Red if what a look that
+/// was under way at the waiver showed of it lets it pass.
+#[test]
+fn a_canary_whose_host_is_back_is_not_proven_by_what_was_seen_before() {
+    let mut plan = two_hosts();
+    plan.files = vec![GONE, GONE];
+    plan.consumers.iter_mut().for_each(|consumer| consumer.host = GONE);
+    plan.consumers[0].uptake = ReloadMode::Rereads;
+    let canary = Canary::Consumer;
+    plan.policy.roll = Some(RollPolicy { canary, bake_ms: 0, ask: false, pause_ms: 0, hosts_max: 1 });
+    let mut walk = Walk::of(plan);
+    walk.until(|state| matches!(state.units()[0].stage, UnitStep::Proving(_)));
+    waive(&mut walk);
+    let proofs = vec![proof(ConsumerId(0), Which::New)];
+    walk.say(Fact::Proved { consumer: ConsumerId(0), proofs, trouble: false });
+    walk.until(|state| state.phase() == Phase::Quiesce);
+    let back = walk.said.len();
+    walk.say(Fact::Enumerated(walk.look()));
+    assert_eq!(walk.state.phase(), Phase::Roll);
+    assert!(walk.state.units()[0].stage.is_moving(), "nothing was seen of it since");
+    walk.until(|state| state.units()[1].stage.is_moving());
+    let proves = |event: &Event| matches!(event.fact, Fact::Proved { consumer: ConsumerId(0), .. });
+    assert!(walk.said[back..].iter().any(proves), "nobody else begins before");
 }

@@ -4,8 +4,9 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use keyroll_rotation::{
-    Adoptee, Consumer, ConsumerId, CredId, Delivery, Emergency, Event, Fact, FileId, Hold, HostId, MintedBy,
-    Next, Op, Outside, Person, Phase, Query, ReloadMode, Step, Until, Waived, Want, Which, step, wants, way,
+    Adoptee, Consumer, ConsumerId, CredId, Delivery, Emergency, Event, Fact, FileId, Hold, HostId,
+    Incarnation, MintedBy, Next, Op, Outcome, Outside, Overlap, Person, Phase, Query, Reason, ReloadMode,
+    Step, Until, Visibility, Waived, Want, Which, step, wants, way,
 };
 
 use crate::walk::reach::{Row, phases, reach, row_of};
@@ -258,6 +259,59 @@ fn only_the_operator_ends_what_waits_for_the_operator() {
             assert_eq!(row_of(&walk.state), Some(*row), "it is left by itself");
         }
     }
+}
+
+/// Answers everything that is wanted after the old key was ended. This process of a consumer has both values, and proves nothing.
+fn go_on_with_both(walk: &mut Walk, consumer: ConsumerId, who: Incarnation) {
+    walk.each_wanted(|walk, want| match want {
+        Want::Do(op) => {
+            let intent = walk.begin(&op);
+            walk.end(intent, Outcome::Done(None));
+        }
+        Want::Ask(Query::Enumerate) => {
+            let mut seen = walk.look();
+            for it in seen.instances.iter_mut().filter(|it| it.consumer == Some(consumer)) {
+                (it.who, it.old, it.new) = (who, Visibility::Yes, Visibility::Yes);
+            }
+            walk.say(Fact::Enumerated(seen));
+        }
+        Want::Ask(Query::Prove(of, ..)) if of == consumer => {
+            walk.say(Fact::Proved { consumer, proofs: Vec::new(), trouble: false });
+        }
+        Want::Ask(query) => {
+            let seen = walk.see(&query);
+            walk.say(seen);
+        }
+        Want::Wait(ms) => walk.wait(ms),
+        Want::Decide(_) | Want::Person(_) => unreachable!("the old key was ended"),
+    });
+}
+
+/// It was waived, and loaded the old value again that an operator had put back into its file. Only the end of the writers was named.
+#[test]
+fn a_process_that_keeps_both_values_and_proves_nothing_is_named_where_the_rotation_drifts() {
+    let (second, who) = (ConsumerId(1), walk::who_of(ConsumerId(1), 7));
+    // The mint ended the old key: nothing waits in Quiesce.
+    let mut plan = walk::plan();
+    plan.capabilities.overlap = Overlap::None;
+    let mut walk = Walk::of(plan);
+    walk.until(|state| state.phase() == Phase::Roll);
+    walk.say(Fact::Waived(Waived::NotVisible(second)));
+    walk.until(|state| state.phase() == Phase::Sweep);
+    for _ in 0..PASSES_MAX {
+        if walk.state.ended() || walk.state.hold().is_some() {
+            break;
+        }
+        go_on_with_both(&mut walk, second, who);
+        walk.wait(PASS_MS);
+    }
+    assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::Drifting)));
+    let restart = Step { first: Some(Outside::Restart(who)), then: vec![Next::Resume] };
+    let named = way(&walk.state).unwrap().forward;
+    assert_eq!(named.get(1), Some(&restart), "{named:?}");
+    take(&mut walk, &restart);
+    walk.until(|state| state.ended() || state.hold().is_some());
+    assert_eq!((walk.state.phase(), walk.state.hold(), walk.state.debt()), (Phase::Done, None, None));
 }
 
 /// An idle session is ended by keyroll or its client. One at work is nobody's to end, and may last for days.

@@ -3,8 +3,8 @@
 use keyroll_engine::Core;
 use keyroll_port::Probe;
 use keyroll_rotation::{
-    Effect, Emergency, Event, Fact, LastUsed, OldKey, Op, Outcome, Phase, Query, Reconciled, Seq, State,
-    Waived, Which,
+    Effect, Emergency, Event, Fact, Hold, LastUsed, OldKey, Op, Outcome, Phase, Query, Reason, Reconciled,
+    Seq, State, Waived, Which,
 };
 
 use crate::audit::{Answers, Consent, Row, Shown};
@@ -251,7 +251,7 @@ impl Run {
                 self.world.listed_at = read.unwrap_or(self.world.listed_at);
             }
             Fact::Decided(_) => {
-                self.check_question("decided", None);
+                self.check_question(at, "decided", None);
                 if let Some(what) = self.undecidable(at) {
                     self.violate("I4", what);
                 }
@@ -264,7 +264,7 @@ impl Run {
                 self.violate("I9", format!("the outcome of entry {intent} is taken from an older store"));
             }
             Fact::Intended(op) => {
-                self.check_question(&format!("{op:?} is intended"), Some(op));
+                self.check_question(at, &format!("{op:?} is intended"), Some(op));
                 self.check_labels(at, op);
                 if matches!(op, Op::Retire(_)) {
                     self.audit.look_before_drop = self.world.look;
@@ -300,7 +300,12 @@ impl Run {
 
     /// Nothing is begun while the outcome of an earlier operation is unknown. A revoke that an operator asked for at once
     /// waits only for the outcome of an earlier one.
-    fn check_question(&mut self, what: &str, begun: Option<&Op>) {
+    fn check_question(&mut self, at: usize, what: &str, begun: Option<&Op>) {
+        // Where nothing shows the outcome for so long that only the operator can say it, a key that may be disabled is enabled.
+        let hold = self.snapshot(at).and_then(|state| state.hold());
+        if begun == Some(&Op::Enable) && matches!(hold, Some(Hold::Stuck(Reason::Unclear(_)))) {
+            return;
+        }
         let mut open: Vec<(Seq, &Op, bool)> = Vec::new();
         let last = self.ledger.entries.len().saturating_sub(1);
         let mut left = Vec::new();

@@ -152,15 +152,14 @@ impl Run {
             Fact::Intended(op) if *op == effect.op => Some(event.at.epoch),
             _ => None,
         });
-        let told =
-            self.world.looks.iter().rev().find(|look| epoch.is_none_or(|epoch| look.epoch == epoch)).copied();
+        let told = self.look_known(epoch, state.seq());
         let unlooked = (abandoned || effect.op == Op::Mint).then(WholeLook::default);
         let Some(look) = told.or(unlooked) else {
             let what = format!("{:?} without a complete look in its epoch", effect.op);
             return self.violate("I4", what);
         };
         let taken = look.at;
-        if let Some(what) = self.taken_from(effect, value, &look) {
+        if let Some(what) = self.taken_from(effect, value, &look, state) {
             return self.violate("I1", what);
         }
         let strange = self.world.strangers.iter().any(|(place, held)| {
@@ -186,10 +185,17 @@ impl Run {
     }
 
     /// A process that has the value, was to be seen with it, and was not excused.
-    fn taken_from(&self, effect: &Effect, value: Value, look: &WholeLook) -> Option<String> {
+    fn taken_from(&self, effect: &Effect, value: Value, look: &WholeLook, state: &State) -> Option<String> {
         // A version is abandoned where it leaked or the issuer refuses it: nobody asks who has taken it.
         let abandoned = matches!(effect.op, Op::DeleteAbandoned(_) | Op::DeleteOrphan(_));
-        let counts = |proc: &&Proc| !(abandoned && proc.consumer.is_none());
+        // What is ended at once is not looked for again on a host that the operator had let go when that was asked for. What is
+        // said while the request is under way excuses nothing.
+        let at_once = abandoned && state.emergency() == Some(Emergency::RevokeNow);
+        let unasked = if at_once { self.left_at(state.seq()) } else { Vec::new() };
+        let counts = |proc: &&Proc| {
+            let asked = !abandoned || proc.consumer.is_some();
+            asked && !unasked.contains(&proc.host)
+        };
         let proc = self.world.procs.iter().filter(counts).find(|proc| self.harmed(proc, value, look))?;
         Some(format!(
             "{:?} takes value {value} from consumer {:?} (pid {}, since {}, look {})",
@@ -320,11 +326,6 @@ impl Run {
             _ => {}
         }
         self.check_begun(&state, event);
-    }
-
-    /// The last complete look of a driver.
-    pub(crate) fn look_of(&self, epoch: u64) -> Option<&WholeLook> {
-        self.world.looks.iter().rev().find(|look| look.epoch == epoch)
     }
 
     fn check_intent(&mut self, slot: usize, op: &Op, state: &State, at: Stamp) {

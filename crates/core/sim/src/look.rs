@@ -1,5 +1,7 @@
 //! A look that saw everything.
 
+use keyroll_rotation::Seq;
+
 use crate::issuer::Value;
 use crate::scene::HOSTS_MAX;
 
@@ -8,6 +10,8 @@ use crate::scene::HOSTS_MAX;
 pub(crate) struct WholeLook {
     pub(crate) epoch: u64,
     pub(crate) at: u64,
+    /// Its entry, once that is written.
+    pub(crate) entry: Seq,
     /// When the sessions were read: before the processes.
     pub(crate) sessions_at: u64,
     /// What the source of truth gave out at that look, if it was read.

@@ -3,12 +3,13 @@
 use keyroll_engine::DriverState;
 use keyroll_rotation::{
     Delivery, Effect, Emergency, Enumeration, Event, Fact, Hold, MintedBy, OldKey, Op, Outcome, Phase,
-    Reason, State, UnitStep, Waived, Which,
+    Reason, Seq, State, UnitStep, Waived, Which,
 };
 
 use crate::calls::DriverRequest;
 use crate::heard::unmeasured;
 use crate::issuer::OLD;
+use crate::look::WholeLook;
 use crate::schedule::{Due, Run};
 
 /// Failed attempts to enable the old key, after which the operator looks.
@@ -112,9 +113,24 @@ impl Run {
         let Some(slot) = self.slots.get_mut(at) else { return };
         let Some(look) = slot.look.take() else { return };
         slot.shown = slot.look_shown.take();
+        let look = WholeLook { entry: self.ledger.last(), ..look };
         self.world.look = Some(look);
-        self.world.looks.retain(|it| it.epoch != look.epoch);
         self.world.looks.push(look);
+    }
+
+    /// The last complete look of a driver, or of any driver, that was written when an effect was asked for: up to the entry
+    /// `asked`. The request cannot be recalled: a look that comes while it is under way, as after a waiver, says nothing about
+    /// it. If none had been written, as where a request of another driver arrives late, the newest look counts.
+    pub(crate) fn look_known(&self, epoch: Option<u64>, asked: Seq) -> Option<WholeLook> {
+        let of_driver = |look: &&WholeLook| epoch.is_none_or(|epoch| look.epoch == epoch);
+        let known = |look: &&WholeLook| of_driver(look) && look.entry <= asked;
+        let newest = || self.world.looks.iter().rev();
+        newest().find(known).or_else(|| newest().find(of_driver)).copied()
+    }
+
+    /// The last complete look of a driver.
+    pub(crate) fn look_of(&self, epoch: u64) -> Option<&WholeLook> {
+        self.world.looks.iter().rev().find(|look| look.epoch == epoch)
     }
 
     /// A driver asserts nothing. It writes what it heard, its own intent, clock or start, or that no operator answered.

@@ -210,6 +210,9 @@ impl World {
                 }
             } else if let Some(given) = served.given.filter(|_| due(served.loads_at)) {
                 self.take(at, given);
+                // What was given out since then it has yet to ask for.
+                let served_now = self.procs.get_mut(at).and_then(|proc| proc.served.as_mut());
+                served_now.into_iter().for_each(|it| it.asks_at = it.asks_at.or(served.asks_at));
             }
         }
     }

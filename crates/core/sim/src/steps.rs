@@ -49,6 +49,7 @@ impl Run {
                 Some(WholeLook {
                     epoch: slot.epoch,
                     at: slot.enumerated_at,
+                    entry: 0,
                     sessions_at: slot.sessions_at.min(slot.enumerated_at),
                     truth: slot.truth_read,
                     absent: away_checks::hosts(&seen.absent),
@@ -229,8 +230,8 @@ impl Run {
                 self.crash(slot);
                 false
             }
-            // Lists are compared with each other: a shell hands each of them on once.
-            Some(Fault::Duplicate) if matches!(input, Input::Seen(Query::List, _)) => true,
+            // Lists are compared with each other, and a look counts from when it was asked for: a shell hands each of them on once.
+            Some(Fault::Duplicate) if matches!(input, Input::Seen(Query::List | Query::Enumerate, _)) => true,
             Some(Fault::Duplicate) => {
                 self.later(3, Due::Hear { slot, input: input.clone() });
                 true

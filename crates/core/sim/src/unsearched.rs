@@ -102,8 +102,10 @@ impl Run {
         let missed = self.world.procs.iter().find(|proc| {
             let consumer = proc.consumer.filter(|id| ended == Which::Old || self.world.is_reached(*id));
             let counts = consumer.is_some() || (proc.memory.held && ended == Which::Old);
+            // A look of the millisecond in which it was begun may have shown the program before.
             counts
                 && is_missed(proc, look)
+                && proc.began < look
                 && !proc.memory.waived
                 && !self.excused(proc)
                 && !seen.misses(proc.host)

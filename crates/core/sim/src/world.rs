@@ -87,7 +87,7 @@ pub(crate) struct World {
     pub(crate) refusals_missed: bool,
     /// The last complete look that was answered.
     pub(crate) look: Option<WholeLook>,
-    /// The last complete look of each driver.
+    /// Every complete look that was written, the last one last.
     pub(crate) looks: Vec<WholeLook>,
     /// Refused uses of the old key that the driver learned of since the key was disabled.
     pub(crate) refusals_told: u32,

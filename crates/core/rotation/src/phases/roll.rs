@@ -1,5 +1,5 @@
 use crate::state::{OldKey, Phase, State};
-use crate::{ConsumerId, Emergency, Op, Overlap, Want, Which, pace, unit};
+use crate::{Emergency, Op, Overlap, Want, Which, pace, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     // Consumers may still need the old key until they are moved.
@@ -38,15 +38,17 @@ pub(super) fn settle(next: &mut State) -> bool {
 }
 
 /// A consumer of the canary settled because it had gone or its host had left, and is back before the canary has passed: nothing shows
-/// that the consumer works, so it is moved and proven like every canary. Returns whether there was one.
+/// that the consumer works, so it is moved and proven like every canary. What was seen of it before that, also by a look that was under
+/// way when its host was waived, may be about another process. Returns whether there was one.
 fn return_canary(next: &mut State) -> bool {
     // Nobody waits for a canary where nothing is paced.
     if !pace::waits_for_canary(next) {
         return false;
     }
-    let mut canary = pace::canary(next).into_iter().map(ConsumerId::index);
-    let Some(at) = canary.find(|at| next.units.is_unseen(*at)) else { return false };
-    next.units.send(at, Which::New, 0, next.now());
+    let mut canary = pace::canary(next).into_iter();
+    let Some(id) = canary.find(|id| next.units.is_unseen(id.index())) else { return false };
+    next.units.send(id.index(), Which::New, 0, next.now());
+    next.proofs.void(id, None);
     true
 }
 
