@@ -133,11 +133,13 @@ impl<C: Core> Driver<C> {
             });
         }
         if matches!(pending.event.fact, Fact::Waived(Waived::Host(_) | Waived::Gone(_))) {
-            // A look that began while the host was there, or the consumer ran, would end its waiver.
-            if let Some(asking) = self.asking.get_mut(&Query::Enumerate) {
-                asking.stale = true;
-            }
-            self.inbox.retain(|(_, fact, told)| *told || !matches!(fact, Fact::Enumerated(_)));
+            // A look that began while the host was there, or the consumer ran, would end its waiver; a proof from then would
+            // count for what runs there once it is back.
+            let of_before = |query: &Query| matches!(query, Query::Enumerate | Query::Prove(..));
+            self.asking.iter_mut().for_each(|(query, asking)| asking.stale |= of_before(query));
+            let seen = |fact: &Fact| matches!(fact, Fact::Enumerated(_) | Fact::Proved { .. });
+            self.inbox.retain(|(_, fact, told)| *told || !seen(fact));
+            self.next_look.retain(|query, _| !of_before(query));
         }
         self.last_append_ms = now_ms;
         let now = now_ms;

@@ -1,12 +1,13 @@
 //! When the driver asks, and what it takes for an answer.
 
-use keyroll_engine::{Action, Drive, Driver, Input, Pace};
+use keyroll_engine::{Action, Core, Drive, Driver, Input, Pace};
 use keyroll_rotation::{
-    Event, Fact, ListedState, Op, Outcome, Phase, PreflightSeen, ProbeResult, Query, Reconciled, Seq, Stamp,
-    State, step,
+    ConsumerId, Effect, Event, Fact, IllegalEvent, ListedState, Op, Outcome, Phase, PreflightSeen,
+    ProbeResult, Query, Reconciled, Seq, Stamp, State, Waived, Want, Which, step,
 };
 
 use crate::parts;
+use crate::shell::add_reader;
 
 /// A request may arrive for so long.
 const REQUEST_MS_MAX: u64 = 5_000;
@@ -15,6 +16,7 @@ const REQUEST_MS_MAX: u64 = 5_000;
 fn minting() -> (State, Seq) {
     let mut plan = parts::plan(parts::capabilities());
     plan.capabilities.request_ms_max = REQUEST_MS_MAX;
+    add_reader(&mut plan);
     let at = Stamp { ms: 0, boot: 1, epoch: 1 };
     let mut state = State::open(plan, Stamp { epoch: 0, ..at }).unwrap();
     let seen = PreflightSeen { clear: true, control: ProbeResult::Dead, current: ProbeResult::Alive };
@@ -26,7 +28,10 @@ fn minting() -> (State, Seq) {
 }
 
 /// Whether something is to be appended or looked at; an entry is durable at once.
-fn polled(driver: &mut Driver, now: u64) -> Vec<Action> {
+fn polled<C: Core>(driver: &mut Driver<C>, now: u64) -> Vec<Action>
+where
+    Driver<C>: Drive,
+{
     let actions = driver.poll(now).actions;
     if actions.iter().any(|action| matches!(action, Action::Append { .. })) {
         driver.on(Input::Appended, now);
@@ -83,4 +88,50 @@ fn a_list_that_shows_nothing_new_is_written_only_now_and_then() {
     assert!(asked > 150, "{asked}");
     // One entry in two seconds, and the start of the driver.
     assert!(written <= 12, "{written} entries for {asked} lists");
+}
+
+/// A core that wants one consumer proven, whatever was seen.
+struct Proving;
+
+const PROVED: ConsumerId = ConsumerId(0);
+const PROVE: Query = Query::Prove(PROVED, None, Which::New);
+
+impl Core for Proving {
+    fn step(&self, state: &State, event: &Event) -> Result<(State, Vec<Effect>), IllegalEvent> {
+        let counts = matches!(event.fact, Fact::Proved { .. }) && state.has_gone(PROVED);
+        assert!(!counts, "a proof from before the waiver");
+        step(state, event)
+    }
+
+    fn wants(&self, _: &State) -> Vec<Want> {
+        vec![Want::Ask(PROVE)]
+    }
+}
+
+/// Red if what was seen before a consumer was let go proves the process that runs when it is back.
+#[test]
+fn a_proof_that_was_asked_for_before_a_consumer_was_let_go_does_not_count() {
+    let asks = |actions: &[Action]| {
+        actions.iter().any(|action| matches!(action, Action::Look { query, .. } if *query == PROVE))
+    };
+    let proved = || {
+        let fact = Fact::Proved { consumer: PROVED, proofs: Vec::new(), trouble: false };
+        Input::Seen(PROVE, Some(fact))
+    };
+    // Once the answer comes after the waiver, once it waits for its entry while the waiver is written.
+    for answers_first in [false, true] {
+        let mut driver = Driver::over(Proving, minting().0, 2, 1, 0, Pace::default());
+        polled(&mut driver, 0);
+        assert!(asks(&polled(&mut driver, 10)));
+        driver.on(Input::Told(Fact::Waived(Waived::Gone(PROVED))), 20);
+        if answers_first {
+            driver.on(proved(), 20);
+        }
+        polled(&mut driver, 20);
+        assert!(driver.state().has_gone(PROVED), "{:?}", driver.take_rejected());
+        if !answers_first {
+            driver.on(proved(), 30);
+        }
+        assert!(asks(&polled(&mut driver, 30)), "asked again");
+    }
 }

@@ -516,7 +516,7 @@ fn what_stands_for_a_version_goes_only_with_its_deletion() {
 }
 
 /// A consumer that reads its only file again.
-fn add_reader(plan: &mut Plan) {
+pub(crate) fn add_reader(plan: &mut Plan) {
     plan.files.push(HostId(0));
     plan.consumers.push(Consumer {
         host: HostId(0),

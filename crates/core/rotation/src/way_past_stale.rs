@@ -51,9 +51,9 @@ pub(crate) fn past_accepted(state: &State, id: ConsumerId) -> Vec<Step> {
     all
 }
 
-/// A process that keeps a rotation forward from its end although nobody writes the old value any more: the last look saw only that
-/// value in it, as where its file was accepted as it stands; or it saw both, and the process has not proven the new one. Nothing that
-/// is written moves such a process.
+/// A process, not a container, that keeps a rotation forward from its end although nobody writes the old value any more: the last look
+/// saw only that value in it, as where its file was accepted as it stands; or it saw that value beside others, or could not see the new
+/// one, and the process has not proven the new one. Nothing that is written moves such a process.
 pub(crate) fn still_stale(state: &State) -> Option<Incarnation> {
     let look = state.look()?;
     let found = blockers(state, look, Which::New);

@@ -4,7 +4,7 @@ use keyroll_engine::Core;
 use keyroll_port::Probe;
 use keyroll_rotation::{
     Effect, Emergency, Event, Fact, Hold, LastUsed, OldKey, Op, Outcome, Phase, Query, Reason, Reconciled,
-    Seq, State, Waived, Which,
+    Seq, Stamp, State, Waived, Which,
 };
 
 use crate::audit::{Answers, Consent, Row, Shown};
@@ -298,12 +298,33 @@ impl Run {
         self.ledger.ever().get(at)
     }
 
+    /// Whether one driver did not know the outcome of this entry for as long as a phase may take; of a mint, for as long as its key
+    /// may take to appear.
+    fn was_long_in_doubt(&self, seq: Seq) -> bool {
+        let plan = &self.world.plan;
+        let mints = self.entry(seq).is_some_and(|event| event.fact == Fact::Intended(Op::Mint));
+        let appears_ms = plan.capabilities.request_ms_max + plan.capabilities.birth_ms_max;
+        let long_ms = if mints { appears_ms } else { plan.policy.phase_ms_max };
+        let mut since: Option<Stamp> = None;
+        (1..).zip(&self.ledger.entries).skip_while(|(one, _)| *one <= seq).any(|(_, event)| {
+            match &event.fact {
+                Fact::DriverStarted => since = Some(event.at),
+                Fact::Ended { intent, outcome: Outcome::Unknown } if *intent == seq => since = Some(event.at),
+                _ => {}
+            }
+            since.is_some_and(|since| event.at.at_least(long_ms, since))
+        })
+    }
+
     /// Nothing is begun while the outcome of an earlier operation is unknown. A revoke that an operator asked for at once
     /// waits only for the outcome of an earlier one.
     fn check_question(&mut self, at: usize, what: &str, begun: Option<&Op>) {
         // Where nothing shows the outcome for so long that only the operator can say it, a key that may be disabled is enabled.
         let hold = self.snapshot(at).and_then(|state| state.hold());
-        if begun == Some(&Op::Enable) && matches!(hold, Some(Hold::Stuck(Reason::Unclear(_)))) {
+        if begun == Some(&Op::Enable)
+            && let Some(Hold::Stuck(Reason::Unclear(seq))) = hold
+            && self.was_long_in_doubt(seq)
+        {
             return;
         }
         let mut open: Vec<(Seq, &Op, bool)> = Vec::new();

@@ -57,7 +57,7 @@ impl Run {
                 self.violate("I1", format!("{:?} ends a colleague's key", effect.op));
             }
             if !self.world.issuer.stands(value) {
-                self.check_harm(effect, value, state);
+                self.check_harm(effect, value, state, Some(epoch));
             }
         }
         answer
@@ -96,7 +96,7 @@ impl Run {
         let Some(at) = self.driving() else { return };
         let Some(state) = self.snapshot(at) else { return };
         let effect = Effect { intent: state.seq(), op: Op::Revoke, until_ms: None };
-        self.check_harm(&effect, OLD, &state);
+        self.check_harm(&effect, OLD, &state, None);
     }
 
     /// What ends a key is sent on a young look, whatever happened since: another process may have come to the key.
@@ -114,8 +114,9 @@ impl Run {
         }
     }
 
-    /// I1, I4, I5: an effect of ours made the issuer refuse a value that it accepted before.
-    fn check_harm(&mut self, effect: &Effect, value: Value, state: &State) {
+    /// I1, I4, I5: an effect of ours, asked for by the driver of this epoch or, with none, by hand, made the issuer refuse a value
+    /// that it accepted before.
+    fn check_harm(&mut self, effect: &Effect, value: Value, state: &State, epoch: Option<u64>) {
         if value == OLD && self.world.scene.family == Family::Part {
             return self.violate("I1", format!("{:?} takes a shared key from the others", effect.op));
         }
@@ -148,13 +149,9 @@ impl Run {
         if revoke_now && value == OLD {
             return;
         }
-        let epoch = self.ledger.entries.iter().rev().find_map(|event| match &event.fact {
-            Fact::Intended(op) if *op == effect.op => Some(event.at.epoch),
-            _ => None,
-        });
-        let told = self.look_known(epoch, state.seq());
+        let known = self.look_known(epoch, state.seq());
         let unlooked = (abandoned || effect.op == Op::Mint).then(WholeLook::default);
-        let Some(look) = told.or(unlooked) else {
+        let Some(look) = known.or(unlooked) else {
             let what = format!("{:?} without a complete look in its epoch", effect.op);
             return self.violate("I4", what);
         };

@@ -120,12 +120,11 @@ impl Run {
 
     /// The last complete look of a driver, or of any driver, that was written when an effect was asked for: up to the entry
     /// `asked`. The request cannot be recalled: a look that comes while it is under way, as after a waiver, says nothing about
-    /// it. If none had been written, as where a request of another driver arrives late, the newest look counts.
+    /// it.
     pub(crate) fn look_known(&self, epoch: Option<u64>, asked: Seq) -> Option<WholeLook> {
         let of_driver = |look: &&WholeLook| epoch.is_none_or(|epoch| look.epoch == epoch);
         let known = |look: &&WholeLook| of_driver(look) && look.entry <= asked;
-        let newest = || self.world.looks.iter().rev();
-        newest().find(known).or_else(|| newest().find(of_driver)).copied()
+        self.world.looks.iter().rev().find(known).copied()
     }
 
     /// The last complete look of a driver.

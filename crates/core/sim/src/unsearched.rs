@@ -102,7 +102,7 @@ impl Run {
         let missed = self.world.procs.iter().find(|proc| {
             let consumer = proc.consumer.filter(|id| ended == Which::Old || self.world.is_reached(*id));
             let counts = consumer.is_some() || (proc.memory.held && ended == Which::Old);
-            // A look of the millisecond in which it was begun may have shown the program before.
+            // A look of the millisecond in which it was begun may have shown what was there before, or nothing.
             counts
                 && is_missed(proc, look)
                 && proc.began < look

@@ -104,9 +104,9 @@ impl Clock {
         if matches!(event.fact, Fact::Escalated { .. }) && self.declared.is_none() {
             self.declared = Some(unix_ms);
         }
-        // Another key than before was taken: where the one before was written says nothing of it.
-        if next.minted().is_some() && before.minted() != next.minted() {
-            (self.made, self.stored) = (Some(unix_ms), None);
+        // Another key than before was taken, or is to be made: where the one before was written says nothing of it.
+        if before.minted() != next.minted() {
+            (self.made, self.stored) = (next.minted().map(|_| unix_ms), None);
         }
         let (Fact::Ended { intent, outcome: Seen::Done(_) }
         | Fact::Reconciled { intent, found: Reconciled::Executed(_) }) = &event.fact
@@ -114,7 +114,9 @@ impl Clock {
             return;
         };
         let op = before.intents().iter().find(|one| one.seq == *intent).map(|one| &one.op);
-        if matches!(op, Some(Op::Deliver(_, Which::New))) {
+        // A write that began before the key was there wrote the one before it.
+        let of_this = next.minted().is_some_and(|minted| *intent > minted);
+        if of_this && matches!(op, Some(Op::Deliver(_, Which::New))) {
             self.stored = Some(unix_ms);
         }
     }
@@ -249,7 +251,7 @@ pub fn outcome(state: &State) -> Option<Outcome> {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_rotation::{Aim, Emergency, Plan};
+    use keyroll_rotation::{Aim, CredId, Emergency, Plan};
 
     use super::super::processes_outside::OUTSIDE;
     use super::super::recorded::of_walk;
@@ -332,10 +334,30 @@ mod tests {
         let (first, before) = (walk.state.minted(), read(&walk));
         assert!(before.alert_to_stored_s.is_some());
         walk.say(Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: true });
+        let none = read(&walk);
+        assert_eq!((none.alert_to_minted_s, none.alert_to_stored_s), (None, None), "it is to be made");
         walk.until(|state| state.new_version().is_some() && state.minted() != first);
         let shown = read(&walk);
         assert!(shown.alert_to_minted_s > before.alert_to_stored_s);
         assert_eq!(shown.alert_to_stored_s, None);
+    }
+
+    /// Red where a write of the key before, which ends after another one was asked for, stands as that of the other one.
+    #[test]
+    fn a_write_that_began_before_the_key_was_made_is_not_of_it() {
+        let mut walk = declared(plan());
+        let writes = |op: &Op| matches!(op, Op::Deliver(_, Which::New));
+        while !walk.first_op().as_ref().is_some_and(writes) {
+            walk.go_on();
+        }
+        let (first, op) = (walk.state.minted(), walk.first_op().unwrap());
+        let intent = walk.begin(&op);
+        walk.say(Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: true });
+        let mint = walk.begin(&Op::Mint);
+        walk.end(mint, Seen::Done(Some(CredId::new("another"))));
+        assert!(walk.state.minted().is_some() && walk.state.minted() != first);
+        walk.end(intent, Seen::Done(None));
+        assert_eq!(read(&walk).alert_to_stored_s, None);
     }
 
     /// Red where a consumer that settles on a waiver counts as proven.
