@@ -5,7 +5,7 @@ use keyroll_secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use crate::credentials::{Credential, credentials};
-use crate::proc::ProcFolder;
+use crate::proc::{ProcFolder, Stat};
 use crate::worker::read_each;
 use crate::{NotVisible, ProcessId, Program, Search};
 
@@ -17,7 +17,7 @@ pub(crate) const ENVIRONMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub(crate) const ENVIRONMENT_STEP_MS_MAX: u64 = 1_000;
 
 /// How often an environment that seems empty during an exec is read again, and the time between, milliseconds.
-const EXEC_LOOKS_MAX: u32 = 10;
+const EXEC_LOOKS_MAX: u32 = 200;
 const EXEC_STEP_MS: u64 = 2;
 
 /// What is read of one process, or that it did not answer in time.
@@ -228,12 +228,18 @@ pub(crate) fn read_start(process: &ProcessId) -> Result<Start, NotVisible> {
         let credentials = credentials(process, &folder, &environment);
         let program = Program(folder.stat.image);
         looks += 1;
+        let after = ProcFolder::open_exact(process)?;
         // A process that executes another program during the read shows a mixture of both.
-        if !program.differs(Program(ProcFolder::open_exact(process)?.stat.image)) {
+        let began = folder.stat.has_no_code() && !after.stat.has_no_code();
+        let settled = !began && !executing(&after.stat, &after);
+        if settled && !program.differs(Program(after.stat.image)) {
             return Ok(Start { environment, credentials, program });
         }
         if looks == EXEC_LOOKS_MAX {
             return Err(NotVisible::Stuck);
+        }
+        if !settled {
+            std::thread::sleep(Duration::from_millis(EXEC_STEP_MS));
         }
     }
 }
@@ -242,27 +248,30 @@ fn read_environment(process: &ProcessId) -> Result<Zeroizing<Vec<u8>>, NotVisibl
     environment_of(&ProcFolder::open_exact(process)?)
 }
 
+/// A process whose program is still being replaced after all looks is not visible: an empty environment would say that it was
+/// given nothing.
 fn environment_of(folder: &ProcFolder) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
-    let (mut looks, mut settled) = (0, false);
-    loop {
+    let mut settled = false;
+    for _ in 0..EXEC_LOOKS_MAX {
         let bytes = folder.read("environ", ENVIRONMENT_BYTES_MAX)?;
-        looks += 1;
         // A process that was replacing its program at the first read has finished now.
-        if !bytes.is_empty() || looks == EXEC_LOOKS_MAX || settled {
+        if !bytes.is_empty() || settled {
             return Ok(bytes);
         }
-        settled = !executing(folder);
+        settled = !executing(&folder.stat_now()?, folder);
         if !settled {
             std::thread::sleep(Duration::from_millis(EXEC_STEP_MS));
         }
     }
+    Err(NotVisible::Stuck)
 }
 
 /// Whether the kernel is replacing the program of a process: the environment and the command line do not exist yet, and
-/// a process that holds a value would seem to have none.
-fn executing(folder: &ProcFolder) -> bool {
-    let lines = folder.read("cmdline", ENVIRONMENT_BYTES_MAX);
-    lines.is_ok_and(|words| words.is_empty()) && folder.link("exe").is_ok()
+/// a process that holds a value would seem to have none. The kernel notes where the code begins after both (`load_elf_binary`);
+/// a process that was started without either has it.
+fn executing(stat: &Stat, folder: &ProcFolder) -> bool {
+    let says_nothing = || folder.read("cmdline", ENVIRONMENT_BYTES_MAX).is_ok_and(|words| words.is_empty());
+    stat.has_no_code() && says_nothing() && folder.link("exe").is_ok()
 }
 
 #[cfg(test)]

@@ -63,6 +63,11 @@ impl Stat {
         self.flags & FLAG_FORKED_NO_EXEC != 0
     }
 
+    /// As during an exec; also a kernel thread and a process that has ended have none. Where the kernel hides the address, it shows 1.
+    pub(crate) fn has_no_code(&self) -> bool {
+        self.image.first() == Some(&0)
+    }
+
     pub(crate) fn kernel_thread(&self) -> bool {
         self.flags & FLAG_KERNEL_THREAD != 0
     }
@@ -116,6 +121,12 @@ impl ProcFolder {
     /// A file of the process, up to a limit; longer = [`NotVisible::TooLarge`].
     pub(crate) fn read(&self, file: &str, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
         read_at(self.readable(), file, bytes_max)
+    }
+
+    /// What the kernel says of the process by now.
+    pub(crate) fn stat_now(&self) -> Result<Stat, NotVisible> {
+        let line = self.read_plain("stat", STAT_BYTES_MAX)?;
+        Stat::parse(&line).map(|(stat, _)| stat).ok_or(NotVisible::Malformed)
     }
 
     /// The folder to read: that of a living thread, if the first one has ended.
