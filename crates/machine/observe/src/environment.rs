@@ -5,7 +5,7 @@ use keyroll_secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use crate::credentials::{Credential, credentials};
-use crate::proc::{ProcFolder, Stat};
+use crate::proc::ProcFolder;
 use crate::worker::read_each;
 use crate::{NotVisible, ProcessId, Program, Search};
 
@@ -221,27 +221,20 @@ pub(crate) fn ids_in(bytes: &[u8], needles: &dyn Search) -> BTreeSet<u32> {
 
 /// Credentials count as part of the environment that a service was started with.
 pub(crate) fn read_start(process: &ProcessId) -> Result<Start, NotVisible> {
-    let mut looks = 0;
-    loop {
+    for _ in 0..EXEC_LOOKS_MAX {
         let folder = ProcFolder::open_exact(process)?;
         let environment = environment_of(&folder)?;
         let credentials = credentials(process, &folder, &environment);
         let program = Program(folder.stat.image);
-        looks += 1;
-        let after = ProcFolder::open_exact(process)?;
+        let after = ProcFolder::open_exact(process)?.stat;
         // A process that executes another program during the read shows a mixture of both.
-        let began = folder.stat.has_no_code() && !after.stat.has_no_code();
-        let settled = !began && !executing(&after.stat, &after);
-        if settled && !program.differs(Program(after.stat.image)) {
+        let same = folder.stat.has_no_code() == after.has_no_code();
+        if same && !program.differs(Program(after.image)) {
             return Ok(Start { environment, credentials, program });
         }
-        if looks == EXEC_LOOKS_MAX {
-            return Err(NotVisible::Stuck);
-        }
-        if !settled {
-            std::thread::sleep(Duration::from_millis(EXEC_STEP_MS));
-        }
+        std::thread::sleep(Duration::from_millis(EXEC_STEP_MS));
     }
+    Err(NotVisible::Stuck)
 }
 
 fn read_environment(process: &ProcessId) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
@@ -258,7 +251,7 @@ fn environment_of(folder: &ProcFolder) -> Result<Zeroizing<Vec<u8>>, NotVisible>
         if !bytes.is_empty() || settled {
             return Ok(bytes);
         }
-        settled = !executing(&folder.stat_now()?, folder);
+        settled = !executing(folder)?;
         if !settled {
             std::thread::sleep(Duration::from_millis(EXEC_STEP_MS));
         }
@@ -269,9 +262,9 @@ fn environment_of(folder: &ProcFolder) -> Result<Zeroizing<Vec<u8>>, NotVisible>
 /// Whether the kernel is replacing the program of a process: the environment and the command line do not exist yet, and
 /// a process that holds a value would seem to have none. The kernel notes where the code begins after both (`load_elf_binary`);
 /// a process that was started without either has it.
-fn executing(stat: &Stat, folder: &ProcFolder) -> bool {
+fn executing(folder: &ProcFolder) -> Result<bool, NotVisible> {
     let says_nothing = || folder.read("cmdline", ENVIRONMENT_BYTES_MAX).is_ok_and(|words| words.is_empty());
-    stat.has_no_code() && says_nothing() && folder.link("exe").is_ok()
+    Ok(folder.stat_now()?.has_no_code() && says_nothing() && folder.link("exe").is_ok())
 }
 
 #[cfg(test)]

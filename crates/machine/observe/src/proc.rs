@@ -97,8 +97,7 @@ impl ProcFolder {
     /// The process that has this id now.
     pub(crate) fn open(pid: u32) -> Result<Self, NotVisible> {
         let folder = open_folder(CWD, &format!("/proc/{pid}"))?;
-        let (stat, name) =
-            Stat::parse(&read_plain(&folder, "stat", STAT_BYTES_MAX)?).ok_or(NotVisible::Malformed)?;
+        let (stat, name) = stat_in(&folder)?;
         if stat.ended() {
             return Err(NotVisible::Vanished);
         }
@@ -125,8 +124,7 @@ impl ProcFolder {
 
     /// What the kernel says of the process by now.
     pub(crate) fn stat_now(&self) -> Result<Stat, NotVisible> {
-        let line = self.read_plain("stat", STAT_BYTES_MAX)?;
-        Stat::parse(&line).map(|(stat, _)| stat).ok_or(NotVisible::Malformed)
+        stat_in(self.readable()).map(|(stat, _)| stat)
     }
 
     /// The folder to read: that of a living thread, if the first one has ended.
@@ -165,11 +163,16 @@ impl ProcFolder {
     }
 }
 
+/// What the kernel says of the process or thread of this folder, with its name.
+fn stat_in(folder: &OwnedFd) -> Result<(Stat, Vec<u8>), NotVisible> {
+    Stat::parse(&read_plain(folder, "stat", STAT_BYTES_MAX)?).ok_or(NotVisible::Malformed)
+}
+
 fn living_thread(folder: &OwnedFd) -> Option<OwnedFd> {
     let tasks = open_folder(folder, "task").ok()?;
     numbers_in(&tasks, THREADS_TRIED_MAX).ok()?.into_iter().find_map(|thread| {
         let task = open_folder(&tasks, &thread.to_string()).ok()?;
-        let (stat, _) = Stat::parse(&read_plain(&task, "stat", STAT_BYTES_MAX).ok()?)?;
+        let (stat, _) = stat_in(&task).ok()?;
         (!matches!(stat.state, b'Z' | b'X')).then_some(task)
     })
 }

@@ -176,9 +176,7 @@ fn a_process_that_just_executes_its_program_does_not_seem_to_hold_nothing() {
     for _ in 0..500 {
         let running = Running::start(Command::new("sleep").arg("60").env("API_KEY", &held));
         // The kernel lets the parent go on just before the child has left the parent's memory.
-        while forked_without_exec(&running.id()).expect("visible") {
-            std::thread::yield_now();
-        }
+        until("the program is executed", || !forked_without_exec(&running.id()).expect("visible"));
         let found = environment_holds(&running.id(), &Plain::of(&[&held])).expect("visible");
         assert_eq!(found.len(), 1);
     }
@@ -188,9 +186,7 @@ fn a_process_that_just_executes_its_program_does_not_seem_to_hold_nothing() {
 #[test]
 fn a_process_that_was_given_nothing_is_visible() {
     let running = Running::start(Command::new("sleep").arg("60").env_clear());
-    while forked_without_exec(&running.id()).expect("visible") {
-        std::thread::yield_now();
-    }
+    until("the program is executed", || !forked_without_exec(&running.id()).expect("visible"));
     let found = environment_holds(&running.id(), &Plain::of(&[&generated()])).expect("visible");
     assert!(found.is_empty());
 }

@@ -346,11 +346,9 @@ mod tests {
     #[test]
     fn a_write_that_began_before_the_key_was_made_is_not_of_it() {
         let mut walk = declared(plan());
-        let writes = |op: &Op| matches!(op, Op::Deliver(_, Which::New));
-        while !walk.first_op().as_ref().is_some_and(writes) {
-            walk.go_on();
-        }
+        walk.until_it_does_something();
         let (first, op) = (walk.state.minted(), walk.first_op().unwrap());
+        assert!(matches!(op, Op::Deliver(_, Which::New)), "{op:?}");
         let intent = walk.begin(&op);
         walk.say(Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: true });
         let mint = walk.begin(&Op::Mint);
